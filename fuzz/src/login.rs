@@ -15,7 +15,7 @@ pub fn check(data: &[u8]) {
         form_urlencoded::parse(query.as_bytes())
             .any(|(name, value)| name == "state" && value == STATE)
     };
-    match login::browsed(&source, STATE, text) {
+    match login::code_in_query(&source, STATE, text) {
         Ok(None) => {}
         Ok(Some(_)) => assert!(is_answer(text), "{text}"),
         Err(message) => {
@@ -23,7 +23,7 @@ pub fn check(data: &[u8]) {
             assert_one_line(&message);
         }
     }
-    match login::pasted(&source, STATE, text) {
+    match login::code_in_pasted_line(&source, STATE, text) {
         Ok(code) => {
             assert!(!code.is_empty());
             let is_of_query = |query: &str| is_answer(query.split('#').next().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! `meetfs cache`
+//! The `meetfs cache` command.
 
 use std::path::Path;
 
@@ -14,8 +14,9 @@ use crate::config::{Config, DiskLimit, ProcessEnvironment};
 /// Prints the state of the disk cache, or clears it.
 ///
 /// # Errors
-/// The configuration is wrong, the directory cannot be used, or a mount uses the cache to clear.
-pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
+/// The configuration is invalid, the cache directory cannot be used, or a mount uses the cache that
+/// is to be cleared.
+pub(crate) fn run(arguments: &CacheArgs) -> Result<(), Error> {
     match &arguments.command {
         CacheCommand::Status { flags, json } => {
             let config = Config::load_without_sources(&flags.overrides(), &ProcessEnvironment)?;
@@ -24,9 +25,9 @@ pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
                 disk::usage(&directory)?.unwrap_or_else(|| DiskUsage::of_missing(&directory));
             let limit = config.cache.disk;
             let text = if *json {
-                as_json(&directory, limit, &usage)
+                format_json(&directory, limit, &usage)
             } else {
-                as_text(&directory, limit, &usage)
+                format_text(&directory, limit, &usage)
             };
             print(&format!("{text}\n"))
         }
@@ -34,15 +35,15 @@ pub(crate) fn cache(arguments: &CacheArgs) -> Result<(), Error> {
             let overrides = flags.overrides();
             let config = Config::load_without_sources(&overrides, &ProcessEnvironment)?;
             if overrides.cache_dir.is_some() {
-                // If the directory that the user names does not exist, the command must not report
-                // its blocks as removed. The directory of the configuration is missing until the
-                // first mount.
+                // A directory that the user specifies must exist. Otherwise a misspelled path would
+                // be reported as cleared. The configured directory does not exist before the first
+                // mount.
                 check_directory(&config.cache.dir)?;
             }
             let ClearedFiles { files, bytes } = disk::clear(&config.cache.blocks_directory())?;
             print(&format!(
                 "removed the blocks of {} ({})\n",
-                counted(files, "file"),
+                pluralize(files, "file"),
                 ByteSize(bytes)
             ))
         }
@@ -56,7 +57,7 @@ fn check_directory(directory: &Path) -> Result<(), CommandError> {
     }
 }
 
-fn as_json(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String {
+fn format_json(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String {
     let limit = match limit {
         DiskLimit::Off => None,
         DiskLimit::Bytes(bytes) => Some(bytes),
@@ -74,7 +75,7 @@ fn as_json(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String {
     format!("{status:#}")
 }
 
-fn as_text(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String {
+fn format_text(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String {
     let limit = match limit {
         DiskLimit::Off => "off".to_owned(),
         DiskLimit::Bytes(bytes) => ByteSize(bytes).to_string(),
@@ -90,13 +91,13 @@ fn as_text(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String {
          free       {free} on its file system\nstate      {state}",
         directory.display(),
         ByteSize(usage.held),
-        counted(usage.blocks, "block"),
-        counted(usage.files, "file"),
+        pluralize(usage.blocks, "block"),
+        pluralize(usage.files, "file"),
     )
 }
 
-fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+fn pluralize(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 #[cfg(test)]
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn text_shows_sizes_and_the_process() {
-        let text = as_text(Path::new("/c/blocks"), DiskLimit::Bytes(10 << 30), &USAGE);
+        let text = format_text(Path::new("/c/blocks"), DiskLimit::Bytes(10 << 30), &USAGE);
         assert_eq!(
             text,
             "directory  /c/blocks\nsize       3.0 MiB in 2 blocks of 1 file\nlimit      10.0 GiB\n\
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn json_shows_bytes() {
         let json: serde_json::Value =
-            serde_json::from_str(&as_json(Path::new("/c"), DiskLimit::Off, &USAGE)).unwrap();
+            serde_json::from_str(&format_json(Path::new("/c"), DiskLimit::Off, &USAGE)).unwrap();
         assert_eq!(json["held"], 3 << 20);
         assert_eq!(json["limit"], serde_json::Value::Null);
         assert_eq!(json["pid"], 42);

@@ -7,7 +7,8 @@ use crate::model::{Diagnostic, ErrorKind};
 
 /// The error that ends a command: a [`Diagnostic`] of any module.
 ///
-/// It does not implement `Error`, so every error can be converted into it.
+/// This type does not implement `std::error::Error`, so every diagnostic can be converted into it
+/// with `From`.
 #[derive(Debug)]
 pub struct Error(Box<dyn Diagnostic + Send + Sync>);
 
@@ -23,11 +24,11 @@ impl<E: Diagnostic + Send + Sync + 'static> From<E> for Error {
     }
 }
 
-/// An error of the commands themselves.
+/// An error that a command itself detects.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// `meetfs refresh` ended with an incomplete listing.
-    #[error("not refreshed completely: {sources}")]
+    #[error("some sources were not refreshed completely: {sources}")]
     IncompleteRefresh {
         /// The names of the sources.
         sources: String,
@@ -42,7 +43,7 @@ pub enum CommandError {
     #[error("cannot search {} for copies", path.display())]
     Copies { path: PathBuf, source: std::io::Error },
     /// The directory of `meetfs expiring --not-in` is inside the mount.
-    #[error("cannot search {} for copies: it is in the mount itself", .0.display())]
+    #[error("cannot search {} for copies: it is inside the mount", .0.display())]
     CopiesInMount(PathBuf),
     /// The directory of `meetfs cache clear --cache-dir` cannot be used.
     #[error("cannot clear the cache {}", path.display())]
@@ -67,19 +68,15 @@ impl Diagnostic for CommandError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
             Self::IncompleteRefresh { .. } => {
-                "The mount keeps the previous listing of what is missing and retries automatically. \
-                 `meetfs status` shows the reason."
+                "The mount keeps the previous listing of the missing days and retries \
+                 automatically. `meetfs status` shows the reason."
             }
             Self::UnfinishedRefresh { .. } => {
-                "It continues in the background; `meetfs status` shows its progress."
+                "The refresh continues in the background. `meetfs status` shows its progress."
             }
-            Self::Copies { .. } => "Give a readable directory with --not-in.",
-            Self::CopiesInMount(_) => {
-                "Give the directory of a backup outside the mount with --not-in."
-            }
-            Self::CacheDirectory { .. } => {
-                "`meetfs cache status` shows the directory of the configuration."
-            }
+            Self::Copies { .. } => "Choose a readable directory for --not-in.",
+            Self::CopiesInMount(_) => "Choose a directory outside the mount for --not-in.",
+            Self::CacheDirectory { .. } => "`meetfs cache status` shows the configured directory.",
             Self::System { .. } => return None,
         };
         Some(hint.into())

@@ -8,8 +8,8 @@ use crate::model::Diagnostic;
 
 /// An error with its causes and its hint, as text or as JSON.
 ///
-/// Text: a single cause follows the message on its line, because most causes are short. Longer
-/// chains have a `caused by:` line for each cause.
+/// In text form, a single cause is printed on the line of the message, because most causes are
+/// short. If there are more causes, each has its own `caused by:` line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct ErrorReport {
     error: String,
@@ -39,7 +39,7 @@ impl Display for ErrorReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         write!(f, "error: {}", self.error)?;
         match self.caused_by.as_slice() {
-            [only] => write!(f, ": {only}")?,
+            [cause] => write!(f, ": {cause}")?,
             causes => {
                 for cause in causes {
                     write!(f, "\ncaused by: {cause}")?;

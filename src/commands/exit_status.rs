@@ -1,20 +1,20 @@
-//! Exit codes, as `--help` documents them.
+//! Exit codes of the commands. `--help` documents them.
 
 use std::process::ExitCode;
 
 use crate::model::ErrorKind;
 
-/// The exit status of a command. The parser of the command line exits with code 2, too.
+/// The exit status of a command. The command-line parser also exits with code 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {
     Success = 0,
     Failure = 1,
-    /// Wrong usage.
+    /// The command was used incorrectly.
     Usage = 2,
-    /// Configuration or credentials.
+    /// The configuration or a credential is wrong.
     Configuration = 3,
-    /// Busy or already mounted.
+    /// The mount is busy, or the mountpoint is already in use.
     Busy = 4,
 }
 

@@ -1,4 +1,4 @@
-//! `meetfs expiring`
+//! The `meetfs expiring` command.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use super::output::{print, print_json, print_to_stderr, warn_with_context};
 use super::saved_copies::{SavedCopies, SourceFile};
 use crate::cli::ExpiringArgs;
 use crate::config::ProcessEnvironment;
-use crate::daemon::control::{ControlError, ExpiringFile, Mounts, WallClock, mountpoint_of};
+use crate::daemon::control::{ControlError, ExpiringFile, Mounts, WallClock, resolve_mountpoint};
 
 /// A file that its provider will delete.
 #[derive(Clone, Debug, Serialize)]
@@ -22,32 +22,32 @@ struct FileToSave {
     path: PathBuf,
     size: Option<u64>,
     expires: Timestamp,
-    /// Calendar days in the time zone; negative after the expiry.
+    /// Calendar days until the expiry in the local time zone. Negative after the expiry.
     days_left: i64,
     in_trash: bool,
     is_readable: bool,
 }
 
-/// Lists the files that providers will delete, most urgent first, and after them those that cannot
-/// be saved. Fails if another file is not in the directory of `--not-in`, or if a mount did not
-/// answer.
+/// Lists the files that providers will delete. The most urgent files come first, and the files that
+/// cannot be downloaded come last. With `--not-in`, the exit status is a failure if a file that can
+/// be downloaded is not saved, or if a mount did not answer.
 ///
 /// # Errors
 /// The mount does not exist, a daemon does not answer, or the directory cannot be read.
-pub(crate) fn expiring(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
+pub(crate) fn run(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
     if let Some(directory) = &arguments.not_in {
         SavedCopies::check_directory(directory)?;
     }
     let now = Timestamp::now();
-    let wall = WallClock::system(now);
-    let (mut files, is_complete) = files(arguments.mountpoint.as_deref(), &wall)?;
+    let wall_clock = WallClock::system(now);
+    let (mut files, is_complete) = expiring_files(arguments.mountpoint.as_deref(), &wall_clock)?;
     if let Some(within) = arguments.within {
         let until = now.checked_add(within).unwrap_or(Timestamp::MAX);
         files.retain(|file| file.expires <= until);
     }
     if let Some(directory) = &arguments.not_in {
         let copies = SavedCopies::in_directory(directory, &devices_of(&files))?;
-        files.retain(|file| !copies.contain(&file.original(), arguments.checksum));
+        files.retain(|file| !copies.has_copy_of(&file.as_source_file(), arguments.checksum));
     }
     files.sort_by(|a, b| {
         (!a.is_readable, a.expires, &a.path).cmp(&(!b.is_readable, b.expires, &b.path))
@@ -55,13 +55,13 @@ pub(crate) fn expiring(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
     if arguments.json {
         print_json(&files)?;
     } else {
-        print(&files.iter().map(|file| file.as_text(&wall)).collect::<String>())?;
+        print(&files.iter().map(|file| file.as_text(&wall_clock)).collect::<String>())?;
     }
     let unsaved = files.iter().filter(|file| file.is_readable).count();
     if arguments.not_in.is_some() && unsaved < files.len() && !arguments.json {
         print_to_stderr(format_args!(
-            "note: not counted as unsaved: {} in a recycle bin, which cannot be downloaded",
-            counted(files.len() - unsaved, "file")
+            "note: {} in a recycle bin cannot be downloaded; not counted as unsaved",
+            pluralize(files.len() - unsaved, "file")
         ));
     }
     let is_saved = arguments.not_in.is_none() || (is_complete && unsaved == 0);
@@ -69,38 +69,39 @@ pub(crate) fn expiring(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
 }
 
 impl FileToSave {
-    fn original(&self) -> SourceFile<'_> {
+    fn as_source_file(&self) -> SourceFile<'_> {
         SourceFile { path: &self.path, size: self.size, is_readable: self.is_readable }
     }
 
-    fn as_text(&self, wall: &WallClock) -> String {
+    fn as_text(&self, wall_clock: &WallClock) -> String {
         let size = self.size.map_or_else(|| "?".to_owned(), |size| ByteSize(size).to_string());
         let note = match (self.in_trash, self.is_readable) {
             (false, _) => "",
             (true, true) => "  (in the recycle bin)",
             (true, false) => {
-                "  (in the recycle bin, which allows no downloads; the file says how to restore it)"
+                "  (in the recycle bin, which does not allow downloads; the file explains how to \
+                 restore it)"
             }
         };
         format!(
             "{}  {:>9}  {size:>10}  {}{note}\n",
-            wall.format_date_and_minute(self.expires),
+            wall_clock.format_date_and_minute(self.expires),
             days_left_as_text(self.days_left),
             self.path.display()
         )
     }
 }
 
-/// Returns the days from now to the expiry by the calendar: what expires tomorrow has one day left,
-/// at any hour. Negative after the expiry.
-fn days_left(expires: Timestamp, wall: &WallClock) -> i64 {
-    let day = |time: Timestamp| time.to_zoned_datetime(wall.zone.clone()).date();
-    let days = day(expires).duration_since(day(wall.now)).as_hours() / 24;
-    if expires <= wall.now { days.min(-1) } else { days }
+/// Returns the number of calendar days until the expiry. A file that expires tomorrow has one day
+/// left, at any time of day. Negative after the expiry.
+fn days_left(expires: Timestamp, wall_clock: &WallClock) -> i64 {
+    let day = |time: Timestamp| time.to_zoned_datetime(wall_clock.zone.clone()).date();
+    let days = day(expires).duration_since(day(wall_clock.now)).as_hours() / 24;
+    if expires <= wall_clock.now { days.min(-1) } else { days }
 }
 
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+fn pluralize(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn days_left_as_text(days: i64) -> String {
@@ -112,30 +113,35 @@ fn days_left_as_text(days: i64) -> String {
     }
 }
 
-/// Returns the expiring files of one mount or of all, and whether every mount answered. Warns about
-/// those that did not.
-fn files(mountpoint: Option<&Path>, wall: &WallClock) -> Result<(Vec<FileToSave>, bool), Error> {
+/// Returns the expiring files of one mount or of all mounts, and whether every mount answered.
+/// Warns about each mount that did not answer.
+fn expiring_files(
+    mountpoint: Option<&Path>,
+    wall_clock: &WallClock,
+) -> Result<(Vec<FileToSave>, bool), Error> {
     let mounts = Mounts::new(&ProcessEnvironment);
-    let (replies, dead) = match mountpoint {
-        Some(mountpoint) => (vec![mounts.expiring(&mountpoint_of(mountpoint)?)?], Vec::new()),
+    let (replies, dead_mounts) = match mountpoint {
+        Some(mountpoint) => (vec![mounts.expiring(&resolve_mountpoint(mountpoint)?)?], Vec::new()),
         None => mounts.all_expiring()?,
     };
-    let is_complete = dead.is_empty();
-    for mountpoint in dead {
+    let is_complete = dead_mounts.is_empty();
+    for mountpoint in dead_mounts {
         warn_with_context("files are missing from the list: ", &ControlError::Dead(mountpoint));
     }
-    let below = |mountpoint: PathBuf, files: Vec<ExpiringFile>| {
+    let to_files_to_save = |mountpoint: PathBuf, files: Vec<ExpiringFile>| {
         files.into_iter().map(move |file| FileToSave {
             path: mountpoint.join(file.path),
             size: file.size,
             expires: file.expires,
-            days_left: days_left(file.expires, wall),
+            days_left: days_left(file.expires, wall_clock),
             in_trash: file.in_trash,
             is_readable: file.is_readable,
         })
     };
-    let files =
-        replies.into_iter().flat_map(|(mountpoint, files)| below(mountpoint, files)).collect();
+    let files = replies
+        .into_iter()
+        .flat_map(|(mountpoint, files)| to_files_to_save(mountpoint, files))
+        .collect();
     Ok((files, is_complete))
 }
 
@@ -156,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_left_are_those_of_the_calendar() {
+    fn days_left_are_calendar_days() {
         for (zone, now, expires, days) in [
             // Tomorrow, 19 hours from now.
             ("UTC", "2026-10-06T22:00:00Z", "2026-10-07T17:00:00Z", 1),
@@ -167,13 +173,13 @@ mod tests {
             ("Europe/Paris", "2026-10-24T22:00:00Z", "2026-10-25T22:30:00Z", 0),
             ("Europe/Paris", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z", 1),
             ("Europe/Paris", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z", 1),
-            // Overdue since this morning, and since the day before yesterday.
+            // Expired this morning, and the day before yesterday.
             ("UTC", "2026-10-06T22:00:00Z", "2026-10-06T08:00:00Z", -1),
             ("UTC", "2026-10-06T22:00:00Z", "2026-10-04T08:00:00Z", -2),
         ] {
             let zone = TimeZone::get(zone).unwrap();
-            let wall = WallClock { zone, now: now.parse().unwrap() };
-            assert_eq!(days_left(expires.parse().unwrap(), &wall), days, "{now} {expires}");
+            let wall_clock = WallClock { zone, now: now.parse().unwrap() };
+            assert_eq!(days_left(expires.parse().unwrap(), &wall_clock), days, "{now} {expires}");
         }
     }
 }

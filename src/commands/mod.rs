@@ -4,7 +4,7 @@
 //! - Output: text or JSON on standard output, messages on standard error, an [`ExitStatus`].
 //! - On failure a command returns an [`Error`](error::Error). Only [`run`] prints it, as `error:`,
 //!   `caused by:` and `hint:`, or as JSON for a command with `--json`.
-//! - The life of the mount process is in `daemon`, which does not know commands.
+//! - The mount process itself is in `daemon`, which does not depend on commands.
 
 mod cache;
 pub(crate) mod doctor;

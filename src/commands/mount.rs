@@ -1,4 +1,4 @@
-//! `meetfs mount`
+//! The `meetfs mount` command.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -20,18 +20,20 @@ use crate::daemon::{demo, mountpoint};
 use crate::demo_cloud::DemoCloud;
 use crate::model::SourceName;
 
-/// Delay after which progress is printed on terminals only.
-const LOGGED_PROGRESS: Duration = Duration::from_secs(10);
+/// Period in which progress is printed even if standard error is not a terminal. A log then gets
+/// one line.
+const LOGGED_PROGRESS_PERIOD: Duration = Duration::from_secs(10);
 
-/// Mounts, and serves until unmounted: in the background, unless the arguments say otherwise.
+/// Mounts and serves until the file system is unmounted. Does so in a background process unless the
+/// arguments request the foreground.
 ///
 /// # Errors
 /// The mount could not become ready. Nothing stays mounted in this case.
-pub(crate) fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
-    let in_background = arguments.report_readiness;
-    if !arguments.foreground && !in_background {
-        let started = background::start_and_wait(|line| print_line(format_args!("{line}")))?;
-        return Ok(match started {
+pub(crate) fn run(arguments: &MountArgs) -> Result<ExitCode, Error> {
+    let is_background = arguments.report_readiness;
+    if !arguments.foreground && !is_background {
+        let start = background::start_and_wait(|line| print_line(format_args!("{line}")))?;
+        return Ok(match start {
             BackgroundStart::Ready => ExitStatus::Success.into(),
             BackgroundStart::Exited(code) => code.into(),
         });
@@ -43,7 +45,7 @@ pub(crate) fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
     }
     start_logging(arguments)?;
     let mountpoint = mountpoint::prepare(&arguments.mountpoint)?;
-    let (config, demo_cloud) = load(arguments)?;
+    let (config, demo_cloud) = load_config(arguments)?;
     serve::serve(
         mountpoint,
         ServeOptions {
@@ -51,8 +53,8 @@ pub(crate) fn mount(arguments: &MountArgs) -> Result<ExitCode, Error> {
             demo_cloud,
             allow_other: arguments.mount_options().allow_other,
             passthrough: !arguments.no_passthrough,
-            report_readiness: in_background,
-            report: &report,
+            report_readiness: is_background,
+            report: &print_event,
         },
     )?;
     Ok(ExitStatus::Success.into())
@@ -76,27 +78,29 @@ fn start_logging(arguments: &MountArgs) -> Result<(), Error> {
     Ok(())
 }
 
-fn load(arguments: &MountArgs) -> Result<(Config, Option<DemoCloud>), Error> {
+fn load_config(arguments: &MountArgs) -> Result<(Config, Option<DemoCloud>), Error> {
     let overrides = arguments.overrides();
     if !arguments.demo {
         return Ok((Config::load(&overrides, &ProcessEnvironment)?, None));
     }
     let mut config = Config::load_for_demo(&overrides, &ProcessEnvironment)?;
     if overrides.cache_dir.is_some_and(|dir| matches!(dir.origin, Origin::Flag(_))) {
-        // The demo stores nothing, but a wrong flag is an error of any mount.
+        // The demo does not use the cache directory, but a directory that cannot be used is an
+        // error for every mount.
         disk::probe_directory(&config.cache.dir, false)?;
     }
     let cloud = demo::start()?;
     config.sources = demo::sources(&cloud)?;
     if !config.is_timezone_configured {
-        // The demo keeps no catalog, and its names must be the same in each mount.
+        // The demo does not store its catalog, but its directory names must be the same in each
+        // mount.
         config.timezone = TimeZone::UTC;
     }
     config.cache.disk = DiskLimit::Off;
     Ok((config, Some(cloud)))
 }
 
-fn progress(sources: &[SourceName], elapsed: Duration) -> String {
+fn progress_text(sources: &[SourceName], elapsed: Duration) -> String {
     let names: Vec<_> = sources.iter().map(SourceName::as_str).collect();
     let seconds = elapsed.as_secs();
     if names.is_empty() {
@@ -106,12 +110,12 @@ fn progress(sources: &[SourceName], elapsed: Duration) -> String {
     }
 }
 
-fn report(event: StartupEvent<'_>) {
+fn print_event(event: StartupEvent<'_>) {
     match event {
         StartupEvent::Waiting { sources, elapsed } => {
             // A log gets one line.
-            if elapsed < LOGGED_PROGRESS || std::io::stderr().is_terminal() {
-                print_to_stderr(format_args!("{}", progress(sources, elapsed)));
+            if elapsed < LOGGED_PROGRESS_PERIOD || std::io::stderr().is_terminal() {
+                print_to_stderr(format_args!("{}", progress_text(sources, elapsed)));
             }
         }
         StartupEvent::CacheUnwritable(error) => warn(error),

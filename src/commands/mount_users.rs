@@ -1,7 +1,8 @@
-//! What keeps a mount busy, or its daemon running after it is unmounted.
+//! Finds the processes and mounts that keep a mount busy, or that keep its daemon running after the
+//! unmount.
 //!
-//! Reads `/proc`, and the device numbers of open files. The kernel has these in memory: a request
-//! to a mount whose daemon hangs would block.
+//! Reads `/proc` and the device numbers of open files, which the kernel has in memory. A request to
+//! the mount itself would block if its daemon hangs.
 
 use std::fmt::Display;
 use std::io;
@@ -11,13 +12,13 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, minor, statx};
 
 use crate::daemon::mount_table::{self, MountEntry};
 
-/// Limit on processes to name; the rest is counted.
+/// Maximum number of processes that are named. Further processes are only counted.
 const MAX_NAMED_PROCESSES: usize = 5;
 
 /// The file system type of an overlay in the mount table.
 const OVERLAY: &str = "overlay";
 
-/// Another mount that depends on a mount.
+/// A mount that depends on another mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DependentMount {
     pub(crate) mountpoint: PathBuf,
@@ -28,7 +29,7 @@ pub(crate) struct DependentMount {
 enum Relation {
     /// It is mounted on a directory of the mount.
     Inside,
-    /// It is the same file system, or a directory of it.
+    /// It shows the same file system, or a directory of it.
     Bind,
     /// It is an overlay with a layer in the mount.
     Overlay,
@@ -45,11 +46,12 @@ impl Display for DependentMount {
     }
 }
 
-/// The mounts of this namespace that depend on a mount, and whether its file system ends with it.
+/// The mounts in this mount namespace that depend on a given mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dependents {
     pub(crate) mounts: Vec<DependentMount>,
-    /// Whether the mount is a bind mount of a file system that stays mounted without it.
+    /// Whether the given mount is a bind mount. Its file system then stays mounted after the
+    /// unmount.
     pub(crate) is_bind: bool,
 }
 
@@ -61,60 +63,60 @@ pub(crate) fn dependents_of(mount: &MountEntry) -> io::Result<Dependents> {
     Ok(dependents_in(&mount_table::entries()?, mount))
 }
 
-/// The first mount of the whole file system is the one that the daemon made: the table is in the
-/// order in which the mounts were made. The others are bind mounts of it.
+/// Returns the mounts in `table` that depend on `mount`. The table is in the order of mounting. So
+/// the first mount of the whole file system is the original mount, and the others are bind mounts
+/// of it.
 fn dependents_in(table: &[MountEntry], mount: &MountEntry) -> Dependents {
-    let same: Vec<_> = table.iter().filter(|other| other.device == mount.device).collect();
-    let original = same.iter().find(|other| other.root == Path::new("/"));
+    let same_device: Vec<_> = table.iter().filter(|entry| entry.device == mount.device).collect();
+    let original = same_device.iter().find(|entry| entry.root == Path::new("/"));
     let is_bind = original.is_some_and(|original| original.id != mount.id);
-    let relation = |other: &MountEntry| {
-        if other.parent == mount.id {
+    let relation_of = |entry: &MountEntry| {
+        if entry.parent == mount.id {
             Some(Relation::Inside)
-        } else if is_bind || other.id == mount.id {
+        } else if is_bind || entry.id == mount.id {
             None
-        } else if other.device == mount.device {
+        } else if entry.device == mount.device {
             Some(Relation::Bind)
-        } else if other.kind == OVERLAY
-            && other.layers.iter().any(|layer| layer.starts_with(&mount.mountpoint))
+        } else if entry.kind == OVERLAY
+            && entry.layers.iter().any(|layer| layer.starts_with(&mount.mountpoint))
         {
             Some(Relation::Overlay)
         } else {
             None
         }
     };
-    let mounts = table.iter().filter_map(|other| {
-        let relation = relation(other)?;
-        Some(DependentMount { mountpoint: other.mountpoint.clone(), relation })
+    let mounts = table.iter().filter_map(|entry| {
+        let relation = relation_of(entry)?;
+        Some(DependentMount { mountpoint: entry.mountpoint.clone(), relation })
     });
     Dependents { mounts: mounts.collect(), is_bind }
 }
 
-/// Returns the processes that keep a mount busy, for a person: they have a file or directory of it
-/// open or mapped, work in one, or run from one.
-pub(crate) fn users_of(device: u64) -> String {
+/// Describes the processes that keep a mount busy. Such a process has a file of the mount open or
+/// mapped, or its working directory, root directory or program is in the mount.
+pub(crate) fn describe_users(device: u64) -> String {
     let search = Search::of(device);
-    search.processes_using().unwrap_or_else(|| search.nothing())
+    search.users_text().unwrap_or_else(|| search.no_user_text())
 }
 
-/// Returns what keeps the daemon of an unmounted file system running, for a person: processes that
-/// use it, mounts of it, and processes whose mount namespace has one. `None` if there is nothing to
-/// see.
-pub(crate) fn holders_of(device: u64) -> Option<String> {
+/// Describes what keeps the daemon of an unmounted file system running: processes that use the file
+/// system, its mounts, and processes in whose mount namespace it is mounted. Returns `None` if
+/// nothing is visible.
+pub(crate) fn describe_holders(device: u64) -> Option<String> {
     let search = Search::of(device);
-    let namespaces = listed(&search.in_namespaces, "has", "have")
+    let namespaces = join_with_verb(&search.in_other_namespaces, "has", "have")
         .map(|processes| format!("{processes} it mounted in another mount namespace"));
     let binds = search.own_mounts.iter().map(|entry| {
         let mountpoint = entry.mountpoint.clone();
         DependentMount { mountpoint, relation: Relation::Bind }.to_string()
     });
-    let parts: Vec<_> =
-        search.processes_using().into_iter().chain(binds).chain(namespaces).collect();
+    let parts: Vec<_> = search.users_text().into_iter().chain(binds).chain(namespaces).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// Returns the process that serves a FUSE file system: it has `/dev/fuse` open for it. `None` if
-/// that process is hidden, or before Linux 6.17, which shows no connection in `fdinfo`
-/// (fs/fuse/dev.c, `fuse_dev_show_fdinfo`).
+/// Returns the process that serves a FUSE file system, which has `/dev/fuse` open. Returns `None`
+/// if the process is hidden, or on a kernel before Linux 6.17, which does not show the connection
+/// in `fdinfo` (fs/fuse/dev.c, `fuse_dev_show_fdinfo`).
 pub(crate) fn daemon_of(device: u64) -> Option<u32> {
     let connection = format!("fuse_connection:\t{}", minor(device));
     let serves = |process: &Path| {
@@ -128,23 +130,23 @@ pub(crate) fn daemon_of(device: u64) -> Option<u32> {
             })
             .any(|info| info.lines().any(|line| line == connection))
     };
-    let process = processes().find(|process| serves(process))?;
+    let process = other_processes().find(|process| serves(process))?;
     process.file_name()?.to_str()?.parse().ok()
 }
 
-/// Returns the text for a file system in use without a visible user.
-pub(crate) fn unseen_holder(device: u64) -> String {
-    Search::of(device).nothing()
+/// Describes the use of a file system whose users are not visible.
+pub(crate) fn describe_unseen_holder(device: u64) -> String {
+    Search::of(device).no_user_text()
 }
 
-/// The processes and mounts that use a file system.
+/// The result of a search for the processes and mounts that use a file system.
 #[derive(Debug, Default)]
 struct Search {
-    using: Vec<String>,
-    /// Its mounts in this mount namespace.
+    users: Vec<String>,
+    /// The mounts of the file system in this mount namespace.
     own_mounts: Vec<MountEntry>,
-    /// Processes of other mount namespaces in which it is mounted, unless they are in `using`.
-    in_namespaces: Vec<String>,
+    /// Processes that do not use the file system, but in whose mount namespace it is mounted.
+    in_other_namespaces: Vec<String>,
     /// Whether the files of every process could be examined.
     is_complete: bool,
 }
@@ -154,13 +156,13 @@ impl Search {
         let mut own_mounts = mount_table::entries().unwrap_or_default();
         own_mounts.retain(|entry| entry.device == device);
         let mut search = Self { is_complete: true, own_mounts, ..Self::default() };
-        for process in processes() {
+        for process in other_processes() {
             match uses(&process, device) {
-                Some(true) => search.using.push(name(&process)),
+                Some(true) => search.users.push(describe_process(&process)),
                 used => {
                     search.is_complete &= used.is_some();
                     if search.has_other_mount(&process, device) {
-                        search.in_namespaces.push(name(&process));
+                        search.in_other_namespaces.push(describe_process(&process));
                     }
                 }
             }
@@ -168,7 +170,8 @@ impl Search {
         search
     }
 
-    /// Whether the process has a mount that is not one of this namespace: their ids differ.
+    /// Whether the mount table of the process has a mount of the file system that is not in
+    /// `own_mounts`. No two mounts have the same id.
     fn has_other_mount(&self, process: &Path, device: u64) -> bool {
         let entries = mount_table::entries_of(process).unwrap_or_default();
         entries.iter().any(|entry| {
@@ -176,36 +179,36 @@ impl Search {
         })
     }
 
-    fn processes_using(&self) -> Option<String> {
-        listed(&self.using, "uses", "use").map(|processes| format!("{processes} it"))
+    fn users_text(&self) -> Option<String> {
+        join_with_verb(&self.users, "uses", "use").map(|processes| format!("{processes} it"))
     }
 
-    fn nothing(&self) -> String {
+    fn no_user_text(&self) -> String {
         if self.is_complete {
-            "no process is seen to use it; an overlay, a loop device, an NFS export or a mount \
-             namespace without processes can"
+            "no process that uses it was found; an overlay, a loop device, an NFS export or a \
+             mount namespace without processes can use it"
                 .into()
         } else {
-            "no process of yours uses it; a program of another user may".into()
+            "none of your processes uses it; a process of another user may use it".into()
         }
     }
 }
 
-/// Returns the names with the verb after them.
-fn listed(names: &[String], singular: &str, plural: &str) -> Option<String> {
-    let more = names.len().saturating_sub(MAX_NAMED_PROCESSES);
+/// Joins the names and appends the verb. Returns `None` if there are no names.
+fn join_with_verb(names: &[String], singular: &str, plural: &str) -> Option<String> {
+    let unnamed_count = names.len().saturating_sub(MAX_NAMED_PROCESSES);
     let named: Vec<_> = names.iter().take(MAX_NAMED_PROCESSES).map(String::as_str).collect();
     let list = named.join(", ");
-    match (names.len(), more) {
+    match (names.len(), unnamed_count) {
         (0, _) => None,
         (1, _) => Some(format!("{list} {singular}")),
         (_, 0) => Some(format!("{list} {plural}")),
-        _ => Some(format!("{list} and {more} more {plural}")),
+        _ => Some(format!("{list} and {unnamed_count} more {plural}")),
     }
 }
 
-/// Returns the directories in `/proc` of all other processes.
-fn processes() -> impl Iterator<Item = PathBuf> {
+/// Returns the `/proc` directories of all processes except this one.
+fn other_processes() -> impl Iterator<Item = PathBuf> {
     let own = std::process::id().to_string();
     std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path()).filter(
         move |path| {
@@ -216,7 +219,8 @@ fn processes() -> impl Iterator<Item = PathBuf> {
     )
 }
 
-/// Returns whether a process uses a file of the file system; `None` if its files are hidden.
+/// Returns whether a process uses a file of the file system. Returns `None` if its files are
+/// hidden.
 fn uses(process: &Path, device: u64) -> Option<bool> {
     let is_on_device = |link: &Path| device_of(link) == Some(device);
     if ["cwd", "root", "exe"].iter().any(|link| is_on_device(&process.join(link))) {
@@ -234,15 +238,15 @@ fn uses(process: &Path, device: u64) -> Option<bool> {
 
 /// Returns the device number of the file that a link in `/proc` leads to, in any mount namespace.
 ///
-/// The kernel answers from its cache (statx(2), `AT_STATX_DONT_SYNC`), also where the user may not
+/// The kernel answers from its cache (statx(2), `AT_STATX_DONT_SYNC`), even if the user may not
 /// access the mount (fs/fuse/dir.c, `fuse_getattr`).
 fn device_of(link: &Path) -> Option<u64> {
     let status = statx(CWD, link, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()).ok()?;
     Some(makedev(status.stx_dev_major, status.stx_dev_minor))
 }
 
-/// The fourth field of a line of `/proc/PID/maps` is the device of the file, in hexadecimal
-/// (proc_pid_maps(5)).
+/// Returns whether the process has mapped a file of the device. The fourth field of a line in
+/// `/proc/PID/maps` is the device number in hexadecimal (proc_pid_maps(5)).
 fn has_mapped_file(process: &Path, device: u64) -> bool {
     let maps = std::fs::read(process.join("maps")).unwrap_or_default();
     let maps = String::from_utf8_lossy(&maps);
@@ -253,7 +257,7 @@ fn has_mapped_file(process: &Path, device: u64) -> bool {
     })
 }
 
-fn name(process: &Path) -> String {
+fn describe_process(process: &Path) -> String {
     let pid = process.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let command = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
     format!("{} (process {pid})", command.trim())
@@ -320,13 +324,15 @@ mod tests {
     #[test]
     fn many_processes_are_counted() {
         let names: Vec<_> = (1..=7).map(|id| format!("cat (process {id})")).collect();
-        assert_eq!(listed(&names[..0], "uses", "use"), None);
-        assert_eq!(listed(&names[..1], "uses", "use").unwrap(), "cat (process 1) uses");
+        assert_eq!(join_with_verb(&names[..0], "uses", "use"), None);
+        assert_eq!(join_with_verb(&names[..1], "uses", "use").unwrap(), "cat (process 1) uses");
         assert_eq!(
-            listed(&names[..2], "uses", "use").unwrap(),
+            join_with_verb(&names[..2], "uses", "use").unwrap(),
             "cat (process 1), cat (process 2) use"
         );
-        assert!(listed(&names, "uses", "use").unwrap().ends_with("(process 5) and 2 more use"));
+        assert!(
+            join_with_verb(&names, "uses", "use").unwrap().ends_with("(process 5) and 2 more use")
+        );
     }
 
     #[test]
@@ -339,10 +345,10 @@ mod tests {
             .unwrap();
         let process = PathBuf::from(format!("/proc/{}", child.id()));
         let device = device_of(directory.path()).unwrap();
-        let found = [uses(&process, device), uses(&process, u64::MAX)];
+        let is_user = [uses(&process, device), uses(&process, u64::MAX)];
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(found, [Some(true), Some(false)]);
+        assert_eq!(is_user, [Some(true), Some(false)]);
         assert_eq!(uses(&process, device), Some(false));
     }
 }

@@ -1,5 +1,5 @@
-//! Printing to standard output and standard error. Characters that could drive a terminal are
-//! replaced: topics, names and messages of servers come from outside.
+//! Prints to standard output and standard error. Replaces characters that could control a terminal,
+//! because topics, names and server messages come from outside.
 
 use std::io::{ErrorKind, Write};
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::error::{CommandError, Error};
 use crate::model::{Diagnostic, one_line, printable_json, printable_text};
 
-/// Prints the result of a command. A reader that closes the pipe early is not a failure.
+/// Prints the result of a command. It is not an error if the reader closes the pipe early.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
     match std::io::stdout().write_all(printable_text(text).as_bytes()) {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {
@@ -25,12 +25,12 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Error> {
     print(&format!("{}\n", printable_json(&text)))
 }
 
-/// Prints a line of progress on standard output. A closed pipe or a full disk is ignored.
+/// Prints a line of progress on standard output. Ignores a closed pipe or a full disk.
 pub(crate) fn print_line(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{}", printable_text(&line.to_string()));
 }
 
-/// Prints a line on standard error. A closed pipe or a full disk is ignored.
+/// Prints a line on standard error. Ignores a closed pipe or a full disk.
 pub(crate) fn print_to_stderr(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{}", printable_text(&line.to_string()));
 }
@@ -40,7 +40,7 @@ pub(crate) fn warn(error: &dyn Diagnostic) {
     warn_with_context("", error);
 }
 
-/// Prints a warning. It starts with the name of the thing that the error affects.
+/// Prints a warning that starts with `context`, and its hint, on standard error.
 pub(crate) fn warn_with_context(context: &str, error: &dyn Diagnostic) {
     print_to_stderr(format_args!("warning: {context}{}", one_line(error)));
     if let Some(hint) = error.hint() {

@@ -1,4 +1,4 @@
-//! `meetfs refresh`
+//! The `meetfs refresh` command.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -7,30 +7,31 @@ use std::time::{Duration, Instant};
 
 use super::error::{CommandError, Error};
 use super::output::print_to_stderr;
-use super::status::{print_all, request};
+use super::status::{print_all, send_request};
 use crate::cli::RefreshArgs;
 use crate::daemon::control::{ControlError, MountReport, Request};
 
-/// Delay of the first progress line on a terminal.
+/// Delay before the first progress line on a terminal.
 const PROGRESS_DELAY: Duration = Duration::from_secs(2);
 
-/// Delay of the only progress line in a log or a pipe, where most refreshes should leave none.
+/// Delay before the only progress line in a log or a pipe. Most refreshes end sooner and print
+/// none.
 const LOGGED_PROGRESS_DELAY: Duration = Duration::from_secs(10);
 
 /// Interval between updates of the progress line.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Refreshes the catalog of mounts and prints their state.
+/// Refreshes the catalog of one or all mounts and prints their state.
 ///
 /// # Errors
 /// The mount does not exist, a daemon does not answer, or a source could not be listed completely.
-pub(crate) fn refresh(arguments: &RefreshArgs) -> Result<(), Error> {
-    let (done, waiting) = mpsc::channel::<()>();
+pub(crate) fn run(arguments: &RefreshArgs) -> Result<(), Error> {
+    let (done_sender, done_receiver) = mpsc::channel::<()>();
     let mountpoint = arguments.mountpoint.clone();
-    let progress = std::thread::spawn(move || show_progress(mountpoint.as_deref(), &waiting));
-    let replies = request(arguments.mountpoint.as_deref(), Request::Refresh);
-    drop(done);
-    // A panic in the progress task does not affect the refresh.
+    let progress = std::thread::spawn(move || show_progress(mountpoint.as_deref(), &done_receiver));
+    let replies = send_request(arguments.mountpoint.as_deref(), Request::Refresh);
+    drop(done_sender);
+    // A panic in the progress thread does not affect the refresh.
     let _ = progress.join();
     let replies = replies?;
     if replies.is_empty() {
@@ -59,26 +60,23 @@ pub(crate) fn refresh(arguments: &RefreshArgs) -> Result<(), Error> {
     }
 }
 
-/// Names the sources that are still being refreshed: on a terminal in one line that is updated,
-/// elsewhere once.
+/// Prints which sources are still being refreshed. On a terminal, updates one line. Otherwise,
+/// prints a single line once.
 fn show_progress(mountpoint: Option<&Path>, done: &mpsc::Receiver<()>) {
     let is_terminal = std::io::stderr().is_terminal();
-    let started = Instant::now();
+    let start = Instant::now();
     let mut delay = if is_terminal { PROGRESS_DELAY } else { LOGGED_PROGRESS_DELAY };
     let mut line_length = 0_usize;
     while done.recv_timeout(delay) == Err(mpsc::RecvTimeoutError::Timeout) {
         delay = PROGRESS_INTERVAL;
-        let Ok(replies) = request(mountpoint, Request::Status) else { continue };
+        let Ok(replies) = send_request(mountpoint, Request::Status) else { continue };
         let reports: Vec<_> = replies.into_iter().flatten().collect();
         let names: Vec<_> = reports.iter().flat_map(refreshing_sources).collect();
         if names.is_empty() {
             continue;
         }
-        let line = format!(
-            "still refreshing {} after {} s",
-            names.join(", "),
-            started.elapsed().as_secs()
-        );
+        let line =
+            format!("still refreshing {} after {} s", names.join(", "), start.elapsed().as_secs());
         if !is_terminal {
             print_to_stderr(format_args!("{line}"));
             return;

@@ -13,14 +13,14 @@ use crate::cli::{CacheCommand, Command};
 pub fn run(command: &Command) -> ExitCode {
     protect_memory();
     let result = match command {
-        Command::Mount(arguments) => mount::mount(arguments),
-        Command::Cache(arguments) => success(cache::cache(arguments)),
-        Command::Status(arguments) => status::status(arguments).map(ExitCode::from),
-        Command::Refresh(arguments) => success(refresh::refresh(arguments)),
-        Command::Expiring(arguments) => expiring::expiring(arguments).map(ExitCode::from),
-        Command::Doctor(arguments) => doctor::doctor(arguments).map(ExitCode::from),
-        Command::Login(arguments) => success(login::login(arguments)),
-        Command::Unmount(arguments) => success(unmount::unmount(arguments)),
+        Command::Mount(arguments) => mount::run(arguments),
+        Command::Cache(arguments) => to_exit_code(cache::run(arguments)),
+        Command::Status(arguments) => status::run(arguments).map(ExitCode::from),
+        Command::Refresh(arguments) => to_exit_code(refresh::run(arguments)),
+        Command::Expiring(arguments) => expiring::run(arguments).map(ExitCode::from),
+        Command::Doctor(arguments) => doctor::run(arguments).map(ExitCode::from),
+        Command::Login(arguments) => to_exit_code(login::run(arguments)),
+        Command::Unmount(arguments) => to_exit_code(unmount::run(arguments)),
     };
     result.unwrap_or_else(|error| {
         let error = error.diagnostic();
@@ -33,15 +33,15 @@ pub fn run(command: &Command) -> ExitCode {
     })
 }
 
-/// Keeps secrets, tokens and signed URLs out of core dumps, and other processes of the user out of
-/// the memory of this one: neither a debugger nor `/proc/PID/mem` reads it (prctl(2),
-/// `PR_SET_DUMPABLE`; root can). Programs that this one starts are not affected.
+/// Excludes secrets, tokens and signed URLs from core dumps, and prevents other processes of the
+/// user from reading the memory of this process with a debugger or through `/proc/PID/mem`
+/// (prctl(2), `PR_SET_DUMPABLE`). Root can still read it. Child processes are not affected.
 fn protect_memory() {
-    // Documented not to fail with these arguments. A command works without it, too.
+    // The call is documented not to fail with this argument, and a command works without it.
     let _ = nix::sys::prctl::set_dumpable(false);
 }
 
-fn success(result: Result<(), Error>) -> Result<ExitCode, Error> {
+fn to_exit_code(result: Result<(), Error>) -> Result<ExitCode, Error> {
     result.map(|()| ExitStatus::Success.into())
 }
 

@@ -13,25 +13,25 @@ use super::error::CommandError;
 use super::output::print_to_stderr;
 use crate::tree::UNAVAILABLE_SUFFIX;
 
-/// Size of the buffer that hashes files.
+/// Length of the buffer for hashing files, in bytes.
 const HASH_BUFFER_LENGTH: usize = 1024 * 1024;
 
-/// A file of a mount that a backup may have.
+/// A file of a mount that a backup may contain.
 pub(crate) struct SourceFile<'a> {
     pub(crate) path: &'a Path,
-    /// In bytes, if known.
+    /// Size in bytes, if known.
     pub(crate) size: Option<u64>,
     pub(crate) is_readable: bool,
 }
 
-/// The files of a backup by the name of their directory, their own name, and their size.
+/// The files of a backup, indexed by the name of their directory, their own name and their size.
 pub(crate) struct SavedCopies(HashMap<(OsString, OsString, u64), Vec<PathBuf>>);
 
 impl SavedCopies {
     /// Checks that a directory can be searched.
     ///
     /// # Errors
-    /// It is missing, not a directory, or not readable.
+    /// The path does not exist, is not a directory, or is not readable.
     pub(crate) fn check_directory(directory: &Path) -> Result<(), CommandError> {
         match std::fs::read_dir(directory) {
             Ok(_) => Ok(()),
@@ -39,24 +39,24 @@ impl SavedCopies {
         }
     }
 
-    /// Searches a directory and everything below it, except what is on one of the devices `mounts`.
+    /// Searches a directory recursively. Skips files on the devices `mount_devices`.
     ///
     /// # Errors
-    /// The directory cannot be read or is on one of `mounts`.
+    /// The directory cannot be read, or is on one of the devices.
     pub(crate) fn in_directory(
         directory: &Path,
-        mounts: &HashSet<u64>,
+        mount_devices: &HashSet<u64>,
     ) -> Result<Self, CommandError> {
-        let failed = |source| CommandError::Copies { path: directory.into(), source };
-        let top = std::fs::metadata(directory).map_err(failed)?;
-        if mounts.contains(&top.dev()) {
+        let copies_error = |source| CommandError::Copies { path: directory.into(), source };
+        let root = std::fs::metadata(directory).map_err(copies_error)?;
+        if mount_devices.contains(&root.dev()) {
             return Err(CommandError::CopiesInMount(directory.into()));
         }
-        std::fs::read_dir(directory).map_err(failed)?;
+        std::fs::read_dir(directory).map_err(copies_error)?;
         let mut copies = Self(HashMap::new());
         let mut pending = vec![directory.to_path_buf()];
         // Symbolic links can form cycles, so each directory is visited once.
-        let mut visited = HashSet::from([(top.dev(), top.ino())]);
+        let mut visited = HashSet::from([(root.dev(), root.ino())]);
         while let Some(directory) = pending.pop() {
             let entries = match std::fs::read_dir(&directory) {
                 Ok(entries) => entries,
@@ -71,7 +71,7 @@ impl SavedCopies {
             for path in entries.flatten().map(|entry| entry.path()) {
                 // Follows symbolic links: a backup may be spread over several disks.
                 let Ok(metadata) = std::fs::metadata(&path) else { continue };
-                if mounts.contains(&metadata.dev()) {
+                if mount_devices.contains(&metadata.dev()) {
                     continue;
                 }
                 if metadata.is_dir() {
@@ -89,14 +89,16 @@ impl SavedCopies {
         Ok(copies)
     }
 
-    /// Whether the backup has a copy: of the same name and size, or of the same bytes.
-    pub(crate) fn contain(&self, file: &SourceFile<'_>, by_content: bool) -> bool {
+    /// Whether the backup contains a copy of the file. A copy has the same directory name, file
+    /// name and size, and with `by_content` also the same bytes.
+    pub(crate) fn has_copy_of(&self, file: &SourceFile<'_>, by_content: bool) -> bool {
         let (Some(parent), Some(name), Some(size)) =
             (file.path.parent().and_then(Path::file_name), file.path.file_name(), file.size)
         else {
             return false;
         };
-        // For a `NAME.unavailable.txt`, the copy is the file itself, saved while it was available.
+        // For a note `NAME.unavailable.txt`, the copy is `NAME`, saved while it could be
+        // downloaded.
         let name = match name.to_str().and_then(|name| name.strip_suffix(UNAVAILABLE_SUFFIX)) {
             Some(name) if !file.is_readable => name.as_ref(),
             _ => name,

@@ -1,4 +1,4 @@
-//! `meetfs status`
+//! The `meetfs status` command.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use jiff::Timestamp;
 
 use super::error::Error;
 use super::exit_status::ExitStatus;
-use super::mount_users::{holders_of, unseen_holder};
+use super::mount_users::{describe_holders, describe_unseen_holder};
 use super::output::{print, print_json};
 use crate::cli::StatusArgs;
 use crate::config::ProcessEnvironment;
 use crate::daemon::control::{
-    ControlError, MountReport, Mounts, Request, WallClock, mountpoint_of,
+    ControlError, MountReport, Mounts, Request, WallClock, resolve_mountpoint,
 };
 use crate::daemon::mount_table::{self, MountEntry};
 
@@ -22,8 +22,8 @@ pub(crate) type Reply = Result<MountReport, ControlError>;
 ///
 /// # Errors
 /// The mount does not exist, or a daemon does not answer.
-pub(crate) fn status(arguments: &StatusArgs) -> Result<ExitStatus, Error> {
-    let replies = request(arguments.mountpoint.as_deref(), Request::Status)?;
+pub(crate) fn run(arguments: &StatusArgs) -> Result<ExitStatus, Error> {
+    let replies = send_request(arguments.mountpoint.as_deref(), Request::Status)?;
     if replies.is_empty() && !arguments.json {
         return print("nothing is mounted\n").map(|()| ExitStatus::Success);
     }
@@ -35,41 +35,45 @@ pub(crate) fn status(arguments: &StatusArgs) -> Result<ExitStatus, Error> {
     })
 }
 
-/// Sends a request to the daemon of one mount, or of all.
-pub(crate) fn request(mountpoint: Option<&Path>, request: Request) -> Result<Vec<Reply>, Error> {
+/// Sends a request to the daemon of one mount, or of all mounts.
+pub(crate) fn send_request(
+    mountpoint: Option<&Path>,
+    request: Request,
+) -> Result<Vec<Reply>, Error> {
     let mounts = Mounts::new(&ProcessEnvironment);
     let mut replies = match mountpoint {
-        Some(mountpoint) => vec![mounts.report(&mountpoint_of(mountpoint)?, request)],
+        Some(mountpoint) => vec![mounts.report(&resolve_mountpoint(mountpoint)?, request)],
         None => mounts.all_reports(request),
     };
     for report in replies.iter_mut().flatten() {
-        report.held_by = held_by(report);
+        report.held_by = describe_detached_users(report);
     }
     Ok(replies)
 }
 
-/// Returns what uses a mount that is not in the mount table; `None` if it is mounted.
-fn held_by(report: &MountReport) -> Option<String> {
+/// Describes what uses a file system that is no longer in the mount table. Returns `None` if it is
+/// still mounted.
+fn describe_detached_users(report: &MountReport) -> Option<String> {
     let device = report.device?;
     let is_mounted = |entry: &MountEntry| {
         entry.device == device && entry.mountpoint.to_string_lossy() == report.mountpoint
     };
     match mount_table::entries() {
         Ok(entries) if !entries.iter().any(is_mounted) => {
-            Some(holders_of(device).unwrap_or_else(|| unseen_holder(device)))
+            Some(describe_holders(device).unwrap_or_else(|| describe_unseen_holder(device)))
         }
         _ => None,
     }
 }
 
-/// Prints every report and then returns the first failure.
+/// Prints all reports, then returns the first error, if any.
 pub(crate) fn print_all(replies: Vec<Reply>, as_json: bool) -> Result<Vec<MountReport>, Error> {
     let (mut reports, mut failure) = (Vec::new(), None);
     for reply in replies {
         match reply {
             Ok(report) => reports.push(report),
             Err(error) => {
-                // As text, the error alone is sufficient.
+                // In text output, the error message is enough.
                 if let ControlError::Dead(mountpoint) = &error
                     && as_json
                 {
@@ -82,8 +86,8 @@ pub(crate) fn print_all(replies: Vec<Reply>, as_json: bool) -> Result<Vec<MountR
     if as_json {
         print_json(&reports)?;
     } else {
-        let wall = WallClock::system(Timestamp::now());
-        let texts: Vec<_> = reports.iter().map(|report| report.as_text(&wall)).collect();
+        let wall_clock = WallClock::system(Timestamp::now());
+        let texts: Vec<_> = reports.iter().map(|report| report.as_text(&wall_clock)).collect();
         print(&texts.join("\n"))?;
     }
     match failure {

@@ -1,4 +1,4 @@
-//! `meetfs unmount`
+//! The `meetfs unmount` command.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,16 +8,18 @@ use nix::errno::Errno;
 use nix::mount::MntFlags;
 
 use super::error::{CommandError, Error};
-use super::mount_users::{daemon_of, dependents_of, holders_of, unseen_holder, users_of};
+use super::mount_users::{
+    daemon_of, dependents_of, describe_holders, describe_unseen_holder, describe_users,
+};
 use crate::cli::UnmountArgs;
 use crate::config::ProcessEnvironment;
 use crate::daemon::control::{ControlError, Mounts, Request};
 use crate::daemon::fuse_connection::FuseConnection;
-use crate::daemon::mount_table::{MountEntry, mounted_around, mounted_at};
+use crate::daemon::mount_table::{MountEntry, mount_containing, topmost_mount_at};
 use crate::daemon::mountpoint::{MountpointError, absolute, is_dead};
 
 /// How long the unmount of a busy mount is retried. A program that lists a directory keeps the
-/// mount busy for milliseconds.
+/// mount busy only for milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Limit on the wait for the mountpoint to leave the mount table.
@@ -27,8 +29,8 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// system until its last user closes it.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Limit on the same wait if only the exit of the daemon can be observed. Before it exits, the
-/// daemon waits for a token renewal in flight.
+/// The same limit if only the exit of the daemon process can be observed. Before it exits, the
+/// daemon may wait for a token renewal.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Interval between checks, and between attempts to unmount.
@@ -37,25 +39,26 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Unmounts a mount that is not busy, and checks that its daemon ends.
 ///
 /// # Errors
-/// No meetfs file system is mounted there, it is busy, or the system refuses the unmount. Something
-/// still uses the file system after it is unmounted.
-pub(crate) fn unmount(arguments: &UnmountArgs) -> Result<(), Error> {
+/// No meetfs file system is mounted at the path, it is busy, or the system rejects the unmount. Or
+/// the file system is still in use after the unmount.
+pub(crate) fn run(arguments: &UnmountArgs) -> Result<(), Error> {
     let path = absolute(&arguments.mountpoint)?;
     let system = |source| MountpointError::System { mountpoint: path.clone(), source };
-    let mounted = mounted_at(&path).map_err(system)?;
-    let Some(mounted) = mounted.filter(MountEntry::is_meetfs) else {
-        return Err(without_mount(path));
+    let entry = topmost_mount_at(&path).map_err(system)?;
+    let Some(entry) = entry.filter(MountEntry::is_meetfs) else {
+        return Err(not_mounted_error(path));
     };
-    let dependents = dependents_of(&mounted).map_err(system)?;
+    let dependents = dependents_of(&entry).map_err(system)?;
     if let Some(first) = dependents.mounts.first() {
         let texts: Vec<_> = dependents.mounts.iter().map(ToString::to_string).collect();
         let (users, first) = (texts.join("; "), first.mountpoint.clone());
         return Err(MountpointError::DependentMounts { mountpoint: path, users, first }.into());
     }
     let mounts = Mounts::new(&ProcessEnvironment);
-    let evidence = Evidence::of(&mounts, &path, mounted.device);
-    detach(&path, &mounted)?;
-    let is_mounted = || mounted_at(&path).is_ok_and(|at| at.is_some_and(|at| at.id == mounted.id));
+    let check = ServingCheck::of(&mounts, &path, entry.device);
+    detach(&path, &entry)?;
+    let is_mounted =
+        || topmost_mount_at(&path).is_ok_and(|top| top.is_some_and(|top| top.id == entry.id));
     if !wait_for_end(RELEASE_TIMEOUT, is_mounted) {
         let error = MountpointError::NotReleased { mountpoint: path, timeout: RELEASE_TIMEOUT };
         return Err(error.into());
@@ -63,28 +66,28 @@ pub(crate) fn unmount(arguments: &UnmountArgs) -> Result<(), Error> {
     if dependents.is_bind {
         return Ok(());
     }
-    if wait_for_end(evidence.timeout(), || evidence.is_served(&mounts, &path, mounted.device)) {
+    if wait_for_end(check.timeout(), || check.is_served(&mounts, &path, entry.device)) {
         return Ok(());
     }
-    Err(still_served(&mounts, path, Some(mounted.device)).into())
+    Err(still_served_error(&mounts, path, Some(entry.device)).into())
 }
 
-/// How to find out whether a daemon still serves a file system that is not in the mount table. The
-/// most reliable method comes first.
-enum Evidence {
-    /// The control file system shows its connection.
+/// A method to check whether a daemon still serves a file system that is not in the mount table.
+/// The most reliable method comes first.
+enum ServingCheck {
+    /// Checks for the connection in the FUSE control file system.
     Connection(FuseConnection),
-    /// Its control socket could be reached. The daemon removes it first when it ends.
+    /// Connects to the control socket, which the daemon removes first when it ends.
     Socket,
-    /// Its process has `/dev/fuse` open. It can keep the device open until it exits.
+    /// Checks whether the process has `/dev/fuse` open, which can be the case until it exits.
     Process(u32),
-    /// The processes that use it, or that have it in their mount table.
+    /// Searches for processes that use the file system or have it in their mount table.
     Holders,
-    /// Its daemon has died.
+    /// The daemon has died, so it does not serve anything.
     Dead,
 }
 
-impl Evidence {
+impl ServingCheck {
     fn of(mounts: &Mounts, path: &Path, device: u64) -> Self {
         if let Some(connection) = FuseConnection::of(device) {
             return Self::Connection(connection);
@@ -104,7 +107,7 @@ impl Evidence {
             Self::Connection(connection) => connection.is_open(),
             Self::Socket => mounts.is_served(path),
             Self::Process(daemon) => daemon_of(device) == Some(*daemon),
-            Self::Holders => holders_of(device).is_some(),
+            Self::Holders => describe_holders(device).is_some(),
             Self::Dead => false,
         }
     }
@@ -117,11 +120,11 @@ impl Evidence {
     }
 }
 
-/// Unmounts. While the mount is busy, retries for at most [`BUSY_TIMEOUT`].
-fn detach(path: &Path, mounted: &MountEntry) -> Result<(), Error> {
-    let started = Instant::now();
+/// Unmounts the file system. Retries for at most [`BUSY_TIMEOUT`] while the mount is busy.
+fn detach(path: &Path, entry: &MountEntry) -> Result<(), Error> {
+    let start = Instant::now();
     loop {
-        let is_last_attempt = started.elapsed() > BUSY_TIMEOUT;
+        let is_last_attempt = start.elapsed() > BUSY_TIMEOUT;
         match nix::mount::umount2(path, MntFlags::empty()) {
             Ok(()) => return Ok(()),
             Err(Errno::EBUSY) => {}
@@ -129,7 +132,7 @@ fn detach(path: &Path, mounted: &MountEntry) -> Result<(), Error> {
             Err(Errno::EPERM) if run_helper(path)? => return Ok(()),
             Err(Errno::EPERM) => {
                 let user = nix::unistd::geteuid().as_raw();
-                if let Some(owner) = mounted.owner.filter(|owner| *owner != user) {
+                if let Some(owner) = entry.owner.filter(|owner| *owner != user) {
                     return Err(
                         MountpointError::OtherOwner { mountpoint: path.into(), owner }.into()
                     );
@@ -141,14 +144,15 @@ fn detach(path: &Path, mounted: &MountEntry) -> Result<(), Error> {
             }
         }
         if is_last_attempt {
-            let users = users_of(mounted.device);
+            let users = describe_users(entry.device);
             return Err(MountpointError::Busy { mountpoint: path.into(), users }.into());
         }
         std::thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// Returns whether the setuid helper has unmounted it. The helper does not report why it failed.
+/// Unmounts with the setuid helper. Returns whether that succeeded; the helper does not report the
+/// reason of a failure.
 fn run_helper(path: &Path) -> Result<bool, CommandError> {
     let helper = Command::new("fusermount3")
         .args(["-u", "--"])
@@ -156,31 +160,35 @@ fn run_helper(path: &Path) -> Result<bool, CommandError> {
         .stdin(Stdio::null())
         .output()
         .map_err(|source| CommandError::System {
-            action: "start fusermount3 (of the package fuse3)",
+            action: "start fusermount3 (package fuse3)",
             source,
         })?;
     Ok(helper.status.success())
 }
 
-/// Returns the error for a path at which this mount namespace has no meetfs.
-fn without_mount(path: PathBuf) -> Error {
-    match mounted_around(&path) {
+/// Returns the error for a path at which no meetfs file system is mounted in this mount namespace.
+fn not_mounted_error(path: PathBuf) -> Error {
+    match mount_containing(&path) {
         Err(source) => return MountpointError::System { mountpoint: path, source }.into(),
-        Ok(Some(around)) if around.is_meetfs() => {
-            return ControlError::Inside { path, mountpoint: around.mountpoint }.into();
+        Ok(Some(outer)) if outer.is_meetfs() => {
+            return ControlError::Inside { path, mountpoint: outer.mountpoint }.into();
         }
         Ok(_) => {}
     }
-    // A mount that was detached, or that another mount namespace holds, still has its daemon.
+    // A detached mount, or a mount in another mount namespace, still has its daemon.
     let mounts = Mounts::new(&ProcessEnvironment);
     if wait_for_end(END_TIMEOUT, || mounts.is_served(&path)) {
         return MountpointError::NotMounted(path).into();
     }
-    still_served(&mounts, path, None).into()
+    still_served_error(&mounts, path, None).into()
 }
 
 /// Returns the error for an unmounted file system that something still uses.
-fn still_served(mounts: &Mounts, mountpoint: PathBuf, device: Option<u64>) -> MountpointError {
+fn still_served_error(
+    mounts: &Mounts,
+    mountpoint: PathBuf,
+    device: Option<u64>,
+) -> MountpointError {
     let mut daemon = device.and_then(daemon_of);
     let mut device = device;
     if daemon.is_none()
@@ -189,16 +197,17 @@ fn still_served(mounts: &Mounts, mountpoint: PathBuf, device: Option<u64>) -> Mo
         daemon = report.pid;
         device = device.or(report.device);
     }
-    let users = device.map(|device| holders_of(device).unwrap_or_else(|| unseen_holder(device)));
-    let users = users.unwrap_or_else(|| "it does not say who uses it".into());
+    let users = device
+        .map(|device| describe_holders(device).unwrap_or_else(|| describe_unseen_holder(device)));
+    let users = users.unwrap_or_else(|| "its users are unknown".into());
     MountpointError::StillServed { mountpoint, daemon, users }
 }
 
-/// Waits until `holds` returns false. Returns whether that happened before the deadline.
-fn wait_for_end(timeout: Duration, holds: impl Fn() -> bool) -> bool {
-    let started = Instant::now();
-    while holds() {
-        if started.elapsed() > timeout {
+/// Waits until `condition` returns false. Returns whether that happened within the timeout.
+fn wait_for_end(timeout: Duration, condition: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while condition() {
+        if start.elapsed() > timeout {
             return false;
         }
         std::thread::sleep(POLL_INTERVAL);

@@ -77,13 +77,13 @@ fn layers(options: &str) -> Vec<PathBuf> {
 }
 
 /// Returns the topmost file system that is mounted at exactly `path`.
-pub(crate) fn mounted_at(path: &Path) -> std::io::Result<Option<MountEntry>> {
+pub(crate) fn topmost_mount_at(path: &Path) -> std::io::Result<Option<MountEntry>> {
     Ok(entries()?.into_iter().rfind(|entry| entry.mountpoint == path))
 }
 
 /// Returns the file system that contains an absolute `path` without symbolic links. Compares names
 /// alone: a system call would fail on a dead mount and block on a hung one.
-pub(crate) fn mounted_around(path: &Path) -> std::io::Result<Option<MountEntry>> {
+pub(crate) fn mount_containing(path: &Path) -> std::io::Result<Option<MountEntry>> {
     let containing = entries()?.into_iter().filter(|entry| path.starts_with(&entry.mountpoint));
     // `max_by_key` returns the last of equal entries: the topmost mount at one mountpoint.
     Ok(containing.max_by_key(|entry| entry.mountpoint.components().count()))

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use nix::mount::MntFlags;
 
-use super::mount_table::{MountEntry, mounted_around, mounted_at};
+use super::mount_table::{MountEntry, mount_containing, topmost_mount_at};
 use crate::fuse::MOUNT_SOURCE;
 use crate::model::{Diagnostic, ErrorKind};
 
@@ -168,12 +168,12 @@ impl LockedMountpoint {
 pub fn prepare(given: &Path) -> Result<LockedMountpoint, MountpointError> {
     let path = absolute(given)?;
     for _ in 0..MAX_DEAD_MOUNTS {
-        let mounted = mounted_at(&path).map_err(|source| system(&path, source))?;
+        let mounted = topmost_mount_at(&path).map_err(|source| system(&path, source))?;
         let Some(mounted) = mounted else {
             check_empty_directory(&path)?;
             let lock = lock(&path)?;
             // The previous owner of the lock may have mounted meanwhile.
-            if mounted_at(&path).map_err(|source| system(&path, source))?.is_none() {
+            if topmost_mount_at(&path).map_err(|source| system(&path, source))?.is_none() {
                 return Ok(LockedMountpoint { path, _lock: lock });
             }
             continue;
@@ -217,7 +217,7 @@ pub(crate) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
         // table knows both, unless a `..` could lead through a link.
         let written: PathBuf = std::path::absolute(&path).map_err(failed)?.components().collect();
         let climbs = written.components().any(|part| part == Component::ParentDir);
-        let around = mounted_around(&written).map_err(failed)?.filter(MountEntry::is_meetfs);
+        let around = mount_containing(&written).map_err(failed)?.filter(MountEntry::is_meetfs);
         if around.is_some() && !climbs {
             return Ok(written);
         }

@@ -103,7 +103,7 @@ fn refused_zoom_trash_is_explained() {
     let (_, output) = expiring(&rig, &[]);
     assert_eq!(output.matches("20 days").count(), 2, "{output}");
     assert_eq!(
-        output.matches("(in the recycle bin, which allows no downloads;").count(),
+        output.matches("(in the recycle bin, which does not allow downloads;").count(),
         2,
         "{output}"
     );

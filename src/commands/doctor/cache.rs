@@ -1,4 +1,4 @@
-//! Checks of the cache directory.
+//! Checks the cache directory.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -11,14 +11,15 @@ use crate::catalog::CatalogDatabase;
 use crate::config::{Config, DiskLimit};
 use crate::model::Diagnostic;
 
-const SUBJECT: &str = "cache directory";
+const DIRECTORY_SUBJECT: &str = "cache directory";
+const BLOCKS_SUBJECT: &str = "disk cache";
 
-pub(crate) fn checks(config: &Config) -> Vec<Check> {
+pub(crate) fn run_checks(config: &Config) -> Vec<Check> {
     let DiskLimit::Bytes(limit) = config.cache.disk else {
-        return vec![directory(&config.cache.dir, false), Check::ok("blocks on disk", "off")];
+        return vec![check_directory(&config.cache.dir, false), Check::ok(BLOCKS_SUBJECT, "off")];
     };
     let blocks = config.cache.blocks_directory();
-    let mut checks = vec![directory(&config.cache.dir, true)];
+    let mut checks = vec![check_directory(&config.cache.dir, true)];
     let usage = disk::usage(&blocks).and_then(|usage| {
         if usage.is_some() {
             // The directory of the blocks may be on another file system.
@@ -27,43 +28,43 @@ pub(crate) fn checks(config: &Config) -> Vec<Check> {
         Ok(usage.unwrap_or_else(|| DiskUsage::of_missing(&blocks)))
     });
     match usage {
-        Err(error) => checks.push(failure("blocks on disk", &error)),
+        Err(error) => checks.push(failed_check(BLOCKS_SUBJECT, &error)),
         Ok(usage) => {
             let finding = format!("{} of {}", ByteSize(usage.held), ByteSize(limit));
             checks.push(match usage.free {
                 Some(free) if free < limit.saturating_sub(usage.held) => Check::warning(
-                    "blocks on disk",
+                    BLOCKS_SUBJECT,
                     format!("{finding}, and the file system has only {} free", ByteSize(free)),
-                    "Free space there, or lower `disk` in [cache].",
+                    "Free some space on it, or lower `disk` in [cache].",
                 ),
-                _ => Check::ok("blocks on disk", finding),
+                _ => Check::ok(BLOCKS_SUBJECT, finding),
             });
         }
     }
     checks
 }
 
-fn failure(subject: &str, error: &impl Diagnostic) -> Check {
+fn failed_check(subject: &str, error: &impl Diagnostic) -> Check {
     let fix = "Choose another directory with --cache-dir.";
-    Check::of_error(Verdict::Failure, subject, error, fix).of_configuration()
+    Check::from_error(Verdict::Failure, subject, error, fix).caused_by_configuration()
 }
 
-/// Checks that files can be created, written, read and removed in the directory, by doing so. For a
-/// directory of blocks, also checks that parts of a file can be freed.
-fn directory(directory: &Path, with_blocks: bool) -> Check {
+/// Checks the directory by creating, writing, reading and removing a file. If the directory holds
+/// blocks, also checks that a part of a file can be freed.
+fn check_directory(directory: &Path, holds_blocks: bool) -> Check {
     let path = directory.display();
-    if let Err(error) = disk::probe_directory(directory, with_blocks) {
-        return failure(SUBJECT, &error);
+    if let Err(error) = disk::probe_directory(directory, holds_blocks) {
+        return failed_check(DIRECTORY_SUBJECT, &error);
     }
     if let Err(error) = CatalogDatabase::check(directory) {
-        return failure(SUBJECT, &error);
+        return failed_check(DIRECTORY_SUBJECT, &error);
     }
     if directory.metadata().is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
         return Check::warning(
-            SUBJECT,
-            format!("other users may list {path}"),
+            DIRECTORY_SUBJECT,
+            format!("other users can list {path}"),
             format!("Run `chmod 700 {path}`."),
         );
     }
-    Check::ok(SUBJECT, path.to_string())
+    Check::ok(DIRECTORY_SUBJECT, path.to_string())
 }

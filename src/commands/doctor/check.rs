@@ -11,7 +11,7 @@ use crate::model::{Diagnostic, one_line};
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
     Ok,
-    /// A mount works, with a limitation.
+    /// A mount works, but with a limitation.
     Warning,
     Failure,
 }
@@ -20,16 +20,16 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
     pub(crate) verdict: Verdict,
-    /// What was checked.
+    /// The subject of the check, such as `FUSE`.
     subject: String,
-    /// What the check found.
+    /// The finding, such as an error message.
     #[serde(rename = "found")]
     finding: String,
     /// The suggested fix; empty if none is needed.
     fix: String,
-    /// Whether a failure is in the configuration or in a credential.
+    /// Whether a failure is caused by the configuration or a credential.
     #[serde(skip)]
-    is_configuration: bool,
+    is_configuration_failure: bool,
 }
 
 impl Check {
@@ -53,18 +53,19 @@ impl Check {
         Self::new(Verdict::Failure, subject, finding, fix)
     }
 
-    /// Reports an error with its hint, or with `default_fix` if it has none.
-    pub(crate) fn of_error(
+    /// Creates a check from an error. The fix is the hint of the error, or `default_fix` if the
+    /// error has none.
+    pub(crate) fn from_error(
         verdict: Verdict,
         subject: impl Into<String>,
         error: &dyn Diagnostic,
         default_fix: &str,
     ) -> Self {
-        Self::of_error_with_context(verdict, subject, "", error, default_fix)
+        Self::from_error_with_context(verdict, subject, "", error, default_fix)
     }
 
-    /// Same as [`Check::of_error`], with a finding that starts with `context`.
-    pub(crate) fn of_error_with_context(
+    /// Same as [`Check::from_error`], but the finding starts with `context`.
+    pub(crate) fn from_error_with_context(
         verdict: Verdict,
         subject: impl Into<String>,
         context: &str,
@@ -82,12 +83,12 @@ impl Check {
         fix: impl Into<String>,
     ) -> Self {
         let (subject, finding, fix) = (subject.into(), finding.into(), fix.into());
-        Self { verdict, subject, finding, fix, is_configuration: false }
+        Self { verdict, subject, finding, fix, is_configuration_failure: false }
     }
 
-    /// Marks a failure as one of the configuration or of a credential.
-    pub(crate) fn of_configuration(self) -> Self {
-        Self { is_configuration: true, ..self }
+    /// Marks a failure as caused by the configuration or a credential.
+    pub(crate) fn caused_by_configuration(self) -> Self {
+        Self { is_configuration_failure: true, ..self }
     }
 
     pub(crate) fn as_text(&self) -> String {
@@ -105,8 +106,8 @@ impl Check {
     }
 }
 
-/// The results so far. In text output, each result is printed when its check ends: a check of a
-/// server that does not answer takes the whole timeout.
+/// The results of the checks so far. In text output, each result is printed as soon as its check
+/// ends, because the check of a server that does not answer takes as long as its timeout.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) is_json: bool,
@@ -126,7 +127,7 @@ impl Report {
 /// others.
 pub(crate) fn exit_status(checks: &[Check]) -> ExitStatus {
     let is_failure = |check: &&Check| check.verdict == Verdict::Failure;
-    match checks.iter().filter(is_failure).map(|check| check.is_configuration).max() {
+    match checks.iter().filter(is_failure).map(|check| check.is_configuration_failure).max() {
         None => ExitStatus::Success,
         Some(true) => ExitStatus::Configuration,
         Some(false) => ExitStatus::Failure,
@@ -144,7 +145,7 @@ mod tests {
     fn configuration_failure_outweighs_other_failures() {
         let (ok, warning) = (Check::ok("a", ""), Check::warning("b", "", ""));
         let (failure, configuration) =
-            (Check::failure("c", "", ""), Check::failure("d", "", "").of_configuration());
+            (Check::failure("c", "", ""), Check::failure("d", "", "").caused_by_configuration());
         assert_eq!(exit_status(&[ok.clone(), warning]), ExitStatus::Success);
         assert_eq!(exit_status(&[ok.clone(), failure.clone()]), ExitStatus::Failure);
         assert_eq!(exit_status(&[configuration, failure, ok]), ExitStatus::Configuration);
@@ -165,12 +166,12 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("the check failed")]
-    struct Broken {
+    struct FailedProbe {
         hint: Option<&'static str>,
         source: std::io::Error,
     }
 
-    impl Diagnostic for Broken {
+    impl Diagnostic for FailedProbe {
         fn kind(&self) -> ErrorKind {
             ErrorKind::System
         }
@@ -183,8 +184,8 @@ mod tests {
     #[test]
     fn fix_is_the_hint_of_the_error() {
         let check = |hint| {
-            let error = Broken { hint, source: std::io::Error::other("no; never") };
-            Check::of_error(Verdict::Warning, "a", &error, "Ask.")
+            let error = FailedProbe { hint, source: std::io::Error::other("no; never") };
+            Check::from_error(Verdict::Warning, "a", &error, "Ask.")
         };
         assert_eq!(
             check(Some("Fix it.")),

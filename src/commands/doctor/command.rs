@@ -1,4 +1,4 @@
-//! Runs all checks and prints them.
+//! Runs all checks and prints their results.
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,22 +17,22 @@ use crate::model::{Diagnostic, ErrorKind};
 ///
 /// # Errors
 /// The checks cannot run, or their results cannot be printed.
-pub(crate) fn doctor(arguments: &DoctorArgs) -> Result<ExitStatus, Error> {
+pub(crate) fn run(arguments: &DoctorArgs) -> Result<ExitStatus, Error> {
     let mut report = Report { is_json: arguments.json, checks: Vec::new() };
-    system::checks().into_iter().for_each(|check| report.add(check));
+    system::run_checks().into_iter().for_each(|check| report.add(check));
     match Config::load(&arguments.overrides(), &ProcessEnvironment) {
         Ok(config) => {
             let sources = config.sources.len();
             let plural = if sources == 1 { "" } else { "s" };
             report.add(Check::ok("configuration", format!("{sources} source{plural}")));
-            cache::checks(&config).into_iter().for_each(|check| report.add(check));
+            cache::run_checks(&config).into_iter().for_each(|check| report.add(check));
             check_sources(config, &mut report)?;
         }
         Err(error) if error.kind() == ErrorKind::Usage => return Err(error.into()),
         Err(error) => {
-            let fix = "Correct it and run the command again.";
-            let check = Check::of_error(Verdict::Failure, "configuration", &error, fix);
-            report.add(check.of_configuration());
+            let fix = "Correct the configuration and run the command again.";
+            let check = Check::from_error(Verdict::Failure, "configuration", &error, fix);
+            report.add(check.caused_by_configuration());
         }
     }
     if arguments.json {
@@ -49,10 +49,10 @@ fn check_sources(mut config: Config, report: &mut Report) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|source| CommandError::System { action: "start the runtime", source })?;
-    let ended = CancellationToken::new();
+    let shutdown = CancellationToken::new();
     let archive =
-        Archive::new(&config, CacheStorage::in_memory()?, runtime.handle(), ended.clone())?;
-    runtime.block_on(source::checks(&archive, report));
-    ended.cancel();
+        Archive::new(&config, CacheStorage::in_memory()?, runtime.handle(), shutdown.clone())?;
+    runtime.block_on(source::run_checks(&archive, report));
+    shutdown.cancel();
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Returns the offset of the clock from the `Date` header of a server.
+/// Returns the difference between the clock `now` and the `Date` header of a server.
 pub fn clock_offset(date: &str, now: SystemTime) -> Option<Duration> {
     super::source::clock_offset(date, now)
 }

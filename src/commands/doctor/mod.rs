@@ -1,7 +1,7 @@
 //! `meetfs doctor`: checks what a mount needs and suggests a fix for each problem.
 //!
-//! Every check has its own timeout, and none depends on the success of another. Only a valid
-//! configuration is required for the checks of the cache and the sources.
+//! Every check has its own timeout. The checks of the cache and the sources require a valid
+//! configuration.
 
 pub(crate) mod cache;
 pub(crate) mod check;
@@ -12,4 +12,4 @@ pub(crate) mod scopes;
 pub(crate) mod source;
 pub(crate) mod system;
 
-pub(crate) use command::doctor;
+pub(crate) use command::run;

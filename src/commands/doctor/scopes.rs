@@ -1,18 +1,18 @@
-//! Checks of the scopes of a source's credential.
+//! Checks the scopes of a source's credential.
 
 use super::check::Check;
 use crate::daemon::source::Source;
 use crate::providers::Permission;
 
-/// Returns one check for each missing scope, or one for all if none is missing. Returns none if the
-/// provider does not report scopes.
-pub(crate) async fn checks(source: &Source) -> Vec<Check> {
+/// Returns one check for each missing scope, or a single successful check if no scope is missing.
+/// Returns no check if the provider does not report scopes.
+pub(crate) async fn run_checks(source: &Source) -> Vec<Check> {
     // Without a token the scopes are unknown; the check of the listing reports why.
     let permissions = source.provider.permissions().await.unwrap_or_default();
-    report(source.config.name.as_str(), source.config.provider.name(), &permissions)
+    scope_checks(source.config.name.as_str(), source.config.provider.name(), &permissions)
 }
 
-fn report(name: &str, provider: &str, permissions: &[Permission]) -> Vec<Check> {
+fn scope_checks(name: &str, provider: &str, permissions: &[Permission]) -> Vec<Check> {
     let subject = || format!("{name}, scopes");
     let missing: Vec<_> = permissions.iter().filter(|permission| !permission.is_granted).collect();
     if missing.is_empty() {
@@ -23,25 +23,26 @@ fn report(name: &str, provider: &str, permissions: &[Permission]) -> Vec<Check> 
     let check = |permission: &&Permission| {
         let finding = format!("not permitted: {}", permission.purpose);
         let scopes: Vec<_> = permission.scopes.iter().map(|scope| format!("`{scope}`")).collect();
-        // The granular scope is the last one; new apps can have no other.
+        // The last scope is the granular one. New apps can have only granular scopes.
         let scope = scopes.last().cloned().unwrap_or_default();
-        let others = scopes.split_last().map(|(_, others)| others.join(" or ")).unwrap_or_default();
-        let or_others = if others.is_empty() {
+        let older_scopes =
+            scopes.split_last().map(|(_, older)| older.join(" or ")).unwrap_or_default();
+        let alternative = if older_scopes.is_empty() {
             String::new()
         } else {
-            format!(" (or {others} for an older app)")
+            format!(" (or {older_scopes} for an older app)")
         };
-        let how = match provider {
+        let instruction = match provider {
             "zoom" => {
-                "Add it to the app in the Zoom App Marketplace, with `:admin` for recordings of \
-                 other users. The change takes effect with the next token, or with a new `meetfs \
-                 login` if you signed in."
+                "Add it to the app in the Zoom App Marketplace. For recordings of other users, add \
+                 the variant with `:admin`. The change takes effect with the next token. If you \
+                 use `meetfs login`, sign in again."
             }
             _ => "Add it to the app at developer.webex.com and authorize the app again.",
         };
-        let fix = format!("The scope {scope}{or_others} is missing. {how}");
+        let fix = format!("The scope {scope}{alternative} is missing. {instruction}");
         match permission.is_needed {
-            true => Check::failure(subject(), finding, fix).of_configuration(),
+            true => Check::failure(subject(), finding, fix).caused_by_configuration(),
             false => Check::warning(subject(), finding, fix),
         }
     };
@@ -61,13 +62,14 @@ mod tests {
             is_needed,
             is_granted,
         };
-        assert_eq!(report("acme", "zoom", &[]), []);
-        let granted = report("acme", "zoom", &[permission(true, true)]);
+        assert_eq!(scope_checks("acme", "zoom", &[]), []);
+        let granted = scope_checks("acme", "zoom", &[permission(true, true)]);
         assert!(granted.len() == 1 && granted.iter().all(|check| check.verdict == Verdict::Ok));
-        let text = |is_needed| report("acme", "zoom", &[permission(is_needed, false)])[0].as_text();
+        let text =
+            |is_needed| scope_checks("acme", "zoom", &[permission(is_needed, false)])[0].as_text();
         assert!(text(false).starts_with("WARNING  acme, scopes: not permitted: participants.csv"));
         assert!(text(true).starts_with("FAILURE"));
-        let named = "The scope `meeting:read:list_past_participants` (or `meeting:read` for";
-        assert!(text(true).contains(named), "{}", text(true));
+        let expected = "The scope `meeting:read:list_past_participants` (or `meeting:read` for";
+        assert!(text(true).contains(expected), "{}", text(true));
     }
 }

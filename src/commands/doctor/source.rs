@@ -1,5 +1,5 @@
-//! Checks of one source: its endpoints, the clock, the credential, a listing, and a byte of a
-//! recording.
+//! Checks one source: its endpoints, the clock, the credential, the listing, and a read of one
+//! byte.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,28 +15,28 @@ use crate::http::{ApiRequest, Client, FetchError, HttpError, Priority};
 use crate::model::{Availability, DaySpan, Meeting, RecordingFile, SecretUrl};
 use crate::providers::ProviderError;
 
-/// Timeout for the connection to an endpoint.
+/// Timeout for a request to an endpoint.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Timeout for the listing of the last days.
+/// Timeout for listing the last [`LISTED_DAYS`] days.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How far back to look for a recording.
+/// Number of past days that are listed.
 const LISTED_DAYS: i32 = 29;
 
-/// Limit on the offset of the clock. Signed URLs expire to the second, and a wrong clock is a
-/// common cause of a certificate that is "not yet valid".
+/// Maximum tolerated offset of the clock. Signed URLs expire to the second, and with a wrong clock
+/// a certificate can be rejected as "not yet valid".
 const MAX_CLOCK_OFFSET: Duration = Duration::from_secs(30);
 
-/// Suggestions for errors that have no hint.
-const RETRIED_BY_MOUNT: &str = "A running mount retries automatically. If the error persists, see \
-                                its log with --log-level debug.";
-const CHECK_DOWNLOAD_PERMISSION: &str =
+/// The fix for an error without a hint that a mount retries.
+const MOUNT_RETRIES_FIX: &str = "A running mount retries automatically. If the error persists, \
+                                mount with --log-level debug and see the log.";
+const DOWNLOAD_PERMISSION_FIX: &str =
     "Check at the provider that this credential may download the recordings.";
-const RUN_LATER: &str = "Run the command again in a few minutes. If the error persists, see the log \
-                         of a mount with --log-level debug.";
+const RUN_LATER_FIX: &str = "Run the command again in a few minutes. If the error persists, mount \
+                         with --log-level debug and see the log.";
 
-pub(crate) async fn checks(archive: &Archive, report: &mut Report) {
+pub(crate) async fn run_checks(archive: &Archive, report: &mut Report) {
     for (source, _) in archive.sources() {
         check_source(archive, source, report).await;
     }
@@ -44,8 +44,8 @@ pub(crate) async fn checks(archive: &Archive, report: &mut Report) {
 
 async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
     let name = source.config.name.to_string();
-    endpoints(archive.client(), source, report).await;
-    scopes::checks(source).await.into_iter().for_each(|check| report.add(check));
+    check_endpoints(archive.client(), source, report).await;
+    scopes::run_checks(source).await.into_iter().for_each(|check| report.add(check));
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
     let from = today.checked_sub(LISTED_DAYS.days()).unwrap_or(today);
     let span = DaySpan { from, to: today };
@@ -60,13 +60,13 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
         Ok(listing) => listing,
         Err(error) => {
             let is_configuration = !error.is_transient();
-            let check = Check::of_error(
+            let check = Check::from_error(
                 Verdict::Failure,
                 format!("{name}, listing"),
                 &error,
-                RETRIED_BY_MOUNT,
+                MOUNT_RETRIES_FIX,
             );
-            report.add(if is_configuration { check.of_configuration() } else { check });
+            report.add(if is_configuration { check.caused_by_configuration() } else { check });
             return;
         }
     };
@@ -75,15 +75,15 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
         format!("{meetings} meeting{} since {from}", if meetings == 1 { "" } else { "s" });
     report.add(match listing.failed.first() {
         None => Check::ok(format!("{name}, listing"), finding),
-        Some((days, error)) => Check::of_error_with_context(
+        Some((days, error)) => Check::from_error_with_context(
             Verdict::Warning,
             format!("{name}, listing"),
             &format!("{finding}, but the days {} to {} are incomplete: ", days.from, days.to),
             error,
-            RETRIED_BY_MOUNT,
+            MOUNT_RETRIES_FIX,
         ),
     });
-    if let Some(check) = late_files(source, &listing.meetings).await {
+    if let Some(check) = check_late_files(source, &listing.meetings).await {
         report.add(check);
     }
     let mut files: Vec<&RecordingFile> = listing
@@ -97,39 +97,40 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
     let Some(newest) = files.last() else {
         report.add(Check::warning(
             subject,
-            format!("the last {LISTED_DAYS} days have no recording to read from"),
-            "Run the command again when there is one.",
+            format!("there is no recording of the last {LISTED_DAYS} days to read"),
+            "Run the command again when there is a recording.",
         ));
         return;
     };
     report.add(match archive.engine.find_size(&newest.id, newest.version, newest.body).await {
         Ok(size) => Check::ok(subject, format!("read one byte of a file of {size} bytes")),
         Err(error @ FetchError::NotAllowed(_)) => {
-            Check::of_error(Verdict::Failure, subject, &error, CHECK_DOWNLOAD_PERMISSION)
-                .of_configuration()
+            Check::from_error(Verdict::Failure, subject, &error, DOWNLOAD_PERMISSION_FIX)
+                .caused_by_configuration()
         }
-        Err(error) => Check::of_error(Verdict::Failure, subject, &error, RUN_LATER),
+        Err(error) => Check::from_error(Verdict::Failure, subject, &error, RUN_LATER_FIX),
     });
 }
 
-/// Requests the late files of the newest meeting. Returns `None` if that succeeds.
-async fn late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
+/// Requests the late files of the newest meeting. Returns a warning if that fails.
+async fn check_late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
     let newest = meetings.iter().max_by_key(|meeting| (meeting.start, &meeting.id))?.clone();
     let newest = [Arc::new(newest)];
     let lookup = tokio::time::timeout(LISTING_TIMEOUT, source.provider.late_files(&newest)).await;
     let error = lookup.ok()?.failed?;
     let subject = format!("{}, transcripts", source.config.name);
-    Some(Check::of_error_with_context(
+    Some(Check::from_error_with_context(
         Verdict::Warning,
         subject,
         "late transcripts are missing: ",
         &error,
-        RETRIED_BY_MOUNT,
+        MOUNT_RETRIES_FIX,
     ))
 }
 
-/// Checks that the endpoints of the source can be reached over DNS and TLS, and compares clocks.
-async fn endpoints(client: &Client, source: &Source, report: &mut Report) {
+/// Checks that the endpoints of the source can be reached (DNS, TCP, TLS), and compares the clock
+/// of this system with theirs.
+async fn check_endpoints(client: &Client, source: &Source, report: &mut Report) {
     for url in &source.provider.descriptor().base_urls {
         let subject = format!("{}, {}", source.config.name, url.host_str().unwrap_or("?"));
         let request = ApiRequest {
@@ -152,9 +153,9 @@ async fn endpoints(client: &Client, source: &Source, report: &mut Report) {
                 | HttpError::TooLarge { .. },
             ) => None,
             Err(error) => {
-                let fix = "Check the network and the URL. A proxy is taken from HTTPS_PROXY; the \
-                           system must trust its certificate.";
-                report.add(Check::of_error(Verdict::Failure, subject, &error, fix));
+                let fix = "Check the network and the configured URL. meetfs uses the proxy in \
+                           HTTPS_PROXY; the system must trust its certificate.";
+                report.add(Check::from_error(Verdict::Failure, subject, &error, fix));
                 continue;
             }
         };
@@ -170,10 +171,10 @@ async fn endpoints(client: &Client, source: &Source, report: &mut Report) {
     }
 }
 
-/// Returns the offset of the clock from the `Date` header of a server.
+/// Returns the difference between the clock `now` and the `Date` header of a server.
 pub(crate) fn clock_offset(date: &str, now: SystemTime) -> Option<Duration> {
-    let then = httpdate::parse_http_date(date).ok()?;
-    Some(now.duration_since(then).unwrap_or_else(|ahead| ahead.duration()))
+    let server_time = httpdate::parse_http_date(date).ok()?;
+    Some(now.duration_since(server_time).unwrap_or_else(|error| error.duration()))
 }
 
 #[cfg(test)]
@@ -183,9 +184,9 @@ mod tests {
     #[test]
     fn clock_offset_is_absolute() {
         let now = httpdate::parse_http_date("Tue, 06 Oct 2026 07:00:30 GMT").unwrap();
-        let off = |date| clock_offset(date, now).map(|offset| offset.as_secs());
-        assert_eq!(off("Tue, 06 Oct 2026 07:00:00 GMT"), Some(30));
-        assert_eq!(off("Tue, 06 Oct 2026 07:01:30 GMT"), Some(60));
-        assert_eq!(off("yesterday"), None);
+        let offset = |date| clock_offset(date, now).map(|offset| offset.as_secs());
+        assert_eq!(offset("Tue, 06 Oct 2026 07:00:00 GMT"), Some(30));
+        assert_eq!(offset("Tue, 06 Oct 2026 07:01:30 GMT"), Some(60));
+        assert_eq!(offset("yesterday"), None);
     }
 }

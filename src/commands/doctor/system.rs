@@ -1,4 +1,4 @@
-//! Checks of the operating system.
+//! Checks the operating system.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -10,18 +10,18 @@ use super::check::Check;
 /// and a cache file.
 const RECOMMENDED_DESCRIPTORS: u64 = 4096;
 
-pub(crate) fn checks() -> Vec<Check> {
+pub(crate) fn run_checks() -> Vec<Check> {
     let is_root = nix::unistd::geteuid().is_root();
-    let mut checks = vec![fuse()];
+    let mut checks = vec![check_fuse()];
     if !is_root {
-        checks.push(fusermount());
-        checks.push(other_users());
+        checks.push(check_fusermount());
+        checks.push(check_allow_other());
     }
-    checks.extend(descriptors());
+    checks.extend(check_descriptors());
     checks
 }
 
-fn fuse() -> Check {
+fn check_fuse() -> Check {
     match OpenOptions::new().read(true).write(true).open("/dev/fuse") {
         Ok(_) => Check::ok("FUSE", "/dev/fuse can be opened"),
         Err(error) if error.kind() == ErrorKind::NotFound => Check::failure(
@@ -32,8 +32,8 @@ fn fuse() -> Check {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Check::failure(
             "FUSE",
             "permission to open /dev/fuse is denied",
-            "Run `chmod 666 /dev/fuse`, which is the default of distributions. In a container, add \
-             `--cap-add SYS_ADMIN`.",
+            "Run `chmod 666 /dev/fuse`, which is the usual mode on Linux distributions. In a \
+             container, add `--cap-add SYS_ADMIN`.",
         ),
         Err(error) => Check::failure(
             "FUSE",
@@ -43,20 +43,24 @@ fn fuse() -> Check {
     }
 }
 
-/// Checks the setuid helper that mounts for users other than root.
-fn fusermount() -> Check {
+/// Checks for the setuid helper, which mounts for users other than root.
+fn check_fusermount() -> Check {
     let directories = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::split_paths(&directories)
         .map(|directory| directory.join("fusermount3"))
         .find(|path| path.is_file());
     match path {
         Some(path) => Check::ok("fusermount3", path.display().to_string()),
-        None => Check::failure("fusermount3", "it is not in PATH", "Install the package fuse3."),
+        None => Check::failure(
+            "fusermount3",
+            "the program is not in PATH",
+            "Install the package fuse3.",
+        ),
     }
 }
 
 /// Checks whether `-o allow_other` is allowed.
-fn other_users() -> Check {
+fn check_allow_other() -> Check {
     let path = PathBuf::from("/etc/fuse.conf");
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     if text.lines().any(|line| line.trim() == "user_allow_other") {
@@ -64,18 +68,18 @@ fn other_users() -> Check {
     }
     Check::warning(
         "other users",
-        "-o allow_other is not allowed, so that only you can read your mounts",
+        "-o allow_other is not allowed, so only you can read your mounts",
         "To allow it, add the line `user_allow_other` to /etc/fuse.conf.",
     )
 }
 
-fn descriptors() -> Option<Check> {
+fn check_descriptors() -> Option<Check> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
     let limit = line.split_whitespace().nth(4)?;
-    // "unlimited" is not a number and is enough.
-    let low = limit.parse::<u64>().ok().filter(|limit| *limit < RECOMMENDED_DESCRIPTORS);
-    Some(match low {
+    // "unlimited" is not a number, so it is never below the recommendation.
+    let low_limit = limit.parse::<u64>().ok().filter(|limit| *limit < RECOMMENDED_DESCRIPTORS);
+    Some(match low_limit {
         Some(low) => Check::warning(
             "open files",
             format!("the limit is {low}, too low for hundreds of concurrent readers"),

@@ -1,4 +1,4 @@
-//! The loopback server that the browser is redirected to (RFC 8252, 7.3).
+//! The loopback server that the browser is redirected to (RFC 8252, section 7.3).
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -21,27 +21,29 @@ use super::redirect::Redirect;
 use crate::model::SourceName;
 use crate::providers::AuthorizationRequest;
 
-/// Limit on the time to sign in and agree, a second factor included. Afterwards the port closes.
+/// Time limit for the sign-in in the browser, including a second factor. Afterwards, the port is
+/// closed.
 const SIGN_IN_TIMEOUT_MINUTES: u64 = 10;
 
-/// Limit on open connections. A browser opens a few at once and uses one. Further ones wait.
+/// Maximum number of open connections. A browser opens a few at once and uses one of them. Further
+/// connections wait.
 const MAX_CONNECTIONS: usize = 16;
 
-/// Timeout for the request on a connection.
+/// Timeout for receiving the request on a connection.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Timeout for a connection as a whole. The response says whether the token exchange succeeded, so
-/// it must be longer than the exchange.
+/// Timeout for a whole connection. The response reports whether the token exchange succeeded, so
+/// this timeout must be longer than the exchange.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Time to send the last response before the process exits.
+/// Delay before the process exits, in which the last response is sent.
 const LAST_RESPONSE_DELAY: Duration = Duration::from_millis(100);
 
-/// Delay after a failed `accept`, most likely because no file descriptor is free. One becomes free
-/// when a connection closes.
+/// Delay after a failed `accept`. The usual cause is that no file descriptor is free. One becomes
+/// free when a connection closes.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// Opens the port for the redirect, on the loopback interface alone.
+/// Opens the port for the redirect, on the loopback interface only.
 pub(crate) async fn listen(port: u16) -> Result<TcpListener, LoginError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
@@ -81,7 +83,8 @@ pub(crate) async fn wait_for_code(
             () = tokio::time::sleep_until(deadline) => {
                 return Err(LoginError::TimedOut { minutes: SIGN_IN_TIMEOUT_MINUTES });
             }
-            // The permit first: a connection over the limit waits in the backlog and is not closed.
+            // The permit is acquired first, so a connection over the limit waits in the backlog and
+            // is not closed.
             (permit, accepted) = async {
                 (permits.clone().acquire_owned().await, listener.accept().await)
             } => {
@@ -92,13 +95,13 @@ pub(crate) async fn wait_for_code(
                 let sender = sender.clone();
                 tokio::spawn(async move {
                     let service = service_fn(move |request| serve(request, sender.clone()));
-                    let served = http1::Builder::new()
+                    let connection = http1::Builder::new()
                         .timer(TokioTimer::new())
                         .header_read_timeout(REQUEST_TIMEOUT)
                         .keep_alive(false)
                         .serve_connection(TokioIo::new(socket), service);
                     // If a connection fails, the browser repeats the request.
-                    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, served).await;
+                    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
                     drop(permit);
                 });
             }
@@ -117,7 +120,7 @@ pub(crate) async fn wait_for_code(
     }
 }
 
-/// A redirect with the browser that waits for its response.
+/// A redirect, and the channel for the response to the browser.
 struct BrowserRequest {
     redirect: Redirect,
     response: oneshot::Sender<Page>,

@@ -15,8 +15,8 @@ use crate::providers::{Registry, SignInError, SignInService};
 /// Signs in to a source, or signs out.
 ///
 /// # Errors
-/// The configuration is wrong, or the user gave no permission.
-pub(crate) fn login(arguments: &LoginArgs) -> Result<(), Error> {
+/// The configuration is invalid, or the sign-in failed.
+pub(crate) fn run(arguments: &LoginArgs) -> Result<(), Error> {
     let config = Config::load_for_login(&arguments.overrides(), &ProcessEnvironment)?;
     let client = Client::new(config.connections)?;
     let Some(source) = config.sources.first() else { return Ok(()) };
@@ -24,7 +24,7 @@ pub(crate) fn login(arguments: &LoginArgs) -> Result<(), Error> {
         let source_name = source.name.clone();
         return Err(ConfigError::LoginNotNeeded {
             source_name,
-            credential: "what is configured".into(),
+            credential: "the configured credential".into(),
             app: None,
         }
         .into());
@@ -43,10 +43,10 @@ pub(crate) fn login(arguments: &LoginArgs) -> Result<(), Error> {
 }
 
 async fn sign_out(source: &SourceName, service: &SignInService) -> Result<(), LoginError> {
-    if service.forget().await.map_err(failed(source))? {
+    if service.forget().await.map_err(sign_in_error(source))? {
         print_line(format_args!(
             "Signed out of {source} on this machine.\nTo revoke the permission of the app, remove \
-             it in your account."
+             the app in your account."
         ));
     } else {
         print_line(format_args!("Not signed in to {source}."));
@@ -59,12 +59,12 @@ async fn sign_in(
     source: &SourceName,
     service: &SignInService,
 ) -> Result<(), LoginError> {
-    service.prepare().await.map_err(failed(source))?;
-    // Listens before the browser can return.
+    service.prepare().await.map_err(sign_in_error(source))?;
+    // The port must be open before the browser can return.
     let listener =
         if arguments.paste { None } else { Some(browser::listen(arguments.port).await?) };
     let redirect = format!("http://127.0.0.1:{}/", arguments.port);
-    let consent = service.authorization_request(&redirect).map_err(failed(source))?;
+    let consent = service.authorization_request(&redirect).map_err(sign_in_error(source))?;
     print_line(format_args!(
         "To sign in to {source}, open this URL and agree:\n\n  {}\n",
         consent.url
@@ -80,26 +80,29 @@ async fn sign_in(
         }
         None => (paste::read_code(&consent, source).await?, None),
     };
-    let finished = service.finish(consent, code).await;
+    let result = service.finish(consent, code).await;
     if let Some(browser) = browser {
-        browser.show_result(finished.is_ok()).await;
+        browser.show_result(result.is_ok()).await;
     }
-    let granted = finished.map_err(failed(source))?;
-    print_line(format_args!("Signed in to {source}. Stored in {}", service.path().display()));
+    let granted = result.map_err(sign_in_error(source))?;
+    print_line(format_args!(
+        "Signed in to {source}. The sign-in is stored in {}",
+        service.path().display()
+    ));
     if let Some(scopes) = granted {
         print_line(format_args!("Granted scopes: {}", printable_scopes(&scopes)));
     }
     Ok(())
 }
 
-/// Keeps the scopes that are valid names (RFC 6749, 3.3): a terminal would interpret other
-/// characters.
+/// Returns the scopes whose names are valid (RFC 6749, section 3.3). Other characters could control
+/// the terminal.
 fn printable_scopes(scopes: &str) -> String {
     let is_printable = |scope: &&str| scope.bytes().all(|byte| byte.is_ascii_graphic());
     scopes.split(' ').filter(is_printable).collect::<Vec<_>>().join(" ")
 }
 
-fn failed(source_name: &SourceName) -> impl Fn(SignInError) -> LoginError {
+fn sign_in_error(source_name: &SourceName) -> impl Fn(SignInError) -> LoginError {
     let source_name = source_name.clone();
     move |source| LoginError::SignIn { source_name: source_name.clone(), source }
 }

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use crate::model::{Diagnostic, ErrorKind, SourceName};
 use crate::providers::SignInError;
 
-/// A sign-in that failed.
+/// The reason why a sign-in failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoginError {
     #[error("cannot listen on port {port}")]
     Port { port: u16, source: std::io::Error },
-    /// The browser returned without a permission.
+    /// The user or the provider refused permission in the browser.
     #[error("{source_name}: permission was refused in the browser ({reason})")]
     Refused {
         source_name: SourceName,
@@ -19,12 +19,12 @@ pub(crate) enum LoginError {
     },
     #[error("the browser did not return within {minutes} minutes")]
     TimedOut { minutes: u64 },
-    /// The pasted text is not a redirect URL, for this reason.
+    /// The pasted text is not a redirect URL of this sign-in, for the given reason.
     #[error("{0}")]
-    Pasted(&'static str),
-    /// A code was pasted without the state that binds it to this sign-in.
-    #[error("a code alone does not say which sign-in it belongs to")]
-    CodeAlone,
+    InvalidPaste(&'static str),
+    /// A code was pasted without the state, which binds it to this sign-in.
+    #[error("the pasted code does not show which sign-in it belongs to")]
+    CodeWithoutState,
     #[error("{source_name}: cannot sign in")]
     SignIn { source_name: SourceName, source: SignInError },
     #[error("cannot {action}")]
@@ -35,7 +35,9 @@ impl Diagnostic for LoginError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Port { .. } => ErrorKind::Busy,
-            Self::Refused { .. } | Self::Pasted(_) | Self::CodeAlone => ErrorKind::Credential,
+            Self::Refused { .. } | Self::InvalidPaste(_) | Self::CodeWithoutState => {
+                ErrorKind::Credential
+            }
             Self::TimedOut { .. } => ErrorKind::Unavailable,
             Self::SignIn { source, .. } => source.kind(),
             Self::System { .. } => ErrorKind::System,
@@ -46,20 +48,20 @@ impl Diagnostic for LoginError {
         Some(
             match self {
                 Self::Port { .. } => {
-                    "Choose another port with --port, and register it in the app, too."
+                    "Choose another port with --port, and register the new redirect URL in the app."
                 }
                 Self::Refused { .. } => "Run the command again to repeat the sign-in.",
                 Self::TimedOut { .. } => {
                     "Run the command again, with --paste if the browser is on another machine."
                 }
-                Self::Pasted(_) => {
+                Self::InvalidPaste(_) => {
                     "Run the command again and paste the whole URL that the browser shows after \
                      you agree, even if its page cannot be opened."
                 }
-                Self::CodeAlone => {
+                Self::CodeWithoutState => {
                     "Run the command again and paste the whole URL that the browser shows after \
-                     you agree. If it shows a code and no URL, paste `code=CODE&state=STATE`, with \
-                     the state of the URL that you opened."
+                     you agree. If it shows only a code, paste `code=CODE&state=STATE`, where STATE \
+                     is the `state` parameter of the URL that you opened."
                 }
                 Self::SignIn { source, .. } => return source.hint(),
                 Self::System { .. } => return None,

@@ -7,8 +7,8 @@ use super::redirect::Redirect;
 use crate::model::SourceName;
 use crate::providers::oauth_fuzzing::authorization_request;
 
-/// Returns the code in the query of a redirect, or the message if permission was refused.
-pub fn browsed(
+/// Returns the code in the query of a redirect, or the error message if permission was refused.
+pub fn code_in_query(
     source: &SourceName,
     state: &str,
     query: &str,
@@ -17,8 +17,8 @@ pub fn browsed(
     Redirect::parse_query(query).code(&consent, source).map_err(|error| error.to_string())
 }
 
-/// Returns the code in a pasted line, or the message.
-pub fn pasted(source: &SourceName, state: &str, line: &str) -> Result<String, String> {
+/// Returns the code in a pasted line, or the error message.
+pub fn code_in_pasted_line(source: &SourceName, state: &str, line: &str) -> Result<String, String> {
     let Some(consent) = authorization_request(state) else { return Err("no consent".into()) };
     let code = parse_line(line.trim(), &consent, source).map_err(|error| error.to_string())?;
     Ok(code.expose_secret().to_owned())

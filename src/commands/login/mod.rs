@@ -1,4 +1,4 @@
-//! `meetfs login`: the user permits access to a source in a browser.
+//! `meetfs login`: the user grants access to a source in a browser.
 //!
 //! - Input: the name of a source.
 //! - Output: a sign-in that `providers` stores on disk.
@@ -14,4 +14,4 @@ pub mod fuzzing;
 pub(crate) mod paste;
 pub(crate) mod redirect;
 
-pub(crate) use command::login;
+pub(crate) use command::run;

@@ -11,10 +11,10 @@ use crate::commands::output::print_to_stderr;
 use crate::model::SourceName;
 use crate::providers::AuthorizationRequest;
 
-/// Limit on the length of the line in bytes. URLs in browsers are far shorter.
+/// Maximum length of the line in bytes. URLs in browsers are far shorter.
 const MAX_LINE_LENGTH: u64 = 16 * 1024;
 
-/// Reads a line: the URL, or its query.
+/// Reads the redirect URL, or its query, from one line of standard input.
 pub(crate) async fn read_code(
     consent: &AuthorizationRequest,
     source: &SourceName,
@@ -33,29 +33,30 @@ pub(crate) async fn read_code(
         Ok(Err(source)) => {
             return Err(LoginError::System { action: "read standard input", source });
         }
-        Err(_) => return Err(LoginError::Pasted("nothing was read")),
+        Err(_) => return Err(LoginError::InvalidPaste("nothing was read")),
     };
     if line.len() as u64 == MAX_LINE_LENGTH {
-        return Err(LoginError::Pasted("the pasted line is too long for a URL"));
+        return Err(LoginError::InvalidPaste("the pasted line is too long for a URL"));
     }
     let line = std::str::from_utf8(&line)
-        .map_err(|_| LoginError::Pasted("the pasted line is not text"))?;
+        .map_err(|_| LoginError::InvalidPaste("the pasted line is not text"))?;
     parse_line(line.trim(), consent, source)
 }
 
 /// Returns the code in a URL that belongs to `consent`.
 ///
-/// A code alone is rejected. An attacker who makes a user paste the attacker's code would sign the
-/// user in to another account; the verifier of this sign-in prevents that only if the service
-/// checks it (RFC 9700, 2.1.1 and 4.7.1). If a page shows nothing but a code, the user can write it
-/// as the query of the URL, with the state of the URL that was printed.
+/// A code without a state is rejected. Otherwise, an attacker could make the user paste a code of
+/// the attacker, which would sign the user in to the account of the attacker. The code verifier
+/// (PKCE) prevents this only if the service checks it (RFC 9700, sections 2.1.1 and 4.7.1). If a
+/// page shows only a code, the user can paste `code=CODE&state=STATE`, with the state of the
+/// printed URL.
 pub(crate) fn parse_line(
     line: &str,
     consent: &AuthorizationRequest,
     source: &SourceName,
 ) -> Result<SecretString, LoginError> {
     if line.is_empty() {
-        return Err(LoginError::Pasted("nothing was pasted"));
+        return Err(LoginError::InvalidPaste("nothing was pasted"));
     }
     // Browsers hide the start of a URL, and users paste what they see.
     let query = match line.split_once('?') {
@@ -66,12 +67,12 @@ pub(crate) fn parse_line(
         let query = query.split('#').next().unwrap_or_default();
         return Redirect::parse_query(query)
             .code(consent, source)?
-            .ok_or(LoginError::Pasted("the pasted URL does not belong to this sign-in"));
+            .ok_or(LoginError::InvalidPaste("the pasted URL does not belong to this sign-in"));
     }
     let resembles_code = line.chars().all(|c| c.is_ascii_graphic());
     Err(if resembles_code {
-        LoginError::CodeAlone
+        LoginError::CodeWithoutState
     } else {
-        LoginError::Pasted("the pasted line is not a URL")
+        LoginError::InvalidPaste("the pasted line is not a URL")
     })
 }

@@ -7,10 +7,10 @@ use super::error::LoginError;
 use crate::model::SourceName;
 use crate::providers::AuthorizationRequest;
 
-/// Limit on the length of an error code that is printed.
+/// Maximum length of an error code that is printed.
 const MAX_ERROR_CODE_LENGTH: usize = 64;
 
-/// The fields of the redirect URL (RFC 6749, 4.1.2).
+/// The fields of the redirect URL (RFC 6749, section 4.1.2).
 #[derive(Default)]
 pub(crate) struct Redirect {
     code: Option<SecretString>,
@@ -27,8 +27,8 @@ impl Redirect {
                     redirect.code = Some(SecretString::from(value.into_owned()))
                 }
                 "state" => redirect.state = Some(value.into_owned()),
-                // `error_description` is ignored: it is for developers, and a web page that sends
-                // the browser here may write anything in it.
+                // `error_description` is ignored. It is meant for developers, and a web page that
+                // sends the browser here can write anything in it.
                 "error" => redirect.error = Some(printable_error_code(&value)),
                 _ => {}
             }
@@ -58,8 +58,8 @@ impl Redirect {
     }
 }
 
-/// Keeps only the characters that occur in codes such as `access_denied`: other characters must not
-/// reach the terminal.
+/// Removes all characters that do not occur in codes such as `access_denied`. Other characters must
+/// not reach the terminal.
 fn printable_error_code(error: &str) -> String {
     error
         .chars()

@@ -39,7 +39,7 @@ pub(crate) type ExpiringFiles = (PathBuf, Vec<ExpiringFile>);
 ///
 /// # Errors
 /// The path does not exist.
-pub(crate) fn mountpoint_of(given: &Path) -> Result<PathBuf, ControlError> {
+pub(crate) fn resolve_mountpoint(given: &Path) -> Result<PathBuf, ControlError> {
     match absolute(given) {
         // The hint of `Missing` suggests to create the directory, which does not help here.
         Err(MountpointError::Missing(path)) => Err(ControlError::NotMounted(path)),

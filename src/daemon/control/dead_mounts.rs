@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::ControlError;
-use crate::daemon::mount_table::{MountEntry, meetfs_mounts_of, mounted_around, mounted_at};
+use crate::daemon::mount_table::{
+    MountEntry, meetfs_mounts_of, mount_containing, topmost_mount_at,
+};
 use crate::daemon::mountpoint::is_dead;
 
 /// Delay before the second check of a mount that looks dead. A mount that is being unmounted is out
@@ -16,7 +18,7 @@ const RECHECK_DELAY: Duration = Duration::from_millis(200);
 
 /// Returns why no daemon answers for `path`, which contains no links.
 pub(crate) fn diagnose(path: &Path) -> ControlError {
-    match mounted_around(path).ok().flatten().filter(MountEntry::is_meetfs) {
+    match mount_containing(path).ok().flatten().filter(MountEntry::is_meetfs) {
         None => ControlError::NotMounted(path.into()),
         Some(mount) if is_dead(&mount.mountpoint) => ControlError::Dead(mount.mountpoint),
         Some(mount) if mount.mountpoint == path => ControlError::NoSocket(path.into()),
@@ -34,7 +36,7 @@ pub(crate) fn find(answered: &[PathBuf]) -> Vec<PathBuf> {
     }
     std::thread::sleep(RECHECK_DELAY);
     let is_mounted = |path: &PathBuf| {
-        mounted_at(path).is_ok_and(|mount| mount.is_some_and(|mount| mount.is_meetfs()))
+        topmost_mount_at(path).is_ok_and(|mount| mount.is_some_and(|mount| mount.is_meetfs()))
     };
     retain_dead(dead.into_iter().filter(is_mounted).collect())
 }

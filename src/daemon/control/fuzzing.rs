@@ -17,8 +17,8 @@ pub fn request(line: &str) -> Option<&'static str> {
 
 /// Parses the reply to `status` and formats it as text.
 pub fn report(reply: &[u8]) -> Option<String> {
-    let wall = WallClock { zone: TimeZone::UTC, now: Timestamp::UNIX_EPOCH };
-    serde_json::from_slice::<MountReport>(reply).ok().map(|report| report.as_text(&wall))
+    let wall_clock = WallClock { zone: TimeZone::UTC, now: Timestamp::UNIX_EPOCH };
+    serde_json::from_slice::<MountReport>(reply).ok().map(|report| report.as_text(&wall_clock))
 }
 
 /// Parses the reply to `expiring` and returns the number of files.

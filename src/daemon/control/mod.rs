@@ -20,7 +20,7 @@ mod server;
 mod socket;
 mod wall_clock;
 
-pub(crate) use client::{Mounts, mountpoint_of};
+pub(crate) use client::{Mounts, resolve_mountpoint};
 pub use error::ControlError;
 pub(crate) use expiring_file::ExpiringFile;
 pub(crate) use report::MountReport;

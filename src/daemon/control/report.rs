@@ -207,7 +207,7 @@ impl MountReport {
     }
 
     /// Formats the report for people.
-    pub(crate) fn as_text(&self, wall: &WallClock) -> String {
+    pub(crate) fn as_text(&self, wall_clock: &WallClock) -> String {
         if let Some(dead) = &self.dead {
             return format!("{}  DEAD: {dead}\n", self.mountpoint);
         }
@@ -216,7 +216,7 @@ impl MountReport {
             "{}  process {}, since {}, meetfs {}\n",
             self.mountpoint,
             or_unknown(self.pid.map(|pid| pid.to_string())),
-            or_unknown(self.since.map(|since| wall.format(since))),
+            or_unknown(self.since.map(|since| wall_clock.format(since))),
             or_unknown(self.version.clone()),
         );
         if let Some(users) = &self.held_by {
@@ -224,7 +224,7 @@ impl MountReport {
             let _ = writeln!(text, "  NOT MOUNTED HERE, in use elsewhere: {users}");
         }
         for source in &self.sources {
-            source.write(&mut text, wall);
+            source.write(&mut text, wall_clock);
         }
         for down in &self.down {
             let sources = if down.sources.is_empty() {
@@ -237,8 +237,8 @@ impl MountReport {
                 text,
                 "  DOWN    {}{sources}: no answer since {}; reads fail until the retry at {}",
                 down.host,
-                wall.format(down.since),
-                wall.format(down.next)
+                wall_clock.format(down.since),
+                wall_clock.format(down.next)
             );
         }
         for failing in &self.failing {
@@ -247,7 +247,7 @@ impl MountReport {
                 "  FAILING {}: {} cannot be read, next try at {}: {}",
                 failing.source,
                 counted(failing.files, "file"),
-                wall.format(failing.next),
+                wall_clock.format(failing.next),
                 failing.error
             );
         }
@@ -339,10 +339,11 @@ impl SourceReport {
         self.error.is_some() || !self.incomplete.is_empty()
     }
 
-    fn write(&self, text: &mut String, wall: &WallClock) {
+    fn write(&self, text: &mut String, wall_clock: &WallClock) {
         let (shown, counts) = (&self.shown, &self.counts);
-        let at =
-            |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |at| wall.format(at));
+        let at = |time: Option<Timestamp>| {
+            time.map_or_else(|| "never".to_owned(), |at| wall_clock.format(at))
+        };
         let mut line = |what: std::fmt::Arguments<'_>| {
             // Writing to a string does not fail.
             let _ = writeln!(text, "{what}");
@@ -497,9 +498,9 @@ mod tests {
     #[test]
     fn text_shows_counts_errors_and_retries() {
         let zone = TimeZone::get("Asia/Kolkata").unwrap();
-        let wall = WallClock { zone, now: "2026-10-06T07:03:00Z".parse().unwrap() };
+        let wall_clock = WallClock { zone, now: "2026-10-06T07:03:00Z".parse().unwrap() };
         assert_eq!(
-            report().as_text(&wall),
+            report().as_text(&wall_clock),
             "/mnt/m  process 42, since 2026-10-05 03:30:00 +0530, meetfs 1.2.3\n  \
                NOT MOUNTED HERE, in use elsewhere: cat (process 7) uses it\n  \
                acme  zoom, 1 meeting in 1200 files, 3.0 GiB\n          \
