@@ -1,17 +1,17 @@
-//! Base URLs and host names: where secrets may be sent and where files may come from.
+//! Parses base URLs, to which secrets may be sent, and names of hosts from which files may come.
 
 use url::{Host, Url};
 
 use super::value::check_each;
 use super::value_problem::ValueProblem;
 
-/// Parses a base URL to which secrets may be sent, and drops a slash at its end.
+/// Parses a base URL to which secrets may be sent. Removes a trailing slash.
 ///
-/// No message contains the URL, which can hold a password.
+/// No error message contains the URL, because a URL can contain a password.
 pub(super) fn parse_base_url(text: String) -> Result<Url, ValueProblem> {
     if text.trim().is_empty() {
         return Err(ValueProblem::Empty {
-            hint: "Write a URL that begins with https://, or omit it for the provider's own.",
+            hint: "Write a URL that begins with https://, or omit the key to use the provider's URL.",
         });
     }
     let mut url = Url::parse(text.trim()).map_err(ValueProblem::Url)?;
@@ -32,7 +32,7 @@ pub(super) fn parse_base_url(text: String) -> Result<Url, ValueProblem> {
     Ok(url)
 }
 
-/// Returns whether what is sent to this URL stays on this machine.
+/// Whether requests to this URL stay on this machine.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -42,9 +42,10 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Parses host names. Returns them in lower case, each once.
+/// Parses host names. Returns them in lower case, without duplicates.
 ///
-/// Files may come from these hosts and from those below them, so a single label (`com`) is refused.
+/// Files may be downloaded from these hosts and their subdomains, so a name with a single label,
+/// such as `com`, is rejected.
 pub(super) fn parse_host_names(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
     check_each(names, "Write host names such as \"files.example.org\".", parse_host_name)
 }
@@ -70,14 +71,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_url_keeps_path_and_loses_last_slash() {
+    fn base_url_keeps_path_without_trailing_slash() {
         let url = |text: &str| parse_base_url(text.into()).unwrap().to_string();
         assert_eq!(url("https://api.zoom.us/v2/"), "https://api.zoom.us/v2");
         assert_eq!(url("https://api.example.org:8443/v2"), "https://api.example.org:8443/v2");
     }
 
     #[test]
-    fn plain_http_is_for_loopback_hosts_only() {
+    fn plain_http_is_allowed_only_for_loopback_hosts() {
         for loopback in [
             "http://127.0.0.1:8080",
             "http://127.255.0.9",
@@ -105,24 +106,24 @@ mod tests {
     }
 
     #[test]
-    fn base_url_has_no_user_or_query() {
-        let user = parse_base_url("https://ana:s3cr3t@zoom.us".into());
-        assert!(matches!(user, Err(ValueProblem::UrlUser)));
+    fn base_url_with_user_or_query_is_rejected() {
+        let result = parse_base_url("https://ana:s3cr3t@zoom.us".into());
+        assert!(matches!(result, Err(ValueProblem::UrlUser)));
         assert!(matches!(parse_base_url("https://ana@zoom.us".into()), Err(ValueProblem::UrlUser)));
-        for query in ["https://zoom.us?k=s3cr3t", "https://zoom.us#s3cr3t"] {
-            assert!(matches!(parse_base_url(query.into()), Err(ValueProblem::UrlQuery)));
+        for url in ["https://zoom.us?k=s3cr3t", "https://zoom.us#s3cr3t"] {
+            assert!(matches!(parse_base_url(url.into()), Err(ValueProblem::UrlQuery)));
         }
     }
 
     #[test]
-    fn error_does_not_show_the_url() {
+    fn base_url_error_does_not_show_the_url() {
         let problem = parse_base_url("https://s3cr3t@:99999".into()).unwrap_err();
         assert!(matches!(problem, ValueProblem::Url(_)));
         assert!(!format!("{problem} {problem:?}").contains("s3cr3t"));
     }
 
     #[test]
-    fn host_names_have_two_labels_and_nothing_else() {
+    fn only_host_names_with_two_labels_are_accepted() {
         let hosts =
             vec!["Files.Example.org".into(), "files.example.org.".into(), "cdn.example.org".into()];
         assert_eq!(parse_host_names(hosts).unwrap(), ["files.example.org", "cdn.example.org"]);

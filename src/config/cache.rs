@@ -1,35 +1,33 @@
-//! Where downloaded blocks are stored, and how many.
+//! Settings of the cache: its directory, and limits for the blocks in memory and on disk.
 
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheConfig {
-    /// An absolute path. The directory may be missing.
+    /// Absolute path of the cache directory, which may not exist yet.
     pub dir: PathBuf,
-    /// Limit for all block buffers.
     pub memory: MemoryBudget,
-    /// Limit for the blocks on disk.
     pub disk: DiskLimit,
 }
 
 impl CacheConfig {
-    /// Returns the directory of the blocks, which is next to the catalog.
+    /// Returns the directory that contains the blocks. The catalog is stored next to it.
     pub fn blocks_directory(&self) -> PathBuf {
         self.dir.join("blocks")
     }
 }
 
-/// Bytes of memory for block buffers: at least [`MemoryBudget::MIN`].
+/// Maximum memory for the buffers of all blocks, in bytes: at least [`MemoryBudget::MIN`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MemoryBudget(u64);
 
 impl MemoryBudget {
-    /// Eight blocks of 1 MiB. Two files can be read at once, each with the block that is read, the
-    /// next one in flight, and space for a far seek. With less, readers wait for each other's
-    /// blocks to be released.
+    /// The size of eight blocks of 1 MiB. This is sufficient for two readers, each with the current
+    /// block, the next block in flight, and space for a distant seek. With less memory, readers
+    /// would have to wait until other readers release their blocks.
     pub const MIN: Self = Self(8 * 1024 * 1024);
 
-    /// Returns `None` if `bytes` is below the minimum.
+    /// Returns the budget, or `None` if `bytes` is below [`Self::MIN`].
     pub fn new(bytes: u64) -> Option<Self> {
         (bytes >= Self::MIN.0).then_some(Self(bytes))
     }
@@ -39,16 +37,16 @@ impl MemoryBudget {
     }
 }
 
-/// Limit for the blocks on disk.
+/// Maximum size of all blocks on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskLimit {
-    /// No block is stored on disk.
+    /// Blocks are not stored on disk.
     Off,
-    /// At most so many bytes, at least [`DiskLimit::MIN_BYTES`].
+    /// Maximum size in bytes, which is at least [`DiskLimit::MIN_BYTES`].
     Bytes(u64),
 }
 
 impl DiskLimit {
-    /// One block of the cache. A lower limit stores nothing, which `Off` expresses.
+    /// The size of one block. With a lower limit, no block could be stored, as with [`Self::Off`].
     pub const MIN_BYTES: u64 = 1024 * 1024;
 }

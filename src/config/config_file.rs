@@ -1,6 +1,7 @@
 //! The configuration file.
 //!
-//! The file can contain secrets, so its text stays wrapped, and errors repeat only its keys.
+//! The file can contain secrets. Therefore its text is a [`SecretString`], and error messages
+//! contain only its keys.
 
 use std::path::{Path, PathBuf};
 
@@ -13,22 +14,24 @@ use super::file_problem::FileProblem;
 use super::origin::Origin;
 use super::text_file::TextFile;
 
-/// A configuration with a hundred sources has about 30 KiB. A larger file is another file, named by
-/// mistake.
+/// Maximum size of a configuration file. A file with a hundred sources has about 30 KiB. The path
+/// of a much larger file is probably a mistake.
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 
-/// The configuration file, or an empty one in its place.
+/// The configuration file. If it does not exist, an empty file takes its place.
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
     file: TextFile,
 }
 
 impl ConfigFile {
-    /// Reads the file. A missing one reads as empty if `may_be_missing`.
+    /// Reads the file. If `may_be_missing` is set, returns an empty file if the file does not
+    /// exist.
     ///
-    /// A file that another user can write to is refused, as ssh does with its own: the file runs
-    /// commands and says where secrets are sent. Its directory is not checked, because a user who
-    /// replaces the file there owns the new one.
+    /// A file that another user can write to is rejected, as OpenSSH does with its configuration.
+    /// The file contains commands that meetfs runs and URLs to which it sends secrets. The
+    /// directory of the file is not checked: if another user replaces the file, that user owns the
+    /// new file, so it is rejected too.
     pub(super) fn read(path: PathBuf, may_be_missing: bool) -> Result<Self, ConfigError> {
         match TextFile::read(&path, MAX_CONFIG_BYTES) {
             Ok(file) => match file.foreign_owner() {
@@ -47,34 +50,34 @@ impl ConfigFile {
         }
     }
 
-    /// Returns a file without a key.
+    /// Returns a file that contains no keys.
     pub(super) fn empty(path: PathBuf) -> Self {
         Self { path, file: TextFile::new_private(SecretString::default()) }
     }
 
-    /// Returns a file of this user with this text.
+    /// Returns a file that contains `text` and belongs to this user.
     #[cfg(any(fuzzing, test))]
     pub(super) fn from_text(path: PathBuf, text: &str) -> Self {
         Self { path, file: TextFile::new_private(SecretString::from(text)) }
     }
 
-    /// Returns the directory that relative paths in the file start from.
+    /// Returns the directory of the file. Relative paths in the file start from there.
     pub(super) fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Parses the file and returns its top level.
+    /// Parses the file and returns its top-level table.
     pub(super) fn parse(&self) -> Result<Spanned<DeTable<'_>>, ConfigError> {
         DeTable::parse(self.file.text.expose_secret()).map_err(|error| {
             let (line, column) = self.position_at(error.span().map_or(0, |span| span.start));
-            // The Display of the error repeats the line, which can hold a secret. Its message
+            // The `Display` of the error repeats the line, which can contain a secret. The message
             // consists of fixed words.
             let message = error.message().to_owned();
             ConfigError::Syntax { path: self.path.clone(), line, column, message }
         })
     }
 
-    /// Refuses the file if it contains the secret `key` and other users can read it.
+    /// Returns an error if other users can read the file. `key` is a secret in the file.
     pub(super) fn refuse_if_exposed(&self, key: &str) -> Result<(), ConfigError> {
         if !self.file.is_accessible_to_others() {
             return Ok(());
@@ -86,7 +89,7 @@ impl ConfigFile {
         })
     }
 
-    /// Returns the line of a byte offset, from 1.
+    /// Returns the line number of a byte offset. The first line is 1.
     pub(super) fn line_at(&self, offset: usize) -> usize {
         self.position_at(offset).0
     }
@@ -95,7 +98,7 @@ impl ConfigFile {
         Origin::File { path: self.path.clone(), line: self.line_at(offset), key }
     }
 
-    /// Returns line and column of a byte offset, in characters, from 1.
+    /// Returns the line and the column of a byte offset. Both start at 1. Columns are characters.
     fn position_at(&self, offset: usize) -> (usize, usize) {
         let preceding_text = self.file.text.expose_secret().get(..offset).unwrap_or_default();
         let line = preceding_text.bytes().filter(|byte| *byte == b'\n').count() + 1;

@@ -1,22 +1,23 @@
-//! The directories of the user after the XDG Base Directory Specification 0.8.
+//! The directories of a user according to the XDG Base Directory Specification 0.8.
 
 use std::path::PathBuf;
 
 use super::environment::{Environment, home_directory, non_empty_variable};
 use super::error::ConfigError;
 
-/// One of the base directories.
+/// A base directory of the specification.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BaseDirectory {
     variable: &'static str,
+    /// The default path, relative to the home directory.
     path_below_home: &'static str,
-    /// What the directory is needed for. It completes "cannot …".
+    /// The action that needs the directory, as it follows "cannot" in an error message.
     purpose: &'static str,
-    /// What to do if neither the variable nor `HOME` is set.
+    /// The hint of the error if neither the variable nor `HOME` is set.
     hint: &'static str,
 }
 
-/// The parent of the directory of the configuration file.
+/// The base directory for the configuration file.
 pub(super) const CONFIG_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_CONFIG_HOME",
     path_below_home: ".config",
@@ -24,7 +25,7 @@ pub(super) const CONFIG_HOME: BaseDirectory = BaseDirectory {
     hint: "Pass --config FILE or set MEETFS_CONFIG.",
 };
 
-/// The parent of the cache directory.
+/// The base directory for the cache.
 pub(super) const CACHE_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_CACHE_HOME",
     path_below_home: ".cache",
@@ -32,28 +33,28 @@ pub(super) const CACHE_HOME: BaseDirectory = BaseDirectory {
     hint: "Pass --cache-dir DIR, set MEETFS_CACHE_DIR, or set `dir` in [cache].",
 };
 
-/// The parent of the directory of the logs.
+/// The base directory for logs.
 const STATE_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_STATE_HOME",
     path_below_home: ".local/state",
-    purpose: "find the directory of the log",
+    purpose: "find a directory for the log",
     hint: "Pass --log-file FILE.",
 };
 
-/// The parent of the directory of the sign-ins.
+/// The base directory for the tokens of sign-ins.
 pub(super) const SIGN_IN_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_STATE_HOME",
     path_below_home: ".local/state",
-    purpose: "find the directory of the sign-ins",
+    purpose: "find a directory for the tokens of the sign-in",
     hint: "Set XDG_STATE_HOME.",
 };
 
 impl BaseDirectory {
-    /// Returns the directory as the specification derives it: a relative path in the variable is
-    /// ignored.
+    /// Returns the path in the variable, or the default path below the home directory. A relative
+    /// path in the variable is ignored, as the specification requires.
     ///
     /// # Errors
-    /// Neither the variable nor the home directory is set, as in a systemd system service.
+    /// Returns an error if neither the variable nor `HOME` is set, as in a systemd system service.
     pub(super) fn locate(self, environment: &dyn Environment) -> Result<PathBuf, ConfigError> {
         let from_variable = non_empty_variable(environment, self.variable)
             .map(PathBuf::from)
@@ -71,23 +72,23 @@ impl BaseDirectory {
 /// Returns the directory for the logs of background mounts without `--log-file`.
 ///
 /// # Errors
-/// Neither `XDG_STATE_HOME` nor `HOME` is set.
+/// Returns an error if neither `XDG_STATE_HOME` nor `HOME` is set.
 pub fn log_directory(environment: &dyn Environment) -> Result<PathBuf, ConfigError> {
     Ok(STATE_HOME.locate(environment)?.join("meetfs"))
 }
 
-/// Returns the directories for the sockets of mounts, the best one first.
+/// Returns the directories in which a mount can create its control socket, in order of preference.
 ///
 /// 1. The runtime directory of the XDG specification.
-/// 2. The directory of the logs.
-/// 3. For root, which has neither in a system service, one that only root can create.
+/// 2. The directory for logs.
+/// 3. `/run/meetfs`, for root only. A system service often has neither of the other two.
 pub fn runtime_directories(environment: &dyn Environment, is_root: bool) -> Vec<PathBuf> {
-    let runtime = non_empty_variable(environment, "XDG_RUNTIME_DIR")
+    let runtime_directory = non_empty_variable(environment, "XDG_RUNTIME_DIR")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute());
-    let own = runtime
+    let xdg_directories = runtime_directory
         .into_iter()
         .chain(STATE_HOME.locate(environment).ok())
         .map(|directory| directory.join("meetfs"));
-    own.chain(is_root.then(|| PathBuf::from("/run/meetfs"))).collect()
+    xdg_directories.chain(is_root.then(|| PathBuf::from("/run/meetfs"))).collect()
 }

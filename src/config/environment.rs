@@ -1,15 +1,15 @@
-//! The process environment behind a trait, so that tests can replace it.
+//! Access to environment variables through a trait, so that tests can replace the environment.
 //!
-//! Only `HOME`, the XDG variables and variables that hold a secret are read here. clap reads the
-//! `MEETFS_…` variables, as the values of their flags.
+//! This module reads only `HOME`, the XDG variables and variables that contain a secret. clap reads
+//! the `MEETFS_…` variables as values of flags.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Environment variables by name.
+/// A set of environment variables.
 pub trait Environment {
-    /// Returns `None` if the variable is not set.
+    /// Returns the value of a variable, or `None` if it is not set.
     fn variable(&self, name: &str) -> Option<OsString>;
 }
 
@@ -29,14 +29,15 @@ impl Environment for BTreeMap<String, OsString> {
     }
 }
 
-/// Returns the value of a variable, unless it is unset or empty.
+/// Returns the value of a variable, or `None` if it is unset or empty.
 ///
-/// Empty counts as unset because a unit file or a container clears an inherited variable this way.
+/// An empty variable counts as unset, because unit files and containers clear an inherited variable
+/// by setting it to an empty string.
 pub(super) fn non_empty_variable(environment: &dyn Environment, name: &str) -> Option<OsString> {
     environment.variable(name).filter(|value| !value.is_empty())
 }
 
-/// Returns the home directory, which `~/` stands for.
+/// Returns the home directory of the user, as `HOME` names it.
 pub(super) fn home_directory(environment: &dyn Environment) -> Option<PathBuf> {
     non_empty_variable(environment, "HOME").map(PathBuf::from).filter(|path| path.is_absolute())
 }

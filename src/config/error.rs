@@ -1,7 +1,7 @@
-//! Why the configuration cannot be used.
+//! The reasons why the configuration cannot be used.
 //!
-//! No message contains a value that can be a secret. URLs, commands, file contents and account ids
-//! are named by their key.
+//! No message contains a value that can be a secret. For URLs, commands, file contents and account
+//! ids, a message contains the key instead of the value.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::model::{Diagnostic, ErrorKind, SourceName};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A directory would be below the home directory, and there is none.
+    /// The default of a directory is below the home directory, but no home directory is set.
     #[error("cannot {purpose}: neither HOME nor {variable} is set to an absolute path")]
     NoHome { purpose: &'static str, variable: &'static str, hint: &'static str },
     #[error("cannot read the configuration {}", .path.display())]
@@ -29,19 +29,19 @@ pub enum ConfigError {
     #[error("{}, line {line}, column {column}: {message}", .path.display())]
     Syntax {
         path: PathBuf,
-        /// From 1.
+        /// The line number. The first line is 1.
         line: usize,
-        /// In characters, from 1.
+        /// The column in characters. The first column is 1.
         column: usize,
-        /// What the parser expected. It never contains the line itself, which can hold a secret.
+        /// The message of the parser. It never contains the line, which can contain a secret.
         message: String,
     },
     #[error("{}, line {line}: unknown key `{key}` {location}", .path.display())]
     UnknownKey {
         path: PathBuf,
-        /// From 1.
+        /// The line number. The first line is 1.
         line: usize,
-        /// "at the top level" or "in [cache]".
+        /// The position in the file, such as "at the top level" or "in [cache]".
         location: String,
         key: String,
         fix: Option<KeyFix>,
@@ -50,77 +50,78 @@ pub enum ConfigError {
     Value { origin: Origin, problem: Box<ValueProblem> },
     #[error("{origin}: cannot read the secret")]
     Secret {
-        /// The key that says where the secret is.
+        /// The key that states where the secret is.
         origin: Origin,
         #[source]
         problem: Box<SecretProblem>,
     },
-    /// A secret is given in two ways.
+    /// Two keys of a source set the same secret.
     #[error("{origin}: `{other_key}` is also set")]
     SecretGivenTwice {
-        /// The first of them.
+        /// The first key.
         origin: Origin,
-        /// The key of the second.
+        /// The second key.
         other_key: String,
     },
-    /// The configuration contains a secret and other users can read it.
+    /// The configuration file contains a secret, and other users can read the file.
     #[error(
         "{} contains the secret `{key}` and has mode {mode:04o}, so other users can read it",
         .path.display()
     )]
     ExposedConfig {
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
         key: String,
     },
-    /// The configuration belongs to another user than root and the one that runs meetfs.
+    /// The configuration file belongs neither to root nor to the user who runs meetfs.
     #[error(
         "{} belongs to user {owner}, who can use it to run commands and redirect secrets",
         .path.display()
     )]
     ForeignConfig { path: PathBuf, owner: Uid },
-    /// Other users can write to the configuration.
+    /// Other users can write to the configuration file.
     #[error(
         "{} has mode {mode:04o}, so other users can use it to run commands and redirect secrets",
         .path.display()
     )]
     WritableConfig {
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
     },
-    /// A source lacks a key.
+    /// A key that the source needs is missing.
     #[error("{}, line {line}: [source.{source_name}] needs {needed}", .path.display())]
     Incomplete {
         path: PathBuf,
-        /// Line of the table, from 1.
+        /// The line number of the table. The first line is 1.
         line: usize,
         source_name: SourceName,
         needed: String,
         hint: Option<Cow<'static, str>>,
     },
-    /// A source has two ways to sign in.
+    /// A source has a token and another credential.
     #[error("{origin}: `{other_key}` is also set")]
     TwoCredentials {
-        /// The token.
+        /// The key of the token.
         origin: Origin,
-        /// A key of the other way.
+        /// A key of the other credential.
         other_key: &'static str,
     },
-    /// There is nothing to mount, or to sign in to.
+    /// The configuration has no source to mount or to sign in to.
     #[error("no source is configured in {}", .path.display())]
     NoSource {
         path: PathBuf,
-        /// Lines to write there.
+        /// Example lines for the configuration file.
         example: &'static str,
     },
-    /// The source has a credential with which it signs in by itself.
+    /// The source has a credential that needs no sign-in by a user.
     #[error("{source_name} needs no login: it signs in with {credential}")]
     LoginNotNeeded {
         source_name: SourceName,
         credential: String,
-        /// The kind of app that users of this provider sign in to, if it has one.
+        /// The kind of app that users of the provider sign in to, or `None` if there is no such
+        /// app.
         app: Option<&'static str>,
     },
     #[error(
@@ -133,19 +134,19 @@ pub enum ConfigError {
     )]
     UnknownSource {
         name: String,
-        /// The source most like it.
+        /// The name of a source that is most similar to `name`.
         nearest: Option<String>,
-        /// All sources, separated by commas.
+        /// The names of all sources, separated by commas.
         known_names: String,
     },
 }
 
-/// What to do about an unknown key.
+/// The suggested correction of an unknown key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyFix {
-    /// The known key most like it.
+    /// The known key that is most similar to the unknown one.
     Nearest(String),
-    /// Which sources have the key, in a sentence.
+    /// A sentence that states which sources have the key.
     Misplaced(String),
 }
 
@@ -170,7 +171,7 @@ impl Diagnostic for ConfigError {
             },
             Self::Value { problem, .. } => return problem.hint(),
             Self::Secret { problem, .. } => return problem.hint(),
-            Self::SecretGivenTwice { .. } => return Some("Keep one of the two.".into()),
+            Self::SecretGivenTwice { .. } => return Some("Remove one of the two keys.".into()),
             Self::ExposedConfig { path, .. } => format!("Run `chmod 600 {}`.", path.display()),
             Self::ForeignConfig { path, .. } => format!(
                 "Check its contents and take ownership (`chown {} {}`), or run meetfs as that \
@@ -184,11 +185,12 @@ impl Diagnostic for ConfigError {
             Self::Incomplete { hint, .. } => return hint.clone(),
             Self::TwoCredentials { .. } => {
                 return Some(
-                    "A source signs in with a token or in another way. Remove one of the two."
+                    "A source can have only one credential. Remove the token, or the keys of the \
+                     other credential."
                         .into(),
                 );
             }
-            Self::NoSource { example, .. } => format!("Add one, for example:\n\n{example}"),
+            Self::NoSource { example, .. } => format!("Add a source, for example:\n\n{example}"),
             Self::LoginNotNeeded { app: Some(app), .. } => format!(
                 "`meetfs login` is for a source that has the `client_id` of {app}, its \
                  `client_secret_file`, and no other credential."

@@ -1,4 +1,4 @@
-//! Why a small text file cannot be read.
+//! The reasons why a small text file cannot be read.
 
 use std::borrow::Cow;
 use std::io;
@@ -9,13 +9,11 @@ use crate::model::{Diagnostic, ErrorKind};
 pub enum FileProblem {
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A directory, a pipe, a device …
     #[error("it is not a regular file")]
     NotRegular,
-    /// Longer than such a file can be.
     #[error("it is larger than {} KiB", .limit / 1024)]
     TooLarge {
-        /// In bytes.
+        /// Maximum size in bytes.
         limit: u64,
     },
     #[error("it is not UTF-8 text")]

@@ -12,14 +12,14 @@ use super::table::Table;
 use super::value;
 use super::value_problem::ValueProblem;
 
-/// Which recordings are shown. A field that is `None` hides nothing.
+/// The conditions that a recording must meet to be shown. `None` means no condition.
 #[derive(Clone, Debug, Default)]
 pub struct FilterConfig {
     /// Last day whose meetings are shown, in the configured time zone.
     pub until: Option<Date>,
-    /// Patterns in lower case, of which one must match the topic.
+    /// Lower-case patterns. At least one of them must match the topic.
     pub topics: Option<Vec<Pattern>>,
-    /// Patterns in lower case, of which one must match the e-mail address of the host.
+    /// Lower-case patterns. At least one must match the e-mail address of the meeting host.
     pub meeting_hosts: Option<Vec<Pattern>>,
     pub kinds: Option<Vec<FileKind>>,
     /// Minimum duration of a meeting.
@@ -29,14 +29,14 @@ pub struct FilterConfig {
 /// A kind of recording file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// With or without sound.
+    /// A video, with or without sound.
     Video,
     /// Sound without video.
     Audio,
-    /// Including captions.
+    /// A transcript or captions.
     Transcript,
     Chat,
-    /// Polls, timelines, summaries and all others.
+    /// A poll, a timeline, a summary, or any other file.
     Other,
 }
 
@@ -50,10 +50,12 @@ impl FileKind {
     ];
 
     fn from_name(name: String) -> Result<Self, ValueProblem> {
-        let kind = Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, kind)| kind);
+        let entry = Self::NAMES.into_iter().find(|(known_name, _)| *known_name == name);
+        let kind = entry.map(|(_, kind)| kind);
         kind.ok_or_else(|| ValueProblem::UnknownName {
             subject: "kind of file",
-            nearest: nearest(&name, Self::NAMES.map(|(known, _)| known)).map(str::to_owned),
+            nearest: nearest(&name, Self::NAMES.map(|(known_name, _)| known_name))
+                .map(str::to_owned),
             name,
             choices: "The kinds are video, audio, transcript, chat and other.".into(),
         })
@@ -61,7 +63,7 @@ impl FileKind {
 }
 
 known_keys! {
-    /// Keys that filter the recordings of any source, besides `since`.
+    /// The keys that filter the recordings of a source, except `since`.
     struct FilterKeys {
         until: Text,
         topics: TextList,
@@ -72,7 +74,7 @@ known_keys! {
 }
 
 impl FilterConfig {
-    /// Reads the filter out of the table of a source. `until` must be between `since` and `today`.
+    /// Reads the filter from the table of a source. `until` must be between `since` and `today`.
     pub(super) fn read(table: &Table<'_>, since: Date, today: Date) -> Result<Self, ConfigError> {
         let keys = FilterKeys::read(table)?;
         let until = keys
@@ -97,11 +99,11 @@ fn parse_last_day(text: String, since: Date, today: Date) -> Result<Date, ValueP
     if until < since { Err(ValueProblem::NoDays { since, until }) } else { Ok(until) }
 }
 
-/// Parses patterns for texts in lower case; at least one.
+/// Parses patterns for lower-case text. Returns an error if the list is empty.
 fn parse_patterns(patterns: Vec<String>) -> Result<Vec<Pattern>, ValueProblem> {
     refuse_empty_items(
         &patterns,
-        "Write patterns such as \"Weekly*\", or omit the key to show all.",
+        "Write patterns such as \"Weekly*\", or omit the key to show all recordings.",
     )?;
     patterns.iter().map(|pattern| value::parse_pattern(pattern)).collect()
 }
@@ -109,7 +111,7 @@ fn parse_patterns(patterns: Vec<String>) -> Result<Vec<Pattern>, ValueProblem> {
 fn parse_file_kinds(names: Vec<String>) -> Result<Vec<FileKind>, ValueProblem> {
     refuse_empty_items(
         &names,
-        "Write video, audio, transcript, chat or other, or omit `kinds` to show all.",
+        "Write video, audio, transcript, chat or other, or omit `kinds` to show all recordings.",
     )?;
     names.into_iter().map(FileKind::from_name).collect()
 }
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invalid_patterns_are_named() {
+    fn error_names_the_invalid_pattern() {
         let problem = parse_patterns(vec!["[a".into()]).unwrap_err().to_string();
         assert!(problem.contains("`[a`"), "{problem}");
         assert!(matches!(parse_patterns(Vec::new()), Err(ValueProblem::Empty { .. })));

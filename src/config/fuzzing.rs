@@ -1,4 +1,4 @@
-//! Access for the fuzz targets: loads a configuration from text instead of a file.
+//! An entry point for fuzz targets, which loads a configuration from text instead of a file.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::config_file::ConfigFile;
 use super::load::{Loader, Purpose};
 use super::{Config, ConfigError, Environment, Overrides};
 
-/// Loads the configuration in `text` as of `now`. Secrets are not read.
+/// Loads the configuration in `text` as if the current time were `now`. Does not read secrets.
 pub fn load(
     text: &str,
     overrides: &Overrides,

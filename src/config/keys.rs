@@ -1,8 +1,8 @@
 //! The keys of a table and the types of their values.
 //!
-//! [`known_keys!`] declares the keys of a table once: as the struct that the values are read into,
-//! as the list that unknown keys are compared with, and as what the documentation is tested
-//! against.
+//! [`known_keys!`] declares the keys of a table in one place. It generates a struct for the values
+//! and a list of the names. Unknown keys are compared with this list, and a test compares the
+//! documentation with it.
 
 use secrecy::SecretString;
 use toml::de::DeValue;
@@ -12,18 +12,18 @@ use super::secret::{SECRET_SUFFIXES, SecretSource};
 use super::setting::Setting;
 use super::table::Table;
 
-/// A type of values that a key can have.
+/// A type that the value of a key can have.
 pub(super) trait KeyType: Sized {
-    /// Returns the names under which `key` can be written.
+    /// Returns the names that `key` can have in the file. A secret has several names.
     fn names(key: &str) -> Vec<String> {
         vec![key.to_owned()]
     }
 
-    /// Reads the value of `key`, if the table has it.
+    /// Reads the value of `key`. Returns `None` if the table does not contain the key.
     fn read(table: &Table<'_>, key: &str) -> Result<Option<Self>, ConfigError>;
 }
 
-/// Text in quotes, or a date without quotes, which TOML has a type for.
+/// A string, or a date without quotes, for which TOML has a type.
 pub(super) type Text = Setting<String>;
 
 impl KeyType for Text {
@@ -32,13 +32,13 @@ impl KeyType for Text {
         let text = match value {
             DeValue::String(text) => text.to_string(),
             DeValue::Datetime(date) => date.to_string(),
-            other => return Err(table.type_error(key, start, "text in quotes", other)),
+            other => return Err(table.type_error(key, start, "a string", other)),
         };
         Ok(Some(Setting::new(text, table.origin_of(key))))
     }
 }
 
-/// A whole number, as its digits, which is the form that flags and variables have.
+/// An integer. Its digits are stored as text, because flags and environment variables are text.
 pub(super) struct Number(pub(super) Text);
 
 impl KeyType for Number {
@@ -51,7 +51,6 @@ impl KeyType for Number {
     }
 }
 
-/// True or false.
 pub(super) struct Boolean(pub(super) bool);
 
 impl KeyType for Boolean {
@@ -64,12 +63,12 @@ impl KeyType for Boolean {
     }
 }
 
-/// A list of texts in quotes.
+/// A list of strings.
 pub(super) type TextList = Setting<Vec<String>>;
 
 impl KeyType for TextList {
     fn read(table: &Table<'_>, key: &str) -> Result<Option<Self>, ConfigError> {
-        const EXPECTED: &str = "a list of texts in quotes";
+        const EXPECTED: &str = "a list of strings";
         let Some((start, value)) = table.entry(key) else { return Ok(None) };
         let DeValue::Array(items) = value else {
             return Err(table.type_error(key, start, EXPECTED, value));
@@ -82,13 +81,13 @@ impl KeyType for TextList {
     }
 }
 
-/// A table.
+/// The key of a table inside another table.
 pub(super) struct SubTable {
     key: String,
 }
 
 impl SubTable {
-    /// Returns the table that `sub_table`, a key of `parent`, names.
+    /// Returns the table with the key `sub_table` in `parent`.
     pub(super) fn open<'a>(
         sub_table: Option<Self>,
         parent: &Table<'a>,
@@ -103,7 +102,7 @@ impl KeyType for SubTable {
     }
 }
 
-/// A secret, or where it is.
+/// A secret, or the place from which it is read.
 pub(super) type Secret = Setting<SecretSource>;
 
 impl KeyType for Secret {
@@ -112,28 +111,28 @@ impl KeyType for Secret {
     }
 
     fn read(table: &Table<'_>, key: &str) -> Result<Option<Self>, ConfigError> {
-        let mut first: Option<Self> = None;
-        for (suffix, wrap) in SECRET_SUFFIXES {
+        let mut secret: Option<Self> = None;
+        for (suffix, to_source) in SECRET_SUFFIXES {
             let name = format!("{key}{suffix}");
             let Some((start, value)) = table.entry(&name) else { continue };
-            if let Some(first) = first {
+            if let Some(secret) = secret {
                 return Err(ConfigError::SecretGivenTwice {
-                    origin: first.origin,
+                    origin: secret.origin,
                     other_key: name,
                 });
             }
             let DeValue::String(text) = value else {
-                return Err(table.type_error(&name, start, "text in quotes", value));
+                return Err(table.type_error(&name, start, "a string", value));
             };
-            let source = wrap(SecretString::from(&**text));
-            first = Some(Setting::new(source, table.origin_of(&name)));
+            let source = to_source(SecretString::from(&**text));
+            secret = Some(Setting::new(source, table.origin_of(&name)));
         }
-        Ok(first)
+        Ok(secret)
     }
 }
 
-/// Declares the keys of one table as a struct with one field for each key. `names` returns every
-/// name that can be written in the table, `read` reads it.
+/// Declares the keys of one table as a struct with one field for each key. Its function `names`
+/// returns the names of all keys, and `read` reads their values.
 macro_rules! known_keys {
     (
         $(#[$meta:meta])*
@@ -151,7 +150,7 @@ macro_rules! known_keys {
                 [$(<$type as $crate::config::keys::KeyType>::names(stringify!($field))),*].concat()
             }
 
-            /// Reads the keys of the table. [`Table::refuse_unknown`] checks for others.
+            /// Reads the values of the keys. [`Table::refuse_unknown`] rejects any other key.
             fn read(
                 table: &$crate::config::table::Table<'_>,
             ) -> Result<Self, $crate::config::ConfigError> {

@@ -1,19 +1,20 @@
-//! Defaults of settings that have a flag, and the ranges they must be within.
+//! Defaults and permitted ranges of the settings that have a flag.
 
 use std::time::Duration;
 
-/// A stalled connection is noticed within this time and the rest is fetched on another one.
+/// This is long enough to detect a stalled connection and fetch the remaining bytes over a new one.
 pub const DEFAULT_READ_DEADLINE: &str = "30s";
-/// Browsers open 6 to 8 connections to one host. A single connection is often slower than the
-/// line, so a few more increase throughput. Providers limit their number, so many more only queue
-/// or are refused.
+/// Browsers open 6 to 8 connections to one server. A single connection is often slower than the
+/// line, so several connections increase throughput. Providers limit the number of connections:
+/// with many more, requests would be queued or refused.
 pub const DEFAULT_CONNECTIONS: &str = "8";
 pub const DEFAULT_MEMORY: &str = "128MiB";
 pub const DEFAULT_DISK: &str = "10GiB";
 
-/// A shorter deadline ends before one slow round trip with a retry does, and every read fails.
+/// With a shorter deadline, a slow round trip and one retry would not fit, so every read would
+/// fail.
 pub(super) const MIN_READ_DEADLINE: Duration = Duration::from_secs(1);
-/// A program that waits longer for a read looks hung and reports no reason.
+/// A program that waits longer for a read appears to hang, and its user sees no reason.
 pub(super) const MAX_READ_DEADLINE: Duration = Duration::from_secs(600);
-/// One process has no use for more connections to one host, and every provider accepts as many.
+/// One process does not need more connections to one server. Every provider accepts this number.
 pub(super) const MAX_CONNECTIONS: usize = 64;

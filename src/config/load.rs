@@ -1,4 +1,4 @@
-//! Loading: flags and variables before the file, the file before the defaults.
+//! Loads the configuration. Flags and variables override the file, and the file overrides defaults.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -25,23 +25,23 @@ use super::value_problem::ValueProblem;
 use super::zoom::{EXAMPLE, LOGIN_EXAMPLE};
 use crate::model::SourceName;
 
-/// The complete configuration, checked.
+/// The complete, validated configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The time zone of the directory names: the configured one, or that of the system.
+    /// The time zone for directory names: the configured one, or that of the system.
     pub timezone: TimeZone,
     /// Whether a flag, a variable or the file sets `timezone`.
     pub is_timezone_configured: bool,
     pub cache: CacheConfig,
-    /// How long a read can take before it fails: 1 second to 10 minutes.
+    /// The time after which a read fails: 1 second to 10 minutes.
     pub read_deadline: Duration,
-    /// Maximum number of connections to one host for long transfers: 1 to 64.
+    /// Maximum number of connections to one server for long transfers: 1 to 64.
     pub connections: usize,
-    /// Permission bits of directories; `None` for the default of the mount.
+    /// The permission bits of directories, or `None` to use the default of the mount.
     pub directory_mode: Option<u16>,
-    /// Permission bits of files; `None` for the default of the mount.
+    /// The permission bits of files, or `None` to use the default of the mount.
     pub file_mode: Option<u16>,
-    /// The selected sources, or all, by name.
+    /// The selected sources, sorted by name. Without a selection, all sources.
     pub sources: Vec<SourceConfig>,
 }
 
@@ -73,7 +73,7 @@ impl Config {
     /// This can take up to 30 seconds for each secret that a command prints.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// Returns the first error in the configuration.
     pub fn load(overrides: &Overrides, environment: &dyn Environment) -> Result<Self, ConfigError> {
         Loader::new(overrides, environment).load(Purpose::Sources)
     }
@@ -81,8 +81,8 @@ impl Config {
     /// Loads the configuration for a user who is about to sign in to the selected sources.
     ///
     /// # Errors
-    /// The first thing that is wrong, or [`ConfigError::LoginNotNeeded`], for which no secret is
-    /// read.
+    /// Returns the first error in the configuration. If a source needs no sign-in, returns
+    /// [`ConfigError::LoginNotNeeded`] before any of its secrets is read.
     pub fn load_for_login(
         overrides: &Overrides,
         environment: &dyn Environment,
@@ -90,11 +90,11 @@ impl Config {
         Loader::new(overrides, environment).load(Purpose::Login)
     }
 
-    /// Loads the settings of the demo from flags and variables alone. It needs no file, so that
-    /// neither a broken one nor one for other mounts affects it.
+    /// Loads the settings of the demo only from flags and environment variables. Reads no file, so
+    /// a broken file, or a file for other mounts, has no effect on the demo.
     ///
     /// # Errors
-    /// The first flag or variable with a wrong value.
+    /// Returns an error for the first flag or variable with an invalid value.
     pub fn load_for_demo(
         overrides: &Overrides,
         environment: &dyn Environment,
@@ -103,10 +103,10 @@ impl Config {
         Loader::new(overrides, environment).load_from(&no_file, Purpose::NoSources)
     }
 
-    /// Loads the configuration without its sources, for commands that need none.
+    /// Loads the configuration without its sources, for commands that do not need them.
     ///
     /// # Errors
-    /// The first thing that is wrong outside the tables of sources.
+    /// Returns the first error outside the tables of sources.
     pub fn load_without_sources(
         overrides: &Overrides,
         environment: &dyn Environment,
@@ -115,13 +115,14 @@ impl Config {
     }
 }
 
-/// What a configuration is loaded for.
+/// The purpose for which a configuration is loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
+    /// A command uses the sources.
     Sources,
     /// The user is about to sign in to the sources.
     Login,
-    /// Sources are not loaded.
+    /// A command does not need the sources, so they are not loaded.
     NoSources,
 }
 
@@ -188,14 +189,15 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Reads the file that a flag or a variable names, or the one in the default place, if any.
+    /// Reads the file that a flag or a variable names. Without these, reads the file at the default
+    /// path, if it exists.
     fn read_config_file(&self, purpose: Purpose) -> Result<ConfigFile, ConfigError> {
         if let Some(path) = self.overrides.config.clone() {
             return ConfigFile::read(self.resolve_from_current_directory(path)?, false);
         }
         match CONFIG_HOME.locate(self.environment) {
             Ok(directory) => ConfigFile::read(directory.join("meetfs").join("config.toml"), true),
-            // Without sources, no configuration is needed.
+            // A command that does not need sources does not need a configuration file.
             Err(_) if purpose == Purpose::NoSources => Ok(ConfigFile::empty(PathBuf::new())),
             Err(error) => Err(error),
         }
@@ -229,8 +231,8 @@ impl<'a> Loader<'a> {
         Ok(CacheConfig { dir, memory, disk })
     }
 
-    /// Loads the selected sources. Of the others only the names are read, so that an error in one,
-    /// or a secret that a user must unlock, does not affect the selected ones.
+    /// Loads the selected sources. The other sources are not validated and their secrets are not
+    /// read. An error in them, or a secret that the user must unlock, therefore has no effect.
     fn load_sources(
         &self,
         root: &Table<'_>,
@@ -254,8 +256,8 @@ impl<'a> Loader<'a> {
                 });
             }
         }
-        // Before the first secret is read, and for all sources: the file is exposed whichever
-        // source is mounted.
+        // This check precedes the reading of secrets. It includes the sources that are not
+        // selected, because their secrets are in the same file.
         let mut secret_variables = BTreeSet::new();
         for key in &names {
             if let Some(table) = sources.sub_table(key)? {
@@ -280,7 +282,7 @@ impl<'a> Loader<'a> {
                 origin: sources.origin_of(key),
                 problem: Box::new(ValueProblem::Malformed {
                     value: key.to_owned(),
-                    expected: "a valid name of a source",
+                    expected: "a valid source name",
                     hint: Some(
                         "Use 1 to 64 letters, digits, dots, hyphens or underscores, and no leading \
                          dot.",
@@ -292,14 +294,14 @@ impl<'a> Loader<'a> {
         Ok(configs)
     }
 
-    /// Returns the names of the selected sources. None means all.
+    /// Returns the names of the selected sources. An empty list selects all sources.
     fn selected_sources(&self) -> Result<Vec<String>, ConfigError> {
         let names = self.overrides.sources.iter().cloned();
         names.map(|name| Ok(name.into_text()?.value)).collect()
     }
 
-    /// Returns the path that a flag or a variable gives. A relative one starts from the current
-    /// directory.
+    /// Converts a path from a flag or a variable to an absolute path. A relative path starts from
+    /// the current directory.
     fn resolve_from_current_directory(
         &self,
         path: Setting<OsString>,
@@ -310,7 +312,7 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// Returns the value of a flag or variable, or else that of the file.
+/// Returns the value of the flag or variable, or else the value in the file.
 fn override_or_key(
     override_value: &Option<Setting<OsString>>,
     file: Option<Text>,
@@ -321,7 +323,7 @@ fn override_or_key(
     }
 }
 
-/// Returns the default of a key that is not set.
+/// Returns the default value of a key that the file does not set.
 fn default_setting(root: &Table<'_>, key: &str, value: &str) -> Text {
     Setting::new(value.to_owned(), root.origin_of(key))
 }

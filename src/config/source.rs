@@ -127,11 +127,15 @@ fn common_key_names() -> impl Iterator<Item = String> {
 
 /// Returns which sources have a key that those of `provider` do not have.
 fn describe_misplaced_key(key: &str, provider: Option<ProviderSection>) -> Option<String> {
-    let has_key = |other: &&ProviderSection| (other.key_names)().iter().any(|known| known == key);
-    let others: Vec<_> = SECTIONS.iter().filter(has_key).map(|other| other.name).collect();
-    let this = provider.filter(|_| !others.is_empty())?.name;
-    let others = provider::join_words(&others, "and");
-    Some(format!("Only {others} sources have it and this is a {this} source."))
+    let has_key =
+        |section: &&ProviderSection| (section.key_names)().iter().any(|known| known == key);
+    let provider_names: Vec<_> =
+        SECTIONS.iter().filter(has_key).map(|section| section.name).collect();
+    let current_provider = provider.filter(|_| !provider_names.is_empty())?.name;
+    let provider_names = provider::join_words(&provider_names, "and");
+    Some(format!(
+        "Only {provider_names} sources have this key, and this is a {current_provider} source."
+    ))
 }
 
 /// Returns every key of every source, with those of several providers more than once.

@@ -1,4 +1,4 @@
-//! One table of the configuration file, with the lines of its keys.
+//! A table of the configuration file, with the line numbers of its keys.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -11,7 +11,7 @@ use super::value_problem::ValueProblem;
 
 pub(super) struct Table<'a> {
     file: &'a ConfigFile,
-    /// Empty at the top level, else as in `source.acme`.
+    /// The full name of the table, such as `source.acme`. Empty for the top-level table.
     name: String,
     /// Byte offset of the table in the file.
     start: usize,
@@ -19,12 +19,12 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Returns the top level of a parsed file.
+    /// Returns the top-level table of a parsed file.
     pub(super) fn root(file: &'a ConfigFile, entries: &'a Spanned<DeTable<'a>>) -> Self {
         Self { file, name: String::new(), start: 0, entries: entries.get_ref() }
     }
 
-    /// Returns the table `key` in this one, if there is one.
+    /// Returns the table that is the value of `key`, or `None` if the key is not set.
     pub(super) fn sub_table(&self, key: &str) -> Result<Option<Table<'a>>, ConfigError> {
         let Some((start, value)) = self.entry(key) else { return Ok(None) };
         let DeValue::Table(entries) = value else {
@@ -33,21 +33,23 @@ impl<'a> Table<'a> {
         Ok(Some(Table { file: self.file, name: self.path_of(key), start, entries }))
     }
 
-    /// Returns the keys that the table has in the file.
+    /// Returns the keys that the file sets in this table.
     pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.entries.keys().map(|key| key.get_ref().as_ref())
     }
 
-    /// Refuses the first key that is not in `known`. `misplaced` returns which other tables have a
-    /// key, in a sentence.
+    /// Returns an error for the first key that is not in `known_keys`. `describe_misplaced` returns
+    /// a sentence that states which other tables have a key.
     pub(super) fn refuse_unknown(
         &self,
-        known: &[String],
-        misplaced: impl Fn(&str) -> Option<String>,
+        known_keys: &[String],
+        describe_misplaced: impl Fn(&str) -> Option<String>,
     ) -> Result<(), ConfigError> {
-        let unknown =
-            self.entries.keys().filter(|key| !known.iter().any(|known| known == key.get_ref()));
-        let Some(key) = unknown.min_by_key(|key| key.span().start) else { return Ok(()) };
+        let unknown_keys = self
+            .entries
+            .keys()
+            .filter(|key| !known_keys.iter().any(|known| known == key.get_ref()));
+        let Some(key) = unknown_keys.min_by_key(|key| key.span().start) else { return Ok(()) };
         Err(ConfigError::UnknownKey {
             path: self.file.path.clone(),
             line: self.file.line_at(key.span().start),
@@ -57,8 +59,8 @@ impl<'a> Table<'a> {
                 format!("in [{}]", self.name)
             },
             key: key.get_ref().to_string(),
-            fix: misplaced(key.get_ref()).map(KeyFix::Misplaced).or_else(|| {
-                let nearest = nearest(key.get_ref(), known.iter().map(String::as_str));
+            fix: describe_misplaced(key.get_ref()).map(KeyFix::Misplaced).or_else(|| {
+                let nearest = nearest(key.get_ref(), known_keys.iter().map(String::as_str));
                 nearest.map(|nearest| KeyFix::Nearest(nearest.to_owned()))
             }),
         })
@@ -68,22 +70,23 @@ impl<'a> Table<'a> {
         self.file
     }
 
-    /// Returns the line of the header of the table, from 1.
+    /// Returns the line number of the header of the table. The first line of the file is 1.
     pub(super) fn line(&self) -> usize {
         self.file.line_at(self.start)
     }
 
-    /// Returns the origin of `key`, or that of the table if it has no such key.
+    /// Returns the origin of `key`. If the file does not set the key, the line is that of the
+    /// table.
     pub(super) fn origin_of(&self, key: &str) -> Origin {
         self.file.origin(self.entry(key).map_or(self.start, |(start, _)| start), self.path_of(key))
     }
 
-    /// Returns the byte offset of a key, and its value.
+    /// Returns the byte offset and the value of a key.
     pub(super) fn entry(&self, key: &str) -> Option<(usize, &'a DeValue<'a>)> {
         self.entries.get_key_value(key).map(|(key, value)| (key.span().start, value.get_ref()))
     }
 
-    /// Returns the error for a value at byte offset `start` whose type is not `expected`.
+    /// Returns the error for a value whose type is not `expected`. `start` is its byte offset.
     pub(super) fn type_error(
         &self,
         key: &str,
@@ -92,9 +95,9 @@ impl<'a> Table<'a> {
         value: &DeValue<'_>,
     ) -> ConfigError {
         let actual = match value {
-            DeValue::String(_) => "text in quotes",
+            DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
-            DeValue::Float(_) => "a number with a fraction",
+            DeValue::Float(_) => "a decimal number",
             DeValue::Boolean(_) => "true or false",
             DeValue::Datetime(_) => "a date or time",
             DeValue::Array(_) => "a list",

@@ -378,11 +378,11 @@ fn unknown_key_names_line_table_and_nearest() {
 #[test]
 fn value_of_another_type_is_not_shown() {
     for (line, expected) in [
-        ("token = 12345678", "`source.a.token`: must be text in quotes, not an integer"),
-        ("token_file = ['s3cr3t']", "`source.a.token_file`: must be text in quotes, not a list"),
-        ("users = 'me'", "`source.a.users`: must be a list of texts in quotes, not text in quotes"),
-        ("users = [1]", "`source.a.users`: must be a list of texts in quotes, not an integer"),
-        ("since = true", "`source.a.since`: must be text in quotes, not true or false"),
+        ("token = 12345678", "`source.a.token`: must be a string, not an integer"),
+        ("token_file = ['s3cr3t']", "`source.a.token_file`: must be a string, not a list"),
+        ("users = 'me'", "`source.a.users`: must be a list of strings, not a string"),
+        ("users = [1]", "`source.a.users`: must be a list of strings, not an integer"),
+        ("since = true", "`source.a.since`: must be a string, not true or false"),
     ] {
         let message = Setup::new(&format!("[source.a]\nprovider = 'zoom'\n{line}")).message();
         assert!(message.ends_with(expected), "{message}");
@@ -449,7 +449,7 @@ fn secret_in_two_ways_is_refused() {
                 message.contains(&format!("`source.a.{first}`"))
                     || message.contains(&format!("`{first}` is also set"))
             );
-            assert!(message.contains("Keep one of the two."), "{message}");
+            assert!(message.contains("Remove one of the two keys."), "{message}");
         }
     }
 }
@@ -617,12 +617,12 @@ fn incomplete_webex_source_names_missing_keys() {
         ("token = 's3cr3t'\nusers = ['me']", "`source.a.users`: `me` is not an e-mail address"),
         (
             "token = 's3cr3t'\nadmin = 'yes'",
-            "`source.a.admin`: must be true or false, not text in quotes",
+            "`source.a.admin`: must be true or false, not a string",
         ),
         (
             "token = 's3cr3t'\nplan = 'pro'",
             "unknown key `plan` in [source.a]\n\
-             hint: Only zoom sources have it and this is a webex source.",
+             hint: Only zoom sources have this key, and this is a webex source.",
         ),
     ] {
         let message = Setup::new(&format!("{source}{lines}")).message();
@@ -681,7 +681,7 @@ fn rapatin_source_has_token_or_login() {
         (
             "token = 's3cr3t'\nclient_id = 'x'",
             "unknown key `client_id` in [source.rapat]\n\
-             hint: Only zoom and webex sources have it and this is a rapatin source.",
+             hint: Only zoom and webex sources have this key, and this is a rapatin source.",
         ),
     ] {
         let message = Setup::new(&format!("{source}{lines}")).message();
@@ -706,7 +706,7 @@ fn unknown_provider_suggests_the_nearest() {
 #[test]
 fn source_name_must_be_a_file_name() {
     let message = Setup::new(&ACME.replace("acme]", "\"a/b\"]")).message();
-    assert!(message.contains("`a/b` is not a valid name of a source"), "{message}");
+    assert!(message.contains("`a/b` is not a valid source name"), "{message}");
 }
 
 #[test]

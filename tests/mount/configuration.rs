@@ -218,7 +218,7 @@ fn invalid_value_is_refused_with_hint() {
 fn key_of_another_provider_names_it() {
     let rig = rig();
     for (line, words) in [
-        ("admin = true", "hint: Only webex sources have it and this is a zoom source."),
+        ("admin = true", "hint: Only webex sources have this key, and this is a zoom source."),
         ("meetings = [\"1\"]", "Only rapatin sources have it"),
         ("refresh_token_file = \"x\"", "Only webex sources have it"),
         ("user = [\"me\"]", "hint: Did you mean `users`?"),

@@ -126,7 +126,7 @@ fn missing_source_has_an_example_as_fix() {
     let text = stdout(&doctor(&rig, &[]));
     let lines: Vec<_> = text.lines().skip_while(|line| !line.contains("configuration")).collect();
     assert!(lines[0].starts_with("FAILURE  configuration: no source is configured in "), "{text}");
-    assert_eq!(lines[1], "         Add one, for example:");
+    assert_eq!(lines[1], "         Add a source, for example:");
     assert_eq!(&lines[2..4], ["", "         [source.acme]"]);
     assert!(lines[4..].iter().all(|line| line.starts_with("         ")), "{text}");
     let problems = problems(&rig, &[]);
