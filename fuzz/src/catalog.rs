@@ -14,10 +14,12 @@ pub fn check(data: &[u8]) {
     let meeting = rows.next().unwrap_or_default();
     let details = catalog::details(rows.next().unwrap_or(meeting));
     let rows: Vec<_> = rows.collect();
-    for (row, again) in rows
-        .iter()
-        .flat_map(|row| [(row, catalog::trash_again as Again), (row, catalog::deleted_again)])
-    {
+    for (row, again) in rows.iter().flat_map(|row| {
+        [
+            (row, catalog::round_trip_trashed_meeting as Again),
+            (row, catalog::round_trip_deleted_meeting),
+        ]
+    }) {
         let first = again(row);
         assert_eq!(first.as_deref().and_then(again), first, "not as it was");
     }
@@ -37,7 +39,7 @@ pub fn check(data: &[u8]) {
     let is_own =
         |row: &&&str| !row.contains("\"source\"") || row.matches("\"source\":\"acme\"").count() > 0;
     let rows: Vec<_> = rows.iter().filter(is_own).copied().collect();
-    let view = catalog::source(&replies::source(), own, &rows, &rows);
+    let view = catalog::source_contents(&replies::source(), own, &rows, &rows);
     for view in view.meetings.iter().chain(&view.trash) {
         if let Some(document) = &view.document {
             assert!(is_object(&document.text()));

@@ -31,7 +31,7 @@ pub(crate) fn check(meetings: Vec<Meeting>) {
 
 /// Returns the input of the tree for a meeting. All sizes are known, so that every file is shown.
 pub(crate) fn view(meeting: Meeting, details: Option<meetfs::model::Details>) -> MeetingContents {
-    let mut view = meetfs::fuzzing::catalog::view(meeting, details);
+    let mut view = meetfs::fuzzing::catalog::meeting_contents(meeting, details);
     let unknown = view.meeting.files.iter().filter(|file| file.declared_size.is_none());
     view.sizes = unknown.map(|file| (file.id.key.clone(), 1)).collect();
     view

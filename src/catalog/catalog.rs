@@ -1,4 +1,4 @@
-//! The catalog in memory.
+//! Keeps the meetings of all sources in memory, and stores every change in the database.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -24,22 +24,24 @@ use crate::model::{
 use crate::providers::{KnownMeetings, LateFiles, Listing, TrashListing};
 use crate::sync::Mutex;
 
-/// The number of calls that run on blocking threads at the same time. The database runs one
-/// statement at a time, so more threads would only wait.
+/// Maximum number of catalog calls that run on blocking threads at the same time. The database runs
+/// one statement at a time, so more threads would only wait.
 const MAX_BLOCKING_CALLS: usize = 4;
 
-/// All sources. Every visible change increments the revision in [`changes`](Self::changes).
+/// The meetings of all sources. Every visible change increments the revision that
+/// [`changes`](Self::changes) returns.
 ///
-/// A method that writes to the database can block on disk I/O, so async code must call it through
+/// A method that writes to the database does blocking I/O, so async code must call it through
 /// [`run_blocking`](Self::run_blocking). The other methods do not block.
 ///
-/// **Lock order**: `apply_order`, `sources`, the validators, the database. `sources` is never held
+/// **Lock order**: `apply_order`, `sources`, the validators, the database. `sources` is not held
 /// while the database is used or while contents are built.
 #[derive(Debug)]
 pub struct Catalog {
     sources: Mutex<HashMap<SourceName, Source>>,
     validators: ValidatorTable,
-    /// Applies one listing at a time, so the listing that is stored last was applied last.
+    /// Held while a listing is applied and stored, so listings are stored in the order in which
+    /// they were applied.
     apply_order: Mutex<()>,
     revision: watch::Sender<u64>,
     database: Arc<CatalogDatabase>,
@@ -47,7 +49,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Creates a catalog with what earlier runs stored. Blocking: uses the disk.
+    /// Creates a catalog from the data that earlier runs stored. Does blocking I/O.
     pub fn new(
         sources: impl IntoIterator<Item = SourceOptions>,
         database: Arc<CatalogDatabase>,
@@ -55,7 +57,7 @@ impl Catalog {
         let options: Vec<_> = sources.into_iter().collect();
         let validators = ValidatorTable::new(options.iter().map(|options| {
             let name = &options.name;
-            let rows = database.validators(name).unwrap_or_else(|error| {
+            let rows = database.load_validators(name).unwrap_or_else(|error| {
                 tracing::warn!(source = %name, "cannot read the stored validators: {error}");
                 Vec::new()
             });
@@ -76,10 +78,10 @@ impl Catalog {
         })
     }
 
-    /// Runs `call` on a blocking thread. It is completed even if the caller is canceled.
+    /// Runs `call` on a blocking thread. The call completes even if the caller is canceled.
     ///
     /// # Errors
-    /// `call` panicked, or the runtime is shutting down.
+    /// Returns an error if `call` panics or if the runtime is shutting down.
     pub async fn run_blocking<T: Send + 'static>(
         self: &Arc<Self>,
         call: impl FnOnce(&Self) -> T + Send + 'static,
@@ -90,41 +92,42 @@ impl Catalog {
         tokio::task::spawn_blocking(move || call(&catalog)).await
     }
 
-    /// Returns the listed meetings of a source, also those that the filter hides.
+    /// Returns the listed meetings of a source, including those that the filter hides.
     pub fn meetings(&self, name: &SourceName) -> Vec<Arc<Meeting>> {
         let sources = self.sources.lock();
         let entries = sources.get(name).into_iter().flat_map(|source| source.meetings.values());
         entries.map(|entry| entry.meeting.clone()).collect()
     }
 
-    /// Returns the meetings in the recycle bin of a source as it was listed last.
+    /// Returns the meetings that the last listing of a source's recycle bin contained.
     pub fn trashed_meetings(&self, name: &SourceName) -> Vec<Arc<Meeting>> {
         let sources = self.sources.lock();
         let trashed = sources.get(name).into_iter().flat_map(|source| source.trash.meetings());
         trashed.map(|trashed| Arc::new(trashed.entry.meeting.clone())).collect()
     }
 
-    /// Returns `Some` if an earlier run listed the source, with the time of the last complete
-    /// listing.
+    /// Returns `Some` if an earlier run listed the source. The inner value is the time of the last
+    /// complete listing, or `None` if no listing was complete.
     pub fn earlier_listing(&self, name: &SourceName) -> Option<Option<Timestamp>> {
         self.sources.lock().get(name).and_then(|source| source.earlier_listing)
     }
 
-    /// Stores that a source was listed completely at that time. Measured sizes that contradict the
-    /// listing are measured again. Blocking: uses the disk.
-    pub fn record_full_listing(&self, name: &SourceName, at: Timestamp) {
+    /// Records `listed_at` as the time of the last complete listing of a source. Files whose
+    /// measured size contradicts this listing are measured again. Does blocking I/O.
+    pub fn record_full_listing(&self, name: &SourceName, listed_at: Timestamp) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
-        let has_unconfirmed = source.mark_corrected_sizes_unconfirmed();
+        let has_unconfirmed = source.mark_contradicted_sizes_unconfirmed();
         let scope = source.scope.clone();
         drop(sources);
         if has_unconfirmed {
             self.increment_revision();
         }
-        self.database.save_full_listing(name, &scope, at);
+        self.database.save_full_listing(name, &scope, listed_at);
     }
 
-    /// Returns the revision of the contents.
+    /// Returns a receiver of the revision. Every visible change of the catalog increments the
+    /// revision.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
     }
@@ -133,64 +136,74 @@ impl Catalog {
         self.revision.send_modify(|revision| *revision += 1);
     }
 
-    /// Applies a listing of the days of `span`. Meetings on these days that it does not contain are
-    /// removed, except on days that could not be listed completely. Blocking: uses the disk.
+    /// Applies a listing of the days in `span`. Removes the meetings on these days that the listing
+    /// does not contain, except on days that could not be listed completely. Does blocking I/O.
     pub fn apply(&self, name: &SourceName, span: DaySpan, listing: Listing) {
-        let _order = self.apply_order.lock();
-        let listed = listing.meetings.iter().map(|meeting| &meeting.id).chain(&listing.unchanged);
-        let listed: HashSet<_> = listed.cloned().collect();
+        let _guard = self.apply_order.lock();
+        let listed_ids =
+            listing.meetings.iter().map(|meeting| &meeting.id).chain(&listing.unchanged);
+        let listed_ids: HashSet<_> = listed_ids.cloned().collect();
         let was_listed_completely = |meeting: &Meeting| {
             let day = utc_day(meeting);
             span.contains(day) && !listing.failed.iter().any(|(failed, _)| failed.contains(day))
         };
         let is_removed =
-            |meeting: &Meeting| !listed.contains(&meeting.id) && was_listed_completely(meeting);
+            |meeting: &Meeting| !listed_ids.contains(&meeting.id) && was_listed_completely(meeting);
         let candidates = self.sources.lock().get(name).map(|source| {
             source.retention_candidates(&listing.meetings, is_removed, &self.validators)
         });
-        let retained = candidates.map(RetentionCandidates::into_retained).unwrap_or_default();
+        let retained_meetings =
+            candidates.map(RetentionCandidates::into_cached_meetings).unwrap_or_default();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
         let mut change = ListingChange::default();
         source.meetings.retain(|id, entry| {
-            let stays = !is_removed(&entry.meeting);
-            if !stays {
-                change.removed.push(id.clone());
+            let is_kept = !is_removed(&entry.meeting);
+            if !is_kept {
+                change.removed_ids.push(id.clone());
             }
-            stays
+            is_kept
         });
         for meeting in listing.meetings {
-            if source.meetings.get(&meeting.id).is_some_and(|entry| *entry.listed == meeting) {
+            if source
+                .meetings
+                .get(&meeting.id)
+                .is_some_and(|entry| *entry.listed_meeting == meeting)
+            {
                 continue;
             }
             let meeting = compact(meeting);
-            change.listed.push(meeting.clone());
-            source.incomplete.remove(&meeting.id);
+            change.updated_meetings.push(meeting.clone());
+            source.known_incomplete.remove(&meeting.id);
             let details = source.details.get(&meeting.id);
             source.meetings.insert(meeting.id.clone(), CatalogEntry::new(meeting, details));
         }
-        let retention = source.retained.replace(retained);
+        let retention_change = source.retained_meetings.replace(retained_meetings);
         let scope = source.scope.clone();
         drop(sources);
-        if !change.listed.is_empty() || !change.removed.is_empty() || retention.is_visible {
-            // Before the database is written: a caller may wait for the tree.
+        if !change.updated_meetings.is_empty()
+            || !change.removed_ids.is_empty()
+            || retention_change.changes_tree
+        {
+            // The revision is incremented before the database is written, because a caller may wait
+            // for the tree.
             self.increment_revision();
         }
         self.database.save_listing(name, &scope, &change);
-        self.database.save_retention(name, &retention);
+        self.database.save_retention(name, &retention_change);
     }
 
-    /// Applies a listing of the recycle bin. Blocking: uses the disk.
+    /// Applies a listing of the recycle bin. Does blocking I/O.
     pub fn apply_trash(&self, name: &SourceName, listing: TrashListing) {
-        let _order = self.apply_order.lock();
+        let _guard = self.apply_order.lock();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
         let change = source.trash.apply(listing, Timestamp::now());
-        for id in &change.removed {
+        for id in &change.removed_ids {
             source.details.remove(id);
             source.sizes.remove(id);
         }
-        self.validators.remove_meetings(name, &change.removed);
+        self.validators.remove_meetings(name, &change.removed_ids);
         drop(sources);
         if !change.is_empty() {
             self.increment_revision();
@@ -198,50 +211,53 @@ impl Catalog {
         self.database.save_trash(name, &change);
     }
 
-    /// Records the measured size of a file version. Blocking: uses the disk.
+    /// Records the measured size of a file version. Does blocking I/O.
     pub fn record_size(&self, id: &FileId, version: Version, size: u64) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
         let is_new = source.record_size(id, version, size);
         drop(sources);
         if is_new {
-            // Before the database is written: an `open` may wait for the tree.
+            // The revision is incremented before the database is written, because an `open` call
+            // may wait for the tree.
             self.increment_revision();
             self.database.save_size(id, version, size);
         }
     }
 
-    /// Returns the validator under which a file version was served last, also in an earlier run.
+    /// Returns the last HTTP validator of a file version, such as an `ETag`. It may come from an
+    /// earlier run.
     pub fn validator(&self, id: &FileId, version: Version) -> Option<String> {
         self.validators.get(id, version)
     }
 
-    /// Removes the validator of a file whose content has changed. The database keeps it until it is
-    /// replaced.
+    /// Removes the validator of a file whose content has changed. The database keeps the old
+    /// validator until a new one replaces it.
     pub fn forget_validator(&self, id: &FileId) {
         self.validators.remove(id);
     }
 
-    /// Records the validator under which a file version is served. Blocking: uses the disk.
+    /// Records the HTTP validator of a file version. Does blocking I/O.
     pub fn record_validator(&self, id: &FileId, version: Version, validator: &str) {
         if self.validators.insert(id, version, validator) {
             self.database.save_validator(id, version, validator);
         }
     }
 
-    /// Records the details of a meeting; `None` if the provider has none. Blocking: uses the disk.
+    /// Records the details of a meeting. `None` means that the provider has no details. Does
+    /// blocking I/O.
     pub fn record_details(&self, name: &SourceName, id: &MeetingId, details: Option<Details>) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
         if details.as_ref().is_some_and(|details| !details.missing.is_empty()) {
-            source.incomplete.insert(id.clone());
+            source.known_incomplete.insert(id.clone());
         }
         if source.details.get(id).is_some_and(|known| known.as_deref() == details.as_ref()) {
             return;
         }
         let details = details.map(Arc::new);
         if let Some(entry) = source.meetings.get_mut(id) {
-            *entry = CatalogEntry::new(entry.listed.clone(), Some(&details));
+            *entry = CatalogEntry::new(entry.listed_meeting.clone(), Some(&details));
         }
         source.details.insert(id.clone(), details.clone());
         drop(sources);
@@ -249,31 +265,32 @@ impl Catalog {
         self.database.save_details(name, id, details.as_deref());
     }
 
-    /// Records whether a file in the recycle bin can be downloaded. `refusal` is the reason if it
-    /// cannot. Blocking: uses the disk.
+    /// Records whether a file in the recycle bin can be downloaded. If it cannot, `refusal` is the
+    /// reason. Does blocking I/O.
     pub fn record_probe(&self, id: &FileId, version: Version, refusal: Option<String>) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
         if !source.trash.contains(&id.meeting) {
-            // It has left the recycle bin, and may return under another policy.
+            // The meeting has left the recycle bin. If it returns, the result may be different.
             return;
         }
-        let probe = DownloadProbe { version, at: Timestamp::now(), refusal };
-        let before = source.trash.insert_probe(id, probe.clone());
+        let probe = DownloadProbe { version, probed_at: Timestamp::now(), refusal };
+        let previous = source.trash.insert_probe(id, probe.clone());
         drop(sources);
-        let is_same =
-            |before: DownloadProbe| (before.version, &before.refusal) == (version, &probe.refusal);
-        if !before.is_some_and(is_same) {
+        let is_unchanged = |previous: DownloadProbe| {
+            (previous.version, &previous.refusal) == (version, &probe.refusal)
+        };
+        if !previous.is_some_and(is_unchanged) {
             self.increment_revision();
         }
         self.database.save_probe(id, &probe);
     }
 
-    /// Returns the meetings on the days of `span` whose details are known and that have no
-    /// transcript, newest first. It returns none if the filter hides transcripts.
+    /// Returns the meetings on the days in `span` that have details but no transcript, newest
+    /// first. Returns an empty list if the filter hides transcripts.
     ///
-    /// Details are requested once. A transcript that is made later is added to them, and the
-    /// meeting is not returned again: another transcript could change the name of the first one.
+    /// A meeting is no longer returned after a transcript has been added to its details, because a
+    /// second transcript could change the name of the first one.
     pub fn meetings_without_transcript(
         &self,
         name: &SourceName,
@@ -284,7 +301,7 @@ impl Catalog {
         else {
             return Vec::new();
         };
-        let meetings = source.visible().map(|entry| &entry.meeting).filter(|meeting| {
+        let meetings = source.visible_entries().map(|entry| &entry.meeting).filter(|meeting| {
             span.contains(utc_day(meeting))
                 && source.details.contains_key(&meeting.id)
                 && !has_transcript(meeting)
@@ -294,18 +311,19 @@ impl Catalog {
         meetings
     }
 
-    /// Adds files that were made late to the details of their meetings. Blocking: uses the disk.
-    pub fn record_late_files(&self, name: &SourceName, late: LateFiles) {
-        let LateFiles { files, derived_from, .. } = late;
-        let mut recorded = Vec::new();
+    /// Adds late files to the details of their meetings. A late file is a file that was created
+    /// after the details were requested. Does blocking I/O.
+    pub fn record_late_files(&self, name: &SourceName, late_files: LateFiles) {
+        let LateFiles { files, derived_from, .. } = late_files;
+        let mut updated_details = Vec::new();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
-        let mut by_meeting = BTreeMap::<_, Vec<RecordingFile>>::new();
+        let mut files_by_meeting = BTreeMap::<_, Vec<RecordingFile>>::new();
         for file in files {
-            by_meeting.entry(file.id.meeting.clone()).or_default().push(file);
+            files_by_meeting.entry(file.id.meeting.clone()).or_default().push(file);
         }
-        for (id, files) in by_meeting {
-            let (Some(entry), Some(known)) =
+        for (id, files) in files_by_meeting {
+            let (Some(entry), Some(known_details)) =
                 (source.meetings.get_mut(&id), source.details.get(&id))
             else {
                 continue;
@@ -313,71 +331,72 @@ impl Catalog {
             if has_transcript(&entry.meeting) {
                 continue;
             }
-            let mut details = known.as_deref().cloned().unwrap_or_default();
+            let mut details = known_details.as_deref().cloned().unwrap_or_default();
             details.files.extend(files);
             details.derived_from = details.derived_from.or_else(|| derived_from.clone());
             let details = Some(Arc::new(details));
-            *entry = CatalogEntry::new(entry.listed.clone(), Some(&details));
+            *entry = CatalogEntry::new(entry.listed_meeting.clone(), Some(&details));
             source.details.insert(id.clone(), details.clone());
-            recorded.push((id, details));
+            updated_details.push((id, details));
         }
         drop(sources);
-        if recorded.is_empty() {
+        if updated_details.is_empty() {
             return;
         }
         self.increment_revision();
-        for (id, details) in recorded {
+        for (id, details) in updated_details {
             self.database.save_details(name, &id, details.as_deref());
         }
     }
 
-    /// Returns what a request for the details of a meeting needs to know.
+    /// Returns the stored data that a request for the details of a meeting depends on.
     pub(super) fn details_request(&self, name: &SourceName, id: &MeetingId) -> DetailsRequest {
         let sources = self.sources.lock();
         let Some(source) = sources.get(name) else { return DetailsRequest::default() };
         let entry = source.meetings.get(id);
         DetailsRequest {
-            known: source.details.get(id).cloned().flatten(),
+            known_details: source.details.get(id).cloned().flatten(),
             is_outdated: entry.is_some_and(|entry| entry.is_outdated),
-            listing_hash: entry.map(|entry| listing_hash(&entry.listed)),
+            listing_hash: entry.map(|entry| listing_hash(&entry.listed_meeting)),
         }
     }
 
-    /// Returns a file that is known from the details of its meeting.
-    pub(super) fn file_of_details(&self, id: &FileId) -> Option<RecordingFile> {
+    /// Returns a file that the details of its meeting contain.
+    pub(super) fn detail_file(&self, id: &FileId) -> Option<RecordingFile> {
         let sources = self.sources.lock();
         let details = sources.get(&id.source)?.details.get(&id.meeting)?.as_ref()?;
         details.files.iter().find(|file| file.id == *id).cloned()
     }
 
-    /// Records the format of a file that is known from the details of its meeting. Blocks on the
-    /// disk.
+    /// Records the format of a file that the details of its meeting contain. Does blocking I/O.
     pub(super) fn record_format(&self, file: &RecordingFile) {
         let (name, id) = (&file.id.source, &file.id.meeting);
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
-        let Some(Some(known)) = source.details.get_mut(id) else { return };
-        let is_same = |other: &RecordingFile| other.id == file.id && other.version == file.version;
-        let Some(position) = known.files.iter().position(is_same) else { return };
-        if let Some(known) = Arc::make_mut(known).files.get_mut(position) {
-            known.extension = file.extension.clone();
-            known.body = file.body;
+        let Some(Some(known_details)) = source.details.get_mut(id) else { return };
+        let is_same_version =
+            |other: &RecordingFile| other.id == file.id && other.version == file.version;
+        let Some(position) = known_details.files.iter().position(is_same_version) else { return };
+        if let Some(known_file) = Arc::make_mut(known_details).files.get_mut(position) {
+            known_file.extension = file.extension.clone();
+            known_file.body = file.body;
         }
-        let details = Some(known.clone());
+        let details = Some(known_details.clone());
         if let Some(entry) = source.meetings.get_mut(id) {
-            *entry = CatalogEntry::new(entry.listed.clone(), Some(&details));
+            *entry = CatalogEntry::new(entry.listed_meeting.clone(), Some(&details));
         }
         drop(sources);
         self.increment_revision();
         self.database.save_details(name, id, details.as_deref());
     }
 
-    /// Returns whether a file is visible as soon as its size is known.
+    /// Returns whether a file is shown and its size is unknown or must be measured again.
     pub fn needs_size(&self, file: &RecordingFile) -> bool {
         self.sources.lock().get(&file.id.source).is_some_and(|source| source.needs_size(file))
     }
 
-    /// Returns what is to be learned about a source at `now`, most urgent first.
+    /// Returns the pending enrichment tasks of a source, most urgent first. `now` determines which
+    /// refused files must be probed again.
     pub fn enrichment_tasks(&self, name: &SourceName, now: Timestamp) -> Vec<EnrichmentTask> {
         let sources = self.sources.lock();
         sources.get(name).map(|source| source.enrichment_tasks(now)).unwrap_or_default()
@@ -387,7 +406,8 @@ impl Catalog {
         self.sources.lock().get(name).map(Source::counts).unwrap_or_default()
     }
 
-    /// Returns the current contents, for the tree. The sources are locked only to copy pointers.
+    /// Returns the current contents of all sources, from which the tree is built. The sources are
+    /// locked only while pointers are copied.
     pub fn contents(&self) -> Vec<SourceContents> {
         let snapshots: Vec<_> = self.sources.lock().values().map(Source::snapshot).collect();
         let mut contents: Vec<_> =
@@ -407,7 +427,7 @@ impl KnownMeetings for Catalog {
         let sources = self.sources.lock();
         let entry =
             sources.get(&meeting.source).and_then(|source| source.meetings.get(&meeting.id));
-        entry.is_some_and(|entry| *entry.listed == *meeting)
+        entry.is_some_and(|entry| *entry.listed_meeting == *meeting)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Learns in the background what listings omit: sizes, details, and what can be downloaded from the
-//! recycle bin.
+//! Requests values that listings omit, in the background: file sizes, meeting details, and whether
+//! files in the recycle bin can be downloaded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,24 +22,24 @@ use crate::model::{
 };
 use crate::providers::{LeaseEffort, LeaseRequest, Provider, ProviderError};
 
-/// The number of tasks of one source at the same time. Four hide the round trips of a small
-/// archive, leave most connections to reads, and exceed the four calls per second of a free plan
-/// only briefly.
+/// Maximum number of concurrent tasks of one source. Four tasks hide the round trips of a small
+/// archive and leave most connections to reads. They exceed the limit of a free plan, four calls
+/// per second, only briefly.
 const MAX_CONCURRENT_TASKS: usize = 4;
 
-/// The delay before a failed task is retried. It doubles with each failure up to
+/// Delay before the first retry of a failed task. The delay doubles with each failure, up to
 /// [`MAX_RETRY_DELAY`].
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60 * 60);
 
-/// Measures the length of a file at its server.
+/// Requests the length of a file from its server.
 #[async_trait]
 pub trait SizeFinder: Send + Sync {
-    /// Returns the length in bytes.
+    /// Returns the length of the file in bytes.
     ///
     /// # Errors
-    /// The server did not return it.
+    /// Returns an error if the server does not return the length.
     async fn find_size(
         &self,
         id: &FileId,
@@ -47,10 +47,11 @@ pub trait SizeFinder: Send + Sync {
         body: BodyKind,
     ) -> Result<u64, FetchError>;
 
-    /// Returns the first bytes, at most `length`, and the length of the file in bytes.
+    /// Returns the first bytes of the file, at most `length`, and the length of the whole file in
+    /// bytes.
     ///
     /// # Errors
-    /// The server did not return them.
+    /// Returns an error if the server does not return the bytes.
     async fn find_beginning(
         &self,
         id: &FileId,
@@ -59,13 +60,13 @@ pub trait SizeFinder: Send + Sync {
     ) -> Result<(Bytes, u64), FetchError>;
 }
 
-/// Completes the catalog of one source.
+/// The background task that runs the enrichment tasks of one source.
 pub struct Enricher {
     pub provider: Arc<dyn Provider>,
     pub sizes: Arc<dyn SizeFinder>,
     pub catalog: Arc<Catalog>,
-    /// The revision of the catalog for which all tasks are done or wait for a retry; `None` while
-    /// one is pending.
+    /// The catalog revision at which each task was done or waited for a retry. `None` while tasks
+    /// are running.
     pub settled: watch::Sender<Option<u64>>,
 }
 
@@ -75,26 +76,26 @@ impl std::fmt::Debug for Enricher {
     }
 }
 
-/// Why a task failed.
+/// The reason why a task failed.
 #[derive(Debug, thiserror::Error)]
 enum EnrichmentError {
     #[error("{}", line_with_hint(.0))]
     Provider(#[from] ProviderError),
     #[error("{}", line_with_hint(.0))]
     Fetch(#[from] FetchError),
-    #[error("the catalog call ended unexpectedly: {0}")]
+    #[error("the catalog operation ended unexpectedly: {0}")]
     Catalog(#[from] JoinError),
 }
 
-/// When a failed task is retried, and the delay before that.
+/// The time of the next retry of a failed task, and the delay before it.
 struct Retry {
-    at: Instant,
+    due_at: Instant,
     delay: Duration,
 }
 
 impl Enricher {
-    /// Works until `ended`.
-    pub async fn run(self, ended: CancellationToken) {
+    /// Runs until `shutdown` is canceled.
+    pub async fn run(self, shutdown: CancellationToken) {
         let mut changes = self.catalog.changes();
         let mut retries: HashMap<EnrichmentTask, Retry> = HashMap::new();
         loop {
@@ -107,50 +108,50 @@ impl Enricher {
             let Ok(tasks) = tasks else { return };
             retries.retain(|task, _| tasks.contains(task));
             let now = Instant::now();
-            let due: Vec<_> = tasks
+            let due_tasks: Vec<_> = tasks
                 .into_iter()
-                .filter(|task| retries.get(task).is_none_or(|retry| retry.at <= now))
+                .filter(|task| retries.get(task).is_none_or(|retry| retry.due_at <= now))
                 .collect();
-            self.settled.send_replace(due.is_empty().then_some(revision));
-            if due.is_empty() {
-                let next = retries.values().map(|retry| retry.at).min();
-                let wake = next.unwrap_or_else(|| now + MAX_RETRY_DELAY);
+            self.settled.send_replace(due_tasks.is_empty().then_some(revision));
+            if due_tasks.is_empty() {
+                let next_retry = retries.values().map(|retry| retry.due_at).min();
+                let wake_at = next_retry.unwrap_or_else(|| now + MAX_RETRY_DELAY);
                 tokio::select! {
-                    () = ended.cancelled() => return,
-                    () = tokio::time::sleep_until(wake) => {}
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep_until(wake_at) => {}
                     changed = changes.changed() => if changed.is_err() { return },
                 }
                 continue;
             }
             tokio::select! {
-                () = ended.cancelled() => return,
-                () = self.complete(due, &mut retries) => {}
+                () = shutdown.cancelled() => return,
+                () = self.run_tasks(due_tasks, &mut retries) => {}
             }
         }
     }
 
-    async fn complete(
+    async fn run_tasks(
         &self,
         tasks: Vec<EnrichmentTask>,
         retries: &mut HashMap<EnrichmentTask, Retry>,
     ) {
-        let mut running = JoinSet::new();
-        let mut waiting = tasks.into_iter();
+        let mut running_tasks = JoinSet::new();
+        let mut waiting_tasks = tasks.into_iter();
         loop {
-            while running.len() < MAX_CONCURRENT_TASKS {
-                let Some(task) = waiting.next() else { break };
+            while running_tasks.len() < MAX_CONCURRENT_TASKS {
+                let Some(task) = waiting_tasks.next() else { break };
                 let worker = Worker {
                     provider: self.provider.clone(),
                     sizes: self.sizes.clone(),
                     catalog: self.catalog.clone(),
                 };
-                running.spawn(async move {
-                    let result = worker.complete(&task).await;
+                running_tasks.spawn(async move {
+                    let result = worker.run_task(&task).await;
                     (task, result)
                 });
             }
-            let Some(done) = running.join_next().await else { return };
-            match done {
+            let Some(finished) = running_tasks.join_next().await else { return };
+            match finished {
                 Ok((task, Ok(()))) => {
                     retries.remove(&task);
                 }
@@ -159,15 +160,15 @@ impl Enricher {
                     let delay = retries
                         .get(&task)
                         .map_or(MIN_RETRY_DELAY, |retry| (retry.delay * 2).min(MAX_RETRY_DELAY));
-                    retries.insert(task, Retry { at: Instant::now() + delay, delay });
+                    retries.insert(task, Retry { due_at: Instant::now() + delay, delay });
                 }
-                Err(error) => tracing::error!("a background request ended unexpectedly: {error}"),
+                Err(error) => tracing::error!("a background task ended unexpectedly: {error}"),
             }
         }
     }
 }
 
-/// Completes one task.
+/// Runs one task.
 struct Worker {
     provider: Arc<dyn Provider>,
     sizes: Arc<dyn SizeFinder>,
@@ -175,12 +176,12 @@ struct Worker {
 }
 
 impl Worker {
-    async fn complete(&self, task: &EnrichmentTask) -> Result<(), EnrichmentError> {
+    async fn run_task(&self, task: &EnrichmentTask) -> Result<(), EnrichmentError> {
         match task {
             EnrichmentTask::Size(id, version, body) => {
-                let size = match self.catalog.file_of_details(id) {
+                let size = match self.catalog.detail_file(id) {
                     Some(mut file) if file.may_be_web_vtt() => {
-                        let size = self.find_format(&mut file).await?;
+                        let size = self.detect_format(&mut file).await?;
                         self.record_format(file).await?;
                         size
                     }
@@ -209,9 +210,10 @@ impl Worker {
         Ok(self.catalog.run_blocking(record).await?)
     }
 
-    /// Finds out from its first bytes whether a transcript is WebVTT. A URL says nothing reliable
-    /// about it, and no player loads WebVTT under another extension. Returns the size.
-    async fn find_format(&self, file: &mut RecordingFile) -> Result<u64, FetchError> {
+    /// Determines whether a transcript is WebVTT from its first bytes, and returns the size of the
+    /// file. The format must be known, because players load WebVTT only from a file with the
+    /// extension `.vtt`. The URL does not state the format reliably.
+    async fn detect_format(&self, file: &mut RecordingFile) -> Result<u64, FetchError> {
         let (bytes, size) = self
             .sizes
             .find_beginning(&file.id, file.version, WEB_VTT_SIGNATURE_LENGTH as u64)
@@ -227,20 +229,21 @@ impl Worker {
         Ok(self.catalog.run_blocking(record).await?)
     }
 
-    /// Measures a file of new details. A failed measurement gets its own task.
-    async fn examine(
+    /// Measures a file of new details. If the measurement fails, a separate task repeats it later.
+    async fn measure_detail_file(
         &self,
         file: &mut RecordingFile,
-        known: Option<&Details>,
+        known_details: Option<&Details>,
     ) -> Result<(), EnrichmentError> {
-        let known = known.and_then(|known| known.files.iter().find(|other| other.id == file.id));
-        if known
+        let known_file = known_details
+            .and_then(|details| details.files.iter().find(|known| known.id == file.id));
+        if known_file
             .is_some_and(|known| known.version == file.version && known.body == BodyKind::WebVtt)
         {
             file.set_web_vtt();
         }
         let size = if file.may_be_web_vtt() {
-            self.find_format(file).await
+            self.detect_format(file).await
         } else if self.catalog.needs_size(file) {
             self.sizes.find_size(&file.id, file.version, file.body).await
         } else {
@@ -254,10 +257,11 @@ impl Worker {
 
     async fn request_details(&self, meeting: &MeetingId) -> Result<(), EnrichmentError> {
         let source = self.provider.source();
-        // Before the request: the listing may change in the meantime.
+        // The stored data is read before the request, because the listing may change during the
+        // request.
         let request = self.catalog.details_request(source, meeting);
-        let known = request.known;
-        let details = match &known {
+        let known_details = request.known_details;
+        let details = match &known_details {
             Some(known) if request.is_outdated => {
                 self.provider.renew_details(meeting, known).await.map(Some)
             }
@@ -266,25 +270,26 @@ impl Worker {
         };
         let listing_hash = request.listing_hash;
         let mut details = details?.map(|details| Details { listing_hash, ..details });
-        // The download URLs of these files may have come with the details, and they are not stored:
-        // a later measurement could cost the same request again.
+        // The files are measured now, because their download URLs may have come with the details
+        // and are not stored. A later measurement could have to request the details again.
         for file in details.iter_mut().flat_map(|details| &mut details.files) {
-            self.examine(file, known.as_deref()).await?;
+            self.measure_detail_file(file, known_details.as_deref()).await?;
         }
         let (source, meeting) = (source.clone(), meeting.clone());
         let record = move |catalog: &Catalog| catalog.record_details(&source, &meeting, details);
         Ok(self.catalog.run_blocking(record).await?)
     }
 
-    /// Requests one byte of a file in the recycle bin. Returns the reason if the file cannot be
-    /// downloaded. If it can, its size is recorded.
+    /// Requests one byte of a file in the recycle bin. If the file cannot be downloaded, returns
+    /// the reason. Otherwise records its size and returns `None`.
     async fn probe_download(
         &self,
         id: &FileId,
         version: Version,
         body: BodyKind,
     ) -> Result<Option<String>, EnrichmentError> {
-        // The provider first: a wrong credential refuses everything, and says nothing of this file.
+        // The lease is requested first. With a wrong credential the provider refuses every request,
+        // and that must not be recorded as a property of this file.
         let (effort, priority) = (LeaseEffort::Listed, Priority::Background);
         match self.provider.lease(LeaseRequest { file: id, version, effort, priority }).await {
             Ok(_lease) => {}

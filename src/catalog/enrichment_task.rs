@@ -1,13 +1,13 @@
-//! What listings omit and the background learns.
+//! The values that listings omit and that are requested in the background.
 
 use std::sync::Arc;
 
 use crate::model::{BodyKind, Details, FileId, MeetingId, Version};
 
-/// One value to learn in the background.
+/// A value to request in the background.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum EnrichmentTask {
-    /// The length of a file.
+    /// The size of a file.
     Size(FileId, Version, BodyKind),
     /// The details of a meeting.
     Details(MeetingId),
@@ -15,12 +15,12 @@ pub enum EnrichmentTask {
     Probe(FileId, Version, BodyKind),
 }
 
-/// What is known of a meeting when its details are requested.
+/// The stored data that a request for the details of a meeting depends on.
 #[derive(Debug, Default)]
 pub(super) struct DetailsRequest {
-    pub(super) known: Option<Arc<Details>>,
-    /// Whether the files of `known` may have changed.
+    pub(super) known_details: Option<Arc<Details>>,
+    /// Whether the files in `known_details` may be out of date.
     pub(super) is_outdated: bool,
-    /// As in [`Details::listing_hash`].
+    /// The hash of the listed files, as stored in [`Details::listing_hash`].
     pub(super) listing_hash: Option<u64>,
 }

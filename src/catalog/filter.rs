@@ -9,36 +9,37 @@ use jiff::tz::TimeZone;
 
 use crate::model::{Meeting, RecordingFile, Role};
 
-/// Selects meetings and files of a source. Hidden ones stay in the catalog, so a changed filter
-/// shows them at the next start without another listing.
+/// Selects the meetings and files of a source that are shown. Hidden meetings and files stay in the
+/// catalog, so a changed filter can show them at the next start without another listing.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    /// The time zone of `since` and `until`.
+    /// The time zone in which `since` and `until` are days.
     pub timezone: TimeZone,
-    /// The first day.
+    /// The first day whose meetings are shown.
     pub since: Date,
-    /// The last day; `None` is unlimited.
+    /// The last day whose meetings are shown. `None` means that there is no last day.
     pub until: Option<Date>,
-    /// Patterns in lower case, one of which must match the topic; `None` matches all.
+    /// Patterns in lower case. The topic of a meeting must match one of them. `None` matches every
+    /// topic.
     pub topics: Option<Vec<Pattern>>,
-    /// Patterns in lower case, one of which must match the e-mail address of the host; `None`
-    /// matches all, also meetings without a host.
+    /// Patterns in lower case. The e-mail address of the meeting host must match one of them.
+    /// `None` matches every meeting, even one without a meeting host.
     pub hosts: Option<Vec<Pattern>>,
-    /// The metadata field with the e-mail address of the host.
+    /// The metadata field that contains the e-mail address of the meeting host.
     pub meeting_host_field: Option<&'static str>,
-    /// `None` selects all kinds.
+    /// The kinds of files that are shown. `None` means all kinds.
     pub kinds: Option<Vec<RecordingKind>>,
-    /// The minimum duration of a meeting.
+    /// The minimum duration of a meeting that is shown.
     pub min_duration: Duration,
 }
 
 /// A kind of recording file that a user can select.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordingKind {
-    /// With or without audio.
+    /// A video, with or without audio.
     Video,
     Audio,
-    /// Includes captions.
+    /// A transcript or captions.
     Transcript,
     Chat,
     Other,
@@ -57,7 +58,7 @@ impl RecordingKind {
 }
 
 impl Filter {
-    /// Returns a filter that shows everything.
+    /// Returns a filter that shows all meetings and files.
     pub fn none() -> Self {
         Self {
             timezone: TimeZone::UTC,
@@ -71,7 +72,8 @@ impl Filter {
         }
     }
 
-    /// Returns whether the meeting is shown. [`shows_file`](Self::shows_file) selects its files.
+    /// Returns whether the meeting is shown. [`shows_file`](Self::shows_file) decides which of its
+    /// files are shown.
     pub fn shows(&self, meeting: &Meeting) -> bool {
         let day = self.timezone.to_datetime(meeting.start).date();
         let duration = meeting.end.duration_since(meeting.start);
@@ -82,16 +84,16 @@ impl Filter {
             && duration >= min_duration
             && self.topics.as_ref().is_none_or(|topics| any_matches(topics, &meeting.topic))
             && self.hosts.as_ref().is_none_or(|hosts| {
-                self.host(meeting).is_some_and(|host| any_matches(hosts, &host))
+                self.meeting_host(meeting).is_some_and(|host| any_matches(hosts, &host))
             })
             && (self.kinds.is_none() || meeting.files.iter().any(|file| self.shows_file(file)))
     }
 
-    fn host(&self, meeting: &Meeting) -> Option<String> {
+    fn meeting_host(&self, meeting: &Meeting) -> Option<String> {
         meeting.metadata.text(self.meeting_host_field?)
     }
 
-    /// Returns whether the file of a visible meeting is shown.
+    /// Returns whether a file is shown if its meeting is shown.
     pub fn shows_file(&self, file: &RecordingFile) -> bool {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&RecordingKind::of(file)))
     }
@@ -100,13 +102,13 @@ impl Filter {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&RecordingKind::Transcript))
     }
 
-    /// Returns whether some files of visible meetings are hidden.
-    pub fn selects_files(&self) -> bool {
+    /// Returns whether the filter can hide files of a meeting that it shows.
+    pub fn can_hide_files(&self) -> bool {
         self.kinds.is_some()
     }
 }
 
-/// Returns whether a pattern matches the whole text, in upper or lower case.
+/// Returns whether one of the patterns matches the whole text, regardless of case.
 fn any_matches(patterns: &[Pattern], text: &str) -> bool {
     let text = text.to_lowercase();
     patterns.iter().any(|pattern| pattern.matches(&text))
@@ -136,7 +138,7 @@ mod tests {
         }
     }
 
-    /// A meeting of half an hour that starts in the last half hour of March 1, UTC.
+    /// Returns a meeting that starts on March 1 at 23:30 UTC and lasts half an hour.
     fn meeting() -> Meeting {
         Meeting {
             source: SourceName::new("acme").unwrap(),
@@ -163,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_whole_texts_ignoring_case() {
+    fn patterns_match_whole_text_regardless_of_case() {
         let topics = patterns(&["weekly*", "q?", "été/?"]);
-        for matched in ["Weekly: sales / all", "q4", "ÉTÉ/é", "Qé"] {
-            assert!(any_matches(&topics, matched), "{matched}");
+        for topic in ["Weekly: sales / all", "q4", "ÉTÉ/é", "Qé"] {
+            assert!(any_matches(&topics, topic), "{topic}");
         }
-        for other in ["Biweekly", "Q10", "été"] {
-            assert!(!any_matches(&topics, other), "{other}");
+        for topic in ["Biweekly", "Q10", "été"] {
+            assert!(!any_matches(&topics, topic), "{topic}");
         }
     }
 
@@ -180,19 +182,20 @@ mod tests {
     }
 
     #[test]
-    fn days_are_local() {
+    fn days_are_in_the_configured_time_zone() {
         let paris = TimeZone::fixed(jiff::tz::offset(1));
-        let from = |day: &str, timezone: &TimeZone| {
+        let is_shown_since = |day: &str, timezone: &TimeZone| {
             let since = day.parse().unwrap();
             Filter { since, timezone: timezone.clone(), ..Filter::none() }.shows(&meeting())
         };
-        assert!(from("2026-03-01", &TimeZone::UTC) && !from("2026-03-02", &TimeZone::UTC));
-        assert!(from("2026-03-02", &paris) && !from("2026-03-03", &paris));
-        let to = |day: &str| {
+        assert!(is_shown_since("2026-03-01", &TimeZone::UTC));
+        assert!(!is_shown_since("2026-03-02", &TimeZone::UTC));
+        assert!(is_shown_since("2026-03-02", &paris) && !is_shown_since("2026-03-03", &paris));
+        let is_shown_until = |day: &str| {
             Filter { until: Some(day.parse().unwrap()), timezone: paris.clone(), ..Filter::none() }
                 .shows(&meeting())
         };
-        assert!(to("2026-03-02") && !to("2026-03-01"));
+        assert!(is_shown_until("2026-03-02") && !is_shown_until("2026-03-01"));
     }
 
     #[test]
@@ -208,18 +211,18 @@ mod tests {
         assert!(!filter(glob("daily"), glob("*@example.org"), 30).shows(&meeting()));
         assert!(!filter(glob("week*"), glob("ben@*"), 30).shows(&meeting()));
         assert!(!filter(glob("week*"), glob("*@example.org"), 31).shows(&meeting()));
-        let mut without_host = meeting();
-        without_host.metadata = MeetingMetadata::default();
-        assert!(!filter(None, glob("*"), 0).shows(&without_host));
+        let mut meeting_without_host = meeting();
+        meeting_without_host.metadata = MeetingMetadata::default();
+        assert!(!filter(None, glob("*"), 0).shows(&meeting_without_host));
     }
 
     #[test]
-    fn kinds_select_files_and_their_meetings() {
+    fn kinds_select_files_and_meetings_with_them() {
         let filter = |kinds| Filter { kinds: Some(kinds), ..Filter::none() };
         let transcripts = filter(vec![RecordingKind::Transcript]);
-        let shown: Vec<_> =
+        let shown_files: Vec<_> =
             meeting().files.into_iter().filter(|file| transcripts.shows_file(file)).collect();
-        assert_eq!(shown.iter().map(|file| file.stem.as_str()).collect::<Vec<_>>(), ["cc"]);
+        assert_eq!(shown_files.iter().map(|file| file.stem.as_str()).collect::<Vec<_>>(), ["cc"]);
         assert!(
             transcripts.shows(&meeting()) && filter(vec![RecordingKind::Chat]).shows(&meeting())
         );

@@ -1,4 +1,5 @@
-//! What fuzz targets use of the catalog: its rows, and the contents that are built from them.
+//! The functions of the catalog that fuzz targets call: parsing rows, and building the contents of
+//! a source.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,57 +17,58 @@ use crate::model::{
 };
 use crate::providers::RecycleBin;
 
-/// Returns the meeting in a row.
+/// Parses a row of a listed meeting.
 pub fn meeting(row: &str) -> Option<Meeting> {
     database::meeting_from_row(row)
 }
 
-/// Returns the details in a row.
+/// Parses a row of meeting details.
 pub fn details(row: &str) -> Option<Details> {
     database::details_from_row(row)
 }
 
-/// Returns a row of a recycle bin as it is written again.
-pub fn trash_again(row: &str) -> Option<String> {
+/// Parses a row of a recycle bin and serializes it again.
+pub fn round_trip_trashed_meeting(row: &str) -> Option<String> {
     serde_json::to_string(&database::trashed_meeting_from_row(row)?).ok()
 }
 
-/// Returns a row of a deleted meeting as it is written again.
-pub fn deleted_again(row: &str) -> Option<String> {
+/// Parses a row of a deleted meeting and serializes it again.
+pub fn round_trip_deleted_meeting(row: &str) -> Option<String> {
     serde_json::to_string(&database::deleted_meeting_from_row(row)?).ok()
 }
 
 /// Returns the contents of a listed meeting with these details.
-pub fn view(listed: Meeting, details: Option<Details>) -> MeetingContents {
-    let entry = CatalogEntry::new(Arc::new(listed), Some(&details.map(Arc::new)));
+pub fn meeting_contents(listed_meeting: Meeting, details: Option<Details>) -> MeetingContents {
+    let entry = CatalogEntry::new(Arc::new(listed_meeting), Some(&details.map(Arc::new)));
     MeetingContents { meeting: entry.meeting, sizes: HashMap::new(), document: entry.document }
 }
 
-/// Returns the contents of a source with a listed meeting, a recycle bin and deleted meetings. All
-/// deleted files are cached, and trashed meetings have no details.
-pub fn source(
+/// Returns the contents of a source that has a listed meeting, a recycle bin and deleted meetings.
+/// All deleted files are cached, and trashed meetings have no details.
+pub fn source_contents(
     name: &SourceName,
-    listed: Meeting,
+    listed_meeting: Meeting,
     trash_rows: &[&str],
     deleted_rows: &[&str],
 ) -> SourceContents {
-    let bin = RecycleBin { name: "the trash", fix: "restore it", days: 30 };
+    let recycle_bin = RecycleBin { name: "the trash", fix: "restore it", days: 30 };
     let validators = ValidatorTable::new([(name.clone(), HashMap::new())]);
     let mut source = Source::empty(SourceOptions {
         name: name.clone(),
         scope: ListingScope::of(["fuzzed"]),
         filter: Filter::none(),
         redundant_view_suffix: Some("(CC)"),
-        recycle_bin: Some(bin),
+        recycle_bin: Some(recycle_bin),
         keep_deleted: Some(Arc::new(CompleteCache)),
     });
-    source.meetings.insert(listed.id.clone(), CatalogEntry::new(Arc::new(listed), None));
+    let entry = CatalogEntry::new(Arc::new(listed_meeting), None);
+    source.meetings.insert(entry.listed_meeting.id.clone(), entry);
     let trashed = trash_rows.iter().filter_map(|row| database::trashed_meeting_from_row(row));
     let stored = StoredTrash { meetings: trashed.collect(), probes: Vec::new() };
-    source.trash = Trash::new(Some(bin), stored);
-    let visible = source.snapshot().into_contents().trash;
-    let visible = visible.into_iter().map(|contents| (contents.meeting.id.clone(), None));
-    source.details.extend(visible);
+    source.trash = Trash::new(Some(recycle_bin), stored);
+    let trashed = source.snapshot().into_contents().trash;
+    let no_details = trashed.into_iter().map(|contents| (contents.meeting.id.clone(), None));
+    source.details.extend(no_details);
     let deleted = deleted_rows.iter().filter_map(|row| database::deleted_meeting_from_row(row));
     source.restore_deleted(deleted.collect(), &validators);
     source.snapshot().into_contents()

@@ -1,22 +1,23 @@
-//! The recordings that exist, and what was learned about them.
+//! The catalog: the recordings that exist, and the values that were requested about them.
 //!
-//! - Input: listings of the providers, and sizes, details and download probes that the background
-//!   learns.
+//! - Input: listings of the providers, and values that are requested in the background: sizes,
+//!   details and download probes.
 //! - Output: [`SourceContents`](crate::model::SourceContents) for the tree, and a revision that
-//!   changes with them.
-//! - The module must not know names, inodes or the cache, and no metadata call waits for it.
-//! - Lock order: that of [`Catalog`].
-//! - Failures: a listing that failed in part never removes what it did not cover. A value that
-//!   cannot be stored is logged and learned again.
+//!   every change increments.
+//! - The module must not know file names, inodes or the cache. A metadata call never waits for the
+//!   catalog.
+//! - Lock order: see [`Catalog`].
+//! - Failures: an incomplete listing does not remove meetings on days that it does not cover. If a
+//!   value cannot be stored, the error is logged and the value is requested again later.
 //!
-//! 1. [`Catalog`] holds a `source` for each account, which holds an `entry` for each meeting.
-//! 2. [`Refresher`] requests listings; [`Enricher`] requests what they omit.
-//! 3. `trash` is the recycle bin, `trash_view` what is shown of it. `retention` keeps what was
-//!    deleted upstream and is still cached.
-//! 4. `source_snapshot` builds the contents for the tree without a lock.
-//! 5. `database` stores all of it in one SQLite file.
+//! 1. [`Catalog`] has a `source` for each account, which has an `entry` for each meeting.
+//! 2. [`Refresher`] requests listings. [`Enricher`] requests values that listings omit.
+//! 3. `trash` stores the recycle bin, and `trash_view` decides how it is shown. `retention` keeps
+//!    files that were deleted upstream and are still cached.
+//! 4. `source_snapshot` builds the contents for the tree without holding a lock.
+//! 5. `database` stores the catalog in one SQLite file.
 
-// Named after its type, as every other file.
+// The file is named after its type, like all other files.
 #[expect(clippy::module_inception)]
 mod catalog;
 mod database;

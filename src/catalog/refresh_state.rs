@@ -1,32 +1,33 @@
-//! The progress of a source's listing.
+//! The state of the listings of a source.
 
 use jiff::Timestamp;
 
 use crate::model::DaySpan;
 use crate::providers::ProviderError;
 
-/// The state of the listing of a source.
+/// The state of the listings of one source.
 #[derive(Clone, Debug, Default)]
 pub struct RefreshState {
-    /// Whether a request is in progress.
+    /// Whether a refresh is in progress.
     pub is_running: bool,
-    /// Whether a listing has ended, successfully or not. Late files and the recycle bin may still
-    /// be requested.
+    /// Whether the first listing has ended, successfully or not. Requests for late files and the
+    /// recycle bin may still be in progress.
     pub is_first_listing_done: bool,
-    /// The number of refreshes since the start, successful or not.
+    /// The number of refreshes since the start, including failed ones.
     pub completed_refreshes: u64,
-    /// When some days were listed last.
+    /// The time of the last listing, even if it covered only some days.
     pub listed_at: Option<Timestamp>,
-    /// When all days were listed last, in this run or an earlier one.
+    /// The time of the last listing of all days, in this run or an earlier one.
     pub fully_listed_at: Option<Timestamp>,
-    /// The time and reason if the last listing failed.
+    /// The time and the error of the last listing, if it failed.
     pub last_failure: Option<(Timestamp, ProviderError)>,
-    /// Days that could not be listed, and why. Their known meetings are shown unchanged.
+    /// Ranges of days that could not be listed, with the errors. Known meetings on these days are
+    /// shown unchanged.
     pub incomplete_days: Vec<(DaySpan, ProviderError)>,
-    /// When the next refresh is due.
+    /// The time of the next refresh.
     pub next_at: Option<Timestamp>,
-    /// Why the recycle bin could not be listed, or not completely.
+    /// The error because of which the recycle bin could not be listed completely.
     pub trash_error: Option<ProviderError>,
-    /// Why late files could not be requested.
+    /// The error because of which late files could not be requested.
     pub late_files_error: Option<ProviderError>,
 }

@@ -1,4 +1,4 @@
-//! Decides when listings are requested.
+//! Requests listings, at regular intervals and on request.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,41 +15,43 @@ use super::refresh_state::RefreshState;
 use crate::model::{DaySpan, line_with_hint};
 use crate::providers::{ErrorClass, LateFiles, Provider, ProviderError};
 
-/// The interval between listings of the last days. A new recording or a late transcript appears
+/// Interval between listings of the recent days. A new recording or a late transcript appears
 /// within this time.
 const RECENT_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// The number of days that frequent listings cover. Recordings appear hours after their meeting but
-/// under its date, and processing takes at most three days (Zoom, "Recording processing"). A week
-/// is safe.
+/// Number of recent days, which are listed at [`RECENT_INTERVAL`]. A recording becomes available
+/// hours after its meeting but is listed under the date of the meeting. Processing takes at most
+/// three days (Zoom, "Recording processing"), so a week is safe.
 const RECENT_DAYS: i32 = 7;
 
-/// The interval between listings of all days, which find deletions and late changes in the past.
+/// Interval between listings of all days. These listings find deletions and late changes of older
+/// meetings.
 const FULL_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
 
-/// The delay after a failed listing, so the recovery of a provider is noticed soon. It doubles with
-/// each failure up to [`RECENT_INTERVAL`], so a provider that is down is not overloaded.
+/// Delay after the first failed listing. It is short, so that the recovery of a provider is noticed
+/// soon. The delay doubles with each failure, up to [`RECENT_INTERVAL`], so that a provider that is
+/// down is not overloaded.
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// Upper bound for a delay that the provider requests. A wrong value must not stop a source for a
-/// day, and one listing per hour is acceptable to a provider that means it.
+/// day. If the value is correct, the provider receives only one request per hour.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// The number of incomplete ranges of days that are listed one by one. If there are more, all days
-/// are listed again.
+/// Maximum number of incomplete ranges of days that are listed one by one. If there are more, all
+/// days are listed again.
 const MAX_INCOMPLETE_RANGES: usize = 32;
 
-/// Keeps the listing of one source up to date.
+/// The background task that keeps the listing of one source up to date.
 pub struct Refresher {
     pub provider: Arc<dyn Provider>,
     pub catalog: Arc<Catalog>,
-    /// The first day of the archive, UTC.
+    /// The first day of the archive, in UTC.
     pub since: Date,
-    /// The last day of the archive, UTC; `None` is today.
+    /// The last day of the archive, in UTC. `None` means today.
     pub until: Option<Date>,
     /// Whether the recycle bin is listed.
     pub trash: bool,
-    /// Requests a full listing now.
+    /// Notified when a full listing is requested.
     pub now: Arc<Notify>,
     pub state: watch::Sender<RefreshState>,
 }
@@ -65,84 +67,88 @@ impl std::fmt::Debug for Refresher {
 enum RefreshKind {
     /// All days.
     Full,
-    /// The last days, and incomplete ones.
+    /// The recent days, and days whose listing is incomplete.
     Recent,
 }
 
 impl Refresher {
-    /// Refreshes at once, and then until `ended`: the last days often, all days rarely and on
-    /// request. If an earlier run listed the source, the first refresh covers the days since then.
-    pub async fn run(self, ended: CancellationToken) {
-        let this = Arc::new(self);
-        let mut follow_up: Option<JoinHandle<bool>> = None;
-        let mut kind = match this.state.borrow().fully_listed_at {
+    /// Refreshes the source until `shutdown` is canceled: at once, then recent days often, and all
+    /// days rarely or on request. If an earlier run listed the source, the first refresh covers
+    /// only the days since then.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let refresher = Arc::new(self);
+        let mut unlisted_task: Option<JoinHandle<bool>> = None;
+        let mut kind = match refresher.state.borrow().fully_listed_at {
             Some(_) => RefreshKind::Recent,
             None => RefreshKind::Full,
         };
         let mut failures = 0u32;
-        let mut is_trash_due = this.trash;
+        let mut is_trash_due = refresher.trash;
         loop {
-            this.state.send_modify(|state| (state.is_running, state.next_at) = (true, None));
-            let days = this.spans(kind).first().copied();
+            refresher.state.send_modify(|state| (state.is_running, state.next_at) = (true, None));
+            let days = refresher.day_spans(kind).first().copied();
             tokio::select! {
-                () = ended.cancelled() => return,
-                () = this.refresh(kind) => {}
+                () = shutdown.cancelled() => return,
+                () = refresher.refresh(kind) => {}
             }
             // A user who waits for the mount waits for the listing, not for the recycle bin.
-            this.state.send_modify(|state| state.is_first_listing_done = true);
-            is_trash_due |= this.trash && kind == RefreshKind::Full;
-            // A request for a refresh does not wait for the recycle bin, which can take minutes or
-            // hang. The follow-up continues beside the next listing: a canceled request could be
-            // one for a token.
+            refresher.state.send_modify(|state| state.is_first_listing_done = true);
+            is_trash_due |= refresher.trash && kind == RefreshKind::Full;
+            // A requested refresh does not wait for the recycle bin, whose listing can take minutes
+            // or hang. The task continues during the next listing. It is not canceled, because it
+            // may be requesting a token.
             let was_requested = loop {
-                let is_current = follow_up.is_none();
-                let running = follow_up.get_or_insert_with(|| {
-                    let (this, ended) = (this.clone(), ended.clone());
+                let is_new_task = unlisted_task.is_none();
+                let task = unlisted_task.get_or_insert_with(|| {
+                    let (refresher, shutdown) = (refresher.clone(), shutdown.clone());
                     tokio::spawn(async move {
                         tokio::select! {
-                            () = ended.cancelled() => false,
-                            is_due = this.follow_up(days, is_trash_due) => is_due,
+                            () = shutdown.cancelled() => false,
+                            is_due = refresher.refresh_unlisted(days, is_trash_due) => is_due,
                         }
                     })
                 });
                 tokio::select! {
-                    () = ended.cancelled() => return,
-                    result = running => {
-                        follow_up = None;
+                    () = shutdown.cancelled() => return,
+                    result = task => {
+                        unlisted_task = None;
                         if let Err(error) = &result {
-                            tracing::error!("the follow-up of a listing ended unexpectedly: {error}");
+                            tracing::error!(
+                                "the task for late files and the recycle bin ended unexpectedly: \
+                                 {error}"
+                            );
                         }
-                        if is_current {
+                        if is_new_task {
                             is_trash_due = result.unwrap_or(false);
                             break false;
                         }
                     }
-                    () = this.now.notified() => break true,
+                    () = refresher.now.notified() => break true,
                 }
             };
-            failures = if this.is_successful() { 0 } else { failures.saturating_add(1) };
-            let delay = with_jitter(delay_after(failures).max(this.requested_delay()));
-            this.state.send_modify(|state| {
+            failures = if refresher.is_successful() { 0 } else { failures.saturating_add(1) };
+            let delay = with_jitter(delay_after(failures).max(refresher.requested_delay()));
+            refresher.state.send_modify(|state| {
                 state.is_running = false;
                 state.completed_refreshes += 1;
                 state.next_at = Timestamp::now().checked_add(delay).ok();
             });
             let is_requested = tokio::select! {
-                () = ended.cancelled() => return,
+                () = shutdown.cancelled() => return,
                 () = std::future::ready(()), if was_requested => true,
-                () = this.now.notified() => true,
+                () = refresher.now.notified() => true,
                 () = tokio::time::sleep(delay) => false,
             };
-            kind = match is_requested || this.is_full_due() {
+            kind = match is_requested || refresher.is_full_due() {
                 true => RefreshKind::Full,
                 false => RefreshKind::Recent,
             };
         }
     }
 
-    /// Requests what listings omit: late files, and the recycle bin if it is due. Returns whether
-    /// the recycle bin is still due.
-    async fn follow_up(&self, days: Option<DaySpan>, is_trash_due: bool) -> bool {
+    /// Requests data that listings omit: late files, and the recycle bin if it is due. Returns
+    /// whether the recycle bin is still due.
+    async fn refresh_unlisted(&self, days: Option<DaySpan>, is_trash_due: bool) -> bool {
         if self.state.borrow().last_failure.is_some() {
             return is_trash_due;
         }
@@ -151,7 +157,8 @@ impl Refresher {
             return false;
         }
         self.refresh_trash().await;
-        // If it was unavailable, the next attempt must not wait for the next full listing.
+        // If the recycle bin was unavailable, the next attempt must not wait for the next full
+        // listing.
         self.state.borrow().trash_error.as_ref().is_some_and(|error| {
             matches!(error.class(), ErrorClass::Unavailable | ErrorClass::Down)
         })
@@ -162,7 +169,7 @@ impl Refresher {
         state.last_failure.is_none() && state.incomplete_days.is_empty()
     }
 
-    /// Returns the delay that the provider requested, at most [`MAX_RETRY_AFTER`].
+    /// Returns the longest delay that the provider requested, but at most [`MAX_RETRY_AFTER`].
     fn requested_delay(&self) -> Duration {
         let state = self.state.borrow();
         let failures = state.last_failure.iter().map(|(_, error)| error);
@@ -184,22 +191,22 @@ impl Refresher {
 
     async fn refresh(&self, kind: RefreshKind) {
         let source = self.provider.source();
-        let mut remaining: VecDeque<DaySpan> = self.spans(kind).into();
-        let mut incomplete = Vec::new();
-        while let Some(span) = remaining.pop_front() {
-            match self.list(span).await {
-                Ok(days) => incomplete.extend(days),
+        let mut remaining_spans: VecDeque<DaySpan> = self.day_spans(kind).into();
+        let mut incomplete_days = Vec::new();
+        while let Some(span) = remaining_spans.pop_front() {
+            match self.list_span(span).await {
+                Ok(days) => incomplete_days.extend(days),
                 Err(error) => {
                     tracing::warn!(%source, "cannot list recordings: {}", line_with_hint(&error));
-                    // Days that were not requested stay incomplete. A failed full listing adds
-                    // none.
+                    // Days that were not requested stay incomplete. A failed full listing does not
+                    // add incomplete days.
                     self.state.send_modify(|state| {
                         if kind == RefreshKind::Recent {
-                            state
-                                .incomplete_days
-                                .retain(|(days, _)| *days == span || remaining.contains(days));
+                            state.incomplete_days.retain(|(days, _)| {
+                                *days == span || remaining_spans.contains(days)
+                            });
                         }
-                        state.incomplete_days.append(&mut incomplete);
+                        state.incomplete_days.append(&mut incomplete_days);
                         state.last_failure = Some((Timestamp::now(), error));
                     });
                     return;
@@ -209,10 +216,10 @@ impl Refresher {
         let now = Timestamp::now();
         let mut is_complete = false;
         self.state.send_modify(|state| {
-            state.incomplete_days = incomplete;
+            state.incomplete_days = incomplete_days;
             state.last_failure = None;
             if kind == RefreshKind::Full || state.fully_listed_at.is_none() {
-                // Incomplete days are listed one by one.
+                // Incomplete days are listed one by one later.
                 state.fully_listed_at = Some(now);
             }
             is_complete = kind == RefreshKind::Full && state.incomplete_days.is_empty();
@@ -223,69 +230,69 @@ impl Refresher {
         }
     }
 
-    /// Returns the days to list: the last ones first, then incomplete ones.
-    fn spans(&self, kind: RefreshKind) -> Vec<DaySpan> {
+    /// Returns the ranges of days to list: the recent days first, then incomplete days.
+    fn day_spans(&self, kind: RefreshKind) -> Vec<DaySpan> {
         let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
-        let all = self.all_days(today);
+        let all_days = self.all_days(today);
         if kind == RefreshKind::Full {
-            return vec![all];
+            return vec![all_days];
         }
-        let to = all.to;
+        let to = all_days.to;
         let state = self.state.borrow();
         // An earlier run may have listed the source days ago.
         let listed_until = state
             .fully_listed_at
-            .map_or(all.from, |at| TimeZone::UTC.to_datetime(at).date())
+            .map_or(all_days.from, |at| TimeZone::UTC.to_datetime(at).date())
             .min(today);
-        let recent = listed_until.checked_sub(RECENT_DAYS.days()).unwrap_or(listed_until);
-        let recent = DaySpan { from: recent.clamp(all.from, to), to };
-        let incomplete = state.incomplete_days.iter().map(|(days, _)| *days);
-        let incomplete = incomplete.filter(|days| days.from < recent.from);
-        std::iter::once(recent).chain(incomplete).collect()
+        let from = listed_until.checked_sub(RECENT_DAYS.days()).unwrap_or(listed_until);
+        let recent_days = DaySpan { from: from.clamp(all_days.from, to), to };
+        let incomplete_days = state.incomplete_days.iter().map(|(days, _)| *days);
+        let incomplete_days = incomplete_days.filter(|days| days.from < recent_days.from);
+        std::iter::once(recent_days).chain(incomplete_days).collect()
     }
 
     fn all_days(&self, today: Date) -> DaySpan {
-        // Tomorrow is included: the provider's day may start before UTC's.
+        // Tomorrow is included, because the day of the provider may start before the UTC day.
         let tomorrow = today.checked_add(1.day()).unwrap_or(today);
         let to = self.until.map_or(tomorrow, |until| until.min(tomorrow));
         DaySpan { from: self.since.min(to), to }
     }
 
-    /// Requests files of meetings on these days that were made after their details were requested.
-    /// A failure is reported and has no other effect.
+    /// Requests late files of the meetings on `days`. A late file is a file that was created after
+    /// the details of its meeting were requested. An error is reported and otherwise ignored.
     async fn refresh_late_files(&self, days: Option<DaySpan>) {
         let source = self.provider.source();
         let meetings = days
             .map(|days| self.catalog.meetings_without_transcript(source, days))
             .unwrap_or_default();
-        let late = match meetings.is_empty() {
+        let late_files = match meetings.is_empty() {
             true => LateFiles::default(),
             false => self.provider.late_files(&meetings).await,
         };
-        let failed = late.failed.clone();
-        if !late.files.is_empty() {
-            tracing::info!(%source, files = late.files.len(), "found late files");
+        let error = late_files.failed.clone();
+        if !late_files.files.is_empty() {
+            tracing::info!(%source, files = late_files.files.len(), "found late files");
             let name = source.clone();
-            self.call_catalog(move |catalog| catalog.record_late_files(&name, late)).await;
+            self.call_catalog(move |catalog| catalog.record_late_files(&name, late_files)).await;
         }
         self.state.send_if_modified(|state| {
-            let is_new = failed != state.late_files_error;
-            if let Some(error) = failed.as_ref().filter(|_| is_new) {
+            let is_new = error != state.late_files_error;
+            if let Some(error) = error.as_ref().filter(|_| is_new) {
                 tracing::warn!(%source, "cannot request late transcripts: {}", line_with_hint(error));
             }
-            state.late_files_error = failed;
+            state.late_files_error = error;
             is_new
         });
     }
 
-    /// Lists the recycle bin. A failure is reported and has no other effect.
+    /// Lists the recycle bin. An error is reported and otherwise ignored.
     async fn refresh_trash(&self) {
         let source = self.provider.source();
         let span = self.all_days(TimeZone::UTC.to_datetime(Timestamp::now()).date());
-        let (listing, failed) = match self.provider.list_trash(span).await {
+        let (listing, error) = match self.provider.list_trash(span).await {
             Ok(listing) => {
-                let failed = listing.failed.clone();
-                (Some(listing), failed)
+                let error = listing.failed.clone();
+                (Some(listing), error)
             }
             Err(error) => (None, Some(error)),
         };
@@ -294,30 +301,39 @@ impl Refresher {
             let name = source.clone();
             self.call_catalog(move |catalog| catalog.apply_trash(&name, listing)).await;
         }
-        if let Some(error) = &failed {
-            // Without the permission, every full listing would log the same error.
+        if let Some(error) = &error {
+            // If the permission is missing, every full listing fails with the same error. It is
+            // logged once.
             if self.state.borrow().trash_error.as_ref() != Some(error) {
                 tracing::warn!(%source, "cannot list the recycle bin: {}", line_with_hint(error));
             }
         }
-        self.state.send_modify(|state| state.trash_error = failed);
+        self.state.send_modify(|state| state.trash_error = error);
     }
 
-    /// Lists some days and returns those that could not be listed.
-    async fn list(&self, span: DaySpan) -> Result<Vec<(DaySpan, ProviderError)>, ProviderError> {
+    /// Lists the days in `span` and returns the days that could not be listed.
+    async fn list_span(
+        &self,
+        span: DaySpan,
+    ) -> Result<Vec<(DaySpan, ProviderError)>, ProviderError> {
         let source = self.provider.source();
         let listing = self.provider.list(span).await?;
         for (days, error) in &listing.failed {
             let error = line_with_hint(error);
-            tracing::warn!(%source, "the days {} to {} are incomplete: {error}", days.from, days.to);
+            tracing::warn!(
+                %source,
+                "the listing of the days {} to {} is incomplete: {error}",
+                days.from,
+                days.to
+            );
         }
         let (changed, unchanged) = (listing.meetings.len(), listing.unchanged.len());
         tracing::info!(%source, changed, unchanged, from = %span.from, to = %span.to, "listed");
         self.state.send_modify(|state| state.listed_at = Some(Timestamp::now()));
-        let failed = listing.failed.clone();
+        let incomplete_days = listing.failed.clone();
         let name = source.clone();
         self.call_catalog(move |catalog| catalog.apply(&name, span, listing)).await;
-        Ok(failed)
+        Ok(incomplete_days)
     }
 
     async fn call_catalog(&self, call: impl FnOnce(&Catalog) + Send + 'static) {
@@ -328,7 +344,7 @@ impl Refresher {
     }
 }
 
-/// Returns the delay after this number of consecutive failures.
+/// Returns the delay before the next refresh, which depends on the number of consecutive failures.
 fn delay_after(failures: u32) -> Duration {
     match failures {
         0 => RECENT_INTERVAL,
@@ -336,7 +352,8 @@ fn delay_after(failures: u32) -> Duration {
     }
 }
 
-/// Adds up to ten percent, so several mounts of one account do not send requests at the same time.
+/// Adds up to ten percent to a delay, so several mounts of one account do not send their requests
+/// at the same time.
 fn with_jitter(delay: Duration) -> Duration {
     delay + delay.mul_f32(fastrand::f32() / 10.0)
 }

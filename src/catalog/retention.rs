@@ -1,8 +1,9 @@
 //! Files that were deleted upstream and can still be read from the cache.
 //!
-//! If the source is configured so, a file that a listing no longer shows keeps its name as long as
-//! the cache has all of its bytes. Its meeting is stored with all the files that it had: those that
-//! are not cached are hidden, so no name changes.
+//! If the source is configured to keep deleted files, a file that is no longer listed keeps its
+//! name as long as the cache contains all of its bytes. The catalog stores the meeting with all the
+//! files that it had. Files that are not cached are hidden but still affect the names of the
+//! others, so no name changes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
@@ -12,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Availability, FileId, FileKey, Meeting, MeetingId, Version};
 
-/// Knows which files can be read without their provider.
+/// A cache from which files can be read without their provider.
 pub trait CachedFiles: Debug + Send + Sync {
-    /// Returns whether all bytes are cached of a file version with `size` bytes that was last
-    /// served under `validator`. May read from the disk.
+    /// Returns whether the cache contains all bytes of a file version. `size` is its length in
+    /// bytes, and `validator` is its last validator. May read from the disk.
     fn is_complete(
         &self,
         file: &FileId,
@@ -25,45 +26,46 @@ pub trait CachedFiles: Debug + Send + Sync {
     ) -> bool;
 }
 
-/// A meeting that was deleted upstream, or lost files there.
+/// A meeting that was deleted upstream, or some files of which were deleted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct DeletedMeeting {
     /// The meeting with all the files that it had.
     pub(super) meeting: Meeting,
-    /// The files that were deleted.
+    /// The keys of the files that were deleted.
     #[serde(rename = "gone")]
-    pub(super) deleted: BTreeSet<FileKey>,
+    pub(super) deleted_files: BTreeSet<FileKey>,
 }
 
-/// A deleted meeting with the files of it that are cached.
+/// A deleted meeting and the keys of its files that are cached.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RetainedMeeting {
-    pub(super) source: DeletedMeeting,
-    pub(super) cached: HashSet<FileKey>,
+    pub(super) deleted_meeting: DeletedMeeting,
+    pub(super) cached_files: HashSet<FileKey>,
 }
 
 impl RetainedMeeting {
     pub(super) fn id(&self) -> &MeetingId {
-        &self.source.meeting.id
+        &self.deleted_meeting.meeting.id
     }
 
-    /// Returns the meeting as it was, with the files that are not cached hidden.
+    /// Returns the meeting with all the files that it had. Files that are not cached are hidden.
     pub(super) fn visible_meeting(&self) -> Meeting {
-        let mut meeting = self.source.meeting.clone();
+        let mut meeting = self.deleted_meeting.meeting.clone();
         for file in &mut meeting.files {
-            if !self.cached.contains(&file.id.key) {
+            if !self.cached_files.contains(&file.id.key) {
                 file.availability = Availability::Absent;
             }
         }
         meeting
     }
 
-    /// Returns a listed meeting with the retained ones of the files that it lost.
-    pub(super) fn merge_into(&self, listed: &Meeting) -> Meeting {
-        let mut merged = listed.clone();
+    /// Returns the listed meeting with its deleted files added. Deleted files that are not cached
+    /// are hidden.
+    pub(super) fn merge_into(&self, listed_meeting: &Meeting) -> Meeting {
+        let mut merged = listed_meeting.clone();
         for file in self.visible_meeting().files {
             let is_listed = merged.files.iter().any(|other| other.id.key == file.id.key);
-            if !is_listed && self.source.deleted.contains(&file.id.key) {
+            if !is_listed && self.deleted_meeting.deleted_files.contains(&file.id.key) {
                 merged.files.push(file);
             }
         }
@@ -71,21 +73,21 @@ impl RetainedMeeting {
     }
 }
 
-/// The retained meetings of a source.
+/// The deleted meetings of a source whose files may still be shown.
 #[derive(Debug, Default)]
 pub(super) struct RetainedMeetings {
-    /// `None` if deleted files are not retained.
+    /// The cache, or `None` if deleted files are not kept.
     cache: Option<Arc<dyn CachedFiles>>,
     meetings: HashMap<MeetingId, Arc<RetainedMeeting>>,
 }
 
-/// The effect of a listing on the retained meetings.
+/// The changes that a listing makes to the retained meetings.
 #[derive(Debug, Default)]
 pub(super) struct RetentionChange {
-    pub(super) stored: Vec<DeletedMeeting>,
-    pub(super) dropped: Vec<MeetingId>,
+    pub(super) updated_meetings: Vec<DeletedMeeting>,
+    pub(super) removed_ids: Vec<MeetingId>,
     /// Whether the tree changes.
-    pub(super) is_visible: bool,
+    pub(super) changes_tree: bool,
 }
 
 impl RetainedMeetings {
@@ -93,7 +95,7 @@ impl RetainedMeetings {
         Self { cache, meetings: HashMap::new() }
     }
 
-    /// Returns the cache if deleted files are retained.
+    /// Returns the cache, or `None` if deleted files are not kept.
     pub(super) fn cache(&self) -> Option<&Arc<dyn CachedFiles>> {
         self.cache.as_ref()
     }
@@ -107,25 +109,27 @@ impl RetainedMeetings {
     }
 
     pub(super) fn replace(&mut self, retained: Vec<RetainedMeeting>) -> RetentionChange {
-        let before = std::mem::take(&mut self.meetings);
+        let previous = std::mem::take(&mut self.meetings);
         self.meetings = retained
             .into_iter()
             .map(|retained| (retained.id().clone(), Arc::new(retained)))
             .collect();
-        let dropped = before.keys().filter(|id| !self.meetings.contains_key(*id)).cloned();
-        let is_new = |retained: &&Arc<RetainedMeeting>| {
-            before.get(retained.id()).is_none_or(|before| before.source != retained.source)
+        let removed_ids = previous.keys().filter(|id| !self.meetings.contains_key(*id)).cloned();
+        let is_updated = |retained: &&Arc<RetainedMeeting>| {
+            previous
+                .get(retained.id())
+                .is_none_or(|previous| previous.deleted_meeting != retained.deleted_meeting)
         };
-        let stored = self.meetings.values().filter(is_new).map(|new| new.source.clone());
+        let updated = self.meetings.values().filter(is_updated);
         RetentionChange {
-            stored: stored.collect(),
-            dropped: dropped.collect(),
-            is_visible: before != self.meetings,
+            updated_meetings: updated.map(|retained| retained.deleted_meeting.clone()).collect(),
+            removed_ids: removed_ids.collect(),
+            changes_tree: previous != self.meetings,
         }
     }
 }
 
-/// A deleted file with what identifies its cached bytes.
+/// A deleted file and the values that identify its bytes in the cache.
 #[derive(Debug)]
 pub(super) struct DeletedFile {
     pub(super) id: FileId,
@@ -134,10 +138,10 @@ pub(super) struct DeletedFile {
     pub(super) validator: Option<String>,
 }
 
-/// The meetings that may be retained once a listing is applied.
+/// The meetings that may be retained after a listing is applied.
 ///
-/// They are collected while the catalog is locked and checked while it is not, because the check
-/// may read from the disk.
+/// The candidates are collected while the catalog is locked. Whether they are cached is checked
+/// later, without the lock, because the check may read from the disk.
 #[derive(Debug, Default)]
 pub(super) struct RetentionCandidates {
     pub(super) cache: Option<Arc<dyn CachedFiles>>,
@@ -145,23 +149,24 @@ pub(super) struct RetentionCandidates {
 }
 
 impl RetentionCandidates {
-    /// Returns the meetings of which a file is cached.
-    pub(super) fn into_retained(self) -> Vec<RetainedMeeting> {
-        let mut checked = self.into_checked();
-        checked.retain(|retained| !retained.cached.is_empty());
-        checked
+    /// Returns the meetings that have a cached file.
+    pub(super) fn into_cached_meetings(self) -> Vec<RetainedMeeting> {
+        let mut meetings = self.into_all_meetings();
+        meetings.retain(|retained| !retained.cached_files.is_empty());
+        meetings
     }
 
-    /// Returns all meetings, also those of which nothing is cached.
-    pub(super) fn into_checked(self) -> Vec<RetainedMeeting> {
+    /// Returns all meetings with the keys of their cached files, including meetings without a
+    /// cached file.
+    pub(super) fn into_all_meetings(self) -> Vec<RetainedMeeting> {
         let Some(cache) = self.cache else { return Vec::new() };
         let is_cached = |file: &DeletedFile| {
             cache.is_complete(&file.id, file.version, file.size, file.validator.as_deref())
         };
-        let checked = self.meetings.into_iter().map(|(source, files)| {
-            let cached = files.into_iter().filter(is_cached).map(|file| file.id.key).collect();
-            RetainedMeeting { source, cached }
+        let meetings = self.meetings.into_iter().map(|(deleted_meeting, files)| {
+            let cached_files = files.into_iter().filter(is_cached).map(|file| file.id.key);
+            RetainedMeeting { deleted_meeting, cached_files: cached_files.collect() }
         });
-        checked.collect()
+        meetings.collect()
     }
 }

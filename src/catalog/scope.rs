@@ -1,21 +1,23 @@
-//! The archive that a listing belongs to.
+//! Identifies the archive that a listing belongs to.
 
 use sha2::{Digest, Sha256};
 
-/// Identifies an archive: whose recordings are listed, and from which API. The catalog does not
-/// show what was listed under another scope.
+/// Identifies an archive: the account whose recordings are listed, and the API that lists them. The
+/// catalog does not show meetings that were listed under another scope.
 ///
-/// It is a digest, so the catalog does not reveal how a user signs in.
+/// The scope is a digest, so the stored catalog does not reveal how a user signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListingScope(String);
 
 impl ListingScope {
-    /// Returns the scope of these words, which must not contain a secret. Different words, or the
-    /// same in another order, give another scope. The prefix `1:` is the version of the digest.
+    /// Returns the scope that these words identify. The words must not contain a secret. Different
+    /// words, or the same words in another order, give another scope. The prefix `1:` is the
+    /// version of the digest.
     pub fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         let mut digest = Sha256::new();
         for word in words {
-            // The length makes every list of words a different input.
+            // The length of each word is hashed too, so different lists of words never give the
+            // same input.
             digest.update((word.len() as u64).to_le_bytes());
             digest.update(word);
         }

@@ -1,4 +1,4 @@
-//! One source in the catalog: its meetings with what was learned about them.
+//! One source in the catalog: its meetings and the values that were requested about them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::retention::{
 };
 use super::scope::ListingScope;
 use super::source_counts::SourceCounts;
-use super::source_snapshot::{FormerMeeting, ListedMeeting, SourceSnapshot};
+use super::source_snapshot::{DeletedMeetingSnapshot, ListedMeetingSnapshot, SourceSnapshot};
 use super::trash::{StoredTrash, Trash};
 use super::trash_view::TrashView;
 use super::validators::ValidatorTable;
@@ -30,11 +30,12 @@ pub struct SourceOptions {
     pub name: SourceName,
     pub scope: ListingScope,
     pub filter: Filter,
-    /// As in [`SourceContents`](crate::model::SourceContents).
+    /// See the field of the same name in [`SourceContents`](crate::model::SourceContents).
     pub redundant_view_suffix: Option<&'static str>,
-    /// `None` if the recycle bin is not shown.
+    /// The recycle bin of the provider, or `None` if it is not shown.
     pub recycle_bin: Option<RecycleBin>,
-    /// The cache, if cached files remain after they were deleted upstream.
+    /// The cache, if files that were deleted upstream are shown while they are cached. Otherwise
+    /// `None`.
     pub keep_deleted: Option<Arc<dyn CachedFiles>>,
 }
 
@@ -45,21 +46,23 @@ pub(super) struct Source {
     pub(super) scope: ListingScope,
     pub(super) filter: Arc<Filter>,
     redundant_view_suffix: Option<&'static str>,
-    /// `Some` if an earlier run listed the source, with the time of the last complete listing.
+    /// `Some` if an earlier run listed the source. The inner value is the time of the last complete
+    /// listing, or `None` if no listing was complete.
     pub(super) earlier_listing: Option<Option<Timestamp>>,
     pub(super) meetings: HashMap<MeetingId, CatalogEntry>,
-    /// Also of meetings that are not listed yet.
+    /// The measured sizes by meeting, including meetings that are not listed yet.
     pub(super) sizes: HashMap<MeetingId, Arc<MeasuredSizes>>,
-    /// Files whose measured size contradicts the listing, and is measured again. A server in a
-    /// fault state can state a wrong size; the next complete listing ends it.
+    /// The files whose measured size contradicts the listing. They are measured again, because a
+    /// faulty server can report a wrong size. Each complete listing replaces this set.
     unconfirmed_sizes: HashSet<FileId>,
-    /// `None` as a value means that the provider has none.
+    /// The details by meeting. `None` as a value means that the provider has no details of the
+    /// meeting.
     pub(super) details: HashMap<MeetingId, Option<Arc<Details>>>,
-    /// Meetings whose incomplete details were requested since the start and their last change. They
-    /// are not requested again.
-    pub(super) incomplete: HashSet<MeetingId>,
+    /// The meetings whose details are known to be incomplete. Their details were requested in this
+    /// run and after the last change of the meeting, and are not requested again.
+    pub(super) known_incomplete: HashSet<MeetingId>,
     pub(super) trash: Trash,
-    pub(super) retained: RetainedMeetings,
+    pub(super) retained_meetings: RetainedMeetings,
 }
 
 impl Source {
@@ -74,13 +77,14 @@ impl Source {
             sizes: HashMap::new(),
             unconfirmed_sizes: HashSet::new(),
             details: HashMap::new(),
-            incomplete: HashSet::new(),
+            known_incomplete: HashSet::new(),
             trash: Trash::new(options.recycle_bin, StoredTrash::default()),
-            retained: RetainedMeetings::new(options.keep_deleted),
+            retained_meetings: RetainedMeetings::new(options.keep_deleted),
         }
     }
 
-    /// Loads what earlier runs stored. What cannot be read is logged and learned again.
+    /// Loads the data that earlier runs stored. An error is logged, and the data is requested
+    /// again.
     pub(super) fn load(
         options: SourceOptions,
         database: &CatalogDatabase,
@@ -89,14 +93,15 @@ impl Source {
         let recycle_bin = options.recycle_bin;
         let mut source = Self::empty(options);
         let name = source.name.clone();
-        let read = Reader { name: &name };
-        for row in read.or_default("sizes", database.sizes(&name)) {
+        for row in value_or_default(&name, "sizes", database.load_sizes(&name)) {
             let sizes = source.sizes.entry(row.meeting).or_default();
             Arc::make_mut(sizes).insert(row.file, row.version, row.size);
         }
-        let details = read.or_default("details", database.details(&name));
-        source.details = details.into_iter().map(|(id, it)| (id, it.map(Arc::new))).collect();
-        let stored = read.or_default("listing", database.listing(&name, &source.scope));
+        let details = value_or_default(&name, "details", database.load_details(&name));
+        source.details =
+            details.into_iter().map(|(id, details)| (id, details.map(Arc::new))).collect();
+        let stored = database.load_listing(&name, &source.scope);
+        let stored = value_or_default(&name, "listing", stored);
         if let Some(stored) = stored {
             source.earlier_listing = Some(stored.fully_listed_at);
             let details = &source.details;
@@ -105,38 +110,40 @@ impl Source {
                 (meeting.id.clone(), CatalogEntry::new(compact(meeting), details))
             });
             source.meetings = entries.collect();
-            source.mark_corrected_sizes_unconfirmed();
+            source.mark_contradicted_sizes_unconfirmed();
             if recycle_bin.is_some() {
-                let stored = read.or_default("recycle bin", database.trash(&name));
+                let stored = value_or_default(&name, "recycle bin", database.load_trash(&name));
                 source.trash = Trash::new(recycle_bin, stored);
             }
-            if source.retained.cache().is_some() {
-                let deleted = database.deleted_meetings(&name);
-                let deleted = read.or_default("deleted meetings", deleted);
-                source.restore_deleted(deleted, validators);
+            if source.retained_meetings.cache().is_some() {
+                let deleted_meetings = database.load_deleted_meetings(&name);
+                let deleted_meetings =
+                    value_or_default(&name, "deleted meetings", deleted_meetings);
+                source.restore_deleted(deleted_meetings, validators);
             }
         }
         source
     }
 
-    /// Restores deleted meetings. Those of which nothing is cached show nothing, and are dropped
-    /// with the next listing.
+    /// Restores the deleted meetings that earlier runs stored. The next listing removes those
+    /// without a cached file.
     pub(super) fn restore_deleted(
         &mut self,
-        deleted: Vec<DeletedMeeting>,
+        deleted_meetings: Vec<DeletedMeeting>,
         validators: &ValidatorTable,
     ) {
-        let meetings = deleted.into_iter().map(|meeting| {
+        let meetings = deleted_meetings.into_iter().map(|meeting| {
             let files = self.deleted_files(&meeting, validators);
             (meeting, files)
         });
         let meetings = meetings.collect();
-        let candidates = RetentionCandidates { cache: self.retained.cache().cloned(), meetings };
-        self.retained.replace(candidates.into_checked());
+        let candidates =
+            RetentionCandidates { cache: self.retained_meetings.cache().cloned(), meetings };
+        self.retained_meetings.replace(candidates.into_all_meetings());
     }
 
-    /// Returns the listed meetings that the filter shows.
-    pub(super) fn visible(&self) -> impl Iterator<Item = &CatalogEntry> {
+    /// Returns the entries of the meetings that the filter shows.
+    pub(super) fn visible_entries(&self) -> impl Iterator<Item = &CatalogEntry> {
         self.meetings.values().filter(|entry| self.filter.shows(&entry.meeting))
     }
 
@@ -151,20 +158,20 @@ impl Source {
                 counts.hidden_meetings += 1;
             }
         }
-        let kept = self.retained.iter().filter(|retained| {
-            !retained.cached.is_empty() && self.filter.shows(&retained.visible_meeting())
+        let visible_deleted = self.retained_meetings.iter().filter(|retained| {
+            !retained.cached_files.is_empty() && self.filter.shows(&retained.visible_meeting())
         });
-        counts.kept_deleted = kept.count() as u64;
+        counts.kept_deleted = visible_deleted.count() as u64;
         counts
     }
 
-    /// Returns the measured or the declared size of a file.
+    /// Returns the measured size of a file, or else its declared size.
     fn size(&self, meeting: &MeetingId, file: &RecordingFile) -> Option<u64> {
         let measured = self.sizes.get(meeting).and_then(|sizes| sizes.get(file));
         measured.or(file.declared_size)
     }
 
-    /// Returns whether the size of a visible file is unknown or must be measured again.
+    /// Returns whether a file is shown and its size is unknown or must be measured again.
     pub(super) fn needs_size(&self, file: &RecordingFile) -> bool {
         self.filter.shows_file(file)
             && file.availability == Availability::Ready
@@ -172,22 +179,23 @@ impl Source {
                 || self.unconfirmed_sizes.contains(&file.id))
     }
 
-    /// Marks all measured sizes that contradict the listing, so they are measured again. Returns
+    /// Marks the measured sizes that contradict the listing, so they are measured again. Returns
     /// whether there are any.
-    pub(super) fn mark_corrected_sizes_unconfirmed(&mut self) -> bool {
+    pub(super) fn mark_contradicted_sizes_unconfirmed(&mut self) -> bool {
         let files = self.meetings.values().flat_map(|entry| &entry.meeting.files);
-        let is_corrected = |file: &&RecordingFile| {
+        let is_contradicted = |file: &&RecordingFile| {
             let measured = self.sizes.get(&file.id.meeting).and_then(|sizes| sizes.get(file));
             // Providers declare 0 for files that they have not measured.
             file.declared_size.is_some_and(|declared| declared > 0)
                 && measured.is_some()
                 && measured != file.declared_size
         };
-        self.unconfirmed_sizes = files.filter(is_corrected).map(|file| file.id.clone()).collect();
+        self.unconfirmed_sizes =
+            files.filter(is_contradicted).map(|file| file.id.clone()).collect();
         !self.unconfirmed_sizes.is_empty()
     }
 
-    /// Records a measured size. Returns whether it is new.
+    /// Records a measured size. Returns whether it differs from the previous size.
     pub(super) fn record_size(&mut self, id: &FileId, version: Version, size: u64) -> bool {
         self.unconfirmed_sizes.remove(id);
         let sizes = Arc::make_mut(self.sizes.entry(id.meeting.clone()).or_default());
@@ -202,15 +210,15 @@ impl Source {
                     details.as_ref().is_some_and(|details| !details.missing.is_empty());
                 let is_outdated =
                     || self.meetings.get(meeting).is_some_and(|entry| entry.is_outdated);
-                (is_incomplete && !self.incomplete.contains(meeting)) || is_outdated()
+                (is_incomplete && !self.known_incomplete.contains(meeting)) || is_outdated()
             }
         }
     }
 
-    /// Returns what is to be learned: sizes, then details, then what concerns the recycle bin; of
-    /// each, newest meetings first.
+    /// Returns the pending tasks: sizes first, then details, then the tasks for the recycle bin.
+    /// Each group is ordered from the newest meeting to the oldest.
     pub(super) fn enrichment_tasks(&self, now: Timestamp) -> Vec<EnrichmentTask> {
-        let mut meetings: Vec<_> = self.visible().map(|entry| &entry.meeting).collect();
+        let mut meetings: Vec<_> = self.visible_entries().map(|entry| &entry.meeting).collect();
         meetings.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
         let sizes = meetings
             .iter()
@@ -224,12 +232,12 @@ impl Source {
         sizes.chain(details).chain(self.trash_tasks(now)).collect()
     }
 
-    /// Returns what is to be learned about the recycle bin.
+    /// Returns the pending tasks for the recycle bin.
     pub(super) fn trash_tasks(&self, now: Timestamp) -> Vec<EnrichmentTask> {
-        let visible = |view: TrashView| Some((view.meeting(&self.filter)?, view));
-        let mut meetings: Vec<_> = self.trash_views().filter_map(visible).collect();
+        let with_meeting = |view: TrashView| Some((view.visible_meeting(&self.filter)?, view));
+        let mut meetings: Vec<_> = self.trash_views().filter_map(with_meeting).collect();
         meetings.sort_by(|(a, _), (b, _)| (b.start, &b.id).cmp(&(a.start, &a.id)));
-        // Details first: some files are known only from them.
+        // Details are requested first, because some files are known only from the details.
         let details = meetings
             .iter()
             .filter(|(meeting, _)| !self.details.contains_key(&meeting.id))
@@ -244,32 +252,35 @@ impl Source {
     fn trash_views(&self) -> impl Iterator<Item = TrashView> {
         let trash = &self.trash;
         let meetings = trash
-            .bin()
+            .recycle_bin()
             .into_iter()
             .flat_map(move |bin| trash.meetings().map(move |trashed| (bin, trashed.clone())));
-        meetings.map(|(bin, trashed)| {
-            let listed = self.meetings.get(&MeetingId::from(trashed.id().of_provider()));
-            let listed = listed.map(|entry| entry.meeting.clone());
+        meetings.map(|(recycle_bin, trashed)| {
+            let listed_meeting = self.meetings.get(&MeetingId::from(trashed.id().of_provider()));
+            let listed_meeting = listed_meeting.map(|entry| entry.meeting.clone());
             let details = self.details.get(trashed.id()).cloned();
             let probes = trash.probes(trashed.id()).cloned();
-            TrashView { trashed, bin, listed, details, probes }
+            TrashView { trashed, recycle_bin, listed_meeting, details, probes }
         })
     }
 
     pub(super) fn snapshot(&self) -> SourceSnapshot {
-        let listed = self.meetings.values().map(|entry| ListedMeeting {
+        let listed_meetings = self.meetings.values().map(|entry| ListedMeetingSnapshot {
             meeting: entry.meeting.clone(),
             document: entry.document.clone(),
             sizes: self.sizes.get(&entry.meeting.id).cloned(),
-            retained: self.retained.get(&entry.meeting.id).cloned(),
+            retained_meeting: self.retained_meetings.get(&entry.meeting.id).cloned(),
         });
-        let former = self.retained.iter().filter(|it| !self.meetings.contains_key(it.id()));
-        let former = former.map(|retained| FormerMeeting {
-            retained: retained.clone(),
+        let deleted_meetings = self
+            .retained_meetings
+            .iter()
+            .filter(|retained| !self.meetings.contains_key(retained.id()));
+        let deleted_meetings = deleted_meetings.map(|retained| DeletedMeetingSnapshot {
+            retained_meeting: retained.clone(),
             details: self.details.get(retained.id()).cloned(),
             sizes: self.sizes.get(retained.id()).cloned(),
         });
-        let trashed = self.trash_views().map(|view| {
+        let trashed_meetings = self.trash_views().map(|view| {
             let sizes = self.sizes.get(view.trashed.id()).cloned();
             (view, sizes)
         });
@@ -277,97 +288,99 @@ impl Source {
             name: self.name.clone(),
             filter: self.filter.clone(),
             redundant_view_suffix: self.redundant_view_suffix,
-            listed: listed.collect(),
-            deleted: former.collect(),
-            trashed: trashed.collect(),
+            listed_meetings: listed_meetings.collect(),
+            deleted_meetings: deleted_meetings.collect(),
+            trashed_meetings: trashed_meetings.collect(),
         }
     }
 
-    /// Returns what may be retained once `listed` is applied and the meetings that `is_removed`
-    /// matches are removed.
+    /// Returns the meetings that may be retained after `listed` is applied and the meetings that
+    /// `is_removed` matches are removed.
     pub(super) fn retention_candidates(
         &self,
         listed: &[Meeting],
         is_removed: impl Fn(&Meeting) -> bool,
         validators: &ValidatorTable,
     ) -> RetentionCandidates {
-        let Some(cache) = self.retained.cache() else { return RetentionCandidates::default() };
+        let Some(cache) = self.retained_meetings.cache() else {
+            return RetentionCandidates::default();
+        };
         let listed: HashMap<_, _> = listed.iter().map(|meeting| (&meeting.id, meeting)).collect();
-        let former = self.retained.iter().map(|retained| retained.id());
-        let former = former.filter(|id| !self.meetings.contains_key(*id));
-        let meetings = self.meetings.keys().chain(former).filter_map(|id| {
-            let deleted = self.deleted_meeting(id, listed.get(id).copied(), &is_removed)?;
-            let files = self.deleted_files(&deleted, validators);
-            Some((deleted, files))
+        let unlisted_ids = self.retained_meetings.iter().map(|retained| retained.id());
+        let unlisted_ids = unlisted_ids.filter(|id| !self.meetings.contains_key(*id));
+        let meetings = self.meetings.keys().chain(unlisted_ids).filter_map(|id| {
+            let deleted_meeting = self.deleted_meeting(id, listed.get(id).copied(), &is_removed)?;
+            let files = self.deleted_files(&deleted_meeting, validators);
+            Some((deleted_meeting, files))
         });
         RetentionCandidates { cache: Some(cache.clone()), meetings: meetings.collect() }
     }
 
-    /// Returns the meeting with all the files that it had, or `None` if none of them is deleted.
+    /// Returns the meeting with all the files that it had, or `None` if none of its files is
+    /// deleted.
     fn deleted_meeting(
         &self,
         id: &MeetingId,
-        listed: Option<&Meeting>,
+        listed_meeting: Option<&Meeting>,
         is_removed: impl Fn(&Meeting) -> bool,
     ) -> Option<DeletedMeeting> {
         let entry = self.meetings.get(id);
-        let before = self.retained.get(id).map(|retained| &retained.source);
-        let unchanged =
+        let previous = self.retained_meetings.get(id).map(|retained| &retained.deleted_meeting);
+        let unchanged_meeting =
             entry.filter(|entry| !is_removed(&entry.meeting)).map(|entry| &*entry.meeting);
-        if before.is_none() && listed.is_none() && unchanged.is_some() {
+        if previous.is_none() && listed_meeting.is_none() && unchanged_meeting.is_some() {
             return None;
         }
         let details = self.details.get(id).into_iter().flatten().flat_map(|details| &details.files);
-        let remaining: HashSet<&FileKey> = match listed.or(unchanged) {
+        let remaining_keys: HashSet<&FileKey> = match listed_meeting.or(unchanged_meeting) {
             Some(meeting) => meeting.files.iter().chain(details).map(|file| &file.id.key).collect(),
             None => HashSet::new(),
         };
         let is_complete = |entry: &CatalogEntry| {
-            entry.meeting.files.iter().all(|file| remaining.contains(&file.id.key))
+            entry.meeting.files.iter().all(|file| remaining_keys.contains(&file.id.key))
         };
-        if before.is_none() && entry.is_some_and(is_complete) {
+        if previous.is_none() && entry.is_some_and(is_complete) {
             return None;
         }
-        let current = entry.map(|entry| &*entry.meeting);
-        let mut meeting = current.or(before.map(|before| &before.meeting))?.clone();
-        for file in before.iter().flat_map(|before| &before.meeting.files) {
+        let current_meeting = entry.map(|entry| &*entry.meeting);
+        let mut meeting = current_meeting.or(previous.map(|previous| &previous.meeting))?.clone();
+        for file in previous.iter().flat_map(|previous| &previous.meeting.files) {
             if meeting.files.iter().all(|other| other.id.key != file.id.key) {
                 meeting.files.push(file.clone());
             }
         }
         let keys = meeting.files.iter().map(|file| file.id.key.clone());
-        let deleted: BTreeSet<_> = keys.filter(|key| !remaining.contains(key)).collect();
-        (!deleted.is_empty()).then_some(DeletedMeeting { meeting, deleted })
+        let deleted_files: BTreeSet<_> = keys.filter(|key| !remaining_keys.contains(key)).collect();
+        (!deleted_files.is_empty()).then_some(DeletedMeeting { meeting, deleted_files })
     }
 
-    /// Returns the deleted files that can be read if they are cached.
+    /// Returns the deleted files of a meeting that can be read if they are cached.
     fn deleted_files(
         &self,
-        deleted: &DeletedMeeting,
+        deleted_meeting: &DeletedMeeting,
         validators: &ValidatorTable,
     ) -> Vec<DeletedFile> {
-        let files = deleted.meeting.files.iter();
-        let files = files.filter(|file| deleted.deleted.contains(&file.id.key));
-        let ready = files.filter(|file| file.availability == Availability::Ready);
-        let ready = ready.filter_map(|file| {
-            let size = self.size(&deleted.meeting.id, file)?;
+        let DeletedMeeting { meeting, deleted_files } = deleted_meeting;
+        let files = meeting.files.iter().filter(|file| deleted_files.contains(&file.id.key));
+        let ready_files = files.filter(|file| file.availability == Availability::Ready);
+        let ready_files = ready_files.filter_map(|file| {
+            let size = self.size(&meeting.id, file)?;
             let validator = validators.get(&file.id, file.version);
             Some(DeletedFile { id: file.id.clone(), version: file.version, size, validator })
         });
-        ready.collect()
+        ready_files.collect()
     }
 }
 
-/// Logs what cannot be read of a source.
-struct Reader<'a> {
-    name: &'a SourceName,
-}
-
-impl Reader<'_> {
-    fn or_default<T: Default>(&self, what: &str, read: rusqlite::Result<T>) -> T {
-        read.unwrap_or_else(|error| {
-            tracing::warn!(source = %self.name, "cannot read the stored {what}: {error}");
-            T::default()
-        })
-    }
+/// Returns a value that was read from the database. If it could not be read, logs the error and
+/// returns the default value.
+fn value_or_default<T: Default>(
+    source: &SourceName,
+    subject: &str,
+    result: rusqlite::Result<T>,
+) -> T {
+    result.unwrap_or_else(|error| {
+        tracing::warn!(%source, "cannot read the stored {subject}: {error}");
+        T::default()
+    })
 }

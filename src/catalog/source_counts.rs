@@ -1,14 +1,14 @@
-//! What a source contains beyond what the tree shows, in numbers.
+//! The numbers of meetings and files of a source that the tree cannot count.
 
 use serde::{Deserialize, Serialize};
 
-/// The numbers of meetings and files of a source that only the catalog knows.
+/// The numbers of meetings and files of a source that the tree cannot count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceCounts {
-    /// Meetings that the filter hides.
+    /// The number of meetings that the filter hides.
     pub hidden_meetings: u64,
-    /// Files of other meetings that the filter hides.
+    /// The number of files that the filter hides in meetings that it shows.
     pub hidden_files: u64,
-    /// Meetings with visible files that were deleted upstream.
+    /// The number of meetings with visible files that were deleted upstream.
     pub kept_deleted: u64,
 }

@@ -1,4 +1,4 @@
-//! The state of a source from which the contents of its tree are built, without a lock.
+//! A snapshot of a source, from which the contents of its tree are built without holding a lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,35 +9,35 @@ use super::retention::RetainedMeeting;
 use super::trash_view::TrashView;
 use crate::model::{Details, Document, Meeting, MeetingContents, SourceContents, SourceName};
 
-/// Cheap copies of the state of a source.
+/// The state of a source at one moment, as cheap copies.
 ///
-/// The catalog is locked while they are taken. Building the contents of all meetings takes much
-/// longer, and happens on the copies.
+/// The catalog is locked only while the copies are made. Building the contents of all meetings
+/// takes much longer and needs only the copies.
 #[derive(Debug)]
 pub(super) struct SourceSnapshot {
     pub(super) name: SourceName,
     pub(super) filter: Arc<Filter>,
     pub(super) redundant_view_suffix: Option<&'static str>,
-    pub(super) listed: Vec<ListedMeeting>,
-    pub(super) deleted: Vec<FormerMeeting>,
-    pub(super) trashed: Vec<(TrashView, Option<Arc<MeasuredSizes>>)>,
+    pub(super) listed_meetings: Vec<ListedMeetingSnapshot>,
+    pub(super) deleted_meetings: Vec<DeletedMeetingSnapshot>,
+    pub(super) trashed_meetings: Vec<(TrashView, Option<Arc<MeasuredSizes>>)>,
 }
 
-/// A listed meeting.
+/// The state of a listed meeting.
 #[derive(Debug)]
-pub(super) struct ListedMeeting {
+pub(super) struct ListedMeetingSnapshot {
     pub(super) meeting: Arc<Meeting>,
     pub(super) document: Option<Arc<Document>>,
     pub(super) sizes: Option<Arc<MeasuredSizes>>,
-    /// The files that it lost and that are still cached.
-    pub(super) retained: Option<Arc<RetainedMeeting>>,
+    /// The meeting with its deleted files, if it lost files that are still cached.
+    pub(super) retained_meeting: Option<Arc<RetainedMeeting>>,
 }
 
-/// A meeting that was deleted upstream and has cached files.
+/// The state of a meeting that was deleted upstream.
 #[derive(Debug)]
-pub(super) struct FormerMeeting {
-    pub(super) retained: Arc<RetainedMeeting>,
-    /// As in [`CatalogEntry::new`](super::entry::CatalogEntry::new).
+pub(super) struct DeletedMeetingSnapshot {
+    pub(super) retained_meeting: Arc<RetainedMeeting>,
+    /// `None` if the details are not known, and `Some(None)` if the provider has no details.
     pub(super) details: Option<Option<Arc<Details>>>,
     pub(super) sizes: Option<Arc<MeasuredSizes>>,
 }
@@ -45,37 +45,39 @@ pub(super) struct FormerMeeting {
 impl SourceSnapshot {
     pub(super) fn into_contents(self) -> SourceContents {
         let filter = &*self.filter;
-        let listed = self.listed.into_iter().filter(|listed| filter.shows(&listed.meeting));
+        let listed =
+            self.listed_meetings.into_iter().filter(|listed| filter.shows(&listed.meeting));
         let listed = listed.map(|listed| {
-            let meeting = match &listed.retained {
+            let meeting = match &listed.retained_meeting {
                 Some(retained) => Arc::new(retained.merge_into(&listed.meeting)),
                 None => listed.meeting,
             };
             visible_contents(filter, meeting, listed.document, listed.sizes.as_deref())
         });
-        let former = self.deleted.into_iter().filter_map(|former| {
-            let meeting = former.retained.visible_meeting();
+        let deleted = self.deleted_meetings.into_iter().filter_map(|deleted| {
+            let meeting = deleted.retained_meeting.visible_meeting();
             filter.shows(&meeting).then(|| {
                 let meeting = Arc::new(meeting);
-                let document = document(&meeting, former.details);
-                visible_contents(filter, meeting, document, former.sizes.as_deref())
+                let document = document(&meeting, deleted.details);
+                visible_contents(filter, meeting, document, deleted.sizes.as_deref())
             })
         });
-        let trash = self.trashed.into_iter().filter_map(|(view, sizes)| {
-            let meeting = Arc::new(view.meeting(filter)?);
+        let trash = self.trashed_meetings.into_iter().filter_map(|(view, sizes)| {
+            let meeting = Arc::new(view.visible_meeting(filter)?);
             let document = document(&meeting, view.details);
             Some(contents(meeting, document, sizes.as_deref()))
         });
         SourceContents {
             name: self.name,
-            meetings: listed.chain(former).collect(),
+            meetings: listed.chain(deleted).collect(),
             trash: trash.collect(),
             redundant_view_suffix: self.redundant_view_suffix,
         }
     }
 }
 
-/// Returns the document of a meeting that is not listed any more.
+/// Returns the metadata document of a meeting that is no longer listed, or `None` if its details
+/// are not known.
 fn document(
     meeting: &Arc<Meeting>,
     details: Option<Option<Arc<Details>>>,
@@ -90,7 +92,7 @@ fn visible_contents(
     document: Option<Arc<Document>>,
     sizes: Option<&MeasuredSizes>,
 ) -> MeetingContents {
-    let meeting = if filter.selects_files() {
+    let meeting = if filter.can_hide_files() {
         let mut visible = Meeting::clone(&meeting);
         visible.files.retain(|file| filter.shows_file(file));
         Arc::new(visible)
@@ -105,6 +107,6 @@ fn contents(
     document: Option<Arc<Document>>,
     sizes: Option<&MeasuredSizes>,
 ) -> MeetingContents {
-    let sizes = sizes.map_or_else(HashMap::new, |sizes| sizes.of_files(&meeting.files));
+    let sizes = sizes.map_or_else(HashMap::new, |sizes| sizes.for_files(&meeting.files));
     MeetingContents { meeting, sizes, document }
 }

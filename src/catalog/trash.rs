@@ -1,9 +1,10 @@
-//! The recycle bin of a source, and which of its files the provider lets users download.
+//! The recycle bin of a source, and which of its files can be downloaded.
 //!
-//! No provider documents whether a file in its recycle bin can be downloaded. So each file is
+//! Providers do not document whether a file in the recycle bin can be downloaded. So each file is
 //! probed once in the background, and the result is stored. The file is hidden until then, because
-//! a name never changes once it is shown. A restored meeting is listed in its original place, and
-//! what is listed there is not shown in the recycle bin, whatever the bin was last seen to contain.
+//! a name must not change after it has been shown. A restored meeting is listed in its original
+//! place. Files that are listed there are not shown in the recycle bin, even if the last listing of
+//! the recycle bin still contains them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{FileId, FileKey, MeetingId, Version};
 use crate::providers::{RecycleBin, TrashEntry, TrashListing};
 
-/// The stored state of a recycle bin.
+/// The stored contents of a recycle bin.
 #[derive(Debug, Default)]
 pub(super) struct StoredTrash {
     pub(super) meetings: Vec<TrashedMeeting>,
@@ -26,7 +27,7 @@ pub(super) struct StoredTrash {
 pub(super) struct TrashedMeeting {
     #[serde(rename = "trashed")]
     pub(super) entry: TrashEntry,
-    /// When it was first listed there.
+    /// The time of the first listing that contained the meeting.
     #[serde(rename = "seen")]
     first_seen: Timestamp,
 }
@@ -36,12 +37,12 @@ impl TrashedMeeting {
         &self.entry.meeting.id
     }
 
-    /// Returns when the provider deletes the meeting permanently. It is an upper bound if the time
-    /// of its deletion is unknown.
-    pub(super) fn expires(&self, bin: RecycleBin) -> Timestamp {
-        let retention = SignedDuration::from_hours(24 * i64::from(bin.days));
-        let since = self.entry.deleted.unwrap_or(self.first_seen);
-        since.checked_add(retention).unwrap_or(Timestamp::MAX)
+    /// Returns the time at which the provider deletes the meeting permanently. The result is an
+    /// upper bound if it is unknown when the meeting was moved to the recycle bin.
+    pub(super) fn expires_at(&self, recycle_bin: RecycleBin) -> Timestamp {
+        let retention_time = SignedDuration::from_hours(24 * i64::from(recycle_bin.days));
+        let start = self.entry.deleted.unwrap_or(self.first_seen);
+        start.checked_add(retention_time).unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -49,49 +50,49 @@ impl TrashedMeeting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DownloadProbe {
     pub(super) version: Version,
-    pub(super) at: Timestamp,
-    /// The provider's reason; `None` if the file can be downloaded.
+    pub(super) probed_at: Timestamp,
+    /// The reason that the provider gave, or `None` if the file can be downloaded.
     pub(super) refusal: Option<String>,
 }
 
-/// The probes of a meeting's files.
+/// The download probes of the files of one meeting.
 pub(super) type MeetingProbes = HashMap<FileKey, DownloadProbe>;
 
-/// The effect of a listing of the recycle bin.
+/// The changes that a listing makes to a recycle bin.
 #[derive(Debug, Default)]
 pub(super) struct TrashChange {
-    pub(super) listed: Vec<Arc<TrashedMeeting>>,
-    pub(super) removed: Vec<MeetingId>,
+    pub(super) updated_meetings: Vec<Arc<TrashedMeeting>>,
+    pub(super) removed_ids: Vec<MeetingId>,
 }
 
 impl TrashChange {
     pub(super) fn is_empty(&self) -> bool {
-        self.listed.is_empty() && self.removed.is_empty()
+        self.updated_meetings.is_empty() && self.removed_ids.is_empty()
     }
 }
 
-/// A recycle bin as it was listed last, with its probes.
+/// The last listing of a recycle bin, with the download probes of its files.
 #[derive(Debug, Default)]
 pub(super) struct Trash {
-    /// `None` if the source has no recycle bin, or it is not shown.
-    bin: Option<RecycleBin>,
+    /// `None` if the source has no recycle bin or does not show it.
+    recycle_bin: Option<RecycleBin>,
     meetings: HashMap<MeetingId, Arc<TrashedMeeting>>,
     probes: HashMap<MeetingId, Arc<MeetingProbes>>,
 }
 
 impl Trash {
-    pub(super) fn new(bin: Option<RecycleBin>, stored: StoredTrash) -> Self {
+    pub(super) fn new(recycle_bin: Option<RecycleBin>, stored: StoredTrash) -> Self {
         let meetings = stored.meetings.into_iter();
         let meetings = meetings.map(|trashed| (trashed.id().clone(), Arc::new(trashed))).collect();
         let mut probes: HashMap<MeetingId, Arc<MeetingProbes>> = HashMap::new();
         for ((meeting, file), probe) in stored.probes {
             Arc::make_mut(probes.entry(meeting).or_default()).insert(file, probe);
         }
-        Self { bin, meetings, probes }
+        Self { recycle_bin, meetings, probes }
     }
 
-    pub(super) fn bin(&self) -> Option<RecycleBin> {
-        self.bin
+    pub(super) fn recycle_bin(&self) -> Option<RecycleBin> {
+        self.recycle_bin
     }
 
     pub(super) fn meetings(&self) -> impl Iterator<Item = &Arc<TrashedMeeting>> {
@@ -106,7 +107,7 @@ impl Trash {
         self.probes.get(id)
     }
 
-    /// Records a probe and returns the previous one.
+    /// Stores a probe and returns the previous probe of the same file.
     pub(super) fn insert_probe(
         &mut self,
         id: &FileId,
@@ -116,11 +117,12 @@ impl Trash {
         Arc::make_mut(probes).insert(id.key.clone(), probe)
     }
 
-    /// Applies a listing. An incomplete one removes only meetings that have expired.
+    /// Applies a listing and returns the changes. An incomplete listing removes only expired
+    /// meetings.
     pub(super) fn apply(&mut self, listing: TrashListing, now: Timestamp) -> TrashChange {
-        let Some(bin) = self.bin else { return TrashChange::default() };
+        let Some(recycle_bin) = self.recycle_bin else { return TrashChange::default() };
         let mut change = TrashChange::default();
-        let listed: HashSet<_> =
+        let listed_ids: HashSet<_> =
             listing.meetings.iter().map(|entry| entry.meeting.id.clone()).collect();
         for entry in listing.meetings {
             let id = entry.meeting.id.clone();
@@ -129,19 +131,19 @@ impl Trash {
             let trashed = TrashedMeeting { entry, first_seen };
             if previous.is_none_or(|previous| **previous != trashed) {
                 let trashed = Arc::new(trashed);
-                change.listed.push(trashed.clone());
+                change.updated_meetings.push(trashed.clone());
                 self.meetings.insert(id, trashed);
             }
         }
         self.meetings.retain(|id, trashed| {
-            let stays =
-                listed.contains(id) || (listing.failed.is_some() && now < trashed.expires(bin));
-            if !stays {
-                change.removed.push(id.clone());
+            let is_kept = listed_ids.contains(id)
+                || (listing.failed.is_some() && now < trashed.expires_at(recycle_bin));
+            if !is_kept {
+                change.removed_ids.push(id.clone());
             }
-            stays
+            is_kept
         });
-        for id in &change.removed {
+        for id in &change.removed_ids {
             self.probes.remove(id);
         }
         change

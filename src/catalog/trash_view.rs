@@ -1,4 +1,4 @@
-//! What is shown of a meeting in a recycle bin, and which of its files must be probed.
+//! Determines how a meeting in the recycle bin is shown, and which of its files must be probed.
 
 use std::sync::Arc;
 
@@ -10,26 +10,26 @@ use super::trash::{DownloadProbe, MeetingProbes, TrashedMeeting};
 use crate::model::{Availability, Details, Meeting, RecordingFile};
 use crate::providers::RecycleBin;
 
-/// How long a refusal holds. The settings of an account rarely change, and one request per file and
-/// day is cheap.
+/// Time after which a refused file is probed again. The settings of an account rarely change, and
+/// one request per file and day is cheap.
 const REFUSAL_TTL: SignedDuration = SignedDuration::from_hours(24);
 
-/// A trashed meeting with everything that decides how it is shown.
+/// A meeting in the recycle bin, with all data that determines how it is shown.
 #[derive(Debug)]
 pub(super) struct TrashView {
     pub(super) trashed: Arc<TrashedMeeting>,
-    pub(super) bin: RecycleBin,
-    /// The meeting as it is listed outside the recycle bin, if it is.
-    pub(super) listed: Option<Arc<Meeting>>,
-    /// As in [`CatalogEntry::new`](super::entry::CatalogEntry::new).
+    pub(super) recycle_bin: RecycleBin,
+    /// The same meeting outside the recycle bin, if it is listed there.
+    pub(super) listed_meeting: Option<Arc<Meeting>>,
+    /// `None` if the details are not known, and `Some(None)` if the provider has no details.
     pub(super) details: Option<Option<Arc<Details>>>,
     pub(super) probes: Option<Arc<MeetingProbes>>,
 }
 
 impl TrashView {
-    /// Returns the meeting as it is shown, or `None` if all of it is listed in its original place
-    /// or the filter hides it.
-    pub(super) fn meeting(&self, filter: &Filter) -> Option<Meeting> {
+    /// Returns the meeting as it is shown. Returns `None` if all its files are listed in their
+    /// original place, or if the filter hides it.
+    pub(super) fn visible_meeting(&self, filter: &Filter) -> Option<Meeting> {
         let trashed = &self.trashed.entry.meeting;
         let mut files: Vec<_> = trashed.files.iter().filter(|file| !self.is_listed(file)).collect();
         if files.is_empty() {
@@ -48,15 +48,16 @@ impl TrashView {
         for file in &mut meeting.files {
             file.availability = self.availability(file);
         }
-        // Files that are still in their original place take part in naming, hidden. So a transcript
-        // whose video is there has the name that it had and will have again.
-        let others = self.listed.iter().flat_map(|listed| &listed.files);
-        meeting.files.extend(others.cloned().map(|mut file| {
+        // Files that are still in their original place are added as hidden files, because they
+        // affect the names of the others. So a transcript keeps its name if its video is still in
+        // the original place.
+        let listed_files = self.listed_meeting.iter().flat_map(|listed| &listed.files);
+        meeting.files.extend(listed_files.cloned().map(|mut file| {
             file.id.meeting = trashed.id.clone();
             file.availability = Availability::Absent;
             file
         }));
-        meeting.expires = Some(self.trashed.expires(self.bin));
+        meeting.expires = Some(self.trashed.expires_at(self.recycle_bin));
         let mut metadata = meeting.metadata.to_map();
         match self.trashed.entry.deleted {
             Some(deleted) => metadata.insert("deleted_time".into(), deleted.to_string().into()),
@@ -66,17 +67,19 @@ impl TrashView {
         Some(meeting)
     }
 
-    /// Returns the files of `shown`, a result of [`meeting`](Self::meeting), that must be probed.
+    /// Returns the files of the meeting that must be probed. `visible_meeting` is the result of
+    /// [`visible_meeting`](Self::visible_meeting).
     pub(super) fn files_to_probe<'a>(
         &'a self,
-        shown: &'a Meeting,
+        visible_meeting: &'a Meeting,
         now: Timestamp,
     ) -> impl Iterator<Item = &'a RecordingFile> {
         let files = self.trashed.entry.meeting.files.iter().chain(self.detail_files());
-        let is_shown = |file: &RecordingFile| {
-            shown.files.iter().any(|other| other.id.key == file.id.key) && !self.is_listed(file)
+        let is_visible = |file: &RecordingFile| {
+            visible_meeting.files.iter().any(|other| other.id.key == file.id.key)
+                && !self.is_listed(file)
         };
-        files.filter(move |file| is_shown(file) && self.needs_probe(file, now))
+        files.filter(move |file| is_visible(file) && self.needs_probe(file, now))
     }
 
     fn detail_files(&self) -> impl Iterator<Item = &RecordingFile> {
@@ -85,18 +88,18 @@ impl TrashView {
 
     /// Returns whether the file is listed in its original place.
     fn is_listed(&self, file: &RecordingFile) -> bool {
-        let listed = self.listed.as_ref();
-        listed.is_some_and(|listed| listed.files.iter().any(|other| other.id.key == file.id.key))
+        let mut listed_files = self.listed_meeting.iter().flat_map(|listed| &listed.files);
+        listed_files.any(|listed| listed.id.key == file.id.key)
     }
 
     fn needs_probe(&self, file: &RecordingFile, now: Timestamp) -> bool {
         file.availability != Availability::Processing
             && self.probe(file).is_none_or(|probe| {
-                probe.refusal.is_some() && REFUSAL_TTL <= now.duration_since(probe.at)
+                probe.refusal.is_some() && REFUSAL_TTL <= now.duration_since(probe.probed_at)
             })
     }
 
-    /// Returns the probe of this version of the file.
+    /// Returns the last probe of this version of the file.
     fn probe(&self, file: &RecordingFile) -> Option<&DownloadProbe> {
         let probe = self.probes.as_ref()?.get(&file.id.key);
         probe.filter(|probe| probe.version == file.version)
@@ -108,23 +111,23 @@ impl TrashView {
             None => Availability::Processing,
             Some(DownloadProbe { refusal: None, .. }) => Availability::Ready,
             Some(DownloadProbe { refusal: Some(reason), .. }) => {
-                Availability::Unavailable(self.note(reason))
+                Availability::Unavailable(self.note_text(reason))
             }
         }
     }
 
-    /// Returns the text in place of a file that cannot be downloaded from the recycle bin.
-    fn note(&self, reason: &str) -> String {
-        let day = TimeZone::UTC.to_datetime(self.trashed.expires(self.bin)).date();
-        let at_the_latest =
+    /// Returns the text that is shown in place of a file that cannot be downloaded.
+    fn note_text(&self, reason: &str) -> String {
+        let day = TimeZone::UTC.to_datetime(self.trashed.expires_at(self.recycle_bin)).date();
+        let latest_suffix =
             if self.trashed.entry.deleted.is_some() { "" } else { " at the latest" };
-        let mut fix = self.bin.fix.chars();
+        let mut fix = self.recycle_bin.fix.chars();
         let fix: String = fix.next().into_iter().flat_map(char::to_uppercase).chain(fix).collect();
         format!(
             "This recording was deleted. It is in {}, which does not allow downloads: {}.\n\
-             {fix} by {day}{at_the_latest}, and it reappears in its original directory. \
+             {fix} by {day}{latest_suffix}, and it reappears in its original directory. \
              After that it is deleted permanently.",
-            self.bin.name,
+            self.recycle_bin.name,
             reason.trim_end_matches('.'),
         )
     }

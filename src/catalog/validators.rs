@@ -1,23 +1,23 @@
-//! The validators under which files were served last.
+//! The last HTTP validators of files.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::model::{FileId, FileKey, MeetingId, SourceName, Version};
 use crate::sync::Mutex;
 
-/// The validators of one source.
+/// The validators of one source. Each belongs to one version of a file.
 type SourceValidators = HashMap<(MeetingId, FileKey), (Version, String)>;
 
-/// The last validator of each file version.
+/// The last HTTP validator of each file.
 ///
-/// It has a lock of its own, because opening a file takes it: it is never held for longer than one
-/// lookup or update. It may be taken while the sources are locked, and no other lock is taken while
-/// it is held.
+/// The table has its own lock, because opening a file takes it. The lock is held only for one
+/// lookup or update. It may be taken while the sources are locked. No other lock is taken while it
+/// is held.
 #[derive(Debug)]
 pub(super) struct ValidatorTable(Mutex<HashMap<SourceName, SourceValidators>>);
 
 impl ValidatorTable {
-    /// Creates a table for these sources. Files of other sources are not recorded.
+    /// Creates a table for these sources. Validators of other sources are not recorded.
     pub(super) fn new(sources: impl IntoIterator<Item = (SourceName, SourceValidators)>) -> Self {
         Self(Mutex::new(sources.into_iter().collect()))
     }
@@ -25,11 +25,11 @@ impl ValidatorTable {
     pub(super) fn get(&self, id: &FileId, version: Version) -> Option<String> {
         let key = (id.meeting.clone(), id.key.clone());
         let sources = self.0.lock();
-        let (of_version, validator) = sources.get(&id.source)?.get(&key)?;
-        (*of_version == version).then(|| validator.clone())
+        let (stored_version, validator) = sources.get(&id.source)?.get(&key)?;
+        (*stored_version == version).then(|| validator.clone())
     }
 
-    /// Returns whether the validator is new.
+    /// Stores a validator. Returns whether it differs from the stored validator.
     pub(super) fn insert(&self, id: &FileId, version: Version, validator: &str) -> bool {
         let key = (id.meeting.clone(), id.key.clone());
         let value = (version, validator.to_owned());

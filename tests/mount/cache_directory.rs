@@ -264,10 +264,13 @@ fn a_catalog_of_a_later_version_stays_unchanged() {
     let path = cache(&rig).join("catalog.sqlite");
     let before = std::fs::read(&path).expect("a catalog");
     let message = rejected_mount(&rig);
-    assert!(message.contains("later meetfs") && message.contains("--cache-dir"), "{message}");
+    assert!(
+        message.contains("newer version of meetfs") && message.contains("--cache-dir"),
+        "{message}"
+    );
     assert!(message.contains(&path.display().to_string()), "{message}");
     let (code, message) = doctor(&rig);
-    assert!(code == Some(3) && message.contains("later meetfs"), "{message}");
+    assert!(code == Some(3) && message.contains("newer version of meetfs"), "{message}");
     assert!(std::fs::read(&path).expect("a catalog") == before);
     assert!(!cache(&rig).join("catalog.sqlite.damaged").exists());
     version(known);

@@ -1,4 +1,4 @@
-//! The stored catalog.
+//! Loads and stores the catalog in an SQLite database.
 
 use std::path::Path;
 
@@ -8,57 +8,58 @@ use rusqlite::Connection;
 use super::error::CatalogDatabaseError;
 use super::listing::{ListingChange, StoredListing};
 use super::rows::log_failed_write;
-use super::{deletions, file, learned, listing};
+use super::{deletions, enrichment, file, listing};
 use crate::catalog::retention::{DeletedMeeting, RetentionChange};
 use crate::catalog::scope::ListingScope;
 use crate::catalog::trash::{DownloadProbe, StoredTrash, TrashChange};
 use crate::model::{Details, FileId, MeetingId, SourceName, Version};
 use crate::sync::Mutex;
 
-/// A SQLite file, or the same in memory.
+/// An SQLite database, in a file or in memory.
 ///
-/// Each `save_…` method is one transaction. A failed write is logged.
+/// Each `save_…` method is one transaction. A failed write is logged and otherwise ignored.
 #[derive(Debug)]
 pub struct CatalogDatabase {
     connection: Mutex<Connection>,
 }
 
 impl CatalogDatabase {
-    /// Opens or creates `catalog.sqlite` in `directory` (mode 0700, file 0600). A damaged file is
-    /// renamed to `catalog.sqlite.damaged`, with a number if that exists, and replaced.
+    /// Opens or creates `catalog.sqlite` in `directory`. A new directory gets the mode 0700, and
+    /// the file gets the mode 0600. A damaged file is renamed to `catalog.sqlite.damaged`, with a
+    /// number appended if that name is in use, and replaced.
     ///
     /// # Errors
-    /// The directory or a new file in it cannot be created, other users could replace the file, an
-    /// existing one does not belong to the user, or a later version of meetfs made it. In the last
-    /// two cases it is left unchanged.
+    /// Returns an error if the directory or the file cannot be created, if other users can write to
+    /// the directory, if an existing file belongs to another user, or if a newer version of meetfs
+    /// created it. In the last two cases, the file is not changed.
     pub fn open(directory: &Path) -> Result<Self, CatalogDatabaseError> {
         file::open(directory).map(Self::new)
     }
 
-    /// Returns whether [`open`](Self::open) would accept `directory`. Nothing is created or
-    /// changed.
+    /// Checks whether [`open`](Self::open) would accept `directory`. Does not create or change a
+    /// file.
     ///
     /// # Errors
-    /// Those of `open`.
+    /// Returns the error that `open` would return because of the owner, the mode or the version.
     pub fn check(directory: &Path) -> Result<(), CatalogDatabaseError> {
         file::check(directory)
     }
 
-    /// Opens a database that is discarded with the process.
+    /// Creates a database in memory.
     ///
     /// # Errors
-    /// SQLite cannot allocate memory.
+    /// Returns an error if SQLite cannot allocate memory.
     pub fn in_memory() -> Result<Self, CatalogDatabaseError> {
         file::in_memory().map(Self::new)
     }
 
-    /// Copies the catalog in `directory` into memory, for a directory that cannot be written. The
-    /// copy is empty if there is no usable catalog. Changes of the copy are discarded with the
-    /// process.
+    /// Copies the catalog in `directory` into memory. This is for a directory that cannot be
+    /// written. If there is no usable catalog, the copy is empty. Changes of the copy are lost when
+    /// the process ends.
     ///
     /// # Errors
-    /// Other users could replace the file, it does not belong to the user, or SQLite cannot
-    /// allocate memory.
+    /// Returns an error if other users can write to the directory, if a file in it belongs to
+    /// another user, or if SQLite cannot allocate memory.
     pub fn copy_to_memory(directory: &Path) -> Result<Self, CatalogDatabaseError> {
         file::copy_to_memory(directory).map(Self::new)
     }
@@ -67,46 +68,46 @@ impl CatalogDatabase {
         Self { connection: Mutex::new(connection) }
     }
 
-    /// Returns the name of the time zone in which the directories of a source are named, or `None`
-    /// before its first mount. Blocking: uses the disk.
+    /// Returns the name of the time zone that is used in the directory names of a source, or `None`
+    /// if the source has not been mounted before. Does blocking I/O.
     pub fn naming_zone(&self, source: &SourceName) -> Option<String> {
-        learned::naming_zone(&self.connection.lock(), source).unwrap_or_else(|error| {
+        enrichment::load_naming_zone(&self.connection.lock(), source).unwrap_or_else(|error| {
             tracing::warn!(%source, "cannot read the stored time zone: {error}");
             None
         })
     }
 
-    /// Stores the name of the time zone of a source. Blocking: uses the disk.
+    /// Stores the name of the time zone that is used in the directory names of a source. Does
+    /// blocking I/O.
     pub fn save_naming_zone(&self, source: &SourceName, zone: &str) {
-        log_failed_write(learned::save_naming_zone(&self.connection.lock(), source, zone));
+        log_failed_write(enrichment::save_naming_zone(&self.connection.lock(), source, zone));
     }
 
-    /// Returns the measured sizes of a source's files.
-    pub(in crate::catalog) fn sizes(
+    pub(in crate::catalog) fn load_sizes(
         &self,
         source: &SourceName,
-    ) -> rusqlite::Result<Vec<learned::SizeRow>> {
-        learned::sizes(&self.connection.lock(), source)
+    ) -> rusqlite::Result<Vec<enrichment::SizeRow>> {
+        enrichment::load_sizes(&self.connection.lock(), source)
     }
 
-    /// Returns the details of a source's meetings; `None` if the provider has none.
-    pub(in crate::catalog) fn details(
+    /// Returns the stored details of all meetings of a source. `None` means that the provider has
+    /// no details of the meeting.
+    pub(in crate::catalog) fn load_details(
         &self,
         source: &SourceName,
-    ) -> rusqlite::Result<Vec<learned::DetailsRow>> {
-        learned::details(&self.connection.lock(), source)
+    ) -> rusqlite::Result<Vec<enrichment::DetailsRow>> {
+        enrichment::load_details(&self.connection.lock(), source)
     }
 
-    /// Returns the last validators of a source's files.
-    pub(in crate::catalog) fn validators(
+    pub(in crate::catalog) fn load_validators(
         &self,
         source: &SourceName,
-    ) -> rusqlite::Result<Vec<learned::ValidatorRow>> {
-        learned::validators(&self.connection.lock(), source)
+    ) -> rusqlite::Result<Vec<enrichment::ValidatorRow>> {
+        enrichment::load_validators(&self.connection.lock(), source)
     }
 
     pub(in crate::catalog) fn save_size(&self, id: &FileId, version: Version, size: u64) {
-        log_failed_write(learned::save_size(&self.connection.lock(), id, version, size));
+        log_failed_write(enrichment::save_size(&self.connection.lock(), id, version, size));
     }
 
     pub(in crate::catalog) fn save_validator(
@@ -115,7 +116,12 @@ impl CatalogDatabase {
         version: Version,
         validator: &str,
     ) {
-        log_failed_write(learned::save_validator(&self.connection.lock(), id, version, validator));
+        log_failed_write(enrichment::save_validator(
+            &self.connection.lock(),
+            id,
+            version,
+            validator,
+        ));
     }
 
     pub(in crate::catalog) fn save_details(
@@ -124,12 +130,17 @@ impl CatalogDatabase {
         meeting: &MeetingId,
         details: Option<&Details>,
     ) {
-        log_failed_write(learned::save_details(&self.connection.lock(), source, meeting, details));
+        log_failed_write(enrichment::save_details(
+            &self.connection.lock(),
+            source,
+            meeting,
+            details,
+        ));
     }
 
-    /// Returns the last listing of a source under `scope`, or `None` if there was none. A damaged
-    /// entry is omitted: it is listed again.
-    pub(in crate::catalog) fn listing(
+    /// Returns the stored listing of a source, or `None` if the source has not been listed under
+    /// `scope`. Damaged meetings are left out and will be listed again.
+    pub(in crate::catalog) fn load_listing(
         &self,
         source: &SourceName,
         scope: &ListingScope,
@@ -137,7 +148,7 @@ impl CatalogDatabase {
         listing::load(&self.connection.lock(), source, scope)
     }
 
-    /// Stores the changes of a listing. What was stored under another scope is deleted.
+    /// Stores the changes that a listing made. Deletes data that was stored under another scope.
     pub(in crate::catalog) fn save_listing(
         &self,
         source: &SourceName,
@@ -147,20 +158,24 @@ impl CatalogDatabase {
         log_failed_write(listing::save(&mut self.connection.lock(), source, scope, change));
     }
 
-    /// Stores that a source was listed completely at that time.
+    /// Stores `listed_at` as the time of the last complete listing of a source.
     pub(in crate::catalog) fn save_full_listing(
         &self,
         source: &SourceName,
         scope: &ListingScope,
-        at: Timestamp,
+        listed_at: Timestamp,
     ) {
-        log_failed_write(listing::save_full_listing(&self.connection.lock(), source, scope, at));
+        let connection = self.connection.lock();
+        log_failed_write(listing::save_full_listing(&connection, source, scope, listed_at));
     }
 
-    /// Returns the last listing of a source's recycle bin. A damaged entry is omitted: it is listed
-    /// or probed again.
-    pub(in crate::catalog) fn trash(&self, source: &SourceName) -> rusqlite::Result<StoredTrash> {
-        deletions::trash(&self.connection.lock(), source)
+    /// Returns the stored recycle bin of a source. Damaged rows are left out; the meetings will be
+    /// listed again, and the files will be probed again.
+    pub(in crate::catalog) fn load_trash(
+        &self,
+        source: &SourceName,
+    ) -> rusqlite::Result<StoredTrash> {
+        deletions::load_trash(&self.connection.lock(), source)
     }
 
     pub(in crate::catalog) fn save_trash(&self, source: &SourceName, change: &TrashChange) {
@@ -173,16 +188,16 @@ impl CatalogDatabase {
         log_failed_write(deletions::save_probe(&self.connection.lock(), id, probe));
     }
 
-    /// Returns the deleted meetings of a source. A damaged entry is omitted.
-    pub(in crate::catalog) fn deleted_meetings(
+    /// Returns the stored deleted meetings of a source. Damaged rows are left out.
+    pub(in crate::catalog) fn load_deleted_meetings(
         &self,
         source: &SourceName,
     ) -> rusqlite::Result<Vec<DeletedMeeting>> {
-        deletions::deleted_meetings(&self.connection.lock(), source)
+        deletions::load_deleted_meetings(&self.connection.lock(), source)
     }
 
     pub(in crate::catalog) fn save_retention(&self, source: &SourceName, change: &RetentionChange) {
-        if !change.stored.is_empty() || !change.dropped.is_empty() {
+        if !change.updated_meetings.is_empty() || !change.removed_ids.is_empty() {
             let mut connection = self.connection.lock();
             log_failed_write(deletions::save_retention(&mut connection, source, change));
         }
@@ -193,11 +208,11 @@ impl CatalogDatabase {
         self.connection.lock().execute(statement, []).unwrap();
     }
 
-    /// Returns the first column of all rows.
+    /// Runs a query and returns the first column of all rows.
     #[cfg(test)]
     pub(in crate::catalog) fn query<T: rusqlite::types::FromSql>(&self, query: &str) -> Vec<T> {
         let connection = self.connection.lock();
-        let mut query = connection.prepare(query).unwrap();
-        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        let mut statement = connection.prepare(query).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 }

@@ -1,36 +1,40 @@
-//! The rows of what was deleted upstream: recycle bins with their download probes, and retained
-//! meetings.
+//! Stores recycle bins with their download probes, and meetings that were deleted upstream.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::rows::{delete_meetings, intact_rows, put_meetings, text, version};
+use super::rows::{
+    delete_meetings, load_intact_rows, text_column, upsert_meetings, version_column,
+};
 use crate::catalog::retention::{DeletedMeeting, RetentionChange};
 use crate::catalog::trash::{DownloadProbe, StoredTrash, TrashChange, TrashedMeeting};
 use crate::model::{FileId, Meeting, SourceName};
 
-/// The tables with rows of trashed meetings. The rows are deleted when the meeting leaves the
-/// recycle bin, because they do not apply if it returns.
+/// The tables that contain rows about trashed meetings. When a meeting leaves the recycle bin, its
+/// rows are deleted, because they may be wrong if the meeting returns.
 const TRASH_TABLES: [&str; 5] =
     ["trashed_meeting", "trashed_file", "meeting_details", "file_size", "file_validator"];
 
-pub(super) fn trash(connection: &Connection, source: &SourceName) -> rusqlite::Result<StoredTrash> {
-    let meetings = intact_rows(
+pub(super) fn load_trash(
+    connection: &Connection,
+    source: &SourceName,
+) -> rusqlite::Result<StoredTrash> {
+    let meetings = load_intact_rows(
         connection,
         source,
         "SELECT meeting, lying FROM trashed_meeting WHERE source = ?1",
-        |row| trashed_meeting_from_row(text(row, 1)?),
+        |row| trashed_meeting_from_row(text_column(row, 1)?),
         "DELETE FROM trashed_meeting WHERE source = ?1 AND meeting = ?2",
     )?;
-    let probes = intact_rows(
+    let probes = load_intact_rows(
         connection,
         source,
         "SELECT meeting, file, version, at, refusal FROM trashed_file WHERE source = ?1",
         |row| {
-            let key = (text(row, 0)?.into(), text(row, 1)?.into());
-            let at = Timestamp::from_second(row.get(3).ok()?).ok()?;
+            let key = (text_column(row, 0)?.into(), text_column(row, 1)?.into());
+            let probed_at = Timestamp::from_second(row.get(3).ok()?).ok()?;
             let refusal = row.get(4).ok()?;
-            Some((key, DownloadProbe { version: version(row, 2)?, at, refusal }))
+            Some((key, DownloadProbe { version: version_column(row, 2)?, probed_at, refusal }))
         },
         "DELETE FROM trashed_file WHERE source = ?1 AND meeting = ?2 AND file = ?3",
     )?;
@@ -44,10 +48,10 @@ pub(super) fn save_trash(
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     for table in TRASH_TABLES {
-        delete_meetings(&transaction, table, source, &change.removed)?;
+        delete_meetings(&transaction, table, source, &change.removed_ids)?;
     }
-    let listed = change.listed.iter().map(|trashed| (trashed.id(), &**trashed));
-    put_meetings(&transaction, "trashed_meeting", source, listed)?;
+    let updated = change.updated_meetings.iter().map(|trashed| (trashed.id(), &**trashed));
+    upsert_meetings(&transaction, "trashed_meeting", source, updated)?;
     transaction.commit()
 }
 
@@ -63,22 +67,22 @@ pub(super) fn save_probe(
             id.meeting.as_str(),
             id.key.as_str(),
             probe.version.0.to_be_bytes(),
-            probe.at.as_second(),
+            probe.probed_at.as_second(),
             probe.refusal
         ],
     )?;
     Ok(())
 }
 
-pub(super) fn deleted_meetings(
+pub(super) fn load_deleted_meetings(
     connection: &Connection,
     source: &SourceName,
 ) -> rusqlite::Result<Vec<DeletedMeeting>> {
-    intact_rows(
+    load_intact_rows(
         connection,
         source,
         "SELECT meeting, remains FROM deleted_meeting WHERE source = ?1",
-        |row| deleted_meeting_from_row(text(row, 1)?),
+        |row| deleted_meeting_from_row(text_column(row, 1)?),
         "DELETE FROM deleted_meeting WHERE source = ?1 AND meeting = ?2",
     )
 }
@@ -89,13 +93,14 @@ pub(super) fn save_retention(
     change: &RetentionChange,
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    delete_meetings(&transaction, "deleted_meeting", source, &change.dropped)?;
-    let stored = change.stored.iter().map(|deleted| (&deleted.meeting.id, deleted));
-    put_meetings(&transaction, "deleted_meeting", source, stored)?;
+    delete_meetings(&transaction, "deleted_meeting", source, &change.removed_ids)?;
+    let updated = change.updated_meetings.iter();
+    let updated = updated.map(|deleted| (&deleted.meeting.id, deleted));
+    upsert_meetings(&transaction, "deleted_meeting", source, updated)?;
     transaction.commit()
 }
 
-/// Returns the trashed meeting in a row, or `None` if it is damaged or its ids are not those of
+/// Parses a trashed meeting. Returns `None` if the row is damaged or if its ids are not ids of
 /// trashed meetings.
 pub(in crate::catalog) fn trashed_meeting_from_row(text: &str) -> Option<TrashedMeeting> {
     let trashed: TrashedMeeting = serde_json::from_str(text).ok()?;
@@ -103,7 +108,7 @@ pub(in crate::catalog) fn trashed_meeting_from_row(text: &str) -> Option<Trashed
     (id.is_in_trash() && files.iter().all(|file| file.id.meeting == *id)).then_some(trashed)
 }
 
-/// Returns the deleted meeting in a row, or `None` if it is damaged.
+/// Parses a deleted meeting. Returns `None` if the row is damaged.
 pub(in crate::catalog) fn deleted_meeting_from_row(text: &str) -> Option<DeletedMeeting> {
     serde_json::from_str(text).ok()
 }

@@ -1,4 +1,4 @@
-//! Errors of opening the catalog.
+//! The errors that can occur when the catalog is opened.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -7,10 +7,9 @@ use super::schema::SCHEMA_VERSION;
 use crate::model::{Diagnostic, ErrorKind};
 use crate::ownership::OwnershipError;
 
-/// The hint if another directory helps.
-const OTHER_DIRECTORY: &str = "Choose another directory with --cache-dir.";
+const OTHER_DIRECTORY_HINT: &str = "Choose another directory with --cache-dir.";
 
-/// Why the catalog cannot be opened.
+/// The reason why the catalog cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogDatabaseError {
     #[error("cannot create the cache directory {}", path.display())]
@@ -20,13 +19,13 @@ pub enum CatalogDatabaseError {
     /// The directory or a file in it does not belong to the user.
     #[error(transparent)]
     Ownership(#[from] OwnershipError),
-    /// The file has tables that this version does not know. It may contain data that only a later
+    /// A newer version of meetfs created the file. The file may contain data that only the newer
     /// version can read.
     #[error(
-        "the catalog {} was made by a later meetfs (table version {version}; this one supports up to {SCHEMA_VERSION})",
+        "the catalog {} was created by a newer version of meetfs (catalog version {version}; this version supports up to {SCHEMA_VERSION})",
         path.display()
     )]
-    LaterVersion { path: PathBuf, version: i64 },
+    NewerVersion { path: PathBuf, version: i64 },
     #[error("cannot use the catalog {}", path.display())]
     Database { path: PathBuf, source: rusqlite::Error },
 }
@@ -34,7 +33,7 @@ pub enum CatalogDatabaseError {
 impl Diagnostic for CatalogDatabaseError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Exposed { .. } | Self::Ownership(_) | Self::LaterVersion { .. } => {
+            Self::Exposed { .. } | Self::Ownership(_) | Self::NewerVersion { .. } => {
                 ErrorKind::Configuration
             }
             Self::Directory { .. } | Self::Database { .. } => ErrorKind::System,
@@ -43,21 +42,25 @@ impl Diagnostic for CatalogDatabaseError {
 
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Directory { .. } => Some("Choose another directory with --cache-dir.".into()),
+            Self::Directory { .. } => Some(OTHER_DIRECTORY_HINT.into()),
             Self::Exposed { path } => Some(
                 format!(
-                    "They could read or replace what is stored there. Run `chmod go-w {}`, or \
+                    "They could read or replace the files in it. Run `chmod go-w {}`, or \
                      choose another directory with --cache-dir.",
                     path.display()
                 )
                 .into(),
             ),
             Self::Ownership(error) => error.hint(),
-            Self::LaterVersion { .. } => Some(
-                format!("The catalog was left unchanged. Use that version. {OTHER_DIRECTORY}")
-                    .into(),
+            Self::NewerVersion { .. } => Some(
+                format!(
+                    "The catalog was not changed. Use the newer version. {OTHER_DIRECTORY_HINT}"
+                )
+                .into(),
             ),
-            Self::Database { .. } => Some(format!("Free disk space. {OTHER_DIRECTORY}").into()),
+            Self::Database { .. } => {
+                Some(format!("Free disk space. {OTHER_DIRECTORY_HINT}").into())
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The file of the catalog: its location, its owner, and what happens if it is damaged.
+//! Opens the catalog file: creates it, checks its owner, and replaces it if it is damaged.
 
 use std::ffi::c_int;
 use std::io::ErrorKind;
@@ -17,52 +17,57 @@ use crate::ownership::{self, FileType};
 
 const FILE_NAME: &str = "catalog.sqlite";
 
-/// Files that SQLite creates beside the catalog.
+/// Suffixes of the files that SQLite creates next to the catalog.
 const COMPANION_SUFFIXES: [&str; 3] = ["-wal", SHARED_MEMORY_SUFFIX, "-journal"];
 
-/// The index of the write-ahead log. It is useless without the processes that have it open.
+/// Suffix of the index of the write-ahead log. The index is useless after the processes that have
+/// the database open have ended.
 const SHARED_MEMORY_SUFFIX: &str = "-shm";
 
-/// The number of damaged catalogs that are kept for analysis. If there are more, the cause
-/// persists, and more copies would fill the disk.
+/// Maximum number of damaged catalogs that are kept for analysis. If there are more, the cause
+/// persists, and more copies would only fill the disk.
 pub(super) const MAX_DAMAGED_FILES: usize = 9;
 
-/// How long to wait for another process that uses the file. Its writes take milliseconds.
+/// Maximum time to wait for another process that uses the catalog. A write of that process takes
+/// milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const BUSY_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// See `CatalogDatabase::open`.
 pub(super) fn open(directory: &Path) -> Result<Connection, CatalogDatabaseError> {
-    let failed = |source| CatalogDatabaseError::Directory { path: directory.into(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    let directory_error =
+        |source| CatalogDatabaseError::Directory { path: directory.into(), source };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(directory_error)?;
     check_ownership(directory)?;
-    // SQLite rejects symbolic links anywhere in the path. The user may link the directory itself.
-    let file = directory.canonicalize().map_err(failed)?.join(FILE_NAME);
-    let unopened = |error| unusable(directory.join(FILE_NAME), error);
+    // SQLite rejects a symbolic link anywhere in the path, but the directory itself may be one.
+    let file = directory.canonicalize().map_err(directory_error)?.join(FILE_NAME);
+    let open_error = |error| into_database_error(directory.join(FILE_NAME), error);
     match open_file(&file) {
         Err(OpenError::Sqlite(damage)) if is_damage(&damage) => {
-            let renamed = move_damaged_file(&file).map_err(failed)?;
+            let new_path = move_damaged_file(&file).map_err(directory_error)?;
             let path = directory.join(FILE_NAME);
-            match renamed.as_ref().and_then(|renamed| renamed.file_name()) {
+            match new_path.as_ref().and_then(|new_path| new_path.file_name()) {
                 Some(name) => tracing::warn!(
                     "the catalog {} is damaged ({damage}); renamed it to {} and created a new one",
                     path.display(),
                     directory.join(name).display()
                 ),
                 None => tracing::warn!(
-                    "the catalog {} is damaged ({damage}); replaced it, because \
-                     {MAX_DAMAGED_FILES} damaged ones are kept beside it",
+                    "the catalog {} is damaged ({damage}); replaced it without \
+                     a copy, because {MAX_DAMAGED_FILES} damaged copies already exist",
                     path.display()
                 ),
             }
-            open_file(&file).map_err(unopened)
+            open_file(&file).map_err(open_error)
         }
-        opened => opened.map_err(unopened),
+        result => result.map_err(open_error),
     }
 }
 
-/// See `CatalogDatabase::check`.
 pub(super) fn check(directory: &Path) -> Result<(), CatalogDatabaseError> {
     if !directory.exists() {
         return Ok(());
@@ -71,42 +76,41 @@ pub(super) fn check(directory: &Path) -> Result<(), CatalogDatabaseError> {
     let path = directory.join(FILE_NAME);
     match schema::stored_version(&path) {
         Some(version) if version > SCHEMA_VERSION => {
-            Err(CatalogDatabaseError::LaterVersion { path, version })
+            Err(CatalogDatabaseError::NewerVersion { path, version })
         }
         _ => Ok(()),
     }
 }
 
 pub(super) fn in_memory() -> Result<Connection, CatalogDatabaseError> {
-    let opened = Connection::open_in_memory().map_err(OpenError::from).and_then(migrated);
-    opened.map_err(|error| unusable(":memory:".into(), error))
+    let result = Connection::open_in_memory().map_err(OpenError::from).and_then(migrate);
+    result.map_err(|error| into_database_error(":memory:".into(), error))
 }
 
-/// See `CatalogDatabase::copy_to_memory`.
 pub(super) fn copy_to_memory(directory: &Path) -> Result<Connection, CatalogDatabaseError> {
     if !directory.exists() {
         return in_memory();
     }
     check_ownership(directory)?;
-    let copied = directory
+    let copy = directory
         .canonicalize()
         .map_err(|source| CatalogDatabaseError::Directory { path: directory.into(), source })
-        .map(|directory| copy_of(&directory.join(FILE_NAME)))?;
-    match copied {
+        .map(|directory| copy_file_to_memory(&directory.join(FILE_NAME)))?;
+    match copy {
         Ok(Some(connection)) => Ok(connection),
         Ok(None) => in_memory(),
         Err(error) => {
             let path = directory.join(FILE_NAME);
-            tracing::warn!("{}", one_line(&unusable(path, error)));
+            tracing::warn!("{}", one_line(&into_database_error(path, error)));
             in_memory()
         }
     }
 }
 
-/// Returns a copy in memory of the catalog at `path`, or `None` if there is no file. The last
-/// changes of a process that was killed are missing: they are in the write-ahead log, which SQLite
-/// can read only with a file that it cannot create.
-fn copy_of(path: &Path) -> Result<Option<Connection>, OpenError> {
+/// Copies the catalog at `path` into memory. Returns `None` if the file does not exist. The copy
+/// does not contain changes that are only in the write-ahead log, because SQLite would have to
+/// create a file to read them. Such changes exist only if the last process was killed.
+fn copy_file_to_memory(path: &Path) -> Result<Option<Connection>, OpenError> {
     let Ok(mut url) = Url::from_file_path(path) else { return Ok(None) };
     if !path.exists() {
         return Ok(None);
@@ -116,42 +120,40 @@ fn copy_of(path: &Path) -> Result<Option<Connection>, OpenError> {
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let stored = Connection::open_with_flags(url.as_str(), flags)?;
-    schema::check(&stored)?;
+    let source = Connection::open_with_flags(url.as_str(), flags)?;
+    schema::check(&source)?;
     let mut copy = Connection::open_in_memory()?;
-    Backup::new(&stored, &mut copy)?.run_to_completion(c_int::MAX, Duration::ZERO, None)?;
-    migrated(copy).map(Some)
+    Backup::new(&source, &mut copy)?.run_to_completion(c_int::MAX, Duration::ZERO, None)?;
+    migrate(copy).map(Some)
 }
 
-fn unusable(path: PathBuf, error: OpenError) -> CatalogDatabaseError {
+fn into_database_error(path: PathBuf, error: OpenError) -> CatalogDatabaseError {
     match error {
-        OpenError::LaterVersion(version) => CatalogDatabaseError::LaterVersion { path, version },
+        OpenError::NewerVersion(version) => CatalogDatabaseError::NewerVersion { path, version },
         OpenError::Sqlite(source) => CatalogDatabaseError::Database { path, source },
     }
 }
 
 fn open_file(path: &Path) -> Result<Connection, OpenError> {
-    // Created first, because SQLite would use the mode of the umask. Its companions inherit the
-    // mode of the file.
-    let created = std::fs::OpenOptions::new()
+    // The file is created before SQLite opens it, because SQLite would create it with the mode of
+    // the umask. The files that SQLite creates next to it inherit its mode.
+    let file = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(path);
-    // If this fails, SQLite fails as well and gives the reason.
-    let _ = created.and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)));
-    let started = Instant::now();
+    // If this fails, SQLite fails as well and returns the reason.
+    let _ = file.and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)));
+    let start = Instant::now();
     loop {
         match open_once(path) {
-            // SQLite does not wait while another process converts a new file to a write-ahead log,
-            // because the locks of two processes that do so at once could deadlock.
-            Err(OpenError::Sqlite(error))
-                if is_busy(&error) && started.elapsed() < BUSY_TIMEOUT =>
-            {
+            // SQLite does not wait while another process switches a new file to a write-ahead log,
+            // because two processes that do this at the same time could deadlock.
+            Err(OpenError::Sqlite(error)) if is_busy(&error) && start.elapsed() < BUSY_TIMEOUT => {
                 std::thread::sleep(BUSY_RETRY_INTERVAL);
             }
-            opened => return opened,
+            result => return result,
         }
     }
 }
@@ -163,19 +165,19 @@ fn open_once(path: &Path) -> Result<Connection, OpenError> {
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // Before anything is written, the journal mode included.
+    // The version is checked before anything is written, including the journal mode.
     schema::check(&connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    migrated(connection)
+    migrate(connection)
 }
 
-fn migrated(mut connection: Connection) -> Result<Connection, OpenError> {
+fn migrate(mut connection: Connection) -> Result<Connection, OpenError> {
     schema::migrate(&mut connection)?;
     Ok(connection)
 }
 
-/// Rejects a directory in which other users could replace the files, and files that do not belong
+/// Returns an error if other users can write to the directory, or if a file in it does not belong
 /// to the user.
 fn check_ownership(directory: &Path) -> Result<(), CatalogDatabaseError> {
     let metadata = directory
@@ -191,8 +193,9 @@ fn check_ownership(directory: &Path) -> Result<(), CatalogDatabaseError> {
     Ok(())
 }
 
-/// Renames a damaged catalog to an unused name, or removes it and returns `None` if there are too
-/// many. Its journals go with it: SQLite would apply them to the new file.
+/// Renames a damaged catalog and returns its new path. If [`MAX_DAMAGED_FILES`] damaged catalogs
+/// exist already, removes the catalog and returns `None`. The journals are renamed or removed too,
+/// because SQLite would apply them to the new catalog.
 pub(super) fn move_damaged_file(path: &Path) -> std::io::Result<Option<PathBuf>> {
     let with_suffix = |path: &Path, suffix: &str| {
         let mut name = path.as_os_str().to_owned();
@@ -203,32 +206,32 @@ pub(super) fn move_damaged_file(path: &Path) -> std::io::Result<Option<PathBuf>>
         1 => ".damaged".to_owned(),
         number => format!(".damaged.{number}"),
     });
-    let unused = suffixes
+    let unused_path = suffixes
         .map(|suffix| with_suffix(path, &suffix))
         .find(|target| target.symlink_metadata().is_err());
-    // The file itself last: if the process ends before, the next start continues.
+    // The catalog itself is moved last: if the process ends before that, the next start continues.
     for suffix in COMPANION_SUFFIXES.into_iter().chain([""]) {
-        let from = with_suffix(path, suffix);
-        let moved = match &unused {
+        let old_path = with_suffix(path, suffix);
+        let result = match &unused_path {
             Some(target) if suffix != SHARED_MEMORY_SUFFIX => {
-                std::fs::rename(from, with_suffix(target, suffix))
+                std::fs::rename(old_path, with_suffix(target, suffix))
             }
-            _ => std::fs::remove_file(from),
+            _ => std::fs::remove_file(old_path),
         };
-        match moved {
+        match result {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            moved => moved?,
+            result => result?,
         }
     }
-    Ok(unused)
+    Ok(unused_path)
 }
 
-/// Returns whether the file itself is unusable. It is not if it is locked or read-only, or if the
-/// disk is full.
+/// Returns whether the error means that the file is damaged. A locked or read-only file and a full
+/// disk are not damage.
 fn is_damage(error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         Some(code) => matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase),
-        // The file has other tables.
+        // The error is not from SQLite: the tables do not have the expected content.
         None => true,
     }
 }

@@ -1,4 +1,5 @@
-//! The rows of listings. With them the tree exists before a provider answers, or without one.
+//! Stores listings. With a stored listing, the tree exists before the provider responds, and also
+//! if the provider does not respond.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
-use super::rows::{delete_meetings, log_failed_write, put_meetings};
+use super::rows::{delete_meetings, log_failed_write, upsert_meetings};
 use crate::catalog::scope::ListingScope;
 use crate::model::{Meeting, MeetingId, SourceName};
 
@@ -14,16 +15,16 @@ use crate::model::{Meeting, MeetingId, SourceName};
 #[derive(Debug)]
 pub(in crate::catalog) struct StoredListing {
     pub(in crate::catalog) meetings: Vec<Meeting>,
-    /// The last time that the source was listed completely.
+    /// The time of the last complete listing, if there was one.
     pub(in crate::catalog) fully_listed_at: Option<Timestamp>,
 }
 
-/// The effect of a listing.
+/// The changes that a listing makes to the stored meetings.
 #[derive(Debug, Default)]
 pub(in crate::catalog) struct ListingChange {
-    /// New and changed meetings.
-    pub(in crate::catalog) listed: Vec<Arc<Meeting>>,
-    pub(in crate::catalog) removed: Vec<MeetingId>,
+    /// The new and changed meetings.
+    pub(in crate::catalog) updated_meetings: Vec<Arc<Meeting>>,
+    pub(in crate::catalog) removed_ids: Vec<MeetingId>,
 }
 
 pub(super) fn load(
@@ -31,27 +32,30 @@ pub(super) fn load(
     source: &SourceName,
     scope: &ListingScope,
 ) -> rusqlite::Result<Option<StoredListing>> {
-    let mut full =
+    let mut select_time =
         connection.prepare("SELECT at FROM full_listing WHERE source = ?1 AND scope = ?2")?;
-    let mut rows = full.query(params![source.as_str(), scope.as_str()])?;
+    let mut rows = select_time.query(params![source.as_str(), scope.as_str()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let at: Option<i64> = row.get(0)?;
-    let mut fully_listed_at = at.and_then(|at| Timestamp::from_second(at).ok());
+    let seconds: Option<i64> = row.get(0)?;
+    let mut fully_listed_at = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
     let (mut meetings, mut damaged) = (Vec::new(), Vec::new());
     {
-        let mut listed =
+        let mut select_meetings =
             connection.prepare("SELECT meeting, listed FROM listed_meeting WHERE source = ?1")?;
-        let mut rows = listed.query(params![source.as_str()])?;
+        let mut rows = select_meetings.query(params![source.as_str()])?;
         while let Some(row) = rows.next()? {
             match row.get_ref(1)?.as_str().ok().and_then(meeting_from_row) {
-                Some(meeting) => meetings.push(share_names(meeting, source)),
+                Some(meeting) => meetings.push(share_ids(meeting, source)),
                 None => damaged.push(row.get::<_, Value>(0)?),
             }
         }
     }
     if !damaged.is_empty() {
         let count = damaged.len();
-        tracing::warn!(%source, "dropped {count} damaged meetings of the catalog; all are listed again");
+        tracing::warn!(
+            %source,
+            "deleted {count} damaged meetings from the catalog; all meetings will be listed again"
+        );
         fully_listed_at = None;
         log_failed_write(delete_damaged(connection, source, &damaged));
     }
@@ -78,9 +82,9 @@ pub(super) fn save(
             params![source.as_str(), scope.as_str()],
         )?;
     }
-    delete_meetings(&transaction, "listed_meeting", source, &change.removed)?;
-    let listed = change.listed.iter().map(|meeting| (&meeting.id, &**meeting));
-    put_meetings(&transaction, "listed_meeting", source, listed)?;
+    delete_meetings(&transaction, "listed_meeting", source, &change.removed_ids)?;
+    let updated = change.updated_meetings.iter().map(|meeting| (&meeting.id, &**meeting));
+    upsert_meetings(&transaction, "listed_meeting", source, updated)?;
     transaction.commit()
 }
 
@@ -88,18 +92,18 @@ pub(super) fn save_full_listing(
     connection: &Connection,
     source: &SourceName,
     scope: &ListingScope,
-    at: Timestamp,
+    listed_at: Timestamp,
 ) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE full_listing SET at = ?3 WHERE source = ?1 AND scope = ?2",
-        params![source.as_str(), scope.as_str(), at.as_second()],
+        params![source.as_str(), scope.as_str(), listed_at.as_second()],
     )?;
     Ok(())
 }
 
-/// Shares the ids that the files of a meeting repeat, as a provider does. A meeting from a row has
-/// two copies for every file, a hundred bytes each.
-fn share_names(mut meeting: Meeting, source: &SourceName) -> Meeting {
+/// Lets all files of a meeting share its id and its source name, as in a listing from a provider.
+/// After parsing, each file has its own copies, which take about a hundred bytes each.
+fn share_ids(mut meeting: Meeting, source: &SourceName) -> Meeting {
     if meeting.source == *source {
         meeting.source = source.clone();
     }
@@ -114,8 +118,8 @@ fn share_names(mut meeting: Meeting, source: &SourceName) -> Meeting {
     meeting
 }
 
-/// Deletes damaged rows, so they are reported once, and records that the listing is incomplete, in
-/// case the process ends before the next listing.
+/// Deletes damaged rows, so they are reported only once. Also records that the listing is
+/// incomplete, in case the process ends before the next listing.
 fn delete_damaged(
     connection: &Connection,
     source: &SourceName,
@@ -131,7 +135,7 @@ fn delete_damaged(
     Ok(())
 }
 
-/// Returns the meeting in a row, or `None` if it is damaged.
+/// Parses a listed meeting. Returns `None` if the row is damaged.
 pub(in crate::catalog) fn meeting_from_row(text: &str) -> Option<Meeting> {
     serde_json::from_str(text).ok()
 }

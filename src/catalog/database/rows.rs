@@ -1,4 +1,4 @@
-//! Reads and writes rows: a damaged row is dropped and reported once, and a failed write is logged.
+//! Reads and writes rows. A damaged row is deleted and reported once. A failed write is logged.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use crate::model::{MeetingId, SourceName, Version};
 
-/// Returns the intact rows of a source. Damaged ones are deleted and logged once: their content is
-/// learned again. The parameters of `delete` are the source and the first columns of the row.
-pub(super) fn intact_rows<T>(
+/// Returns the intact rows of a source. Deletes damaged rows and logs a warning; their values will
+/// be requested again. The parameters of `delete` are the source and the first columns of the row.
+pub(super) fn load_intact_rows<T>(
     connection: &Connection,
     source: &SourceName,
     select: &str,
-    read: impl Fn(&Row<'_>) -> Option<T>,
+    parse: impl Fn(&Row<'_>) -> Option<T>,
     delete: &str,
 ) -> rusqlite::Result<Vec<T>> {
     let mut delete = connection.prepare(delete)?;
@@ -21,7 +21,7 @@ pub(super) fn intact_rows<T>(
         let mut select = connection.prepare(select)?;
         let mut rows = select.query(params![source.as_str()])?;
         while let Some(row) = rows.next()? {
-            match read(row) {
+            match parse(row) {
                 Some(value) => intact.push(value),
                 None => damaged.push(
                     (0..delete.parameter_count() - 1)
@@ -33,7 +33,10 @@ pub(super) fn intact_rows<T>(
     }
     if !damaged.is_empty() {
         let count = damaged.len();
-        tracing::warn!(%source, "dropped {count} damaged rows of the catalog; they are learned again");
+        tracing::warn!(
+            %source,
+            "deleted {count} damaged rows from the catalog; the values will be requested again"
+        );
         for columns in damaged {
             let source = Value::from(source.as_str().to_owned());
             let parameters = params_from_iter(std::iter::once(source).chain(columns));
@@ -43,32 +46,32 @@ pub(super) fn intact_rows<T>(
     Ok(intact)
 }
 
-pub(super) fn text<'row>(row: &'row Row<'_>, column: usize) -> Option<&'row str> {
+pub(super) fn text_column<'row>(row: &'row Row<'_>, column: usize) -> Option<&'row str> {
     row.get_ref(column).ok()?.as_str().ok()
 }
 
-/// Returns the version in a column, or `None` if it is damaged.
-pub(super) fn version(row: &Row<'_>, column: usize) -> Option<Version> {
+/// Reads a file version. Returns `None` if the column is damaged.
+pub(super) fn version_column(row: &Row<'_>, column: usize) -> Option<Version> {
     Some(Version(u64::from_be_bytes(row.get(column).ok()?)))
 }
 
-/// Writes rows to a table whose columns are the source, the meeting, and a value as JSON.
-pub(super) fn put_meetings<'a, T: Serialize + 'a>(
+/// Inserts or replaces rows. The columns of the table must be the source, the meeting, and a value
+/// as JSON.
+pub(super) fn upsert_meetings<'a, T: Serialize + 'a>(
     connection: &Connection,
     table: &str,
     source: &SourceName,
     meetings: impl Iterator<Item = (&'a MeetingId, &'a T)>,
 ) -> rusqlite::Result<()> {
-    let mut put =
+    let mut statement =
         connection.prepare(&format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3)"))?;
     for (id, value) in meetings {
         let Ok(text) = serde_json::to_string(value) else { continue };
-        put.execute(params![source.as_str(), id.as_str(), text])?;
+        statement.execute(params![source.as_str(), id.as_str(), text])?;
     }
     Ok(())
 }
 
-/// Deletes the rows of these meetings.
 pub(super) fn delete_meetings(
     connection: &Connection,
     table: &str,
@@ -85,6 +88,6 @@ pub(super) fn delete_meetings(
 
 pub(super) fn log_failed_write<T>(result: rusqlite::Result<T>) {
     if let Err(error) = result {
-        tracing::warn!("cannot write to the catalog; the value is learned again: {error}");
+        tracing::warn!("cannot write to the catalog; the value will be requested again: {error}");
     }
 }

@@ -1,17 +1,20 @@
 //! The tables of the catalog and their migrations.
 //!
-//! A file stores the version of its tables. Older tables are migrated. A file with later ones is
-//! not touched, because it may contain data that only a later meetfs can read.
+//! A file stores the version of its tables. Tables of an older version are migrated. A file of a
+//! newer version is not changed, because it may contain data that only a newer version of meetfs
+//! can read.
 
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// Raised with every change of the tables below. [`migrate`] applies the changes to older files.
+/// The version of the tables. Every change of the tables increments it, and [`migrate`] applies the
+/// change to older files.
 pub(super) const SCHEMA_VERSION: i64 = 6;
 
-/// The offset of `user_version`: four bytes, big endian (SQLite, "Database File Format", 1.3).
+/// The offset of the `user_version` field in the file. The field is a 32-bit big-endian integer
+/// (SQLite, "Database File Format", 1.3).
 const VERSION_OFFSET: u64 = 60;
 
 const SCHEMA: &str = "
@@ -26,8 +29,8 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
 ";
 
-/// Version 2 adds the validator under which a file was served, so a restart does not mix two
-/// contents.
+/// Version 2 adds the validators of files. Without them, the cache could mix the old and the new
+/// bytes of a file after a restart.
 const SCHEMA_2: &str = "
     CREATE TABLE file_validator (
         source TEXT NOT NULL, meeting TEXT NOT NULL, file TEXT NOT NULL,
@@ -37,8 +40,8 @@ const SCHEMA_2: &str = "
     PRAGMA user_version = 2;
 ";
 
-/// Version 3 adds listings, so the tree exists before a provider answers, and the files that
-/// details add.
+/// Version 3 adds listings, so the tree exists before a provider responds. It also adds the files
+/// of meeting details.
 const SCHEMA_3: &str = "
     CREATE TABLE listed_meeting (
         source TEXT NOT NULL, meeting TEXT NOT NULL, listed TEXT NOT NULL,
@@ -51,7 +54,7 @@ const SCHEMA_3: &str = "
     PRAGMA user_version = 3;
 ";
 
-/// Version 4 adds recycle bins with their download probes, and retained meetings.
+/// Version 4 adds recycle bins with their download probes, and meetings that were deleted upstream.
 const SCHEMA_4: &str = "
     CREATE TABLE trashed_meeting (
         source TEXT NOT NULL, meeting TEXT NOT NULL, lying TEXT NOT NULL,
@@ -69,14 +72,14 @@ const SCHEMA_4: &str = "
     PRAGMA user_version = 4;
 ";
 
-/// Version 5 identifies archives by digests instead of settings. The old settings cannot be
-/// converted, so everything is listed again.
+/// Version 5 identifies an archive by a digest instead of its settings. The old settings cannot be
+/// converted to a digest, so everything is listed again.
 const SCHEMA_5: &str = "
     UPDATE full_listing SET scope = '', at = NULL;
     PRAGMA user_version = 5;
 ";
 
-/// Version 6 adds the time zone in which the directories of a source are named.
+/// Version 6 adds the time zone that is used in the directory names of a source.
 const SCHEMA_6: &str = "
     CREATE TABLE naming_zone (
         source TEXT NOT NULL PRIMARY KEY, zone TEXT NOT NULL
@@ -84,15 +87,15 @@ const SCHEMA_6: &str = "
     PRAGMA user_version = 6;
 ";
 
-/// The migrations, in order. The first `n` have been applied to a file of version `n`.
+/// The migrations in order. A file of version `n` has the first `n` migrations.
 pub(super) const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
     [SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6];
 
-/// Why a file cannot be opened.
+/// The reason why a database cannot be opened.
 #[derive(Debug)]
 pub(super) enum OpenError {
-    /// A later meetfs made it. The version of its tables.
-    LaterVersion(i64),
+    /// A newer version of meetfs created the file. The value is the version of its tables.
+    NewerVersion(i64),
     Sqlite(rusqlite::Error),
 }
 
@@ -102,14 +105,15 @@ impl From<rusqlite::Error> for OpenError {
     }
 }
 
-/// Rejects a file of a later meetfs. Nothing is written.
+/// Returns an error if a newer version of meetfs created the file. Does not change the file.
 pub(super) fn check(connection: &Connection) -> Result<(), OpenError> {
     missing_migrations(connection).map(drop)
 }
 
 /// Creates or migrates the tables in one transaction.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
-    // Immediate: two processes that both read version 0 would both create the tables.
+    // The transaction takes the write lock at once. Otherwise two processes could both read version
+    // 0 and both create the tables.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for schema in missing_migrations(&transaction)? {
         transaction.execute_batch(schema)?;
@@ -118,18 +122,18 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Returns the migrations that a file does not have.
+/// Returns the migrations that have not been applied to the file.
 fn missing_migrations(connection: &Connection) -> Result<&'static [&'static str], OpenError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let Ok(applied) = usize::try_from(version) else {
-        // No version writes a negative number: the file is damaged.
+        // No version of meetfs writes a negative number, so the file is damaged.
         return Err(rusqlite::Error::IntegralValueOutOfRange(0, version).into());
     };
-    MIGRATIONS.get(applied..).ok_or(OpenError::LaterVersion(version))
+    MIGRATIONS.get(applied..).ok_or(OpenError::NewerVersion(version))
 }
 
-/// Reads the version of the tables from the file, without changes that are still in the write-ahead
-/// log. It does not use SQLite, which may create files beside it.
+/// Reads the version of the tables from the file, without changes that are only in the write-ahead
+/// log. Does not use SQLite, because SQLite could create files next to the catalog.
 pub(super) fn stored_version(path: &Path) -> Option<i64> {
     let file =
         std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path).ok()?;

@@ -1,4 +1,4 @@
-//! A source named `acme`, its meetings, and its catalog.
+//! Test data: a source named `acme`, its meetings, and its catalog.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) fn acme() -> SourceName {
     SourceName::new("acme").unwrap()
 }
 
-/// Returns a ready file of seven bytes.
+/// Returns a file that can be downloaded and has seven bytes.
 pub(super) fn file(meeting: &str, key: &str) -> RecordingFile {
     RecordingFile {
         id: FileId { source: acme(), meeting: meeting.into(), key: key.into() },
@@ -32,7 +32,7 @@ pub(super) fn file(meeting: &str, key: &str) -> RecordingFile {
     }
 }
 
-/// Returns a meeting with files of these keys.
+/// Returns a meeting that has a file for each key.
 pub(super) fn meeting(id: &str, keys: &[&str]) -> Meeting {
     let start = Timestamp::from_second(1_790_000_000).unwrap();
     Meeting {
@@ -66,7 +66,7 @@ pub(super) fn all_days() -> DaySpan {
     DaySpan { from: Date::MIN, to: Date::MAX }
 }
 
-/// Applies a complete listing.
+/// Applies a complete listing that contains these meetings.
 pub(super) fn list(catalog: &Catalog, meetings: Vec<Meeting>) {
     catalog.apply(&acme(), all_days(), Listing { meetings, ..Listing::default() });
 }

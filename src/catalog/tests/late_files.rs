@@ -1,4 +1,4 @@
-//! Transcripts that are made after the details of their meeting were requested.
+//! Tests of transcripts that are created after the details of their meeting were requested.
 
 use std::sync::Arc;
 
@@ -19,60 +19,60 @@ fn catalog(database: CatalogDatabase, kinds: Option<Vec<RecordingKind>>) -> Arc<
     super::fixtures::catalog(database, SourceOptions { filter, ..options() })
 }
 
-/// Lists one meeting with this version of its video.
+/// Applies a listing of one meeting whose video has this version.
 fn list(catalog: &Catalog, version: u64) {
     let files = vec![file("video", Role::View, version)];
     super::fixtures::list(catalog, vec![Meeting { files, ..meeting("m", &[]) }]);
 }
 
-fn late(key: &str) -> LateFiles {
+fn late_transcript(key: &str) -> LateFiles {
     let files = vec![file(key, Role::Transcript, 1)];
     LateFiles { files, derived_from: Some("video".into()), failed: None }
 }
 
-fn versions(catalog: &Catalog) -> Vec<(String, Version)> {
+fn file_versions(catalog: &Catalog) -> Vec<(String, Version)> {
     let files = catalog.contents()[0].meetings[0].meeting.files.clone();
     files.into_iter().map(|file| (file.id.key.to_string(), file.version)).collect()
 }
 
 #[test]
-fn late_file_joins_the_details_once() {
+fn late_file_is_added_to_details_once() {
     let directory = tempfile::tempdir().unwrap();
     let expected = [("video".to_owned(), Version(1)), ("first".to_owned(), Version(1))];
     {
         let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap(), None);
         list(&catalog, 1);
-        // Details that are still requested will contain the transcript.
+        // The details have not been requested yet, and will contain the transcript.
         assert!(catalog.meetings_without_transcript(&acme(), all_days()).is_empty());
-        catalog.record_late_files(&acme(), late("early"));
+        catalog.record_late_files(&acme(), late_transcript("early"));
         catalog.record_details(&acme(), &"m".into(), None);
         assert_eq!(catalog.meetings_without_transcript(&acme(), all_days()).len(), 1);
-        catalog.record_late_files(&acme(), late("first"));
-        catalog.record_late_files(&acme(), late("second"));
-        assert_eq!(versions(&catalog), expected);
+        catalog.record_late_files(&acme(), late_transcript("first"));
+        catalog.record_late_files(&acme(), late_transcript("second"));
+        assert_eq!(file_versions(&catalog), expected);
         assert!(catalog.meetings_without_transcript(&acme(), all_days()).is_empty());
     }
     let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap(), None);
-    assert_eq!(versions(&catalog), expected);
+    assert_eq!(file_versions(&catalog), expected);
 }
 
 #[test]
-fn derived_file_follows_its_source() {
+fn derived_file_has_version_of_its_origin() {
     let catalog = catalog(CatalogDatabase::in_memory().unwrap(), None);
     list(&catalog, 1);
     let mut details = Details { files: vec![file("sound", Role::Audio, 1)], ..Details::default() };
     catalog.record_details(&acme(), &"m".into(), Some(details.clone()));
     list(&catalog, 2);
     assert_eq!(
-        versions(&catalog)[1],
+        file_versions(&catalog)[1],
         ("sound".to_owned(), Version(1)),
-        "it is not derived from the video"
+        "the sound is not derived from the video"
     );
     details.derived_from = Some("video".into());
     catalog.record_details(&acme(), &"m".into(), Some(details));
-    assert_eq!(versions(&catalog)[1], ("sound".to_owned(), Version(2)));
+    assert_eq!(file_versions(&catalog)[1], ("sound".to_owned(), Version(2)));
     list(&catalog, 3);
-    assert_eq!(versions(&catalog)[1], ("sound".to_owned(), Version(3)));
+    assert_eq!(file_versions(&catalog)[1], ("sound".to_owned(), Version(3)));
 }
 
 #[test]
@@ -93,7 +93,11 @@ fn independent_files_are_requested_again_after_changes() {
         let catalog = open();
         list(&catalog, 1);
         let request = catalog.details_request(&acme(), &"m".into());
-        assert!(request.listing_hash.is_some() && request.known.is_none() && !request.is_outdated);
+        assert!(
+            request.listing_hash.is_some()
+                && request.known_details.is_none()
+                && !request.is_outdated
+        );
         record(&catalog, None, request.listing_hash);
         assert!(!is_requested(&catalog));
         list(&catalog, 2);
@@ -106,7 +110,7 @@ fn independent_files_are_requested_again_after_changes() {
     record(&catalog, None, None);
     assert!(is_requested(&catalog));
     record(&catalog, Some("video"), None);
-    assert!(!is_requested(&catalog), "it follows the video");
+    assert!(!is_requested(&catalog), "a derived file is not requested again");
     record(&catalog, None, catalog.details_request(&acme(), &"m".into()).listing_hash);
     list(&catalog, 2);
     assert!(!is_requested(&catalog));

@@ -1,4 +1,4 @@
-//! Listings, details and the filter.
+//! Tests of listings, details and the filter.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ fn span(from: &str, to: &str) -> DaySpan {
     DaySpan { from: from.parse().unwrap(), to: to.parse().unwrap() }
 }
 
-fn visible(catalog: &Catalog) -> Vec<String> {
+fn visible_ids(catalog: &Catalog) -> Vec<String> {
     let mut ids: Vec<_> = catalog.contents()[0]
         .meetings
         .iter()
@@ -29,49 +29,51 @@ fn visible(catalog: &Catalog) -> Vec<String> {
     ids
 }
 
-fn filtered(database: CatalogDatabase, filter: Filter) -> Arc<Catalog> {
+fn catalog_with_filter(database: CatalogDatabase, filter: Filter) -> Arc<Catalog> {
     super::fixtures::catalog(database, SourceOptions { filter, ..options() })
 }
 
-fn catalog_with(database: CatalogDatabase) -> Arc<Catalog> {
-    filtered(database, Filter::none())
+fn catalog_without_filter(database: CatalogDatabase) -> Arc<Catalog> {
+    catalog_with_filter(database, Filter::none())
 }
 
 fn catalog() -> Arc<Catalog> {
-    catalog_with(CatalogDatabase::in_memory().unwrap())
+    catalog_without_filter(CatalogDatabase::in_memory().unwrap())
 }
 
 #[test]
-fn listing_removes_only_meetings_it_covered() {
+fn listing_removes_only_meetings_on_listed_days() {
     let catalog = catalog();
-    let all = span("2026-01-01", "2026-03-31");
+    let all_days = span("2026-01-01", "2026-03-31");
     let meetings = vec![
         meeting("january", "2026-01-10"),
         meeting("february", "2026-02-10"),
         meeting("march", "2026-03-10"),
     ];
-    catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
+    catalog.apply(&acme(), all_days, Listing { meetings, ..Listing::default() });
     let failed = vec![(span("2026-02-01", "2026-02-28"), ProviderError::unavailable("down"))];
     catalog.apply(
         &acme(),
         span("2026-02-01", "2026-03-31"),
         Listing { meetings: vec![], failed, ..Listing::default() },
     );
-    assert_eq!(visible(&catalog), ["february", "january"]);
+    assert_eq!(visible_ids(&catalog), ["february", "january"]);
 }
 
 #[test]
 fn filtered_meetings_are_stored_but_not_shown() {
     let since = "2026-02-01".parse().unwrap();
-    let catalog =
-        filtered(CatalogDatabase::in_memory().unwrap(), Filter { since, ..Filter::none() });
+    let catalog = catalog_with_filter(
+        CatalogDatabase::in_memory().unwrap(),
+        Filter { since, ..Filter::none() },
+    );
     let meetings = vec![meeting("january", "2026-01-10"), meeting("february", "2026-02-10")];
     catalog.apply(
         &acme(),
         span("2026-01-01", "2026-03-31"),
         Listing { meetings, ..Listing::default() },
     );
-    assert_eq!(visible(&catalog), ["february"]);
+    assert_eq!(visible_ids(&catalog), ["february"]);
     assert_eq!(catalog.counts(&acme()).hidden_meetings, 1);
     assert!(catalog.enrichment_tasks(&acme(), Timestamp::now()).is_empty());
 }
@@ -79,18 +81,18 @@ fn filtered_meetings_are_stored_but_not_shown() {
 #[test]
 fn listing_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
-    let all = span("2026-01-01", "2026-03-31");
+    let all_days = span("2026-01-01", "2026-03-31");
     {
-        let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
+        let catalog = catalog_without_filter(CatalogDatabase::open(directory.path()).unwrap());
         assert_eq!(catalog.earlier_listing(&acme()), None);
         let meetings = vec![meeting("a", "2026-01-10"), meeting("b", "2026-02-10")];
-        catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
+        catalog.apply(&acme(), all_days, Listing { meetings, ..Listing::default() });
         let meetings = vec![meeting("b", "2026-02-10"), meeting("c", "2026-03-10")];
-        catalog.apply(&acme(), all, Listing { meetings, ..Listing::default() });
+        catalog.apply(&acme(), all_days, Listing { meetings, ..Listing::default() });
         catalog.record_full_listing(&acme(), "2026-03-31T00:00:00Z".parse().unwrap());
     }
-    let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
-    assert_eq!(visible(&catalog), ["b", "c"]);
+    let catalog = catalog_without_filter(CatalogDatabase::open(directory.path()).unwrap());
+    assert_eq!(visible_ids(&catalog), ["b", "c"]);
     assert_eq!(
         catalog.earlier_listing(&acme()),
         Some(Some("2026-03-31T00:00:00Z".parse().unwrap()))
@@ -98,7 +100,7 @@ fn listing_survives_a_restart() {
 }
 
 #[test]
-fn files_of_details_join_listed_ones() {
+fn detail_files_are_added_to_listed_files() {
     let directory = tempfile::tempdir().unwrap();
     let file = |key: &str, size| {
         let (version, declared_size) = (Version(size), Some(size));
@@ -116,42 +118,42 @@ fn files_of_details_join_listed_ones() {
         files.sort();
         files
     };
-    let all = span("2026-01-01", "2026-03-31");
+    let all_days = span("2026-01-01", "2026-03-31");
     let expected =
         [("audio", 2), ("both", 2), ("video", 1)].map(|(key, size)| (key.into(), Some(size)));
     {
-        let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
-        catalog.apply(&acme(), all, listing());
+        let catalog = catalog_without_filter(CatalogDatabase::open(directory.path()).unwrap());
+        catalog.apply(&acme(), all_days, listing());
         let details =
             Details { files: vec![file("audio", 2), file("both", 2)], ..Details::default() };
         catalog.record_details(&acme(), &"a".into(), Some(details));
         assert_eq!(files(&catalog), expected);
         let before = *catalog.changes().borrow();
-        catalog.apply(&acme(), all, listing());
+        catalog.apply(&acme(), all_days, listing());
         assert_eq!(*catalog.changes().borrow(), before, "an equal listing is not a change");
     }
-    let catalog = catalog_with(CatalogDatabase::open(directory.path()).unwrap());
+    let catalog = catalog_without_filter(CatalogDatabase::open(directory.path()).unwrap());
     assert_eq!(files(&catalog), expected);
 }
 
 #[test]
-fn equal_listing_changes_nothing() {
+fn equal_listing_does_not_change_the_catalog() {
     let catalog = catalog();
-    let all = span("2026-01-01", "2026-03-31");
+    let all_days = span("2026-01-01", "2026-03-31");
     let listing = || Listing { meetings: vec![meeting("a", "2026-01-10")], ..Listing::default() };
-    catalog.apply(&acme(), all, listing());
+    catalog.apply(&acme(), all_days, listing());
     let before = *catalog.changes().borrow();
-    catalog.apply(&acme(), all, listing());
+    catalog.apply(&acme(), all_days, listing());
     assert_eq!(*catalog.changes().borrow(), before);
 }
 
 #[test]
-fn document_waits_for_the_details() {
+fn document_is_missing_until_details_are_known() {
     let catalog = catalog();
     let mut listed = meeting("a", "2026-01-10");
     listed.metadata = [("topic".to_owned(), "listed".into())].into_iter().collect();
-    let all = span("2026-01-01", "2026-03-31");
-    catalog.apply(&acme(), all, Listing { meetings: vec![listed], ..Listing::default() });
+    let all_days = span("2026-01-01", "2026-03-31");
+    catalog.apply(&acme(), all_days, Listing { meetings: vec![listed], ..Listing::default() });
     assert_eq!(catalog.contents()[0].meetings[0].document, None);
     let details = [("topic", "other"), ("dept", "sales")].map(|(k, v)| (k.to_string(), v.into()));
     let details = Details { metadata: details.into_iter().collect(), ..Details::default() };
@@ -162,7 +164,7 @@ fn document_waits_for_the_details() {
 }
 
 #[test]
-fn corrected_size_is_measured_again_after_a_listing() {
+fn contradicted_size_is_measured_again_after_listing() {
     let directory = tempfile::tempdir().unwrap();
     let open = || {
         let database = CatalogDatabase::open(directory.path()).unwrap();
@@ -176,15 +178,15 @@ fn corrected_size_is_measured_again_after_a_listing() {
         super::fixtures::list(&catalog, vec![meeting]);
         assert!(!needs_size(&catalog));
         catalog.record_size(&listed.id, listed.version, 500);
-        assert!(!needs_size(&catalog), "it was just measured");
+        assert!(!needs_size(&catalog), "the size was just measured");
         catalog.record_full_listing(&acme(), Timestamp::now());
         assert!(needs_size(&catalog));
         catalog.record_size(&listed.id, listed.version, 500);
         assert!(!needs_size(&catalog));
     }
     let catalog = open();
-    assert!(needs_size(&catalog), "a correction of an earlier run is measured again");
+    assert!(needs_size(&catalog), "a contradicted size of an earlier run is measured again");
     catalog.record_size(&listed.id, listed.version, 1000);
     catalog.record_full_listing(&acme(), Timestamp::now());
-    assert!(!needs_size(&catalog), "it agrees with the listing");
+    assert!(!needs_size(&catalog), "the size agrees with the listing");
 }

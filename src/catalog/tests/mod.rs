@@ -1,4 +1,4 @@
-//! The catalog as a whole, in memory and across restarts.
+//! Tests of the whole catalog, in memory and across restarts.
 
 mod fixtures;
 mod late_files;

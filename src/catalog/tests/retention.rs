@@ -1,4 +1,4 @@
-//! Files that were deleted upstream.
+//! Tests of files that were deleted upstream.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::model::{Availability, FileId, MeetingContents, Version};
 use crate::providers::{Listing, ProviderError};
 use crate::sync::Mutex;
 
-/// A cache with the files of these keys.
+/// A cache that contains the files with these keys.
 #[derive(Debug, Default)]
 struct CachedKeys(Mutex<HashSet<String>>);
 
@@ -31,54 +31,59 @@ fn catalog(database: CatalogDatabase, cached: &Arc<CachedKeys>) -> Arc<Catalog> 
     super::fixtures::catalog(database, options)
 }
 
-/// Returns the keys of readable files by meeting, and after a slash those of hidden ones.
-fn visible(catalog: &Catalog) -> Vec<String> {
+/// Returns a line for each meeting: its id, the keys of its readable files, a slash, and the keys
+/// of its hidden files.
+fn visible_files(catalog: &Catalog) -> Vec<String> {
     let contents = catalog.contents();
-    let of_meeting = |contents: &MeetingContents| {
-        let keys = |ready: bool| {
+    let describe = |contents: &MeetingContents| {
+        let keys = |is_ready: bool| {
             let files = contents.meeting.files.iter();
-            let files = files.filter(|file| (file.availability == Availability::Ready) == ready);
+            let files = files.filter(|file| (file.availability == Availability::Ready) == is_ready);
             let mut keys: Vec<_> = files.map(|file| file.id.key.as_str()).collect();
             keys.sort_unstable();
             keys.join("")
         };
         format!("{} {}/{}", contents.meeting.id, keys(true), keys(false))
     };
-    let mut visible: Vec<_> = contents[0].meetings.iter().map(of_meeting).collect();
-    visible.sort();
-    visible
+    let mut lines: Vec<_> = contents[0].meetings.iter().map(describe).collect();
+    lines.sort();
+    lines
 }
 
 #[test]
-fn cached_files_stay_until_none_is_cached() {
+fn meeting_stays_while_a_file_is_cached() {
     let (cached, directory) = (Arc::<CachedKeys>::default(), tempfile::tempdir().unwrap());
     cached.set(&["a", "c"]);
     {
         let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached);
         list(&catalog, vec![meeting("m", &["a", "b"]), meeting("n", &["b"])]);
         list(&catalog, vec![]);
-        assert_eq!(visible(&catalog), ["m a/b"]);
+        assert_eq!(visible_files(&catalog), ["m a/b"]);
         assert_eq!(catalog.counts(&acme()).kept_deleted, 1);
         let before = *catalog.changes().borrow();
         list(&catalog, vec![]);
         assert_eq!(*catalog.changes().borrow(), before, "an equal listing is not a change");
     }
-    // If the file is not cached at a restart, it is hidden, and dropped with the next listing.
+    // If the file is not cached at a restart, it is hidden, and the next listing removes it.
     cached.set(&[]);
     assert_eq!(
-        visible(&catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached)),
+        visible_files(&catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached)),
         ["m /ab"]
     );
     cached.set(&["a"]);
     let restarted = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached);
-    assert_eq!(visible(&restarted), ["m a/b"]);
+    assert_eq!(visible_files(&restarted), ["m a/b"]);
     cached.set(&[]);
     list(&restarted, vec![]);
-    assert_eq!(visible(&restarted), Vec::<String>::new());
+    assert_eq!(visible_files(&restarted), Vec::<String>::new());
     drop(restarted);
     cached.set(&["a"]);
-    let last = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached);
-    assert_eq!(visible(&last), Vec::<String>::new(), "a dropped meeting does not reappear");
+    let restarted_again = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached);
+    assert_eq!(
+        visible_files(&restarted_again),
+        Vec::<String>::new(),
+        "a removed meeting does not reappear"
+    );
 }
 
 #[test]
@@ -88,24 +93,24 @@ fn successively_deleted_files_are_retained_together() {
     let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &cached);
     list(&catalog, vec![meeting("m", &["a", "b", "c", "d"])]);
     list(&catalog, vec![meeting("m", &["b", "c", "d"])]);
-    assert_eq!(visible(&catalog), ["m abcd/"]);
+    assert_eq!(visible_files(&catalog), ["m abcd/"]);
     list(&catalog, vec![meeting("m", &["c", "d"])]);
-    assert_eq!(visible(&catalog), ["m abcd/"]);
+    assert_eq!(visible_files(&catalog), ["m abcd/"]);
     list(&catalog, vec![]);
-    assert_eq!(visible(&catalog), ["m abc/d"]);
+    assert_eq!(visible_files(&catalog), ["m abc/d"]);
     list(&catalog, vec![meeting("m", &["a", "b", "c"])]);
-    assert_eq!(visible(&catalog), ["m abc/"]);
+    assert_eq!(visible_files(&catalog), ["m abc/"]);
     assert_eq!(catalog.counts(&acme()).kept_deleted, 0);
 }
 
 #[test]
-fn failed_listing_deletes_nothing() {
+fn failed_listing_does_not_delete_files() {
     let cached = Arc::<CachedKeys>::default();
     cached.set(&["a"]);
     let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &cached);
     list(&catalog, vec![meeting("m", &["a", "b"])]);
     let failed = vec![(all_days(), ProviderError::unavailable("down"))];
     catalog.apply(&acme(), all_days(), Listing { meetings: vec![], failed, ..Listing::default() });
-    assert_eq!(visible(&catalog), ["m ab/"]);
+    assert_eq!(visible_files(&catalog), ["m ab/"]);
     assert_eq!(catalog.counts(&acme()).kept_deleted, 0);
 }

@@ -1,4 +1,4 @@
-//! The recycle bin.
+//! Tests of the recycle bin.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::catalog::{Catalog, CatalogDatabase, SourceOptions};
 use crate::model::{Availability, BodyKind, Details, FileId, MeetingId, Version};
 use crate::providers::{ProviderError, RecycleBin, TrashEntry, TrashListing};
 
-const BIN: RecycleBin = RecycleBin { name: "the trash", fix: "restore it", days: 30 };
+const RECYCLE_BIN: RecycleBin = RecycleBin { name: "the trash", fix: "restore it", days: 30 };
 
 fn catalog(database: CatalogDatabase) -> Arc<Catalog> {
-    let options = SourceOptions { recycle_bin: Some(BIN), ..options() };
+    let options = SourceOptions { recycle_bin: Some(RECYCLE_BIN), ..options() };
     super::fixtures::catalog(database, options)
 }
 
@@ -27,22 +27,23 @@ fn list_trash(catalog: &Catalog, keys: &[&str], deleted: Option<Timestamp>) {
     catalog.apply_trash(&acme(), TrashListing { meetings, failed: None });
 }
 
-/// Returns the keys of the files in the recycle bin: `+` readable, `-` refused, `?` not probed yet.
-fn visible(catalog: &Catalog) -> Vec<String> {
+/// Returns the keys of the files in the recycle bin. A suffix is their state: `+` readable, `-`
+/// refused, `?` not probed yet.
+fn visible_files(catalog: &Catalog) -> Vec<String> {
     let contents = catalog.contents();
     let files = contents[0].trash.iter().flat_map(|trashed| &trashed.meeting.files);
-    let mut visible: Vec<_> = files
+    let mut keys: Vec<_> = files
         .map(|file| {
-            let mark = match file.availability {
+            let suffix = match file.availability {
                 Availability::Ready => '+',
                 Availability::Unavailable(_) => '-',
                 Availability::Processing | Availability::Absent => '?',
             };
-            format!("{}{mark}", file.id.key)
+            format!("{}{suffix}", file.id.key)
         })
         .collect();
-    visible.sort();
-    visible
+    keys.sort();
+    keys
 }
 
 fn trashed_file(key: &str) -> FileId {
@@ -57,14 +58,14 @@ fn probe_results_survive_a_restart() {
         let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
         list_files(&catalog, &[]);
         list_trash(&catalog, &["a", "b", "c"], deleted);
-        assert_eq!(visible(&catalog), ["a?", "b?", "c?"]);
+        assert_eq!(visible_files(&catalog), ["a?", "b?", "c?"]);
         catalog.record_probe(&trashed_file("a"), Version(1), None);
         catalog.record_probe(&trashed_file("b"), Version(1), Some("no".into()));
         // The result for another version does not apply.
         catalog.record_probe(&trashed_file("c"), Version(2), None);
     }
     let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
-    assert_eq!(visible(&catalog), ["a+", "b-", "c?"]);
+    assert_eq!(visible_files(&catalog), ["a+", "b-", "c?"]);
     let contents = catalog.contents();
     let meeting = &contents[0].trash[0].meeting;
     assert_eq!(meeting.expires, Some("2026-11-05T07:00:00Z".parse().unwrap()));
@@ -80,7 +81,7 @@ fn probe_results_survive_a_restart() {
 }
 
 #[test]
-fn returning_meeting_starts_without_old_facts() {
+fn returning_meeting_has_no_old_values() {
     let directory = tempfile::tempdir().unwrap();
     let record = |catalog: &Catalog| {
         list_trash(catalog, &["a"], None);
@@ -93,19 +94,19 @@ fn returning_meeting_starts_without_old_facts() {
         list_files(&catalog, &[]);
         record(&catalog);
         catalog.apply_trash(&acme(), TrashListing::default());
-        // A result that arrives after the meeting has left does not apply to its return.
+        // A result that arrives after the meeting has left the recycle bin is not stored.
         catalog.record_probe(&trashed_file("a"), Version(1), Some("no".into()));
         assert_eq!(catalog.validator(&trashed_file("a"), Version(1)), None);
         record(&catalog);
     }
     let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
-    assert_eq!(visible(&catalog), ["a+"]);
+    assert_eq!(visible_files(&catalog), ["a+"]);
     assert_eq!(catalog.contents()[0].trash[0].sizes.get(&"a".into()), Some(&9));
     assert_eq!(catalog.validator(&trashed_file("a"), Version(1)).as_deref(), Some("etag"));
 }
 
 #[test]
-fn damaged_rows_are_dropped_alone() {
+fn damaged_rows_do_not_affect_intact_rows() {
     let directory = tempfile::tempdir().unwrap();
     {
         let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
@@ -119,7 +120,7 @@ fn damaged_rows_are_dropped_alone() {
         database.execute("INSERT INTO trashed_meeting VALUES ('acme', 'x', '{')");
     }
     let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
-    assert_eq!(visible(&catalog), ["a+", "b?"]);
+    assert_eq!(visible_files(&catalog), ["a+", "b?"]);
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn refusal_is_probed_again_after_a_day() {
         catalog.enrichment_tasks(&acme(), at).len()
     };
     assert_eq!((tasks_after(23), tasks_after(25)), (0, 1));
-    assert_eq!(visible(&catalog), ["a-", "b+"]);
+    assert_eq!(visible_files(&catalog), ["a-", "b+"]);
     let before = *catalog.changes().borrow();
     catalog.record_probe(&trashed_file("a"), Version(1), Some("no".into()));
     assert_eq!(*catalog.changes().borrow(), before, "an equal refusal is not a change");
@@ -145,50 +146,54 @@ fn refusal_is_probed_again_after_a_day() {
 fn restored_files_leave_the_recycle_bin() {
     let catalog = catalog(CatalogDatabase::in_memory().unwrap());
     list_trash(&catalog, &["a", "b"], None);
-    let mut of_details = file("m", "d");
-    of_details.id = trashed_file("d");
-    let details = Details { files: vec![of_details], ..Details::default() };
+    let mut detail_file = file("m", "d");
+    detail_file.id = trashed_file("d");
+    let details = Details { files: vec![detail_file], ..Details::default() };
     catalog.record_details(&acme(), &MeetingId::from("m").in_trash(), Some(details));
-    assert_eq!(visible(&catalog), ["a?", "b?", "d?"]);
+    assert_eq!(visible_files(&catalog), ["a?", "b?", "d?"]);
     list_files(&catalog, &["a"]);
-    assert_eq!(visible(&catalog), ["a?", "b?", "d?"], "hidden for the names of the others");
+    assert_eq!(
+        visible_files(&catalog),
+        ["a?", "b?", "d?"],
+        "the restored file is hidden but still affects names"
+    );
     let tasks = catalog.enrichment_tasks(&acme(), Timestamp::now()).into_iter();
-    let probed = tasks.filter_map(|task| match task {
+    let probed_keys = tasks.filter_map(|task| match task {
         EnrichmentTask::Probe(id, ..) => Some(id.key.to_string()),
         EnrichmentTask::Size(..) | EnrichmentTask::Details(_) => None,
     });
-    let mut probed: Vec<_> = probed.collect();
-    probed.sort();
-    assert_eq!(probed, ["b", "d"]);
+    let mut probed_keys: Vec<_> = probed_keys.collect();
+    probed_keys.sort();
+    assert_eq!(probed_keys, ["b", "d"]);
     // If all listed files are restored, files of the details are not shown either.
     list_files(&catalog, &["a", "b"]);
-    assert_eq!(visible(&catalog), Vec::<String>::new());
+    assert_eq!(visible_files(&catalog), Vec::<String>::new());
 }
 
 #[test]
 fn incomplete_trash_listing_removes_only_expired_meetings() {
     let catalog = catalog(CatalogDatabase::in_memory().unwrap());
-    let failed =
+    let failed_listing =
         || TrashListing { meetings: Vec::new(), failed: Some(ProviderError::unavailable("down")) };
     list_trash(&catalog, &["a"], Some(Timestamp::now()));
-    catalog.apply_trash(&acme(), failed());
-    assert_eq!(visible(&catalog), ["a?"]);
+    catalog.apply_trash(&acme(), failed_listing());
+    assert_eq!(visible_files(&catalog), ["a?"]);
     list_trash(&catalog, &["a"], Some(Timestamp::now() - SignedDuration::from_hours(24 * 31)));
-    catalog.apply_trash(&acme(), failed());
-    assert_eq!(visible(&catalog), Vec::<String>::new());
+    catalog.apply_trash(&acme(), failed_listing());
+    assert_eq!(visible_files(&catalog), Vec::<String>::new());
     list_trash(&catalog, &["a"], None);
     catalog.apply_trash(&acme(), TrashListing::default());
-    assert_eq!(visible(&catalog), Vec::<String>::new());
+    assert_eq!(visible_files(&catalog), Vec::<String>::new());
 }
 
 #[test]
-fn unknown_deletion_time_counts_from_first_listing() {
+fn first_listing_replaces_unknown_deletion_time() {
     let catalog = catalog(CatalogDatabase::in_memory().unwrap());
     list_trash(&catalog, &["a"], None);
-    let expires = || catalog.contents()[0].trash[0].meeting.expires.unwrap();
-    let first = expires();
+    let expiry = || catalog.contents()[0].trash[0].meeting.expires.unwrap();
+    let first_expiry = expiry();
     list_trash(&catalog, &["a", "b"], None);
-    assert_eq!(expires(), first);
+    assert_eq!(expiry(), first_expiry);
     let metadata = catalog.contents()[0].trash[0].meeting.metadata.to_map();
     assert_eq!(metadata.get("expires_is_latest"), Some(&true.into()));
     assert_eq!(metadata.get("deleted_time"), None);

@@ -1,4 +1,4 @@
-//! The file: damage, later versions, owner and modes.
+//! Tests of the catalog file: damage, newer versions, owner and modes.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -21,7 +21,7 @@ fn damaged_file_is_renamed_and_replaced() {
     .unwrap();
     let database = CatalogDatabase::open(directory.path()).unwrap();
     database.save_size(&file("a"), Version(3), 42);
-    assert_eq!(database.sizes(&acme()).unwrap().len(), 1);
+    assert_eq!(database.load_sizes(&acme()).unwrap().len(), 1);
     assert!(directory.path().join("catalog.sqlite.damaged").exists());
 }
 
@@ -29,48 +29,48 @@ fn damaged_file_is_renamed_and_replaced() {
 fn damaged_files_are_kept_up_to_a_limit() {
     let directory = tempfile::tempdir().unwrap();
     let path_of = |name: &str| directory.path().join(name);
-    let damage = |number: usize| format!("this is not a database at all, number {number:02}");
+    let damaged_text = |number: usize| format!("this is not a database at all, number {number:02}");
     for number in 0..MAX_DAMAGED_FILES + 2 {
-        std::fs::write(path_of("catalog.sqlite"), damage(number)).unwrap();
+        std::fs::write(path_of("catalog.sqlite"), damaged_text(number)).unwrap();
         let database = CatalogDatabase::open(directory.path()).unwrap();
         database.save_size(&file("a"), Version(3), 42);
-        assert_eq!(database.sizes(&acme()).unwrap().len(), 1);
+        assert_eq!(database.load_sizes(&acme()).unwrap().len(), 1);
     }
     let read = |name: &str| std::fs::read_to_string(path_of(name)).unwrap();
-    assert_eq!(read("catalog.sqlite.damaged"), damage(0));
-    assert_eq!(read("catalog.sqlite.damaged.9"), damage(8));
+    assert_eq!(read("catalog.sqlite.damaged"), damaged_text(0));
+    assert_eq!(read("catalog.sqlite.damaged.9"), damaged_text(8));
     assert!(!path_of("catalog.sqlite.damaged.10").exists());
     std::fs::remove_file(path_of("catalog.sqlite.damaged.9")).unwrap();
-    let (path, log) = (path_of("catalog.sqlite"), "catalog.sqlite-wal");
-    std::fs::write(path_of(log), "what was written last").unwrap();
+    let (path, journal) = (path_of("catalog.sqlite"), "catalog.sqlite-wal");
+    std::fs::write(path_of(journal), "last transaction").unwrap();
     assert_eq!(move_damaged_file(&path).unwrap(), Some(path_of("catalog.sqlite.damaged.9")));
-    assert_eq!(read("catalog.sqlite.damaged.9-wal"), "what was written last");
-    std::fs::write(path_of(log), "what was written then").unwrap();
+    assert_eq!(read("catalog.sqlite.damaged.9-wal"), "last transaction");
+    std::fs::write(path_of(journal), "another transaction").unwrap();
     assert_eq!(move_damaged_file(&path).unwrap(), None);
     assert!(
-        !path_of(log).exists() && !path.exists(),
+        !path_of(journal).exists() && !path.exists(),
         "a journal must not be applied to the new file"
     );
 }
 
 #[test]
-fn later_version_is_rejected_and_unchanged() {
+fn newer_version_is_rejected_and_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("catalog.sqlite");
     drop(CatalogDatabase::open(directory.path()).unwrap());
     for (journal, version) in [("WAL", SCHEMA_VERSION + 1), ("DELETE", i64::from(i32::MAX))] {
-        let later = Connection::open(&path).unwrap();
-        later.pragma_update(None, "journal_mode", journal).unwrap();
-        later.pragma_update(None, "user_version", version).unwrap();
-        drop(later);
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "journal_mode", journal).unwrap();
+        connection.pragma_update(None, "user_version", version).unwrap();
+        drop(connection);
         let before = std::fs::read(&path).unwrap();
-        for rejected in [
+        for result in [
             CatalogDatabase::check(directory.path()),
             CatalogDatabase::open(directory.path()).map(drop),
         ] {
             assert!(
-                matches!(rejected, Err(CatalogDatabaseError::LaterVersion { version: found, .. }) if found == version),
-                "{rejected:?}"
+                matches!(result, Err(CatalogDatabaseError::NewerVersion { version: rejected, .. }) if rejected == version),
+                "{result:?}"
             );
         }
         assert!(std::fs::read(&path).unwrap() == before, "{journal}");
@@ -81,7 +81,7 @@ fn later_version_is_rejected_and_unchanged() {
 }
 
 #[test]
-fn negative_version_is_damage() {
+fn negative_version_counts_as_damage() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("catalog.sqlite");
     Connection::open(&path).unwrap().pragma_update(None, "user_version", -3).unwrap();
@@ -103,21 +103,21 @@ fn directory_and_file_are_private() {
 #[test]
 fn exposed_directory_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
-    let mode = |path: &Path, mode| {
+    let set_mode = |path: &Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
-    for open in [0o777, 0o1777, 0o770] {
-        mode(directory.path(), open);
-        let rejected = CatalogDatabase::open(directory.path());
+    for mode in [0o777, 0o1777, 0o770] {
+        set_mode(directory.path(), mode);
+        let result = CatalogDatabase::open(directory.path());
         assert!(
-            matches!(rejected, Err(CatalogDatabaseError::Exposed { .. })),
-            "{open:o}: {rejected:?}"
+            matches!(result, Err(CatalogDatabaseError::Exposed { .. })),
+            "{mode:o}: {result:?}"
         );
     }
-    mode(directory.path(), 0o755);
+    set_mode(directory.path(), 0o755);
     let path = directory.path().join("catalog.sqlite");
     std::fs::write(&path, b"").unwrap();
-    mode(&path, 0o666);
+    set_mode(&path, 0o666);
     let _database = CatalogDatabase::open(directory.path()).unwrap();
     for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
         let metadata = directory.path().join(name).metadata().unwrap();

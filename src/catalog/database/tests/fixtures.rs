@@ -1,4 +1,4 @@
-//! Names for the tests of the stored catalog.
+//! Test data for the catalog database.
 
 use crate::model::{FileId, SourceName};
 

@@ -1,4 +1,4 @@
-//! Listings and their scopes.
+//! Tests of stored listings and their scopes.
 
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ fn meeting(id: &str) -> Meeting {
         declared_size: Some(1 << 60),
         recording_start: None,
         recording_end: Some(start),
-        availability: Availability::Unavailable("why".into()),
+        availability: Availability::Unavailable("reason".into()),
     };
-    // A reader that is not exact rounds this number to a different one.
+    // An inexact parser rounds this number to a different number.
     let number: serde_json::Value = serde_json::from_str("6666663333333433333E-61").unwrap();
     let metadata =
         [("share_url".to_owned(), "https://zoom.us/x".into()), ("number".to_owned(), number)];
@@ -45,63 +45,76 @@ fn meeting(id: &str) -> Meeting {
     }
 }
 
-fn shared(id: &str) -> Arc<Meeting> {
+fn shared_meeting(id: &str) -> Arc<Meeting> {
     Arc::new(meeting(id))
 }
 
-fn stored(database: &CatalogDatabase, scope: &ListingScope) -> Option<Vec<Meeting>> {
-    database.listing(&acme(), scope).unwrap().map(|mut stored| {
+fn stored_meetings(database: &CatalogDatabase, scope: &ListingScope) -> Option<Vec<Meeting>> {
+    database.load_listing(&acme(), scope).unwrap().map(|mut stored| {
         stored.meetings.sort_by(|a, b| a.id.cmp(&b.id));
         stored.meetings
     })
 }
 
 #[test]
-fn listing_is_stored_with_later_changes() {
+fn listing_and_later_changes_are_stored() {
     let database = CatalogDatabase::in_memory().unwrap();
-    let mine = scope("mine");
-    assert_eq!(stored(&database, &mine), None);
-    let both = ListingChange { listed: vec![shared("a"), shared("b//c==")], removed: Vec::new() };
-    database.save_listing(&acme(), &mine, &both);
-    assert_eq!(stored(&database, &mine), Some(vec![meeting("a"), meeting("b//c==")]));
+    let own_scope = scope("mine");
+    assert_eq!(stored_meetings(&database, &own_scope), None);
+    let change = ListingChange {
+        updated_meetings: vec![shared_meeting("a"), shared_meeting("b//c==")],
+        removed_ids: Vec::new(),
+    };
+    database.save_listing(&acme(), &own_scope, &change);
+    assert_eq!(stored_meetings(&database, &own_scope), Some(vec![meeting("a"), meeting("b//c==")]));
     let mut renamed = meeting("a");
     renamed.topic = "renamed".into();
-    let change =
-        ListingChange { listed: vec![Arc::new(renamed.clone())], removed: vec!["b//c==".into()] };
-    database.save_listing(&acme(), &mine, &change);
-    assert_eq!(stored(&database, &mine), Some(vec![renamed]));
-    assert_eq!(database.listing(&acme(), &mine).unwrap().unwrap().fully_listed_at, None);
-    let at = Timestamp::from_second(1_790_000_000).unwrap();
-    database.save_full_listing(&acme(), &mine, at);
-    assert_eq!(database.listing(&acme(), &mine).unwrap().unwrap().fully_listed_at, Some(at));
+    let change = ListingChange {
+        updated_meetings: vec![Arc::new(renamed.clone())],
+        removed_ids: vec!["b//c==".into()],
+    };
+    database.save_listing(&acme(), &own_scope, &change);
+    assert_eq!(stored_meetings(&database, &own_scope), Some(vec![renamed]));
+    assert_eq!(database.load_listing(&acme(), &own_scope).unwrap().unwrap().fully_listed_at, None);
+    let listed_at = Timestamp::from_second(1_790_000_000).unwrap();
+    database.save_full_listing(&acme(), &own_scope, listed_at);
+    assert_eq!(
+        database.load_listing(&acme(), &own_scope).unwrap().unwrap().fully_listed_at,
+        Some(listed_at)
+    );
 }
 
 #[test]
 fn other_scope_replaces_the_listing() {
     let database = CatalogDatabase::in_memory().unwrap();
-    let (mine, other) = (scope("mine"), scope("other"));
-    let one = |id| ListingChange { listed: vec![shared(id)], removed: Vec::new() };
-    database.save_listing(&acme(), &mine, &one("a"));
-    database.save_full_listing(&acme(), &mine, Timestamp::from_second(5).unwrap());
-    assert_eq!(stored(&database, &other), None);
-    database.save_listing(&acme(), &other, &one("b"));
-    assert_eq!(stored(&database, &other), Some(vec![meeting("b")]));
-    assert_eq!(stored(&database, &mine), None);
-    assert_eq!(database.listing(&acme(), &other).unwrap().unwrap().fully_listed_at, None);
+    let (own_scope, other_scope) = (scope("mine"), scope("other"));
+    let listing_of =
+        |id| ListingChange { updated_meetings: vec![shared_meeting(id)], removed_ids: Vec::new() };
+    database.save_listing(&acme(), &own_scope, &listing_of("a"));
+    database.save_full_listing(&acme(), &own_scope, Timestamp::from_second(5).unwrap());
+    assert_eq!(stored_meetings(&database, &other_scope), None);
+    database.save_listing(&acme(), &other_scope, &listing_of("b"));
+    assert_eq!(stored_meetings(&database, &other_scope), Some(vec![meeting("b")]));
+    assert_eq!(stored_meetings(&database, &own_scope), None);
+    assert_eq!(
+        database.load_listing(&acme(), &other_scope).unwrap().unwrap().fully_listed_at,
+        None
+    );
 }
 
 #[test]
 fn damaged_meeting_is_omitted_and_deleted() {
     let database = CatalogDatabase::in_memory().unwrap();
-    let mine = scope("mine");
-    let change = ListingChange { listed: vec![shared("a")], removed: Vec::new() };
-    database.save_listing(&acme(), &mine, &change);
-    database.save_full_listing(&acme(), &mine, Timestamp::from_second(5).unwrap());
+    let own_scope = scope("mine");
+    let change =
+        ListingChange { updated_meetings: vec![shared_meeting("a")], removed_ids: Vec::new() };
+    database.save_listing(&acme(), &own_scope, &change);
+    database.save_full_listing(&acme(), &own_scope, Timestamp::from_second(5).unwrap());
     let rows = "INSERT INTO listed_meeting VALUES ('acme', 'z', '{\"id\": 3'), ('acme', 'y', x'ff'), ('acme', x'fe', '')";
     database.execute(rows);
-    let found = database.listing(&acme(), &mine).unwrap().unwrap();
-    assert_eq!((found.meetings, found.fully_listed_at), (vec![meeting("a")], None));
+    let listing = database.load_listing(&acme(), &own_scope).unwrap().unwrap();
+    assert_eq!((listing.meetings, listing.fully_listed_at), (vec![meeting("a")], None));
     let count = database.query::<i64>("SELECT count(*) FROM listed_meeting");
     assert_eq!(count, [1]);
-    assert_eq!(database.listing(&acme(), &mine).unwrap().unwrap().fully_listed_at, None);
+    assert_eq!(database.load_listing(&acme(), &own_scope).unwrap().unwrap().fully_listed_at, None);
 }

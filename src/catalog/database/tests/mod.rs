@@ -1,7 +1,7 @@
-//! The stored catalog, through its public interface and in the file.
+//! Tests of the catalog database, through its public functions and in its file.
 
+mod enrichment;
 mod file;
 mod fixtures;
-mod learned;
 mod listing;
 mod schema;

@@ -1,4 +1,4 @@
-//! Migrations and the frozen schema.
+//! Tests of migrations, and of the fixed schema.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use crate::catalog::database::schema::{MIGRATIONS, SCHEMA_VERSION};
 use crate::catalog::scope::ListingScope;
 use crate::model::{Details, Version};
 
-/// Creates a catalog of an earlier version.
-fn create(directory: &Path, version: usize) -> Connection {
+/// Creates a catalog whose tables have an earlier version.
+fn create_catalog(directory: &Path, version: usize) -> Connection {
     let connection = Connection::open(directory.join("catalog.sqlite")).unwrap();
     MIGRATIONS[..version].iter().for_each(|schema| connection.execute_batch(schema).unwrap());
     connection.pragma_update(None, "user_version", version as i64).unwrap();
@@ -22,28 +22,29 @@ fn create(directory: &Path, version: usize) -> Connection {
 fn version_one_is_migrated_with_its_data() {
     let directory = tempfile::tempdir().unwrap();
     {
-        let old = create(directory.path(), 1);
-        old.execute("INSERT INTO file_size VALUES ('acme', 'm/1==', 'a', zeroblob(8), 42)", [])
+        let connection = create_catalog(directory.path(), 1);
+        connection
+            .execute("INSERT INTO file_size VALUES ('acme', 'm/1==', 'a', zeroblob(8), 42)", [])
             .unwrap();
         let details = "INSERT INTO meeting_details VALUES ('acme', 'm', '{\"dept\":\"x\"}'), ('acme', 'o', NULL)";
-        old.execute(details, []).unwrap();
+        connection.execute(details, []).unwrap();
     }
     let database = CatalogDatabase::open(directory.path()).unwrap();
     database.save_validator(&file("a"), Version(3), "\"tag\"");
-    assert_eq!(database.sizes(&acme()).unwrap().len(), 1);
+    assert_eq!(database.load_sizes(&acme()).unwrap().len(), 1);
     let metadata = [("dept".to_owned(), "x".into())].into_iter().collect();
     let details = Details { metadata, ..Details::default() };
     let expected = [("m".into(), Some(details)), ("o".into(), None)];
-    assert_eq!(database.details(&acme()).unwrap(), expected);
+    assert_eq!(database.load_details(&acme()).unwrap(), expected);
     let expected = (("m/1==".into(), "a".into()), (Version(3), "\"tag\"".to_string()));
-    assert_eq!(database.validators(&acme()).unwrap(), [expected]);
+    assert_eq!(database.load_validators(&acme()).unwrap(), [expected]);
     assert!(!directory.path().join("catalog.sqlite.damaged").exists());
 }
 
 #[test]
-fn version_three_gets_tables_of_deletions() {
+fn version_three_gets_tables_for_deletions() {
     let directory = tempfile::tempdir().unwrap();
-    create(directory.path(), 3)
+    create_catalog(directory.path(), 3)
         .execute("INSERT INTO full_listing VALUES ('acme', 'mine', 5)", [])
         .unwrap();
     let database = CatalogDatabase::open(directory.path()).unwrap();
@@ -57,26 +58,26 @@ fn version_three_gets_tables_of_deletions() {
 }
 
 #[test]
-fn version_four_loses_its_readable_scopes() {
+fn readable_scopes_of_version_four_are_deleted() {
     let directory = tempfile::tempdir().unwrap();
-    create(directory.path(), 4)
+    create_catalog(directory.path(), 4)
         .execute("INSERT INTO full_listing VALUES ('acme', 'Zoom(ana@example.org)', 5)", [])
         .unwrap();
     let database = CatalogDatabase::open(directory.path()).unwrap();
-    assert!(database.listing(&acme(), &ListingScope::of(["zoom"])).unwrap().is_none());
+    assert!(database.load_listing(&acme(), &ListingScope::of(["zoom"])).unwrap().is_none());
     assert_eq!(database.query::<String>("SELECT scope FROM full_listing"), [""]);
     assert!(!directory.path().join("catalog.sqlite.damaged").exists());
 }
 
 #[test]
-fn schema_changes_only_with_its_version() {
-    const FROZEN: u64 = 16_706_419_081_739_818_464;
+fn changed_schema_needs_a_new_version() {
+    const EXPECTED_HASH: u64 = 16_706_419_081_739_818_464;
     let database = CatalogDatabase::in_memory().unwrap();
     let tables = database.query::<String>("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL");
     let hash = xxhash_rust::xxh3::xxh3_64(tables.join(";").as_bytes());
     assert_eq!(
         (hash, SCHEMA_VERSION),
-        (FROZEN, 6),
+        (EXPECTED_HASH, 6),
         "the schema of the catalog changed: raise SCHEMA_VERSION and add a migration"
     );
 }

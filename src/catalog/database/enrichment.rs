@@ -1,27 +1,27 @@
-//! The rows of what was expensive to learn: sizes, details and validators.
+//! Stores the values that are requested in addition to listings: sizes, details and validators.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::rows::{intact_rows, text, version};
+use super::rows::{load_intact_rows, text_column, version_column};
 use crate::model::{Details, FileId, FileKey, MeetingId, SourceName, Version};
 
-/// A measured size of one version of a file.
+/// The measured size of one version of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::catalog) struct SizeRow {
     pub(in crate::catalog) meeting: MeetingId,
     pub(in crate::catalog) file: FileKey,
     pub(in crate::catalog) version: Version,
-    /// Length in bytes.
+    /// The size in bytes.
     pub(in crate::catalog) size: u64,
 }
 
-/// The details of a meeting; `None` if the provider has none.
+/// A meeting and its details. `None` means that the provider has no details.
 pub(in crate::catalog) type DetailsRow = (MeetingId, Option<Details>);
 
-/// A file, and the validator of one version of it.
+/// A file, one of its versions, and the validator of that version.
 pub(in crate::catalog) type ValidatorRow = ((MeetingId, FileKey), (Version, String));
 
-pub(super) fn naming_zone(
+pub(super) fn load_naming_zone(
     connection: &Connection,
     source: &SourceName,
 ) -> rusqlite::Result<Option<String>> {
@@ -39,19 +39,19 @@ pub(super) fn save_naming_zone(
     Ok(())
 }
 
-pub(super) fn sizes(
+pub(super) fn load_sizes(
     connection: &Connection,
     source: &SourceName,
 ) -> rusqlite::Result<Vec<SizeRow>> {
-    intact_rows(
+    load_intact_rows(
         connection,
         source,
         "SELECT meeting, file, version, size FROM file_size WHERE source = ?1",
         |row| {
             Some(SizeRow {
-                meeting: text(row, 0)?.into(),
-                file: text(row, 1)?.into(),
-                version: version(row, 2)?,
+                meeting: text_column(row, 0)?.into(),
+                file: text_column(row, 1)?.into(),
+                version: version_column(row, 2)?,
                 size: u64::try_from(row.get::<_, i64>(3).ok()?).ok()?,
             })
         },
@@ -79,11 +79,11 @@ pub(super) fn save_size(
     Ok(())
 }
 
-pub(super) fn details(
+pub(super) fn load_details(
     connection: &Connection,
     source: &SourceName,
 ) -> rusqlite::Result<Vec<DetailsRow>> {
-    intact_rows(
+    load_intact_rows(
         connection,
         source,
         "SELECT meeting, details FROM meeting_details WHERE source = ?1",
@@ -92,7 +92,7 @@ pub(super) fn details(
             let details: Option<String> = row.get(1).ok()?;
             let details =
                 details.map(|details| details_from_row(&details).ok_or(())).transpose().ok()?;
-            Some((text(row, 0)?.into(), details))
+            Some((text_column(row, 0)?.into(), details))
         },
         "DELETE FROM meeting_details WHERE source = ?1 AND meeting = ?2",
     )
@@ -112,17 +112,17 @@ pub(super) fn save_details(
     Ok(())
 }
 
-pub(super) fn validators(
+pub(super) fn load_validators(
     connection: &Connection,
     source: &SourceName,
 ) -> rusqlite::Result<Vec<ValidatorRow>> {
-    intact_rows(
+    load_intact_rows(
         connection,
         source,
         "SELECT meeting, file, version, validator FROM file_validator WHERE source = ?1",
         |row| {
-            let key = (text(row, 0)?.into(), text(row, 1)?.into());
-            Some((key, (version(row, 2)?, row.get(3).ok()?)))
+            let key = (text_column(row, 0)?.into(), text_column(row, 1)?.into());
+            Some((key, (version_column(row, 2)?, row.get(3).ok()?)))
         },
         "DELETE FROM file_validator WHERE source = ?1 AND meeting = ?2 AND file = ?3",
     )
@@ -147,7 +147,7 @@ pub(super) fn save_validator(
     Ok(())
 }
 
-/// Returns the details in a row, or `None` if they are damaged.
+/// Parses the details of a meeting. Returns `None` if the row is damaged.
 pub(in crate::catalog) fn details_from_row(text: &str) -> Option<Details> {
     serde_json::from_str(text).ok()
 }

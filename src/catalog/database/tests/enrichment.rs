@@ -1,12 +1,12 @@
-//! Sizes, details and validators.
+//! Tests of stored sizes, details and validators.
 
 use super::fixtures::{acme, file};
 use crate::catalog::database::CatalogDatabase;
-use crate::catalog::database::learned::SizeRow;
+use crate::catalog::database::enrichment::SizeRow;
 use crate::model::{Details, SourceName, Version};
 
 #[test]
-fn values_survive_a_restart() {
+fn sizes_and_details_survive_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let metadata = [("participants_count".to_owned(), 7.into())].into_iter().collect();
     let details = Details { metadata, ..Details::default() };
@@ -20,14 +20,14 @@ fn values_survive_a_restart() {
     let database = CatalogDatabase::open(directory.path()).unwrap();
     let expected =
         SizeRow { meeting: "m/1==".into(), file: "a".into(), version: Version(3), size: 42 };
-    assert_eq!(database.sizes(&acme()).unwrap(), [expected]);
+    assert_eq!(database.load_sizes(&acme()).unwrap(), [expected]);
     let expected = [("m/1==".into(), Some(details)), ("old".into(), None)];
-    assert_eq!(database.details(&acme()).unwrap(), expected);
-    assert_eq!(database.sizes(&SourceName::new("other").unwrap()).unwrap(), []);
+    assert_eq!(database.load_details(&acme()).unwrap(), expected);
+    assert_eq!(database.load_sizes(&SourceName::new("other").unwrap()).unwrap(), []);
 }
 
 #[test]
-fn damaged_rows_are_dropped_alone() {
+fn damaged_rows_do_not_affect_intact_rows() {
     let database = CatalogDatabase::in_memory().unwrap();
     database.save_size(&file("a"), Version(3), 42);
     database.save_validator(&file("a"), Version(3), "\"tag\"");
@@ -41,12 +41,12 @@ fn damaged_rows_are_dropped_alone() {
         database.execute(rows);
     }
     for _ in 0..2 {
-        let sizes = database.sizes(&acme()).unwrap();
+        let sizes = database.load_sizes(&acme()).unwrap();
         assert_eq!((sizes.len(), sizes[0].size), (1, 42));
         let expected = [("m/1==".into(), Some(Details::default())), ("old".into(), None)];
-        let details = database.details(&acme()).unwrap();
+        let details = database.load_details(&acme()).unwrap();
         assert_eq!(details, expected, "damaged details do not mean that there are none");
-        assert_eq!(database.validators(&acme()).unwrap().len(), 1);
+        assert_eq!(database.load_validators(&acme()).unwrap().len(), 1);
     }
     let count = |table: &str| database.query::<i64>(&format!("SELECT count(*) FROM {table}"))[0];
     let counts = ["file_size", "meeting_details", "file_validator"].map(count);
