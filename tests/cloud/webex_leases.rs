@@ -316,7 +316,7 @@ async fn every_error_of_a_recording_has_its_message() {
             403,
             vec![],
             true,
-            "does not permit this recording (\"m\") (hint: The token needs the scope meeting:recordings_read",
+            "does not permit access to this recording (\"m\") (hint: The token needs the scope meeting:recordings_read",
         ),
         (404, vec![], true, "does not find this recording (\"m\") (hint: It was deleted"),
         (410, vec![], true, "has permanently removed this recording (\"m\")"),

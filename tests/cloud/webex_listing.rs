@@ -447,7 +447,7 @@ async fn every_error_of_a_list_has_its_message() {
         (
             403,
             vec![],
-            "The token needs the scope meeting:recordings_read, and its user a role that may see it.",
+            "The token needs the scope meeting:recordings_read, and its user needs a role with access.",
         ),
         (404, vec![], "Webex does not find the list of recordings"),
         (410, vec![], "Webex has permanently removed the list of recordings"),

@@ -77,7 +77,7 @@ fn every_status_of_webex_has_a_hint() {
     for (status, fix, code) in [
         (401, "Personal tokens expire after 12 hours. Configure a new one", 3),
         (403, "The token needs the scope meeting:recordings_read", 3),
-        (404, "It was deleted, or the user of the token may not see it.", 3),
+        (404, "It was deleted, or the user of the token has no access to it.", 3),
         (410, "Webex has no copy of it.", 3),
         (423, "has locked", 1),
         (428, "Download it in a browser, where Webex asks whether to trust it", 3),

@@ -1,4 +1,4 @@
-//! Calls of Webex's API.
+//! Calls to Webex's API.
 
 use std::time::Duration;
 
@@ -16,16 +16,17 @@ use crate::providers::toolkit::api_client::{
 };
 use crate::providers::toolkit::token::Tokens;
 
-/// Webex publishes no limits. A 429 without `Retry-After` asks for 15 seconds, and one with it for
-/// at least one (webexpythonsdk, `RateLimitError`).
+/// The delay after a 429 reply. Webex publishes no rate limits. As in webexpythonsdk
+/// (`RateLimitError`), the delay is 15 seconds without `Retry-After`, and at least one second with
+/// it.
 const BACKOFF: BackoffPolicy =
     BackoffPolicy { default: Duration::from_secs(15), min: Duration::from_secs(1) };
 
-/// A call without a result.
+/// The error of an API call: Webex refused the request, or the call failed.
 pub(crate) type ApiError = api_client::ApiError<Refusal>;
 
 impl ApiError {
-    /// Returns the error of a call that requested `subject`, which needs `scope`.
+    /// Converts to the error of a request for `subject`, which needs the scope `scope`.
     pub(crate) fn into_provider_error(self, subject: &str, scope: &str) -> ProviderError {
         match self {
             Self::Refused(refusal) => refusal.to_provider_error(subject, scope),
@@ -34,26 +35,26 @@ impl ApiError {
     }
 }
 
-/// A page of a list.
+/// A reply with one page of a list.
 pub(crate) struct PageReply {
     pub(crate) object: Map<String, Value>,
-    /// The URL of the next page as the reply names it; `None` on the last page.
-    pub(crate) next: Result<Option<String>, paging::UnreadableLink>,
+    /// The URL of the next page as written in the reply, or `None` on the last page.
+    pub(crate) next_url: Result<Option<String>, paging::UnreadableLink>,
 }
 
 /// The API of one source.
 pub(crate) struct Api(ApiClient);
 
 impl Api {
-    pub(crate) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
-        Self(ApiClient::new(client, base, tokens).with_backoff(BACKOFF))
+    pub(crate) fn new(client: Client, base_url: Url, tokens: Tokens) -> Self {
+        Self(ApiClient::new(client, base_url, tokens).with_backoff(BACKOFF))
     }
 
     pub(crate) fn tokens(&self) -> &Tokens {
         self.0.tokens()
     }
 
-    /// Returns the URL of a percent-encoded path, with its leading slash.
+    /// Returns the URL of `path`, which must be percent-encoded and begin with a slash.
     pub(crate) fn url(
         &self,
         path: &str,
@@ -78,8 +79,8 @@ impl Api {
         Ok(self.0.get(&call).await?.object)
     }
 
-    /// Requests a page of a list. A server timeout is not retried: fewer entries may take less
-    /// time.
+    /// Requests a page of a list. A server timeout (504) is not retried, because a smaller page may
+    /// take less time.
     pub(crate) async fn get_page(
         &self,
         url: &SecretUrl,
@@ -88,26 +89,26 @@ impl Api {
         let call = ApiCall::new(Target::Url(url), timeout, Priority::Background);
         let JsonReply { object, reply } =
             self.0.get(&ApiCall { refuses_504: true, ..call }).await?;
-        Ok(PageReply { object, next: next_named(&reply) })
+        Ok(PageReply { object, next_url: next_url(&reply) })
     }
 }
 
-/// Returns the URL of a next page as the reply to `page` names it.
+/// Resolves the URL of the next page, as written in the reply to `page`.
 ///
 /// # Errors
-/// Returns the origin of a URL that is not one of the API. The token must not be sent there.
-pub(crate) fn next_page(page: &Url, named: &str) -> Result<SecretUrl, String> {
-    let url = page.join(named).map_err(|_| "an invalid URL".to_owned())?;
+/// If the URL does not belong to the API, returns its origin. The token must not be sent there.
+pub(crate) fn resolve_next_url(page: &Url, next_url: &str) -> Result<SecretUrl, String> {
+    let url = page.join(next_url).map_err(|_| "an invalid URL".to_owned())?;
     let url = SecretUrl::new(url);
     if url.expose().origin() == page.origin() { Ok(url) } else { Err(origin(&url)) }
 }
 
-/// Returns the first next page that a `Link` header names.
-fn next_named(reply: &ApiReply) -> Result<Option<String>, paging::UnreadableLink> {
+/// Returns the URL of the next page from the `Link` headers, or `None` if they contain none.
+fn next_url(reply: &ApiReply) -> Result<Option<String>, paging::UnreadableLink> {
     for link in reply.headers.get_all("link") {
-        let named = paging::next(&url_text(link))?;
-        if named.is_some() {
-            return Ok(named);
+        let next_url = paging::next_url(&url_text(link))?;
+        if next_url.is_some() {
+            return Ok(next_url);
         }
     }
     Ok(None)
@@ -118,25 +119,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn next_page_is_on_the_api() {
-        let base = Url::parse("https://webexapis.com/v1").unwrap();
-        for named in [
+    fn next_page_must_be_on_the_api() {
+        let base_url = Url::parse("https://webexapis.com/v1").unwrap();
+        for next_url in [
             "https://webexapis.com/v1/recordings?cursor=x",
             "https://webexapis.com:443/v1/r",
             "/v1/r?c=1",
             "?c=1",
         ] {
-            let url = next_page(&base, named).unwrap();
-            assert_eq!(url.expose().host_str(), Some("webexapis.com"), "{named}");
+            let url = resolve_next_url(&base_url, next_url).unwrap();
+            assert_eq!(url.expose().host_str(), Some("webexapis.com"), "{next_url}");
         }
-        for (named, host) in [
+        for (next_url, origin) in [
             ("http://webexapis.com/v1/recordings", "http://webexapis.com"),
             ("https://webexapis.com:8443/v1/recordings", "https://webexapis.com:8443"),
             ("https://webexapis.com.example.org/p4th", "https://webexapis.com.example.org"),
             ("https://webexapis.com@example.org/p4th", "https://example.org"),
             ("//example.org/p4th", "https://example.org"),
         ] {
-            assert_eq!(next_page(&base, named).unwrap_err(), host, "{named}");
+            assert_eq!(resolve_next_url(&base_url, next_url).unwrap_err(), origin, "{next_url}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The tokens of an integration or a service app, renewed with a refresh token from the
-//! configuration or from a sign-in.
+//! Obtains the access tokens of an integration or a service app with a refresh token. The refresh
+//! token is in the configuration or comes from a sign-in.
 
 use std::time::Duration;
 
@@ -21,26 +21,27 @@ use crate::providers::toolkit::redaction::{in_parentheses, quotable};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::toolkit::token::Tokens;
 
-/// Timeout of a renewal with its retries: short enough for a read that waits for it.
+/// Timeout of a renewal, including retries. It is short because a read may wait for the renewal.
 const GRANT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The 14 days that Webex documents ("Integrations & Authorization").
+/// Lifetime of an access token, as documented by Webex ("Integrations & Authorization").
 const LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Returns the tokens of a source.
 pub(crate) fn tokens(source: &SourceName, config: &WebexConfig, client: Client) -> Tokens {
-    let oauth = SecretUrl::new(config.oauth_url.clone());
+    let token_url = SecretUrl::new(config.oauth_url.clone());
     match config.credential.clone() {
         WebexCredential::Token(secret) => Tokens::fixed(
             secret,
             ProviderError::credential("Webex refused the token").with_hint(
-                "Personal tokens expire after 12 hours. Configure a new one, or client_id, \
-                 client_secret and refresh_token, with which meetfs renews its own.",
+                "Personal tokens expire after 12 hours. Configure a new one. With client_id, \
+                 client_secret and refresh_token instead of a token, meetfs renews the token \
+                 automatically.",
             ),
         ),
         WebexCredential::Refreshed { client_id, client_secret, refresh_token, sign_in } => {
             let hint = "Check client_id, client_secret and refresh_token, which expires after 90 days without use.";
-            let app = App { oauth, client_id, client_secret, hint: hint.into(), client };
+            let app = App { token_url, client_id, client_secret, hint: hint.into(), client };
             Tokens::issued_by(RefreshTokenIssuer::for_refresh_token(
                 source.clone(),
                 app,
@@ -49,7 +50,8 @@ pub(crate) fn tokens(source: &SourceName, config: &WebexConfig, client: Client) 
             ))
         }
         WebexCredential::SignedIn { client_id, client_secret, sign_in } => {
-            let app = App { oauth, client_id, client_secret, hint: sign_in_hint(source), client };
+            let app =
+                App { token_url, client_id, client_secret, hint: sign_in_hint(source), client };
             Tokens::issued_by(RefreshTokenIssuer::for_sign_in(source.clone(), app, sign_in))
         }
     }
@@ -59,7 +61,7 @@ fn sign_in_hint(source: &SourceName) -> String {
     format!("Check client_id and client_secret, and run `meetfs login {source}`.")
 }
 
-/// Returns the sign-in of a source, or `None` if its token is configured.
+/// Returns the sign-in service of a source, or `None` if the source does not use a sign-in.
 pub(crate) fn sign_in_service(
     source: &SourceName,
     config: &WebexConfig,
@@ -69,27 +71,27 @@ pub(crate) fn sign_in_service(
     else {
         return None;
     };
-    let oauth = SecretUrl::new(config.oauth_url.clone());
+    let token_url = SecretUrl::new(config.oauth_url.clone());
     let hint = sign_in_hint(source);
-    let app = App { oauth, client_id: client_id.clone(), client_secret, hint, client };
-    let listing =
+    let app = App { token_url, client_id: client_id.clone(), client_secret, hint, client };
+    let listing_scope =
         if config.admin { "meeting:admin_recordings_read" } else { "meeting:recordings_read" };
     Some(SignInService {
         source: source.clone(),
         service: Box::new(app),
         client_id,
         authorize_url: sibling_url(&config.oauth_url, "authorize"),
-        scopes: vec![listing, "meeting:transcripts_read"],
+        scopes: vec![listing_scope, "meeting:transcripts_read"],
         store: SignInStore::at(sign_in)?,
     })
 }
 
 /// An integration or a service app.
 struct App {
-    oauth: SecretUrl,
+    token_url: SecretUrl,
     client_id: String,
     client_secret: SecretString,
-    /// What to do if it is refused.
+    /// The hint of the error if Webex refuses the app or a token.
     hint: String,
     client: Client,
 }
@@ -97,7 +99,7 @@ struct App {
 #[async_trait]
 impl TokenService for App {
     async fn check_breaker(&self) -> Result<(), ProviderError> {
-        Ok(self.client.check_breaker(&self.oauth).await?)
+        Ok(self.client.check_breaker(&self.token_url).await?)
     }
 
     async fn exchange(
@@ -111,7 +113,7 @@ impl TokenService for App {
         form.push(("client_id", SecretString::from(self.client_id.clone())));
         form.push(("client_secret", self.client_secret.clone()));
         let request = ApiRequest {
-            url: self.oauth.clone(),
+            url: self.token_url.clone(),
             authorization: None,
             form: Some(form),
             timeout: GRANT_TIMEOUT,
@@ -121,21 +123,26 @@ impl TokenService for App {
         let reply = self.client.call(&request).await?;
         let body = json_repair::object(&reply.body).map_or(Value::Null, Value::Object);
         match reply.status {
-            200..300 => grant(body).ok_or_else(|| {
+            200..300 => parse_grant(body).ok_or_else(|| {
                 ProviderError::unavailable("the token service of Webex returned no token")
                     .with_hint("Check oauth_url.")
             }),
-            _ => Err(refused(&self.hint, &reply, body.as_object(), [&self.client_secret, secret])),
+            _ => Err(refusal_error(
+                &self.hint,
+                &reply,
+                body.as_object(),
+                [&self.client_secret, secret],
+            )),
         }
     }
 }
 
-/// Reads a reply. Returns `None` if it has no token.
-pub(crate) fn grant(body: Value) -> Option<TokenGrant> {
+/// Parses the reply to a token request. Returns `None` if it contains no access token.
+pub(crate) fn parse_grant(body: Value) -> Option<TokenGrant> {
     TokenReply::read(body)?.into_grant(TokenLifetimes { default: LIFETIME, max: LIFETIME })
 }
 
-pub(crate) fn refused(
+pub(crate) fn refusal_error(
     hint: &str,
     reply: &ApiReply,
     body: Option<&Map<String, Value>>,
@@ -145,11 +152,11 @@ pub(crate) fn refused(
         serde_lenient::first_text(body, &["error_description", "message", "error"])
     });
     let message = message.unwrap_or_default();
-    let plain = secrets
+    let redacted = secrets
         .into_iter()
         .filter(|secret| !secret.expose_secret().is_empty())
         .fold(message, |message, secret| quotable(&message, secret));
-    let quote = in_parentheses(&plain);
+    let quote = in_parentheses(&redacted);
     match reply.status {
         400 | 401 | 403 => {
             ProviderError::credential(format!("Webex refused to issue a token{quote}"))
@@ -170,11 +177,11 @@ mod tests {
     use crate::model::line_with_hint;
 
     #[test]
-    fn refused_renewal_has_a_hint_without_secrets() {
+    fn refused_renewal_has_a_hint_but_no_secret() {
         let (secret, refresh) = (SecretString::from("app-s3cret"), SecretString::from("r3fresh"));
-        let say = |status, body: Value| {
+        let error_for = |status, body: Value| {
             let reply = ApiReply { status, headers: Default::default(), body: Vec::new() };
-            refused(
+            refusal_error(
                 "Check refresh_token, which expires after 90 days.",
                 &reply,
                 body.as_object(),
@@ -182,11 +189,11 @@ mod tests {
             )
         };
         let body = json!({"message": "The refresh token r3fresh of app-s3cret is invalid.", "trackingId": "x"});
-        let error = say(400, body);
+        let error = error_for(400, body);
         assert!(error.is_credential());
         let text = line_with_hint(&error);
         assert!(text.contains("refresh_token") && text.contains("90 days"), "{text}");
         assert!(!text.contains("s3cret") && !text.contains("r3fresh"), "{text}");
-        assert!(line_with_hint(&say(404, Value::Null)).contains("oauth_url"));
+        assert!(line_with_hint(&error_for(404, Value::Null)).contains("oauth_url"));
     }
 }

@@ -4,19 +4,23 @@ use crate::config::{WebexConfig, WebexCredential};
 use crate::providers::toolkit::base_urls;
 use crate::providers::{ArchiveIdentity, SourceDescriptor, SourceOptions};
 
-/// Returns what identifies a source.
+/// Returns the name, the archive identity and the base URLs of a source.
 pub(crate) fn descriptor(options: &SourceOptions<WebexConfig>) -> SourceDescriptor {
     let WebexConfig { credential, api_url, oauth_url, .. } = &options.config;
     let base_urls = match credential {
-        // A bare token is never renewed.
+        // A configured access token is not renewed, so `oauth_url` is not used.
         WebexCredential::Token(_) => vec![api_url.clone()],
         _ => base_urls::of(oauth_url, api_url),
     };
-    SourceDescriptor { name: options.source.clone(), identity: of(options), base_urls }
+    SourceDescriptor {
+        name: options.source.clone(),
+        identity: archive_identity(options),
+        base_urls,
+    }
 }
 
-fn of(options: &SourceOptions<WebexConfig>) -> ArchiveIdentity {
-    // Every field is named, so that a new one is considered here.
+fn archive_identity(options: &SourceOptions<WebexConfig>) -> ArchiveIdentity {
+    // The patterns name every field, so a new field does not compile until it is considered here.
     let SourceOptions { source: _, config, download_hosts: _ } = options;
     let WebexConfig { credential, users, admin, api_url, oauth_url } = config;
     let list = if *admin { "administrator's list" } else { "own list" };
@@ -39,30 +43,26 @@ fn of(options: &SourceOptions<WebexConfig>) -> ArchiveIdentity {
 mod tests {
     use super::*;
     use crate::config::SignInFile;
-    use crate::model::SourceName;
+    use crate::providers::toolkit::archive_identity::source_options;
 
     #[test]
-    fn words_of_an_archive_never_change() {
-        let options = SourceOptions {
-            source: SourceName::new("acme").unwrap(),
-            config: WebexConfig {
-                credential: WebexCredential::Refreshed {
-                    client_id: "app".into(),
-                    client_secret: "secret".into(),
-                    refresh_token: "token".into(),
-                    sign_in: SignInFile(None),
-                },
-                users: Vec::new(),
-                admin: true,
-                api_url: "https://webexapis.com/v1".parse().unwrap(),
-                oauth_url: "https://webexapis.com/v1/access_token".parse().unwrap(),
+    fn identity_of_an_archive_never_changes() {
+        let options = source_options(WebexConfig {
+            credential: WebexCredential::Refreshed {
+                client_id: "app".into(),
+                client_secret: "secret".into(),
+                refresh_token: "token".into(),
+                sign_in: SignInFile(None),
             },
-            download_hosts: Vec::new(),
-        };
-        let at = ["https://webexapis.com/v1", "https://webexapis.com/v1/access_token"];
+            users: Vec::new(),
+            admin: true,
+            api_url: "https://webexapis.com/v1".parse().unwrap(),
+            oauth_url: "https://webexapis.com/v1/access_token".parse().unwrap(),
+        });
+        let urls = ["https://webexapis.com/v1", "https://webexapis.com/v1/access_token"];
         let words =
-            [vec!["webex", "refreshed", "app", "administrator's list"], at.into(), vec!["users"]];
-        assert_eq!(of(&options).words, words.concat());
-        assert!(of(&options).names_account);
+            [vec!["webex", "refreshed", "app", "administrator's list"], urls.into(), vec!["users"]];
+        assert_eq!(archive_identity(&options).words, words.concat());
+        assert!(archive_identity(&options).names_account);
     }
 }

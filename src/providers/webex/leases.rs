@@ -1,12 +1,13 @@
-//! Finds where the bytes of a file are.
+//! Finds the URL from which a file is downloaded.
 //!
-//! The detail of a recording has the download URLs of all its files, and costs a call. One reply
-//! therefore serves the video, the audio and the transcript to all readers until its URLs expire.
-//! Each reply serves a file once: a second request for the lease of a file means that its URL was
-//! refused. A download URL is a credential by itself, so it is used unchanged and without a token.
-//! A transcript without a download URL is read from the API, the only host that receives the token.
+//! The details of a recording contain the download URLs of all its files and cost one call. One
+//! reply therefore supplies the URLs of the video, the audio and the transcript to all readers
+//! until the URLs expire. It supplies the URL of a file only once: a second request for the lease
+//! of a file means that the URL was refused. A download URL is a credential itself, so it is
+//! requested unchanged and without a token. A transcript without a download URL is read from the
+//! API, the only server that receives the token.
 //!
-//! Lock order: the flight of a recording, then `recording_hosts`.
+//! Lock order: the single flight of a recording, then `meeting_hosts`.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -24,8 +25,8 @@ use tokio::time::Instant;
 
 use super::api::{Api, ApiError};
 use super::listing::ListedRecording;
-use super::mapping::{self, File, PREVENTED, Removal};
-use super::wire::{Links, Recording};
+use super::mapping::{self, DOWNLOAD_PREVENTED, File, Removal};
+use super::wire::{DirectUrls, Recording};
 use crate::http::{AllowedHosts, Priority};
 use crate::model::{DaySpan, FileKey, Lease, Meeting, MeetingId, SecretUrl};
 use crate::providers::toolkit::lease_timeout::within_lease_timeout;
@@ -33,85 +34,89 @@ use crate::providers::toolkit::single_flight::{Flight, SingleFlight};
 use crate::providers::toolkit::version_facts::VersionFacts;
 use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, ProviderError};
 
-/// Lifetime of download URLs without an expiry, or with one that the local clock, if it is wrong,
-/// has passed: the one that Webex documents.
+/// Lifetime of download URLs, as documented by Webex. It applies to URLs without an expiry, and to
+/// new URLs that have already expired according to the local clock, which must then be wrong.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3 * 3600);
 
-/// Recordings whose download URLs are kept. File sizes are requested after all details have
-/// arrived, and a recording that is evicted by then costs a second call. At 2 KiB each, this is at
-/// most 16 MiB.
+/// Maximum number of recordings whose download URLs are stored. File sizes are requested after all
+/// details have arrived, and a recording that has been evicted by then needs a second call. With 2
+/// KiB for each recording, the URLs take at most 16 MiB.
 const MAX_RECORDINGS: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
 const SUBJECT: &str = "this recording";
 
-/// Finds the leases of one source.
+/// Obtains the leases of one source.
 pub(crate) struct Leases {
     allowed_hosts: AllowedHosts,
     scope: &'static str,
-    details: Mutex<LruCache<MeetingId, Arc<DetailFlight>>>,
-    /// The host of each recording and the UTC day it began, for requests that must name the host.
-    recording_hosts: Mutex<HashMap<MeetingId, (Date, String)>>,
+    details: Mutex<LruCache<MeetingId, Arc<DetailsFlight>>>,
+    /// The UTC day on which each recording began, and the e-mail address of its meeting host. Some
+    /// requests must contain this address.
+    meeting_hosts: Mutex<HashMap<MeetingId, (Date, String)>>,
 }
 
-/// The last detail of one recording.
-type DetailFlight = SingleFlight<Option<DetailReply>>;
+/// The last details of one recording, which only one caller at a time requests.
+type DetailsFlight = SingleFlight<Option<DetailsReply>>;
 
-/// The download URLs of one reply.
-struct DetailReply {
-    received: Instant,
-    /// What it says of the contents that the URLs lead to.
+/// The download URLs in one reply with details.
+struct DetailsReply {
+    received_at: Instant,
+    /// The facts that distinguish the version of the files at the URLs.
     facts: VersionFacts,
-    links: Links,
-    /// The files that took their download URL from it.
-    served: Vec<FileKey>,
+    urls: DirectUrls,
+    /// The files whose download URL was taken from this reply.
+    served_files: Vec<FileKey>,
 }
 
 impl Leases {
     pub(crate) fn new(allowed_hosts: AllowedHosts, scope: &'static str) -> Self {
         let details = Mutex::new(LruCache::new(MAX_RECORDINGS));
-        Self { allowed_hosts, scope, details, recording_hosts: Mutex::default() }
+        Self { allowed_hosts, scope, details, meeting_hosts: Mutex::default() }
     }
 
-    /// Stores the hosts of a listing of `span`. A listing without failures (`is_complete`) replaces
-    /// what is known of these days, so the map never outgrows the listing.
-    pub(crate) fn record_hosts(
+    /// Stores the meeting hosts of a listing of `span`. A listing without failures (`is_complete`)
+    /// replaces the stored hosts of these days, which bounds the size of the map.
+    pub(crate) fn record_meeting_hosts(
         &self,
         span: DaySpan,
         is_complete: bool,
         listed: &[ListedRecording],
     ) {
-        let mut hosts = self.recording_hosts.lock();
+        let mut hosts = self.meeting_hosts.lock();
         if is_complete {
             hosts.retain(|id, (day, _)| id.is_in_trash() || !span.contains(*day));
         }
-        hosts.extend(hosts_of(listed));
+        hosts.extend(meeting_hosts_of(listed));
     }
 
-    /// Stores the hosts of a listing of the recycle bin.
-    pub(crate) fn record_trash_hosts(&self, is_complete: bool, listed: &[ListedRecording]) {
-        let mut hosts = self.recording_hosts.lock();
+    /// Stores the meeting hosts of a listing of the recycle bin.
+    pub(crate) fn record_trash_meeting_hosts(&self, is_complete: bool, listed: &[ListedRecording]) {
+        let mut hosts = self.meeting_hosts.lock();
         if is_complete {
             hosts.retain(|id, _| !id.is_in_trash());
         }
-        hosts.extend(hosts_of(listed).map(|(id, host)| (id.in_trash(), host)));
+        hosts.extend(
+            meeting_hosts_of(listed).map(|(id, meeting_host)| (id.in_trash(), meeting_host)),
+        );
     }
 
-    /// Stores the hosts that an earlier run listed.
-    pub(crate) fn restore_hosts(&self, listed: &[Arc<Meeting>]) {
+    /// Restores the meeting host of each recording from the listing of an earlier run.
+    pub(crate) fn restore_meeting_hosts(&self, listed: &[Arc<Meeting>]) {
         let hosts = listed.iter().filter_map(|meeting| {
-            let host = meeting.metadata.text("hostEmail")?;
+            let meeting_host = meeting.metadata.text("hostEmail")?;
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
-            Some((meeting.id.clone(), (day, host)))
+            Some((meeting.id.clone(), (day, meeting_host)))
         });
-        self.recording_hosts.lock().extend(hosts);
+        self.meeting_hosts.lock().extend(hosts);
     }
 
-    /// Returns the host to name in a request for a recording.
-    pub(crate) fn host_of(&self, recording: &MeetingId) -> Option<String> {
-        self.recording_hosts.lock().get(recording).map(|(_, host)| host.clone())
+    /// Returns the e-mail address of the meeting host that a request for `recording` must contain,
+    /// if any.
+    pub(crate) fn meeting_host_of(&self, recording: &MeetingId) -> Option<String> {
+        self.meeting_hosts.lock().get(recording).map(|(_, meeting_host)| meeting_host.clone())
     }
 
-    /// Requests the detail of a recording, and keeps its download URLs for readers.
+    /// Requests the details of a recording and stores its download URLs for readers.
     pub(crate) async fn details(
         &self,
         api: &Api,
@@ -123,26 +128,25 @@ impl Leases {
         self.fetch(api, recording, timeout, Priority::Background, &mut flight).await
     }
 
-    /// Finds a lease.
     pub(crate) async fn lease(
         &self,
         api: &Api,
         request: LeaseRequest<'_>,
     ) -> Result<Lease, ProviderError> {
         let LeaseRequest { file, effort, priority, .. } = request;
-        within_lease_timeout(async |deadline| match File::of(&file.key) {
-            Some(File::Stored(id)) => {
-                let host = self.host_of(&file.meeting);
-                stored_transcript(api, id, host.as_deref(), effort, priority).await
+        within_lease_timeout(async |deadline| match File::from_key(&file.key) {
+            Some(File::ApiTranscript(id)) => {
+                let meeting_host = self.meeting_host_of(&file.meeting);
+                transcript_lease(api, id, meeting_host.as_deref(), effort, priority).await
             }
-            Some(kind) => self.linked(api, request, kind, deadline).await,
-            None => Err(ProviderError::not_found("Webex has no such file of a recording")),
+            Some(kind) => self.lease_by_download_url(api, request, kind, deadline).await,
+            None => Err(ProviderError::not_found("Webex recordings have no file with this key")),
         })
         .await
     }
 
-    /// Finds a lease by the download URL in the detail of the recording.
-    async fn linked(
+    /// Returns a lease with the download URL from the details of the recording.
+    async fn lease_by_download_url(
         &self,
         api: &Api,
         request @ LeaseRequest { file, version, priority, .. }: LeaseRequest<'_>,
@@ -164,46 +168,51 @@ impl Leases {
         }
         let Some(reply) = flight.value_mut() else {
             return Err(ProviderError::unavailable(
-                "the reply about this recording is not available",
+                "the details of this recording are not available",
             ));
         };
         if !reply.facts.can_be(version) {
-            return Err(ProviderError::changed("Webex now has another version of it"));
+            return Err(ProviderError::changed("Webex now has another version of this file"));
         }
-        if !reply.served.contains(&file.key) {
-            reply.served.push(file.key.clone());
+        if !reply.served_files.contains(&file.key) {
+            reply.served_files.push(file.key.clone());
         }
-        let link = reply.link(kind).map_err(|error| {
+        let url = reply.url_of(kind).map_err(|error| {
             if error.class() == ErrorClass::NotAllowed && file.meeting.is_in_trash() {
-                ProviderError::not_allowed("Webex returns no download URL for it")
+                ProviderError::not_allowed("Webex returns no download URL for this recording")
             } else {
                 error
             }
         })?;
-        let url = self.allowed_hosts.check(link.expose().clone())?;
-        Ok(Lease { url, authorization: None, expires: reply.links.expiration })
+        let url = self.allowed_hosts.check(url.expose().clone())?;
+        Ok(Lease { url, authorization: None, expires: reply.urls.expiration })
     }
 
-    /// Requests the detail, keeps its download URLs in `flight` and returns the rest.
+    /// Requests the details and stores the download URLs in `flight`.
     async fn fetch(
         &self,
         api: &Api,
         recording: &MeetingId,
         timeout: Duration,
         priority: Priority,
-        flight: &mut Flight<'_, Option<DetailReply>>,
+        flight: &mut Flight<'_, Option<DetailsReply>>,
     ) -> Result<Recording, ProviderError> {
-        match self.request_detail(api, recording, timeout, priority).await {
-            Ok(mut detail) => {
-                // A new URL has not expired. If it has by the local clock, the clock is wrong, and
-                // to believe it would cost a call per read.
-                detail.links.expiration =
-                    detail.links.expiration.filter(|end| Timestamp::now() < *end);
-                let links = detail.links.clone();
-                let received = Instant::now();
-                let facts = mapping::facts(&detail);
-                flight.succeed(Some(DetailReply { received, facts, links, served: Vec::new() }));
-                Ok(detail)
+        match self.request_details(api, recording, timeout, priority).await {
+            Ok(mut details) => {
+                // A new URL cannot have expired. If its expiry has passed, the local clock is
+                // wrong, and every read would need another call.
+                details.direct_urls.expiration =
+                    details.direct_urls.expiration.filter(|end| Timestamp::now() < *end);
+                let urls = details.direct_urls.clone();
+                let received_at = Instant::now();
+                let facts = mapping::version_facts(&details);
+                flight.succeed(Some(DetailsReply {
+                    received_at,
+                    facts,
+                    urls,
+                    served_files: Vec::new(),
+                }));
+                Ok(details)
             }
             Err(error) => {
                 let retry_delay = match &error {
@@ -217,26 +226,30 @@ impl Leases {
         }
     }
 
-    async fn request_detail(
+    async fn request_details(
         &self,
         api: &Api,
         recording: &MeetingId,
         timeout: Duration,
         priority: Priority,
     ) -> Result<Recording, ApiError> {
-        let host = self.host_of(recording);
-        let query: Vec<_> = host.as_deref().map(|host| ("hostEmail", host)).into_iter().collect();
-        let path = format!("/recordings/{}", segment(recording.of_provider()));
+        let meeting_host = self.meeting_host_of(recording);
+        let query: Vec<_> = meeting_host
+            .as_deref()
+            .map(|meeting_host| ("hostEmail", meeting_host))
+            .into_iter()
+            .collect();
+        let path = format!("/recordings/{}", encode_segment(recording.of_provider()));
         let object = api.get(&api.url(&path, &query)?, timeout, priority).await?;
-        let detail = Recording::read(Value::Object(object)).ok_or_else(|| {
+        let details = Recording::read(Value::Object(object)).ok_or_else(|| {
             ProviderError::unavailable("Webex returned the details of a recording without its id")
         })?;
-        match mapping::removal(&detail) {
-            None => Ok(detail),
-            Some(Removal::Trashed) if recording.is_in_trash() => Ok(detail),
+        match mapping::removal(&details) {
+            None => Ok(details),
+            Some(Removal::Trashed) if recording.is_in_trash() => Ok(details),
             Some(Removal::Trashed) => {
                 Err(ProviderError::not_found("this recording is in the recycle bin of Webex")
-                    .with_hint("It can be restored there for 30 days.")
+                    .with_hint("The recording can be restored from there for 30 days.")
                     .into())
             }
             Some(Removal::Purged) => {
@@ -247,50 +260,52 @@ impl Leases {
         }
     }
 
-    fn flight(&self, recording: &MeetingId) -> Arc<DetailFlight> {
+    fn flight(&self, recording: &MeetingId) -> Arc<DetailsFlight> {
         self.details.lock().get_or_insert(recording.clone(), Arc::default).clone()
     }
 }
 
-fn hosts_of(listed: &[ListedRecording]) -> impl Iterator<Item = (MeetingId, (Date, String))> {
-    listed.iter().filter_map(|ListedRecording { meeting, host }| {
+fn meeting_hosts_of(
+    listed: &[ListedRecording],
+) -> impl Iterator<Item = (MeetingId, (Date, String))> {
+    listed.iter().filter_map(|ListedRecording { meeting, meeting_host }| {
         let day = TimeZone::UTC.to_datetime(meeting.start).date();
-        host.clone().map(|host| (meeting.id.clone(), (day, host)))
+        meeting_host.clone().map(|meeting_host| (meeting.id.clone(), (day, meeting_host)))
     })
 }
 
-impl DetailReply {
-    /// Whether a file can take its download URL from this reply: the reply arrived while the reader
-    /// waited for it, or the file has not used it yet. After refused URLs, only a new one is worth
-    /// trying.
+impl DetailsReply {
+    /// Whether a file can take its download URL from this reply. The reply must have arrived while
+    /// the reader waited for it, or the file must not have used its URL yet. After a URL was
+    /// refused, only a new URL can succeed.
     fn can_serve(
         &self,
         LeaseRequest { file, version, effort, .. }: LeaseRequest<'_>,
         waiting_since: Instant,
         now: Instant,
     ) -> bool {
-        let is_expired = match self.links.expiration {
+        let is_expired = match self.urls.expiration {
             Some(end) => end <= Timestamp::now(),
-            None => DEFAULT_LIFETIME <= now.saturating_duration_since(self.received),
+            None => DEFAULT_LIFETIME <= now.saturating_duration_since(self.received_at),
         };
-        let is_unused = !self.served.contains(&file.key) && self.facts.can_be(version);
-        waiting_since <= self.received
+        let is_unused = !self.served_files.contains(&file.key) && self.facts.can_be(version);
+        waiting_since <= self.received_at
             || (effort == LeaseEffort::Listed && is_unused && !is_expired)
     }
 
-    fn link(&self, kind: File<'_>) -> Result<&SecretUrl, ProviderError> {
-        let links = &self.links;
-        let link = match kind {
-            File::Video => &links.recording,
-            File::Audio => &links.audio,
-            File::Transcript => &links.transcript,
-            File::Stored(_) => &None,
+    fn url_of(&self, kind: File<'_>) -> Result<&SecretUrl, ProviderError> {
+        let urls = &self.urls;
+        let url = match kind {
+            File::Video => &urls.recording,
+            File::Audio => &urls.audio,
+            File::Transcript => &urls.transcript,
+            File::ApiTranscript(_) => &None,
         };
-        let has_none =
-            links.recording.is_none() && links.audio.is_none() && links.transcript.is_none();
-        link.as_ref().ok_or_else(|| {
-            if kind == File::Video || has_none {
-                ProviderError::not_allowed(PREVENTED)
+        let has_no_url =
+            urls.recording.is_none() && urls.audio.is_none() && urls.transcript.is_none();
+        url.as_ref().ok_or_else(|| {
+            if kind == File::Video || has_no_url {
+                ProviderError::not_allowed(DOWNLOAD_PREVENTED)
             } else {
                 ProviderError::not_found("Webex no longer has this file of the recording")
             }
@@ -298,12 +313,13 @@ impl DetailReply {
     }
 }
 
-/// Returns the lease of a transcript at the API, with the token of the source, or with a new token
-/// if one was refused. `host` is named for recordings of others ("Download a Meeting Transcript").
-async fn stored_transcript(
+/// Returns the lease of a transcript that the API serves. The lease contains the token of the
+/// source, or a new token if the previous one was refused. For a recording of another user, the
+/// request must contain `meeting_host` ("Download a Meeting Transcript").
+async fn transcript_lease(
     api: &Api,
     id: &str,
-    host: Option<&str>,
+    meeting_host: Option<&str>,
     effort: LeaseEffort,
     priority: Priority,
 ) -> Result<Lease, ProviderError> {
@@ -311,15 +327,16 @@ async fn stored_transcript(
     if LeaseEffort::Listed < effort && api.tokens().can_renew() {
         token = api.tokens().renewed(&token, priority).await?;
     }
-    let path = format!("/meetingTranscripts/{}/download", segment(id));
-    let query: Vec<_> =
-        std::iter::once(("format", "vtt")).chain(host.map(|host| ("hostEmail", host))).collect();
+    let path = format!("/meetingTranscripts/{}/download", encode_segment(id));
+    let query: Vec<_> = std::iter::once(("format", "vtt"))
+        .chain(meeting_host.map(|meeting_host| ("hostEmail", meeting_host)))
+        .collect();
     let url = api.url(&path, &query)?;
     Ok(Lease { url, authorization: Some(token.header()), expires: token.expires_at() })
 }
 
 /// Encodes an id as a path segment (RFC 3986, 3.3).
-fn segment(id: &str) -> String {
+fn encode_segment(id: &str) -> String {
     const UNRESERVED: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     utf8_percent_encode(id, UNRESERVED).to_string()

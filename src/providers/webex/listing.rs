@@ -1,4 +1,4 @@
-//! Lists the recordings of a span of days, and those in the recycle bin.
+//! Lists the recordings of a span of days and the recordings in the recycle bin.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use super::api::Api;
 use super::mapping::{self, Removal};
 use super::pages::Pages;
-use super::paging::MAX_PAGE;
+use super::paging::MAX_PAGE_SIZE;
 use super::refusal;
 use super::wire::{self, Page};
 use crate::model::{DaySpan, Meeting, SourceName};
@@ -19,42 +19,44 @@ use crate::providers::toolkit::windowed_listing::{
     Overlap, PermanentFailure, WindowReport, keep_highest, list_windows, windows,
 };
 
-/// Days of one query: the maximum of the administrator's list ("List Recordings For an Admin"). The
-/// owner's list takes more, but pages of a hundred entries make longer windows no faster.
+/// Number of days in one query. This is the maximum of the administrator's list ("List Recordings
+/// For an Admin"). The owner's list accepts more days, but that would not be faster, because a page
+/// has at most a hundred entries.
 const WINDOW_DAYS: i64 = 30;
 
-/// Windows in flight: enough to hide the round trips of a first listing of two years, and few
-/// enough not to exceed a limit that Webex does not publish.
+/// Maximum number of windows that are requested concurrently. Four requests hide the round trips of
+/// a first listing of two years. More requests could exceed the rate limit, which Webex does not
+/// publish.
 const WINDOW_CONCURRENCY: usize = 4;
 
-/// How long before its window a recording may have begun. It is not documented whether a query
-/// compares the beginning of a recording or the creation of its file, which takes Webex up to a day
-/// and has taken longer. A recording unseen on complete days counts as deleted, so a failed window
-/// makes too many days incomplete rather than too few.
+/// Maximum number of days between the start of a recording and the creation of its file. Webex does
+/// not document which of the two times a query compares. The creation takes up to a day, and has
+/// taken longer. A recording that is missing from complete days counts as deleted, so a failed
+/// window marks too many days as incomplete rather than too few.
 const MAX_CREATION_DELAY_DAYS: i64 = 7;
 
-/// Memory of a recording without its metadata.
-const RECORDING_MEMORY: usize = 2048;
+/// Estimated memory of a listed recording without its metadata, in bytes.
+const RECORDING_BASE_BYTES: usize = 2048;
 
-/// One list of recordings.
+/// A list of recordings in the API: those of the token's owner, of the site or of one user.
 #[derive(Clone)]
 pub(crate) struct RecordingList {
     path: &'static str,
-    host: Option<String>,
+    meeting_host: Option<String>,
     scope: &'static str,
-    /// Whether it lists the recycle bin.
+    /// Whether the list contains the recordings in the recycle bin instead of the available ones.
     is_trash: bool,
 }
 
-/// Returns the lists that make up a source.
-pub(crate) fn recording_lists(hosts: &[String], admin: bool) -> Vec<RecordingList> {
-    let path = if admin { "/admin/recordings" } else { "/recordings" };
-    let scope = refusal::scope(admin || !hosts.is_empty());
-    let list = |host| RecordingList { path, host, scope, is_trash: false };
-    if hosts.is_empty() {
+/// Returns the lists that together contain the recordings of a source.
+pub(crate) fn recording_lists(meeting_hosts: &[String], is_admin: bool) -> Vec<RecordingList> {
+    let path = if is_admin { "/admin/recordings" } else { "/recordings" };
+    let scope = refusal::scope(is_admin || !meeting_hosts.is_empty());
+    let list = |meeting_host| RecordingList { path, meeting_host, scope, is_trash: false };
+    if meeting_hosts.is_empty() {
         return vec![list(None)];
     }
-    hosts.iter().map(|host| list(Some(host.clone()))).collect()
+    meeting_hosts.iter().map(|host| list(Some(host.clone()))).collect()
 }
 
 /// Returns the lists of the recycle bins of the same users.
@@ -64,14 +66,15 @@ pub(crate) fn trash_lists(lists: &[RecordingList]) -> Vec<RecordingList> {
 
 impl RecordingList {
     fn subject(&self) -> String {
-        let what = if self.is_trash { "deleted recordings" } else { "recordings" };
-        match &self.host {
-            Some(host) => format!("the list of the {what} of {host}"),
-            None => format!("the list of {what}"),
+        let content = if self.is_trash { "deleted recordings" } else { "recordings" };
+        match &self.meeting_host {
+            Some(meeting_host) => format!("the list of {content} of {meeting_host}"),
+            None => format!("the list of {content}"),
         }
     }
 
-    /// A purged recording belongs to no list; one with an unknown status counts as available.
+    /// Whether a recording belongs to the list. A purged recording belongs to no list. A recording
+    /// with an unknown status counts as available.
     fn contains(&self, recording: &wire::Recording) -> bool {
         match mapping::removal(recording) {
             None => !self.is_trash,
@@ -80,55 +83,57 @@ impl RecordingList {
         }
     }
 
-    /// Returns the host to name in a request for a single recording. For the list of the token's
-    /// owner it is `None`.
-    fn host_of(&self, listed: Option<&str>) -> Option<String> {
-        let is_for_others = self.host.is_some() || self.path != "/recordings";
-        if !is_for_others {
+    /// Returns the e-mail address of the meeting host that a request for a single recording must
+    /// contain. Returns `None` for the list of the token's owner. `listed_host` is the host in the
+    /// listing.
+    fn meeting_host_of(&self, listed_host: Option<&str>) -> Option<String> {
+        let lists_other_users = self.meeting_host.is_some() || self.path != "/recordings";
+        if !lists_other_users {
             return None;
         }
-        self.host.clone().or_else(|| listed.map(str::to_owned))
+        self.meeting_host.clone().or_else(|| listed_host.map(str::to_owned))
     }
 }
 
 pub(crate) struct ListedRecording {
     pub(crate) meeting: Meeting,
-    /// Its host, if a request for this recording must name one.
-    pub(crate) host: Option<String>,
+    /// The e-mail address of the meeting host, if a request for this recording must contain it.
+    pub(crate) meeting_host: Option<String>,
 }
 
 impl ListedRecording {
-    /// Returns an estimate of its memory.
-    fn memory(&self) -> usize {
-        RECORDING_MEMORY + self.meeting.metadata.as_str().len()
+    /// Returns the estimated memory of the recording in bytes.
+    fn estimated_bytes(&self) -> usize {
+        RECORDING_BASE_BYTES + self.meeting.metadata.as_str().len()
     }
 
-    /// Ranks two entries of one recording regardless of their order of arrival: the one with more
-    /// metadata, and among equal ones an arbitrary but stable choice.
+    /// Returns the rank of an entry among the entries of the same recording. An entry with more
+    /// metadata ranks higher. Among entries with equally much metadata, the choice is arbitrary but
+    /// does not depend on their order.
     fn rank(&self) -> impl Ord + use<> {
         let metadata = &self.meeting.metadata;
-        (metadata.to_map().len(), metadata.as_str().to_owned(), self.host.clone())
+        (metadata.to_map().len(), metadata.as_str().to_owned(), self.meeting_host.clone())
     }
 }
 
 pub(crate) struct RecordingListing {
-    /// Each recording once.
+    /// The recordings without duplicates.
     pub(crate) recordings: Vec<ListedRecording>,
-    /// The days that were not listed whole.
+    /// The days whose listing is incomplete, each with the error.
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
 
 /// Lists the recordings of `lists` on the days of `span`.
 ///
 /// # Errors
-/// Returns the error that a user can do most about if no list brought a page.
+/// If no page of any list could be requested, returns the error that the user can best act on.
 pub(crate) async fn list(
     api: &Api,
     source: &SourceName,
     lists: &[RecordingList],
     span: DaySpan,
 ) -> Result<RecordingListing, ProviderError> {
-    let (of_credential, budget) = (OnceLock::new(), ListingBudget::default());
+    let (credential_failure, budget) = (OnceLock::new(), ListingBudget::default());
     let listers: Vec<_> = lists
         .iter()
         .map(|list| Lister {
@@ -136,7 +141,7 @@ pub(crate) async fn list(
             source,
             list,
             budget: &budget,
-            failure: PermanentFailure::new(&of_credential),
+            failure: PermanentFailure::new(&credential_failure),
         })
         .collect();
     let mut jobs = Vec::new();
@@ -154,13 +159,13 @@ pub(crate) async fn list(
     Ok(RecordingListing { recordings: recordings.into_values().collect(), failed })
 }
 
-/// Cuts `span` into windows, newest first.
+/// Splits `span` into windows, newest first.
 pub(crate) fn windows_of(span: DaySpan) -> Vec<DaySpan> {
     windows(span, |to| to.saturating_sub((WINDOW_DAYS - 1).days()), Overlap::None)
 }
 
-/// Returns the days of `span` on which a recording may have begun that a failed window would have
-/// listed.
+/// Returns the days of `span` whose listing is incomplete if `window` fails. These are the days on
+/// which a recording in the window may have begun.
 fn incomplete_days(window: DaySpan, span: DaySpan) -> DaySpan {
     DaySpan {
         from: window.from.saturating_sub(MAX_CREATION_DELAY_DAYS.days()).max(span.from),
@@ -168,34 +173,35 @@ fn incomplete_days(window: DaySpan, span: DaySpan) -> DaySpan {
     }
 }
 
-/// Formats the beginning of a UTC day.
-pub(crate) fn midnight(day: Date) -> String {
+/// Formats the beginning of a UTC day for a query.
+pub(crate) fn format_midnight(day: Date) -> String {
     format!("{day}T00:00:00Z")
 }
 
-/// The e-mail addresses of meeting hosts that may occur in one list.
+/// The e-mail addresses of meeting hosts that one list may contain.
 ///
-/// Webex can drop the `hostEmail` filter on a next page. Recordings of other hosts would then
-/// replace those of the requested host. So a later page may contain only the requested address and
-/// the addresses of the first page. A host can have several addresses.
-struct ListedHosts<'a> {
+/// Webex can omit the `hostEmail` filter from the URL of the next page. Recordings of other meeting
+/// hosts would then replace those of the requested one. A later page may therefore contain only the
+/// requested address and the addresses of the first page. A meeting host can have several
+/// addresses.
+struct AllowedMeetingHosts<'a> {
     requested: Option<&'a str>,
     first_page: Option<HashSet<String>>,
 }
 
-impl ListedHosts<'_> {
-    /// Checks the recordings of the next page.
+impl AllowedMeetingHosts<'_> {
+    /// Checks the meeting hosts of the recordings on the next page.
     fn check(&mut self, recordings: &[wire::Recording]) -> Result<(), ()> {
         let Some(requested) = self.requested else { return Ok(()) };
         let mut hosts = recordings.iter().filter_map(|recording| recording.host_email.as_deref());
-        let Some(known) = &self.first_page else {
+        let Some(first_page) = &self.first_page else {
             self.first_page = Some(hosts.map(str::to_ascii_lowercase).collect());
             return Ok(());
         };
-        let is_known = |host: &str| {
-            host.eq_ignore_ascii_case(requested) || known.contains(&host.to_ascii_lowercase())
+        let is_allowed = |host: &str| {
+            host.eq_ignore_ascii_case(requested) || first_page.contains(&host.to_ascii_lowercase())
         };
-        if hosts.all(is_known) { Ok(()) } else { Err(()) }
+        if hosts.all(is_allowed) { Ok(()) } else { Err(()) }
     }
 }
 
@@ -224,55 +230,57 @@ impl Lister<'_> {
         report
     }
 
-    /// Lists all pages of a window. Entries that could not be read are reported in `unreadable`.
+    /// Lists all pages of a window. If some entries cannot be read, `unreadable` is set to the
+    /// error.
     async fn list_pages(
         &self,
         window: DaySpan,
         report: &mut WindowReport<ListedRecording>,
         unreadable: &mut Option<ProviderError>,
     ) -> Result<(), ProviderError> {
-        let [from, to] = [window.from, window.to.saturating_add(1.day())].map(midnight);
-        let max = MAX_PAGE.to_string();
+        let [from, to] = [window.from, window.to.saturating_add(1.day())].map(format_midnight);
+        let max = MAX_PAGE_SIZE.to_string();
         let mut query = vec![("max", max.as_str()), ("from", &from), ("to", &to)];
-        query.extend(self.list.host.as_deref().map(|host| ("hostEmail", host)));
+        query.extend(self.list.meeting_host.as_deref().map(|host| ("hostEmail", host)));
         query.extend(self.list.is_trash.then_some(("status", "deleted")));
-        let first = self.api.url(self.list.path, &query)?;
-        let mut pages = Pages::new(self.api, self.list.subject(), self.list.scope, first);
-        let mut hosts = ListedHosts { requested: self.list.host.as_deref(), first_page: None };
+        let first_url = self.api.url(self.list.path, &query)?;
+        let mut pages = Pages::new(self.api, self.list.subject(), self.list.scope, first_url);
+        let mut hosts =
+            AllowedMeetingHosts { requested: self.list.meeting_host.as_deref(), first_page: None };
         loop {
-            let next = pages.next().await;
-            if let Err(error) = &next
-                && pages.has_no_end()
+            let result = pages.next().await;
+            if let Err(error) = &result
+                && pages.is_endless_for_all_days()
             {
                 self.failure.record_for_list(error);
             }
-            let Some(reply) = next? else { return Ok(()) };
-            let page =
-                Page::read(reply).ok_or_else(|| pages.bad_reply("sent a list without items"))?;
+            let Some(reply) = result? else { return Ok(()) };
+            let page = Page::read(reply)
+                .ok_or_else(|| pages.invalid_reply("sent a list without items"))?;
             report.has_page = true;
             if page.unreadable > 0 {
-                // Any known recording may be among these, so none of the window may count as
-                // deleted.
+                // Any known recording may be among the unreadable ones, so no recording of the
+                // window may count as deleted.
                 let count = page.unreadable;
                 *unreadable = Some(
-                    pages.bad_reply(&format!("listed {count} recordings that cannot be read")),
+                    pages.invalid_reply(&format!("listed {count} recordings that cannot be read")),
                 );
             }
             hosts.check(&page.recordings).map_err(|()| {
-                pages.bad_reply("listed recordings of another host on a later page")
+                pages.invalid_reply("listed recordings of another meeting host on a later page")
             })?;
             pages.record_items(page.recordings.iter().map(wire::Recording::id));
-            let present = page.recordings.iter().filter(|recording| self.list.contains(recording));
-            let listed: Vec<_> = present
+            let matching = page.recordings.iter().filter(|recording| self.list.contains(recording));
+            let listed: Vec<_> = matching
                 .map(|recording| ListedRecording {
-                    meeting: mapping::meeting(self.source, recording),
-                    host: self.list.host_of(recording.host_email.as_deref()),
+                    meeting: mapping::map_recording(self.source, recording),
+                    meeting_host: self.list.meeting_host_of(recording.host_email.as_deref()),
                 })
                 .collect();
-            let memory = listed.iter().map(ListedRecording::memory).sum();
+            let listed_bytes = listed.iter().map(ListedRecording::estimated_bytes).sum();
             report.items.extend(listed);
-            if let Err(endless) = self.budget.spend(memory) {
-                let error = pages.end(endless);
+            if let Err(reason) = self.budget.spend(listed_bytes) {
+                let error = pages.endless_error(reason);
                 self.failure.record_for_list(&error);
                 return Err(error);
             }
@@ -300,18 +308,19 @@ mod tests {
     fn windows_have_thirty_days() {
         let whole = DaySpan { from: date(2026, 9, 25), to: date(2026, 11, 23) };
         let windows = windows_of(whole);
-        let lengths: Vec<_> = windows.iter().map(|it| (it.to - it.from).get_days() + 1).collect();
+        let lengths: Vec<_> =
+            windows.iter().map(|window| (window.to - window.from).get_days() + 1).collect();
         assert_eq!(lengths, [30, 30]);
         assert_eq!(windows[1].to, date(2026, 10, 24));
     }
 
     #[test]
-    fn lists_are_of_the_owner_site_or_hosts() {
-        let hosts = ["ana@example.org".to_owned(), "bo@example.org".to_owned()];
-        let lists = |hosts: &[String], admin| -> Vec<_> {
-            recording_lists(hosts, admin)
+    fn configuration_determines_the_requested_lists() {
+        let meeting_hosts = ["ana@example.org".to_owned(), "bo@example.org".to_owned()];
+        let lists = |meeting_hosts: &[String], is_admin| -> Vec<_> {
+            recording_lists(meeting_hosts, is_admin)
                 .into_iter()
-                .map(|list| (list.path, list.host.is_some(), list.scope))
+                .map(|list| (list.path, list.meeting_host.is_some(), list.scope))
                 .collect()
         };
         assert_eq!(lists(&[], false), [("/recordings", false, "meeting:recordings_read")]);
@@ -320,11 +329,11 @@ mod tests {
             [("/admin/recordings", false, "meeting:admin_recordings_read")]
         );
         assert_eq!(
-            lists(&hosts, false),
+            lists(&meeting_hosts, false),
             [("/recordings", true, "meeting:admin_recordings_read"); 2]
         );
         assert_eq!(
-            lists(&hosts, true),
+            lists(&meeting_hosts, true),
             [("/admin/recordings", true, "meeting:admin_recordings_read"); 2]
         );
     }

@@ -9,30 +9,31 @@ use crate::model::{
 };
 use crate::providers::toolkit::version_facts::VersionFacts;
 
-/// Why a listed video has no download URL. The details may have one: a compliance officer gets it.
-pub(crate) const PREVENTED: &str = "Webex returns no download URL for this recording, probably because \"Prevent downloading\" is set. Its host can allow downloads in Webex. The token of a compliance officer works without that.";
+/// The reason why a listed video has no download URL. The details contain one if the token belongs
+/// to a compliance officer.
+pub(crate) const DOWNLOAD_PREVENTED: &str = "Webex returns no download URL for this recording, probably because \"Prevent downloading\" is set. The meeting host can allow downloads in Webex. The token of a compliance officer can download the recording anyway.";
 
-/// A file of a recording, as its key names it.
+/// The kind of a file, as encoded in its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum File<'a> {
     Video,
     Audio,
     /// The transcript with a download URL.
     Transcript,
-    /// The transcript with this id at the API.
-    Stored(&'a str),
+    /// A transcript that the API serves under this id.
+    ApiTranscript(&'a str),
 }
 
 impl<'a> File<'a> {
-    const STORED_PREFIX: &'static str = "transcript/";
+    const API_TRANSCRIPT_PREFIX: &'static str = "transcript/";
 
-    /// Returns `None` for a key that this module does not create.
-    pub(crate) fn of(key: &'a FileKey) -> Option<Self> {
+    /// Parses a key. Returns `None` for a key that [`File::key`] does not create.
+    pub(crate) fn from_key(key: &'a FileKey) -> Option<Self> {
         match key.as_str() {
             "recording" => Some(Self::Video),
             "audio" => Some(Self::Audio),
             "transcript" => Some(Self::Transcript),
-            other => other.strip_prefix(Self::STORED_PREFIX).map(Self::Stored),
+            other => other.strip_prefix(Self::API_TRANSCRIPT_PREFIX).map(Self::ApiTranscript),
         }
     }
 
@@ -41,21 +42,23 @@ impl<'a> File<'a> {
             Self::Video => "recording".into(),
             Self::Audio => "audio".into(),
             Self::Transcript => "transcript".into(),
-            Self::Stored(id) => FileKey::from(format!("{}{id}", Self::STORED_PREFIX).as_str()),
+            Self::ApiTranscript(id) => {
+                FileKey::from(format!("{}{id}", Self::API_TRANSCRIPT_PREFIX).as_str())
+            }
         }
     }
 }
 
-/// How a recording was removed.
+/// The state of a removed recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Removal {
-    /// It is in the recycle bin for 30 days.
+    /// The recording is in the recycle bin, where it stays for 30 days.
     Trashed,
     Purged,
 }
 
-/// Returns how the recording was removed, if it was. An unknown status counts as available: if its
-/// files are not, a read returns the error.
+/// Returns the removal state of a recording, or `None` if it is available. An unknown status counts
+/// as available: if the files cannot be downloaded, reads return the error.
 pub(crate) fn removal(recording: &wire::Recording) -> Option<Removal> {
     match recording.status.as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("deleted") => Some(Removal::Trashed),
@@ -64,13 +67,14 @@ pub(crate) fn removal(recording: &wire::Recording) -> Option<Removal> {
     }
 }
 
-/// Returns the recording as a meeting with its video, the only file that a listing shows.
-pub(crate) fn meeting(source: &SourceName, recording: &wire::Recording) -> Meeting {
+/// Maps a listed recording to a meeting. Its only file is the video, because a listing contains no
+/// other file.
+pub(crate) fn map_recording(source: &SourceName, recording: &wire::Recording) -> Meeting {
     let id = MeetingId::from(recording.id());
-    let times = Times::of(recording);
+    let times = Times::from_recording(recording);
     let availability = match recording.download_url {
         Some(_) => Availability::Ready,
-        None => Availability::Unavailable(PREVENTED.into()),
+        None => Availability::Unavailable(DOWNLOAD_PREVENTED.into()),
     };
     let builder = FileBuilder { source, meeting: &id, recording, times };
     Meeting {
@@ -80,58 +84,60 @@ pub(crate) fn meeting(source: &SourceName, recording: &wire::Recording) -> Meeti
         end: times.end,
         expires: None,
         files: vec![builder.video(availability)],
-        metadata: metadata::of_recording(recording).into(),
+        metadata: metadata::recording_metadata(recording).into(),
         id,
     }
 }
 
-/// Returns the files that a listing does not show: those with a download URL, and the transcripts
-/// at the API. The video is one of them only if the listing shows it without a download URL.
+/// Returns the files that only the details contain: files with a download URL, and transcripts that
+/// the API serves. The video is included only if its download URL is missing in the listing.
 pub(crate) fn files_of_details(
     source: &SourceName,
     meeting: &MeetingId,
     recording: &wire::Recording,
     transcripts: &[wire::Transcript],
 ) -> Vec<RecordingFile> {
-    let builder = FileBuilder { source, meeting, recording, times: Times::of(recording) };
-    let links = &recording.links;
+    let builder =
+        FileBuilder { source, meeting, recording, times: Times::from_recording(recording) };
+    let urls = &recording.direct_urls;
     let mut files = Vec::new();
-    if recording.download_url.is_none() && links.recording.is_some() {
+    if recording.download_url.is_none() && urls.recording.is_some() {
         files.push(builder.video(Availability::Ready));
     }
-    if let Some(link) = &links.audio {
-        files.push(builder.file(File::Audio, Role::Audio, "audio_only", extension_of(link, "mp3")));
+    if let Some(url) = &urls.audio {
+        files.push(builder.file(File::Audio, Role::Audio, "audio_only", extension_of(url, "mp3")));
     }
-    if let Some(link) = &links.transcript {
+    if let Some(url) = &urls.transcript {
         files.push(builder.file(
             File::Transcript,
             Role::Transcript,
             "transcript",
-            extension_of(link, "txt"),
+            extension_of(url, "txt"),
         ));
     }
     for transcript in transcripts {
-        let file = File::Stored(transcript.id());
+        let file = File::ApiTranscript(transcript.id());
         files.push(builder.file(file, Role::Transcript, "transcript", "vtt".into()));
     }
     files
 }
 
-/// Returns the file that the other files of a recording are derived from.
-pub(crate) fn video() -> FileKey {
+/// Returns the key of the video, from which the other files of a recording are derived.
+pub(crate) fn video_key() -> FileKey {
     File::Video.key()
 }
 
-/// Returns a transcript that was made after the details of its recording were requested, equal to
-/// what the details would have had.
+/// Maps a transcript that Webex created after the details of its recording were requested. The
+/// result is the same as if the details had contained the transcript.
 pub(crate) fn late_transcript(
-    listed: &Meeting,
+    meeting: &Meeting,
     transcript: &wire::Transcript,
 ) -> Option<RecordingFile> {
-    let video = listed.files.iter().find(|file| File::of(&file.id.key) == Some(File::Video))?;
+    let video =
+        meeting.files.iter().find(|file| File::from_key(&file.id.key) == Some(File::Video))?;
     let extension = "vtt";
     Some(RecordingFile {
-        id: FileId { key: File::Stored(transcript.id()).key(), ..video.id.clone() },
+        id: FileId { key: File::ApiTranscript(transcript.id()).key(), ..video.id.clone() },
         role: Role::Transcript,
         stem: "transcript".into(),
         extension: extension.into(),
@@ -142,7 +148,7 @@ pub(crate) fn late_transcript(
     })
 }
 
-/// The common part of the files of one recording.
+/// Builds the files of one recording from their common properties.
 struct FileBuilder<'a> {
     source: &'a SourceName,
     meeting: &'a MeetingId,
@@ -164,7 +170,7 @@ impl FileBuilder<'_> {
                 meeting: self.meeting.clone(),
                 key: file.key(),
             },
-            version: facts(self.recording).version(),
+            version: version_facts(self.recording).version(),
             role,
             stem: stem.into(),
             body: body_kind(&extension),
@@ -185,7 +191,7 @@ struct Times {
 }
 
 impl Times {
-    fn of(recording: &wire::Recording) -> Self {
+    fn from_recording(recording: &wire::Recording) -> Self {
         let known_start = recording.time_recorded.or(recording.create_time);
         let start = known_start.unwrap_or(Timestamp::UNIX_EPOCH);
         let seconds =
@@ -194,8 +200,9 @@ impl Times {
     }
 }
 
-/// Returns what a reply says of the contents of a recording. All its files have one version.
-pub(crate) fn facts(recording: &wire::Recording) -> VersionFacts {
+/// Returns the facts that distinguish the versions of a recording. All files of a recording have
+/// the same version.
+pub(crate) fn version_facts(recording: &wire::Recording) -> VersionFacts {
     VersionFacts {
         size: recording.declared_size(),
         time: recording.create_time.map(|time| time.to_string()),
@@ -203,24 +210,25 @@ pub(crate) fn facts(recording: &wire::Recording) -> VersionFacts {
     }
 }
 
-/// MP4 and ARF are documented. Files of any other format are named after it.
+/// Returns the extension of a video, which is its format in lower case. Only the formats MP4 and
+/// ARF are documented.
 fn video_extension(format: &str) -> String {
-    let plain: String = format
+    let extension: String = format
         .chars()
         .filter(char::is_ascii_alphanumeric)
         .map(|c| c.to_ascii_lowercase())
         .collect();
-    if plain.is_empty() { "bin".into() } else { plain }
+    if extension.is_empty() { "bin".into() } else { extension }
 }
 
-/// Returns the extension of the last part of the path, as in
-/// `/nbr/MultiThreadDownloadServlet/audio.mp3`, or `default` if it has none.
-fn extension_of(link: &SecretUrl, default: &str) -> String {
-    /// `vtt`, `json`, `m4a`: anything longer, or with other characters, is not an extension.
+/// Returns the extension of the last path segment of a URL, such as
+/// `/nbr/MultiThreadDownloadServlet/audio.mp3`. Returns `default` if there is none.
+fn extension_of(url: &SecretUrl, default: &str) -> String {
+    /// Maximum length of an extension, such as `vtt`, `json` or `m4a`.
     const MAX_LENGTH: usize = 4;
-    let name = link.expose().path_segments().and_then(Iterator::last).unwrap_or_default();
-    let found = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    found
+    let name = url.expose().path_segments().and_then(Iterator::last).unwrap_or_default();
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    extension
         .filter(|extension| (1..=MAX_LENGTH).contains(&extension.len()))
         .filter(|extension| {
             extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) && extension != "do"
@@ -253,29 +261,29 @@ mod tests {
         wire::Recording::read(entry).unwrap()
     }
 
-    fn listed(entry: Value) -> Meeting {
-        meeting(&source(), &recording(entry))
+    fn map_entry(entry: Value) -> Meeting {
+        map_recording(&source(), &recording(entry))
     }
 
-    fn names(files: &[RecordingFile]) -> Vec<String> {
+    fn file_names(files: &[RecordingFile]) -> Vec<String> {
         files.iter().map(|file| format!("{}.{}", file.stem, file.extension)).collect()
     }
 
-    /// Returns the entry of Webex's documentation.
+    /// Returns the example entry in Webex's documentation.
     fn entry() -> Value {
         json!({"id": "4f91", "meetingId": "f91b_I_1666", "topic": "Weekly: sales", "createTime": "2026-07-13T17:11:35Z",
             "timeRecorded": "2026-07-13T17:05:35Z", "downloadUrl": "https://example.webex.com/example/lsr.php?RCID=1",
             "format": "MP4", "durationSeconds": 1841, "sizeBytes": 16810345, "status": "available"})
     }
 
-    fn with(mut entry: Value, name: &str, value: Value) -> Value {
+    fn with_field(mut entry: Value, name: &str, value: Value) -> Value {
         entry[name] = value;
         entry
     }
 
     #[test]
-    fn listed_recording_is_a_meeting_with_its_video() {
-        let meeting = listed(entry());
+    fn listed_recording_becomes_a_meeting_with_video() {
+        let meeting = map_entry(entry());
         assert_eq!((meeting.id.as_str(), meeting.topic.as_str()), ("4f91", "Weekly: sales"));
         assert_eq!(meeting.start.to_string(), "2026-07-13T17:05:35Z");
         assert_eq!(meeting.end.to_string(), "2026-07-13T17:36:16Z");
@@ -298,35 +306,40 @@ mod tests {
             (json!(null), "recording.bin", BodyKind::Opaque),
             (json!("é/"), "recording.bin", BodyKind::Opaque),
         ] {
-            let files = listed(with(entry(), "format", format.clone())).files;
-            assert_eq!((names(&files), files[0].body), (vec![name.to_owned()], body), "{format}");
+            let files = map_entry(with_field(entry(), "format", format.clone())).files;
+            assert_eq!(
+                (file_names(&files), files[0].body),
+                (vec![name.to_owned()], body),
+                "{format}"
+            );
         }
     }
 
     #[test]
     fn details_override_a_prevented_download() {
-        let prevented = with(entry(), "downloadUrl", json!(null));
-        let Availability::Unavailable(why) = &listed(prevented.clone()).files[0].availability
+        let prevented = with_field(entry(), "downloadUrl", json!(null));
+        let Availability::Unavailable(reason) = &map_entry(prevented.clone()).files[0].availability
         else {
             panic!()
         };
-        assert!(why.contains("Prevent downloading"), "{why}");
+        assert!(reason.contains("Prevent downloading"), "{reason}");
         let details =
             |entry: Value| files_of_details(&source(), &"4f91".into(), &recording(entry), &[]);
         assert!(details(prevented.clone()).is_empty());
-        let links = json!({"recordingDownloadLink": "https://nsj1wss.webex.com/nbr/downloadMedia.do?ticket=t"});
-        let files = details(with(prevented.clone(), "temporaryDirectDownloadLinks", links.clone()));
+        let urls = json!({"recordingDownloadLink": "https://nsj1wss.webex.com/nbr/downloadMedia.do?ticket=t"});
+        let files =
+            details(with_field(prevented.clone(), "temporaryDirectDownloadLinks", urls.clone()));
         assert_eq!((files.len(), &files[0].availability), (1, &Availability::Ready));
-        assert_eq!(files[0].id, listed(prevented).files[0].id);
+        assert_eq!(files[0].id, map_entry(prevented).files[0].id);
         assert!(
-            details(with(entry(), "temporaryDirectDownloadLinks", links)).is_empty(),
-            "the listing has it"
+            details(with_field(entry(), "temporaryDirectDownloadLinks", urls)).is_empty(),
+            "the listing contains the video"
         );
     }
 
     #[test]
-    fn details_add_linked_files_and_stored_transcripts() {
-        let at = |path: &str| json!(format!("https://nsj1wss.webex.com/nbr/{path}?ticket=a.b"));
+    fn details_add_audio_and_transcripts() {
+        let url = |path: &str| json!(format!("https://nsj1wss.webex.com/nbr/{path}?ticket=a.b"));
         for (audio, transcript, expected) in [
             (
                 "MultiThreadDownloadServlet/audio.mp3",
@@ -337,11 +350,11 @@ mod tests {
             ("audio.M4A", "transcript.vtt", ["audio_only.m4a", "transcript.vtt"]),
             ("a.toolong", "a.%2e%2e", ["audio_only.mp3", "transcript.txt"]),
         ] {
-            let links =
-                json!({"audioDownloadLink": at(audio), "transcriptDownloadLink": at(transcript)});
-            let recording = recording(with(entry(), "temporaryDirectDownloadLinks", links));
+            let urls =
+                json!({"audioDownloadLink": url(audio), "transcriptDownloadLink": url(transcript)});
+            let recording = recording(with_field(entry(), "temporaryDirectDownloadLinks", urls));
             let files = files_of_details(&source(), &"4f91".into(), &recording, &[]);
-            assert_eq!(names(&files), expected);
+            assert_eq!(file_names(&files), expected);
             assert!(files.iter().all(|file| file.declared_size.is_none()));
         }
         let Value::Object(reply) = json!({"items": [{"id": "t1", "status": "available"},
@@ -349,44 +362,44 @@ mod tests {
         else {
             panic!()
         };
-        let stored = wire::transcripts(reply).unwrap();
-        let files = files_of_details(&source(), &"4f91".into(), &recording(entry()), &stored);
-        assert_eq!(names(&files), ["transcript.vtt"]);
-        assert_eq!(File::of(&files[0].id.key), Some(File::Stored("t1")));
-        assert_eq!(late_transcript(&listed(entry()), &stored[0]).as_ref(), files.first());
+        let transcripts = wire::parse_transcripts(reply).unwrap();
+        let files = files_of_details(&source(), &"4f91".into(), &recording(entry()), &transcripts);
+        assert_eq!(file_names(&files), ["transcript.vtt"]);
+        assert_eq!(File::from_key(&files[0].id.key), Some(File::ApiTranscript("t1")));
+        assert_eq!(late_transcript(&map_entry(entry()), &transcripts[0]).as_ref(), files.first());
     }
 
     #[test]
-    fn key_identifies_its_file() {
-        for file in [File::Video, File::Audio, File::Transcript, File::Stored("a/b")] {
-            assert_eq!(File::of(&file.key()), Some(file));
+    fn key_determines_its_file() {
+        for file in [File::Video, File::Audio, File::Transcript, File::ApiTranscript("a/b")] {
+            assert_eq!(File::from_key(&file.key()), Some(file));
         }
-        assert_eq!(File::of(&"other".into()), None);
+        assert_eq!(File::from_key(&"other".into()), None);
     }
 
     #[test]
     fn version_depends_on_size_creation_and_format() {
-        let version = |entry: Value| listed(entry).files[0].version;
-        let known = version(entry());
-        assert_eq!(known, version(with(entry(), "topic", json!("other"))));
+        let version = |entry: Value| map_entry(entry).files[0].version;
+        let original = version(entry());
+        assert_eq!(original, version(with_field(entry(), "topic", json!("other"))));
         assert_eq!(
-            known,
-            version(with(entry(), "downloadUrl", json!("https://example.webex.com/other")))
+            original,
+            version(with_field(entry(), "downloadUrl", json!("https://example.webex.com/other")))
         );
         for (name, value) in [
             ("sizeBytes", json!(5)),
             ("createTime", json!("2026-07-14T00:00:00Z")),
             ("format", json!("ARF")),
         ] {
-            assert_ne!(known, version(with(entry(), name, value)), "{name}");
+            assert_ne!(original, version(with_field(entry(), name, value)), "{name}");
         }
-        // Another value invalidates every cached file.
-        assert_eq!(known, Version(xxh3_64(b"16810345|2026-07-13T17:11:35Z|MP4")));
+        // A different value would invalidate every cached file.
+        assert_eq!(original, Version(xxh3_64(b"16810345|2026-07-13T17:11:35Z|MP4")));
     }
 
     #[test]
     fn meeting_never_ends_before_it_begins() {
-        let meeting = listed(with(entry(), "timeRecorded", json!(null)));
+        let meeting = map_entry(with_field(entry(), "timeRecorded", json!(null)));
         assert_eq!(meeting.start.to_string(), "2026-07-13T17:11:35Z");
         for (start, seconds) in [
             (json!("9999-12-30T22:00:00Z"), json!(i64::MAX)),
@@ -394,7 +407,7 @@ mod tests {
             (json!({}), json!("x")),
         ] {
             let meeting =
-                listed(json!({"id": "x", "timeRecorded": start, "durationSeconds": seconds}));
+                map_entry(json!({"id": "x", "timeRecorded": start, "durationSeconds": seconds}));
             assert!(meeting.start <= meeting.end, "{start} {seconds}");
         }
     }
@@ -409,7 +422,7 @@ mod tests {
             (json!(null), None),
         ] {
             assert_eq!(
-                removal(&recording(with(entry(), "status", status.clone()))),
+                removal(&recording(with_field(entry(), "status", status.clone()))),
                 expected,
                 "{status}"
             );

@@ -1,4 +1,5 @@
-//! The metadata of a recording in `meeting.json`: equal in every listing, and without credentials.
+//! The metadata of a recording in `meeting.json`. It is the same in every listing and contains no
+//! credentials.
 
 use serde_json::{Map, Value};
 
@@ -8,8 +9,8 @@ use crate::providers::toolkit::serde_lenient;
 
 /// Returns the metadata of a recording from a listing or from its details. The field names are
 /// Webex's.
-pub(crate) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
-    /// Documented texts that are not credentials.
+pub(crate) fn recording_metadata(recording: &wire::Recording) -> Map<String, Value> {
+    /// Documented text fields that contain no credentials.
     const PLAIN_FIELDS: [&str; 4] =
         ["scheduledMeetingId", "meetingSeriesId", "siteUrl", "serviceType"];
     let mut fields = Map::new();
@@ -30,13 +31,13 @@ pub(crate) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
                 .filter(|text| !text.contains("://")),
         );
     }
-    let mut other: Vec<_> = recording
+    let mut other_fields: Vec<_> = recording
         .other
         .iter()
-        .filter(|(name, value)| is_harmless(name, value) || is_tags(name, value))
+        .filter(|(name, value)| is_harmless(name, value) || is_tag_list(name, value))
         .collect();
-    other.sort_by_key(|(name, _)| *name);
-    for (name, value) in other {
+    other_fields.sort_by_key(|(name, _)| *name);
+    for (name, value) in other_fields {
         if !fields.contains_key(name) {
             put(&mut fields, name, Some(value.clone()));
         }
@@ -44,11 +45,11 @@ pub(crate) fn of_recording(recording: &wire::Recording) -> Map<String, Value> {
     fields
 }
 
-/// Whether the field has the tags that a program attached to the recording.
-fn is_tags(name: &str, value: &Value) -> bool {
-    let is_plain = |tag: &Value| tag.as_str().is_some_and(|tag| !tag.contains("://"));
+/// Whether the field contains the tags that an integration attached to the recording.
+fn is_tag_list(name: &str, value: &Value) -> bool {
+    let is_not_url = |tag: &Value| tag.as_str().is_some_and(|tag| !tag.contains("://"));
     name == "integrationTags"
-        && value.as_array().is_some_and(|tags| !tags.is_empty() && tags.iter().all(is_plain))
+        && value.as_array().is_some_and(|tags| !tags.is_empty() && tags.iter().all(is_not_url))
 }
 
 #[cfg(test)]
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_ordered_and_without_credentials() {
+    fn metadata_is_ordered_and_has_no_credentials() {
         let recording = wire::Recording::read(json!({
             "zebra": 1, "id": "4f91", "meetingId": "f91b_I_1666", "scheduledMeetingId": "f91b_20260713T121500Z",
             "meetingSeriesId": "f91b", "topic": "Weekly: sales", "createTime": "2026-07-13T17:11:35Z",
@@ -69,7 +70,7 @@ mod tests {
             "viewCount": 3, "odd": "https://example.webex.com/s3cret",
             "temporaryDirectDownloadLinks": {"recordingDownloadLink": "https://nsj1wss.webex.com/nbr?ticket=s3cret"},
         }));
-        let text = serde_json::to_string(&of_recording(&recording.unwrap())).unwrap();
+        let text = serde_json::to_string(&recording_metadata(&recording.unwrap())).unwrap();
         assert_eq!(
             text,
             concat!(

@@ -1,27 +1,28 @@
-//! Meeting recordings of Webex. Each recording is a meeting of its own.
+//! Meeting recordings of Webex. Each recording is shown as a separate meeting.
 //!
 //! - Input: the options of a source and an HTTP client.
-//! - Output: meetings, their details, transcripts that are made later, and leases.
+//! - Output: meetings, their details, transcripts that are created later, and leases.
 //! - The module must not know directories, inodes, blocks or the mount.
-//! - Locks: those of `leases` and `transcripts`; none is held while another is taken, except for a
-//!   flight of `leases`, which is held across its request.
-//! - On failure a listing reports the days that are incomplete; everything else returns an error.
+//! - Locks: `leases` and `transcripts` have them. No lock is held while another is taken, except a
+//!   single flight of `leases`, which is held during its request.
+//! - On failure, a listing reports the incomplete days, and every other call returns an error.
 //!
-//! Where the peculiarities of Webex are handled:
+//! These modules handle the peculiarities of Webex:
 //!
-//! 1. Tokens of apps live two weeks and are renewed with a refresh token, whose lifetime each use
-//!    extends: `auth`.
-//! 2. A listing takes at most 30 days. Its next page is a complete URL in a header, which may name
-//!    another host and may request `null` entries: [`listing`], `pages`, `paging`.
-//! 3. A listing shows only the video and no download URL. The details of a recording have the rest
-//!    and cost a call each: `leases` shares that reply among readers.
-//! 4. Download URLs live three hours and are credentials: they are requested without the token.
-//! 5. A transcript without a download URL may be at the API, which needs the token, and is often
-//!    made later: `transcripts` finds it, `mapping` names it, `leases` leads to it.
-//! 6. The recycle bin is the same list with another status ([`listing`]), without the time of the
-//!    deletion. Whether its recordings have download URLs is not documented: `leases` tries.
-//! 7. Rate limits are not published. A 429 names a delay, during which the source sends no request:
-//!    `api`.
+//! 1. The access tokens of apps expire after two weeks: `auth` renews them with a refresh token,
+//!    whose lifetime is extended by each use.
+//! 2. A listing covers at most 30 days. Its next page is a complete URL in a header, which may be on
+//!    another server and may request `null` entries: [`listing`], `pages` and `paging` handle it.
+//! 3. A listing contains only the video and no download URL. The details of a recording contain the
+//!    other files and cost one call each: `leases` shares that reply among readers.
+//! 4. Download URLs expire after three hours and are credentials: `leases` requests them without the
+//!    token.
+//! 5. A transcript without a download URL is served by the API, which needs the token, and is often
+//!    created later: `transcripts` finds it, and `leases` obtains its lease.
+//! 6. The recycle bin is the same list with another status and has no deletion times: [`listing`].
+//!    It is not documented whether its recordings have download URLs: `leases` requests them.
+//! 7. Rate limits are not published. A 429 reply contains a delay, during which the source sends no
+//!    request: `api` waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,14 +65,14 @@ pub use crate::config::{WebexConfig, WebexCredential};
 /// The settings of a Webex source.
 pub type WebexOptions = SourceOptions<WebexConfig>;
 
-/// The hosts of the files, such as `nsj1wss.webex.com`.
+/// The domains of the servers that store the files, such as `nsj1wss.webex.com`.
 const WEBEX_HOSTS: [&str; 1] = ["webex.com"];
 
-/// Timeout of each call for the details of a meeting. Only the background waits for it, but a
-/// reader of the same recording waits for the same call.
+/// Timeout of each call for the details of a meeting. The call runs in the background, but a reader
+/// of the same recording may wait for it.
 const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Webex's documentation: "Recordings in the recycle bin".
+/// As documented by Webex ("Recordings in the recycle bin").
 const BIN: RecycleBin = RecycleBin {
     name: "Webex's recycle bin",
     fix: "restore it on the Webex site under Recordings > Deleted",
@@ -84,29 +85,29 @@ pub struct Webex {
     lists: Vec<RecordingList>,
     api: Api,
     leases: Leases,
-    /// Whether recordings of others than the token's owner are listed. Requests for one of them
-    /// name its host.
-    is_for_others: bool,
+    /// Whether the source lists recordings of users other than the token's owner. A request for a
+    /// single one of them must contain its meeting host.
+    lists_other_users: bool,
     is_admin: bool,
     transcripts: Transcripts,
 }
 
 impl Webex {
-    /// Sends no request.
+    /// Creates the provider without sending a request.
     pub fn new(options: WebexOptions, client: Client) -> Self {
         let descriptor = identity::descriptor(&options);
         let hosts = AllowedHosts::new(options.allowed_hosts(WEBEX_HOSTS), &options.config.api_url);
         let SourceOptions { source, config, .. } = options;
         let tokens = auth::tokens(&source, &config, client.clone());
-        let is_for_others = config.admin || !config.users.is_empty();
+        let lists_other_users = config.admin || !config.users.is_empty();
         Self {
             descriptor,
-            transcripts: Transcripts::new(source, is_for_others),
+            transcripts: Transcripts::new(source, lists_other_users),
             is_admin: config.admin,
             lists: listing::recording_lists(&config.users, config.admin),
             api: Api::new(client, config.api_url, tokens),
-            leases: Leases::new(hosts, refusal::scope(is_for_others)),
-            is_for_others,
+            leases: Leases::new(hosts, refusal::scope(lists_other_users)),
+            lists_other_users,
         }
     }
 }
@@ -122,16 +123,16 @@ impl Provider for Webex {
     }
 
     fn restore(&self, listed: &[Arc<Meeting>]) {
-        if self.is_for_others {
-            self.leases.restore_hosts(listed);
+        if self.lists_other_users {
+            self.leases.restore_meeting_hosts(listed);
         }
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
-        let found = listing::list(&self.api, self.source(), &self.lists, span).await?;
-        self.leases.record_hosts(span, found.failed.is_empty(), &found.recordings);
-        let meetings = found.recordings.into_iter().map(|listed| listed.meeting).collect();
-        Ok(Listing { meetings, failed: found.failed, ..Listing::default() })
+        let listing = listing::list(&self.api, self.source(), &self.lists, span).await?;
+        self.leases.record_meeting_hosts(span, listing.failed.is_empty(), &listing.recordings);
+        let meetings = listing.recordings.into_iter().map(|listed| listed.meeting).collect();
+        Ok(Listing { meetings, failed: listing.failed, ..Listing::default() })
     }
 
     fn recycle_bin(&self) -> Option<RecycleBin> {
@@ -139,12 +140,15 @@ impl Provider for Webex {
     }
 
     async fn list_trash(&self, span: DaySpan) -> Result<TrashListing, ProviderError> {
-        let trash = listing::trash_lists(&self.lists);
-        let found = listing::list(&self.api, self.source(), &trash, span).await?;
-        self.leases.record_trash_hosts(found.failed.is_empty(), &found.recordings);
-        let failed = listing_failures::most_actionable(&found.failed).cloned();
-        let meetings =
-            found.recordings.into_iter().map(|it| TrashEntry::new(it.meeting, None)).collect();
+        let lists = listing::trash_lists(&self.lists);
+        let listing = listing::list(&self.api, self.source(), &lists, span).await?;
+        self.leases.record_trash_meeting_hosts(listing.failed.is_empty(), &listing.recordings);
+        let failed = listing_failures::most_actionable(&listing.failed).cloned();
+        let meetings = listing
+            .recordings
+            .into_iter()
+            .map(|listed| TrashEntry::new(listed.meeting, None))
+            .collect();
         Ok(TrashListing { meetings, failed })
     }
 
@@ -155,18 +159,20 @@ impl Provider for Webex {
                 tracing::debug!(source = %self.source(), "a recording has no details: {error}");
                 return Ok(None);
             }
-            Err(other) => return Err(other),
+            Err(error) => return Err(error),
         };
         let transcripts = match &recording.meeting_id {
-            Some(meeting_id) if recording.links.transcript.is_none() => {
-                self.transcripts.of_meeting(&self.api, &self.leases, meeting, meeting_id).await
+            Some(meeting_id) if recording.direct_urls.transcript.is_none() => {
+                self.transcripts
+                    .list_for_meeting(&self.api, &self.leases, meeting, meeting_id)
+                    .await
             }
             _ => Vec::new(),
         };
         Ok(Some(Details {
-            metadata: metadata::of_recording(&recording).into(),
+            metadata: metadata::recording_metadata(&recording).into(),
             files: mapping::files_of_details(self.source(), meeting, &recording, &transcripts),
-            derived_from: Some(mapping::video()),
+            derived_from: Some(mapping::video_key()),
             ..Details::default()
         }))
     }
@@ -177,7 +183,10 @@ impl Provider for Webex {
 
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
         let token = self.api.tokens().current(Priority::Background).await?;
-        Ok(token.scopes().map(|granted| scopes::of(granted, self.is_admin)).unwrap_or_default())
+        Ok(token
+            .scopes()
+            .map(|granted| scopes::permissions(granted, self.is_admin))
+            .unwrap_or_default())
     }
 
     async fn finish(&self) {

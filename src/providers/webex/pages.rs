@@ -1,4 +1,4 @@
-//! Walks through the pages of one list.
+//! Requests the pages of one list in order.
 
 use std::array;
 use std::iter::Skip;
@@ -6,86 +6,88 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::api::{Api, ApiError, next_page};
-use super::paging::{self, MAX_PAGE};
+use super::api::{Api, ApiError, resolve_next_url};
+use super::paging::{self, MAX_PAGE_SIZE};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::{EndlessList, PageGuard, PageLimits};
 
 /// Page sizes, in entries. After a server timeout, the next smaller size is tried. If a page of ten
 /// entries times out, the page size is not the cause.
-const PAGE_SIZES: [u32; 4] = [MAX_PAGE, 50, 25, 10];
+const PAGE_SIZES: [u32; 4] = [MAX_PAGE_SIZE, 50, 25, 10];
 
-/// Timeout of one page with its retries. A back-off of 15 seconds, the default without
-/// `Retry-After`, fits in. A user waits at a prompt for the first page.
+/// Timeout of the request for one page, including retries. A back-off of 15 seconds, the default
+/// without `Retry-After`, fits in. A user at a prompt may wait for the first page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// 100,000 entries in a month, or ten pages without a new one, are a list without an end.
+/// The limits beyond which a list counts as endless: 1000 pages with 100,000 entries in a month, or
+/// ten consecutive pages without a new entry.
 const LIMITS: PageLimits = PageLimits { max_pages: 1000, max_pages_without_new_items: 10 };
 
-/// A walk through the pages of one list.
+/// Requests the pages of one list in order.
 pub(crate) struct Pages<'a> {
     api: &'a Api,
-    /// What is listed, as in "the list of recordings".
+    /// The name of the list in messages, such as "the list of recordings".
     subject: String,
     scope: &'static str,
-    first: SecretUrl,
-    next: NextPage,
+    first_url: SecretUrl,
+    next_page: NextPage,
     page_size: u32,
-    smaller: Skip<array::IntoIter<u32, 4>>,
+    smaller_sizes: Skip<array::IntoIter<u32, 4>>,
     guard: PageGuard,
-    /// Why the list has no end, once that is known.
+    /// The reason why the list counts as endless, if it does.
     endless: Option<EndlessList>,
 }
 
 enum NextPage {
     First(SecretUrl),
-    /// As the reply names it.
-    Named(String),
-    /// The reply may have named one.
+    /// The URL of the next page as written in the reply.
+    Url(String),
+    /// The `Link` header cannot be parsed, so there may be a next page.
     Unreadable,
     None,
 }
 
 impl<'a> Pages<'a> {
-    /// Starts at `first`, a URL that requests [`MAX_PAGE`] entries. The list needs `scope`.
+    /// Creates the list whose first page is at `first_url`. That URL must request [`MAX_PAGE_SIZE`]
+    /// entries. `scope` is the scope that the list needs.
     pub(crate) fn new(
         api: &'a Api,
         subject: String,
         scope: &'static str,
-        first: SecretUrl,
+        first_url: SecretUrl,
     ) -> Self {
         Self {
             api,
             subject,
             scope,
-            next: NextPage::First(first.clone()),
-            first,
-            page_size: MAX_PAGE,
-            smaller: PAGE_SIZES.into_iter().skip(1),
+            next_page: NextPage::First(first_url.clone()),
+            first_url,
+            page_size: MAX_PAGE_SIZE,
+            smaller_sizes: PAGE_SIZES.into_iter().skip(1),
             guard: PageGuard::new(LIMITS),
             endless: None,
         }
     }
 
-    /// Returns the next page, or `None` after the last.
+    /// Requests the next page. Returns `None` after the last page.
     ///
     /// # Errors
-    /// The page is not available, or the list has no end.
+    /// Returns an error if the page cannot be requested or the list is endless.
     pub(crate) async fn next(&mut self) -> Result<Option<Map<String, Value>>, ProviderError> {
-        let mut url = match std::mem::replace(&mut self.next, NextPage::None) {
+        let mut url = match std::mem::replace(&mut self.next_page, NextPage::None) {
             NextPage::None => return Ok(None),
             NextPage::First(url) => url,
-            NextPage::Named(named) => self.resolve(&named)?,
+            NextPage::Url(next_url) => self.resolve(&next_url)?,
             NextPage::Unreadable => {
-                return Err(self.bad_reply("sent a Link header that cannot be read"));
+                return Err(self.invalid_reply("sent a Link header that cannot be read"));
             }
         };
-        self.guard.begin_page().map_err(|error| self.end(error))?;
+        self.guard.begin_page().map_err(|error| self.endless_error(error))?;
         loop {
             let page = match self.api.get_page(&url, PAGE_TIMEOUT).await {
-                Err(ApiError::Refused(refusal)) if refusal.is_of_length() => {
-                    let Some(size) = self.smaller.next() else {
+                Err(ApiError::Refused(refusal)) if refusal.is_server_timeout() => {
+                    let Some(size) = self.smaller_sizes.next() else {
                         return Err(refusal.to_provider_error(&self.subject, self.scope));
                     };
                     tracing::debug!(
@@ -100,49 +102,49 @@ impl<'a> Pages<'a> {
                     page.map_err(|error| error.into_provider_error(&self.subject, self.scope))?
                 }
             };
-            self.next = match page.next {
-                Ok(named) => named.map_or(NextPage::None, NextPage::Named),
+            self.next_page = match page.next_url {
+                Ok(next_url) => next_url.map_or(NextPage::None, NextPage::Url),
                 Err(paging::UnreadableLink) => NextPage::Unreadable,
             };
             return Ok(Some(page.object));
         }
     }
 
-    /// Records the ids of the entries of the last page, so that a list that repeats them is
-    /// detected.
+    /// Records the ids of the entries on the last page, to detect a list that repeats them.
     pub(crate) fn record_items<'i>(&mut self, ids: impl IntoIterator<Item = &'i str>) {
         self.guard.record_items(ids);
     }
 
-    /// Returns the error for a reply that makes no sense.
-    pub(crate) fn bad_reply(&self, what: &str) -> ProviderError {
-        ProviderError::unavailable(format!("Webex {what} ({})", self.subject))
+    /// Returns the error of an invalid reply. `problem` is the predicate of the message, such as
+    /// "sent a list without items".
+    pub(crate) fn invalid_reply(&self, problem: &str) -> ProviderError {
+        ProviderError::unavailable(format!("Webex {problem} ({})", self.subject))
     }
 
-    /// Returns the error of a list without an end.
-    pub(crate) fn end(&mut self, endless: EndlessList) -> ProviderError {
-        self.endless = Some(endless);
-        self.bad_reply(&endless.to_string())
+    /// Records that the list is endless and returns the error.
+    pub(crate) fn endless_error(&mut self, reason: EndlessList) -> ProviderError {
+        self.endless = Some(reason);
+        self.invalid_reply(&reason.to_string())
     }
 
-    /// Whether lists of other days have no end either.
-    pub(crate) fn has_no_end(&self) -> bool {
+    /// Whether the lists of other days are endless as well.
+    pub(crate) fn is_endless_for_all_days(&self) -> bool {
         self.endless.is_some_and(EndlessList::is_of_whole_list)
     }
 
-    fn resolve(&mut self, named: &str) -> Result<SecretUrl, ProviderError> {
-        let next = next_page(self.first.expose(), named).map_err(|host| {
+    fn resolve(&mut self, next_url: &str) -> Result<SecretUrl, ProviderError> {
+        let next = resolve_next_url(self.first_url.expose(), next_url).map_err(|origin| {
             let message = format!(
-                "the next page of {} is on {host}, which is not the API; no request was sent there",
+                "the next page of {} is on {origin}, which is not the API; no request was sent there",
                 self.subject
             );
             ProviderError::unavailable(message).with_hint("Check api_url.")
         })?;
-        let next = paging::with_filters_of(&self.first, &next).map_err(|other| {
-            self.bad_reply(&format!("named a next page with another {}", other.0))
+        let next = paging::with_filters_of(&self.first_url, &next).map_err(|filter| {
+            self.invalid_reply(&format!("returned a next page with a different {}", filter.0))
         })?;
-        let url = paging::repaired(&next, self.page_size);
-        self.guard.follow(url.expose().as_str()).map_err(|error| self.end(error))?;
+        let url = paging::with_valid_page_size(&next, self.page_size);
+        self.guard.follow(url.expose().as_str()).map_err(|error| self.endless_error(error))?;
         Ok(url)
     }
 }

@@ -1,24 +1,28 @@
-//! The URL of the next page, as the `Link` header has it (RFC 8288). It is used unchanged, except
-//! for two defects that have been seen: a page size that is not a number, and missing filters.
+//! Parses and repairs the URL of the next page in the `Link` header (RFC 8288). The URL is used
+//! unchanged, except for two defects that occur: a page size that is not a number, and missing
+//! filters.
 
 use crate::model::SecretUrl;
 
-/// The maximum of Webex ("List Recordings").
-pub(crate) const MAX_PAGE: u32 = 100;
+/// Maximum number of entries on a page that Webex accepts ("List Recordings").
+pub(crate) const MAX_PAGE_SIZE: u32 = 100;
 
-/// A `Link` header that cannot be read. It may name a next page.
+/// The error of a `Link` header that cannot be parsed. The header may contain a next page.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UnreadableLink;
 
-/// Returns the URL that a `Link` header names as the next page, if it names one.
-pub(crate) fn next(header: &str) -> Result<Option<String>, UnreadableLink> {
+/// Returns the URL of the next page in a `Link` header, if there is one.
+pub(crate) fn next_url(header: &str) -> Result<Option<String>, UnreadableLink> {
     // Elements of a list may be empty (RFC 9110, 5.6.1).
     const SEPARATORS: [char; 3] = [',', ' ', '\t'];
-    let mut rest = header.trim_start_matches(SEPARATORS);
-    while !rest.is_empty() {
-        let (target, after) =
-            rest.strip_prefix('<').and_then(|link| link.split_once('>')).ok_or(UnreadableLink)?;
-        let (parameters, others) = split_at_comma(after).ok_or(UnreadableLink)?;
+    let mut remaining = header.trim_start_matches(SEPARATORS);
+    while !remaining.is_empty() {
+        let (target, parameters_and_links) = remaining
+            .strip_prefix('<')
+            .and_then(|link| link.split_once('>'))
+            .ok_or(UnreadableLink)?;
+        let (parameters, other_links) =
+            split_at_comma(parameters_and_links).ok_or(UnreadableLink)?;
         if parameters.split(';').any(is_next) {
             let target = target.trim();
             return if target.is_empty() {
@@ -27,7 +31,7 @@ pub(crate) fn next(header: &str) -> Result<Option<String>, UnreadableLink> {
                 Ok(Some(target.to_owned()))
             };
         }
-        rest = others.trim_start_matches(SEPARATORS);
+        remaining = other_links.trim_start_matches(SEPARATORS);
     }
     Ok(None)
 }
@@ -41,12 +45,13 @@ fn split_at_comma(text: &str) -> Option<(&str, &str)> {
         character == ',' && !is_quoted
     });
     match end {
-        Some(at) => Some((text.get(..at)?, text.get(at + 1..)?)),
+        Some(index) => Some((text.get(..index)?, text.get(index + 1..)?)),
         None => (!is_quoted).then_some((text, "")),
     }
 }
 
-/// Whether a parameter makes its link the next page. A link may have several relations.
+/// Whether a parameter of a link marks the link as the next page. The value of `rel` may list
+/// several relations.
 fn is_next(parameter: &str) -> bool {
     let Some((name, value)) = parameter.split_once('=') else { return false };
     let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
@@ -54,12 +59,12 @@ fn is_next(parameter: &str) -> bool {
         && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
 }
 
-/// Replaces a page size that is not a number. Webex has named next pages with `max=null`, and
-/// refuses to serve these (webexpythonsdk, `restsession.py`).
-pub(crate) fn repaired(page: &SecretUrl, page_size: u32) -> SecretUrl {
-    let is_broken =
+/// Replaces a page size that is not a number. Webex has returned URLs with `max=null` and then
+/// refused them (webexpythonsdk, `restsession.py`).
+pub(crate) fn with_valid_page_size(page: &SecretUrl, page_size: u32) -> SecretUrl {
+    let is_invalid =
         |field: &str| field.strip_prefix("max=").is_some_and(|size| size.parse::<u32>().is_err());
-    if page.expose().query().unwrap_or_default().split('&').any(is_broken) {
+    if page.expose().query().unwrap_or_default().split('&').any(is_invalid) {
         with_page_size(page, page_size)
     } else {
         page.clone()
@@ -77,33 +82,36 @@ pub(crate) fn with_page_size(page: &SecretUrl, page_size: u32) -> SecretUrl {
     SecretUrl::new(url)
 }
 
-/// A next page that filters by another value than the first one. It belongs to another list.
+/// The error of a next page whose filter differs from the first page, so it belongs to another
+/// list. Contains the name of the query parameter.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct OtherFilter(pub(crate) String);
+pub(crate) struct DifferentFilter(pub(crate) String);
 
-/// Returns a next page with the parameters of the first page that it lacks. Webex has named next
-/// pages without `hostEmail` (webexpythonsdk, issue 168), which list the recordings of the token's
-/// owner from there on.
+/// Adds the query parameters of the first page that the URL of the next page lacks. Webex has
+/// returned URLs without `hostEmail` (webexpythonsdk, issue 168). Such a page and all that follow
+/// list the recordings of the token's owner.
 pub(crate) fn with_filters_of(
     first: &SecretUrl,
     next: &SecretUrl,
-) -> Result<SecretUrl, OtherFilter> {
-    /// The parameters whose value a continuation has no reason to change. Times may be those of the
-    /// rest of the list.
-    const FIXED: [&str; 4] = ["hostEmail", "meetingId", "siteUrl", "status"];
-    let mut lacking = Vec::new();
+) -> Result<SecretUrl, DifferentFilter> {
+    /// The query parameters that must be equal on all pages. `from` and `to` may differ, because a
+    /// next page may request only the remaining time span.
+    const FIXED_FILTERS: [&str; 4] = ["hostEmail", "meetingId", "siteUrl", "status"];
+    let mut missing = Vec::new();
     for (name, value) in first.expose().query_pairs() {
         match next.expose().query_pairs().find(|(other, _)| *other == name) {
-            Some((_, other)) if FIXED.contains(&&*name) && !other.eq_ignore_ascii_case(&value) => {
-                return Err(OtherFilter(name.into_owned()));
+            Some((_, other))
+                if FIXED_FILTERS.contains(&&*name) && !other.eq_ignore_ascii_case(&value) =>
+            {
+                return Err(DifferentFilter(name.into_owned()));
             }
             Some(_) => {}
-            None => lacking.push((name, value)),
+            None => missing.push((name, value)),
         }
     }
     let mut url = next.expose().clone();
-    if !lacking.is_empty() {
-        url.query_pairs_mut().extend_pairs(lacking);
+    if !missing.is_empty() {
+        url.query_pairs_mut().extend_pairs(missing);
     }
     Ok(SecretUrl::new(url))
 }
@@ -116,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn next_page_is_found_among_other_links() {
+    fn next_page_is_found_among_all_links() {
         let page = Ok(Some("https://webexapis.com/v1/recordings?cursor=a,b;c&max=100".to_owned()));
         for header in [
             r#"<https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>; rel="next""#,
@@ -125,12 +133,12 @@ mod tests {
             r#"<https://x/p>; title="a \", b"; rel="prev", <https://webexapis.com/v1/recordings?cursor=a,b;c&max=100>; rel="next""#,
             r#"<https://x/p>; title="<no>, rel=next"; rel="prev",< https://webexapis.com/v1/recordings?cursor=a,b;c&max=100 >; rel="last next""#,
         ] {
-            assert_eq!(next(header), page, "{header}");
+            assert_eq!(next_url(header), page, "{header}");
         }
         for header in
             ["", " , ", "<https://x>", r#"<https://x>; rel="prev","#, r#"<x>; rel="nextish""#, "<>"]
         {
-            assert_eq!(next(header), Ok(None), "{header}");
+            assert_eq!(next_url(header), Ok(None), "{header}");
         }
     }
 
@@ -146,7 +154,7 @@ mod tests {
             r#"<https://x>; rel="prev", junk"#,
             r#"<https://x>; title="open, <https://y>; rel="next""#,
         ] {
-            assert_eq!(next(header), Err(UnreadableLink), "{header}");
+            assert_eq!(next_url(header), Err(UnreadableLink), "{header}");
         }
     }
 
@@ -155,51 +163,54 @@ mod tests {
     }
 
     #[test]
-    fn broken_page_size_is_replaced() {
-        let with = |text| repaired(&page(text), 100).expose().to_string();
+    fn invalid_page_size_is_replaced() {
+        let repair = |text| with_valid_page_size(&page(text), 100).expose().to_string();
         assert_eq!(
-            with("https://x.org/r?max=null&cursor=a%2Bb"),
+            repair("https://x.org/r?max=null&cursor=a%2Bb"),
             "https://x.org/r?max=100&cursor=a%2Bb"
         );
         assert_eq!(
-            with("https://x.org/r?cursor=a%2Bb&max="),
+            repair("https://x.org/r?cursor=a%2Bb&max="),
             "https://x.org/r?max=100&cursor=a%2Bb"
         );
-        for untouched in
+        for valid_url in
             ["https://x.org/r?cursor=a+b&max=50", "https://x.org/r?cursor=a", "https://x.org/r"]
         {
-            assert_eq!(with(untouched), untouched);
+            assert_eq!(repair(valid_url), valid_url);
         }
-        let fewer =
+        let smaller_page =
             with_page_size(&page("https://x.org/r?from=2026-10-01T00%3A00%3A00Z&max=100"), 25);
-        assert_eq!(fewer.expose().as_str(), "https://x.org/r?max=25&from=2026-10-01T00%3A00%3A00Z");
+        assert_eq!(
+            smaller_page.expose().as_str(),
+            "https://x.org/r?max=25&from=2026-10-01T00%3A00%3A00Z"
+        );
     }
 
     #[test]
     fn next_page_keeps_the_filters_of_the_first() {
         let first =
             "https://x.org/r?max=100&from=2026-10-01&hostEmail=ana%40example.org&status=deleted";
-        let with = |next: &str| {
+        let add_filters = |next: &str| {
             with_filters_of(&page(first), &page(next)).map(|url| url.expose().to_string())
         };
-        let whole = "https://x.org/r?hostEmail=Ana@example.org&max=50&from=2026-10-09&status=deleted&cursor=a%2Bb";
-        assert_eq!(with(whole).as_deref(), Ok(whole));
+        let complete_url = "https://x.org/r?hostEmail=Ana@example.org&max=50&from=2026-10-09&status=deleted&cursor=a%2Bb";
+        assert_eq!(add_filters(complete_url).as_deref(), Ok(complete_url));
         assert_eq!(
-            with("https://x.org/r?max=100&cursor=a%2Bb").as_deref(),
+            add_filters("https://x.org/r?max=100&cursor=a%2Bb").as_deref(),
             Ok(
                 "https://x.org/r?max=100&cursor=a%2Bb&from=2026-10-01&hostEmail=ana%40example.org&status=deleted"
             )
         );
         assert_eq!(
-            with("https://x.org/r?hostEmail=bo@example.org"),
-            Err(OtherFilter("hostEmail".into()))
+            add_filters("https://x.org/r?hostEmail=bo@example.org"),
+            Err(DifferentFilter("hostEmail".into()))
         );
     }
 
     proptest! {
         #[test]
-        fn no_header_causes_a_panic(header in ".{0,80}") {
-            if let Ok(Some(url)) = next(&header) {
+        fn arbitrary_header_never_panics(header in ".{0,80}") {
+            if let Ok(Some(url)) = next_url(&header) {
                 assert!(!url.is_empty());
             }
         }

@@ -11,12 +11,13 @@ use crate::providers::toolkit::api_client::ApiRefusal;
 use crate::providers::toolkit::redaction::{in_parentheses, quotable};
 use crate::providers::toolkit::serde_lenient;
 
-/// The scope for transcripts without a download URL.
+/// The scope that is needed to read transcripts without a download URL.
 pub(crate) const TRANSCRIPTS_SCOPE: &str = "meeting:transcripts_read";
 
-/// Returns the scope for the recordings of the token's owner, or of others.
-pub(crate) fn scope(is_for_others: bool) -> &'static str {
-    if is_for_others { "meeting:admin_recordings_read" } else { "meeting:recordings_read" }
+/// Returns the scope that is needed to read the recordings of the token's owner, or also of other
+/// users.
+pub(crate) fn scope(includes_other_users: bool) -> &'static str {
+    if includes_other_users { "meeting:admin_recordings_read" } else { "meeting:recordings_read" }
 }
 
 /// An error reply: `{"message":"…","errors":[{"description":"…"}],"trackingId":"…"}`.
@@ -37,7 +38,7 @@ impl ApiRefusal for Refusal {
         secret: &SecretString,
     ) -> Option<Self> {
         let retry_delay = retry::retry_after(&reply.headers, SystemTime::now());
-        Self::of(reply.status, object, retry_delay, secret)
+        Self::parse(reply.status, object, retry_delay, secret)
     }
 
     fn is_token_error(&self) -> bool {
@@ -46,8 +47,9 @@ impl ApiRefusal for Refusal {
 }
 
 impl Refusal {
-    /// Reads a reply. Returns `None` for a success. The message never contains `secret`.
-    pub(crate) fn of(
+    /// Parses an error reply. Returns `None` if the reply reports success. The stored message never
+    /// contains `secret`.
+    pub(crate) fn parse(
         status: u16,
         object: Option<&Map<String, Value>>,
         retry_delay: Option<Duration>,
@@ -67,15 +69,16 @@ impl Refusal {
         Some(Self { status, message, retry_delay })
     }
 
-    /// Whether a page with fewer entries may be served.
-    pub(crate) fn is_of_length(&self) -> bool {
+    /// Whether the server timed out. A page with fewer entries may succeed.
+    pub(crate) fn is_server_timeout(&self) -> bool {
         self.status == 504
     }
 
-    /// Returns the error of a request for `subject`, as in "this recording", which needs `scope`.
+    /// Returns the error of a request for `subject` (such as "this recording"), which needs the
+    /// scope `scope`.
     pub(crate) fn to_provider_error(&self, subject: &str, scope: &str) -> ProviderError {
         let quote = in_parentheses(&self.message);
-        let retry = match self.retry_delay {
+        let retry_hint = match self.retry_delay {
             Some(delay) => {
                 format!("Webex accepts the next request in {} s.", delay.as_secs().max(1))
             }
@@ -88,30 +91,32 @@ impl Refusal {
                         "Configure a current token, or check that the app is still authorized.",
                     )
             }
-            403 => ProviderError::not_allowed(format!("Webex does not permit {subject}{quote}"))
-                .with_hint(format!(
-                    "The token needs the scope {scope}, and its user a role that may see it."
-                )),
+            403 => ProviderError::not_allowed(format!(
+                "Webex does not permit access to {subject}{quote}"
+            ))
+            .with_hint(format!(
+                "The token needs the scope {scope}, and its user needs a role with access."
+            )),
             404 => ProviderError::not_found(format!("Webex does not find {subject}{quote}"))
-                .with_hint("It was deleted, or the user of the token may not see it."),
+                .with_hint("It was deleted, or the user of the token has no access to it."),
             410 => {
                 ProviderError::not_found(format!("Webex has permanently removed {subject}{quote}"))
                     .with_hint("Webex has no copy of it.")
             }
             423 => ProviderError::unavailable(format!("Webex has locked {subject}{quote}"))
-                .with_hint(retry),
+                .with_hint(retry_hint),
             428 => ProviderError::not_allowed(format!(
-                "Webex withholds {subject} because it cannot be scanned for malware{quote}"
+                "Webex does not return {subject} because it cannot be scanned for malware{quote}"
             ))
             .with_hint("Download it in a browser, where Webex asks whether to trust it."),
             429 => ProviderError::unavailable(format!(
                 "Webex limits the rate of requests for {subject}{quote}"
             ))
-            .with_hint(retry),
+            .with_hint(retry_hint),
             status => ProviderError::unavailable(format!(
                 "Webex returned status {status} for {subject}{quote}"
             ))
-            .with_hint(retry),
+            .with_hint(retry_hint),
         }
     }
 }
@@ -125,7 +130,7 @@ mod tests {
     use crate::providers::ErrorClass;
 
     fn refusal(status: u16, body: Value) -> Option<Refusal> {
-        Refusal::of(status, body.as_object(), None, &SecretString::from("t0ken-s3cret"))
+        Refusal::parse(status, body.as_object(), None, &SecretString::from("t0ken-s3cret"))
     }
 
     #[test]
@@ -136,13 +141,13 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             (401, None, "m.", recording, Credential, "Webex refused the token for this recording (\"m\")", "Configure a current token, or check that the app is still authorized."),
-            (403, None, "m", recording, NotAllowed, "Webex does not permit this recording (\"m\")", "The token needs the scope meeting:recordings_read, and its user a role that may see it."),
-            (403, None, "m", list, NotAllowed, "Webex does not permit the list of recordings (\"m\")", "The token needs the scope meeting:recordings_read, and its user a role that may see it."),
-            (404, None, "", recording, NotFound, "Webex does not find this recording", "It was deleted, or the user of the token may not see it."),
+            (403, None, "m", recording, NotAllowed, "Webex does not permit access to this recording (\"m\")", "The token needs the scope meeting:recordings_read, and its user needs a role with access."),
+            (403, None, "m", list, NotAllowed, "Webex does not permit access to the list of recordings (\"m\")", "The token needs the scope meeting:recordings_read, and its user needs a role with access."),
+            (404, None, "", recording, NotFound, "Webex does not find this recording", "It was deleted, or the user of the token has no access to it."),
             (410, None, "m", recording, NotFound, "Webex has permanently removed this recording (\"m\")", "Webex has no copy of it."),
             (423, Some(30), "m", recording, Unavailable, "Webex has locked this recording (\"m\")", "Webex accepts the next request in 30 s."),
             (423, None, "m", recording, Unavailable, "Webex has locked this recording (\"m\")", RETRY),
-            (428, None, "m", recording, NotAllowed, "Webex withholds this recording because it cannot be scanned for malware (\"m\")", "Download it in a browser, where Webex asks whether to trust it."),
+            (428, None, "m", recording, NotAllowed, "Webex does not return this recording because it cannot be scanned for malware (\"m\")", "Download it in a browser, where Webex asks whether to trust it."),
             (429, Some(7), "m", list, Unavailable, "Webex limits the rate of requests for the list of recordings (\"m\")", "Webex accepts the next request in 7 s."),
             (429, Some(0), "m", list, Unavailable, "Webex limits the rate of requests for the list of recordings (\"m\")", "Webex accepts the next request in 1 s."),
             (429, None, "m", list, Unavailable, "Webex limits the rate of requests for the list of recordings (\"m\")", RETRY),
@@ -154,8 +159,12 @@ mod tests {
         for (status, delay, message, subject, class, expected, hint) in rows {
             let body = json!({"message": message, "errors": [], "trackingId": "ROUTER_1"});
             let delay = delay.map(Duration::from_secs);
-            let refusal =
-                Refusal::of(status, body.as_object(), delay, &SecretString::from("t0ken-s3cret"));
+            let refusal = Refusal::parse(
+                status,
+                body.as_object(),
+                delay,
+                &SecretString::from("t0ken-s3cret"),
+            );
             let error = refusal.unwrap().to_provider_error(subject, scope(false));
             assert_eq!(error.class(), class, "{status}");
             assert_eq!(line_with_hint(&error), format!("{expected} (hint: {hint})"));

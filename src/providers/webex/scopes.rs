@@ -1,23 +1,25 @@
-//! Webex's scopes by purpose ("Integrations & Authorization" in its documentation).
+//! Compares the scopes of a Webex token with those that a source needs ("Integrations &
+//! Authorization" in Webex's documentation).
 
 use crate::providers::toolkit::scopes::{Permission, Requirement, check};
 
-/// What `granted` permits of what a source can use, an administrator's or a host's.
-pub(crate) fn of(granted: &str, is_admin: bool) -> Vec<Permission> {
-    let listing: &[&str] = if is_admin {
+/// Returns the permissions that a source needs. `granted` is the list of granted scopes. The list
+/// of an administrator needs different scopes than the list of a user.
+pub(crate) fn permissions(granted: &str, is_admin: bool) -> Vec<Permission> {
+    let listing_scopes: &[&str] = if is_admin {
         &["spark-compliance:meetings_read", "meeting:admin_recordings_read"]
     } else {
         &["meeting:recordings_read"]
     };
-    let wanted = [
-        Requirement { purpose: "listing recordings", scopes: listing, is_needed: true },
+    let requirements = [
+        Requirement { purpose: "listing recordings", scopes: listing_scopes, is_needed: true },
         Requirement {
-            purpose: "transcripts without a link of their own",
+            purpose: "transcripts without a download URL",
             scopes: &["meeting:transcripts_read"],
             is_needed: false,
         },
     ];
-    check(granted, wanted)
+    check(granted, requirements)
 }
 
 #[cfg(test)]
@@ -25,8 +27,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn administrator_needs_another_scope_than_host() {
-        let is_granted = |granted, is_admin| of(granted, is_admin).first().unwrap().is_granted;
+    fn administrator_and_user_need_different_scopes() {
+        let is_granted =
+            |granted, is_admin| permissions(granted, is_admin).first().unwrap().is_granted;
         assert!(
             is_granted("meeting:recordings_read", false)
                 && !is_granted("meeting:recordings_read", true)

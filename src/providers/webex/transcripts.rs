@@ -1,13 +1,15 @@
-//! Finds transcripts without a download URL, also those that Webex makes after the details of their
-//! recording were requested.
+//! Finds transcripts without a download URL, including those that Webex creates after the details
+//! of their recording were requested.
 //!
-//! The details of a recording are requested once, and a transcript may be made later. Late ones are
-//! found without requesting the details again: the transcripts of the token's owner are listed by
-//! days. That list ignores hosts ("List Meeting Transcripts": `hostEmail` needs `meetingId`). For
-//! the recordings of others, the list of compliance officers is tried first; if it is refused, a
-//! few meetings at a time are requested one by one.
+//! The details of a recording are requested only once, and a transcript may be created later. Late
+//! transcripts are found without requesting the details again. For the recordings of the token's
+//! owner, the transcripts are listed by days. This list cannot be filtered by meeting host ("List
+//! Meeting Transcripts": `hostEmail` needs `meetingId`). For the recordings of other users, the
+//! list for compliance officers is tried first. If Webex refuses that list, the meetings are
+//! requested one by one, a few in each search.
 //!
-//! A meeting here is one of Webex's, by its `meetingId`; several recordings may belong to it.
+//! In this module, a meeting is a Webex meeting with a `meetingId`. Several recordings may belong
+//! to it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +25,7 @@ use tokio::time::Instant;
 use super::api::{Api, ApiError};
 use super::leases::Leases;
 use super::pages::Pages;
-use super::paging::MAX_PAGE;
+use super::paging::MAX_PAGE_SIZE;
 use super::refusal::TRANSCRIPTS_SCOPE;
 use super::wire::{self, Transcript};
 use super::{listing, mapping};
@@ -31,35 +33,37 @@ use crate::http::Priority;
 use crate::model::{DaySpan, Meeting, MeetingId, RecordingFile, SourceName, line_with_hint};
 use crate::providers::{ErrorClass, LateFiles, ProviderError};
 
-/// Timeout of the transcripts of one meeting. Only the background waits for it.
+/// Timeout of the request for the transcripts of one meeting. Only background tasks wait for it.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Meetings that one search requests one by one. Every five minutes, this is 240 calls an hour. A
-/// company with a hundred meetings a week has all of them searched within half an hour.
+/// Maximum number of meetings that one search requests one by one. With a search every five
+/// minutes, this is 240 calls an hour. A company with a hundred meetings a week has all of them
+/// searched within half an hour.
 const MAX_SINGLE_MEETINGS: usize = 20;
 
-/// The scope of the list of compliance officers ("Meetings API Scopes").
+/// The scope that the list for compliance officers needs ("Meetings API Scopes").
 const COMPLIANCE_SCOPE: &str = "spark-compliance:meetings_read";
 
 /// Searches the transcripts of one source.
 pub(crate) struct Transcripts {
     source: SourceName,
-    is_for_others: bool,
-    /// Why transcripts are not permitted. They are not requested again by this process.
+    lists_other_users: bool,
+    /// The error if Webex does not permit transcripts. This process then does not request them
+    /// again.
     refusal: OnceLock<ProviderError>,
-    /// Why the list of compliance officers is not permitted.
+    /// The error if Webex does not permit the list for compliance officers.
     list_refusal: OnceLock<ProviderError>,
     /// Whether a warning about missing transcripts was logged.
     has_warned: AtomicBool,
-    /// When each meeting was last requested by itself.
+    /// The time of the last individual request for each meeting.
     last_requests: Mutex<HashMap<String, Instant>>,
 }
 
 impl Transcripts {
-    pub(crate) fn new(source: SourceName, is_for_others: bool) -> Self {
+    pub(crate) fn new(source: SourceName, lists_other_users: bool) -> Self {
         Self {
             source,
-            is_for_others,
+            lists_other_users,
             refusal: OnceLock::new(),
             list_refusal: OnceLock::new(),
             has_warned: AtomicBool::new(false),
@@ -67,9 +71,10 @@ impl Transcripts {
         }
     }
 
-    /// Returns the transcripts of a meeting that are at the API. The result is empty if the token
-    /// may not list them or the API is unavailable: a later search finds them without the details.
-    pub(crate) async fn of_meeting(
+    /// Returns the transcripts of a meeting that the API serves. The result is empty if the token
+    /// does not permit them or the API is unavailable. A later search finds such transcripts
+    /// without requesting the details again.
+    pub(crate) async fn list_for_meeting(
         &self,
         api: &Api,
         leases: &Leases,
@@ -87,16 +92,17 @@ impl Transcripts {
             ErrorClass::NotFound => {}
             ErrorClass::NotAllowed if !self.has_warned.swap(true, Ordering::Relaxed) => {
                 let reason = line_with_hint(&error);
-                tracing::warn!(source = %self.source, "some transcripts are left out: {reason}");
+                tracing::warn!(source = %self.source, "some transcripts are not listed: {reason}");
             }
             _ => {
-                tracing::debug!(source = %self.source, "transcripts are searched later: {error}");
+                tracing::debug!(source = %self.source, "the search for transcripts is postponed: {error}");
             }
         }
         Vec::new()
     }
 
-    /// Searches the transcripts of recordings without one, newest first.
+    /// Searches for the transcripts of `recordings`, which have none yet and are sorted newest
+    /// first.
     pub(crate) async fn find_late(
         &self,
         api: &Api,
@@ -108,7 +114,7 @@ impl Transcripts {
         }
         let mut search = Search::new(recordings);
         let failed = self.run(api, leases, &mut search).await.err();
-        let derived_from = Some(mapping::video());
+        let derived_from = Some(mapping::video_key());
         LateFiles { files: search.files(), derived_from, failed }
     }
 
@@ -122,9 +128,9 @@ impl Transcripts {
             match self.list_by_days(api, search).await {
                 Err(error) if error.is_refusal() => {
                     let refusal =
-                        if self.is_for_others { &self.list_refusal } else { &self.refusal };
+                        if self.lists_other_users { &self.list_refusal } else { &self.refusal };
                     let error = refusal.get_or_init(|| error);
-                    if !self.is_for_others {
+                    if !self.lists_other_users {
                         return Err(error.clone());
                     }
                     tracing::debug!(
@@ -132,38 +138,38 @@ impl Transcripts {
                         "transcripts are requested one by one: {error}"
                     );
                 }
-                listed => return listed,
+                result => return result,
             }
         }
         self.fetch_one_by_one(api, leases, search).await
     }
 
-    /// Lists the transcripts of all days since the first searched meeting.
+    /// Lists the transcripts of all days since the earliest meeting of the search.
     async fn list_by_days(&self, api: &Api, search: &mut Search<'_>) -> Result<(), ProviderError> {
-        let (path, scope) = if self.is_for_others {
+        let (path, scope) = if self.lists_other_users {
             ("/admin/meetingTranscripts", COMPLIANCE_SCOPE)
         } else {
             ("/meetingTranscripts", TRANSCRIPTS_SCOPE)
         };
         let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
-        let max = MAX_PAGE.to_string();
+        let max = MAX_PAGE_SIZE.to_string();
         for (site, first_day) in search.first_day_of_site.clone() {
-            if self.is_for_others && site.is_none() {
+            if self.lists_other_users && site.is_none() {
                 continue;
             }
-            // It is not documented whether days are those of the meeting or of the transcript,
-            // which is later. The range covers both.
+            // Webex does not document whether the days refer to the meeting or to its transcript,
+            // which is created later. The range covers both.
             let from = first_day.saturating_sub(1.day());
             for window in listing::windows_of(DaySpan { from, to: today.saturating_add(1.day()) }) {
                 let [from, to] =
-                    [window.from, window.to.saturating_add(1.day())].map(listing::midnight);
+                    [window.from, window.to.saturating_add(1.day())].map(listing::format_midnight);
                 let mut query = vec![("max", max.as_str()), ("from", &from), ("to", &to)];
                 query.extend(site.as_deref().map(|site| ("siteUrl", site)));
                 let url = api.url(path, &query)?;
                 let mut pages = Pages::new(api, "the list of transcripts".into(), scope, url);
                 while let Some(reply) = pages.next().await? {
-                    let transcripts = wire::transcripts(reply)
-                        .ok_or_else(|| pages.bad_reply("sent a list without items"))?;
+                    let transcripts = wire::parse_transcripts(reply)
+                        .ok_or_else(|| pages.invalid_reply("sent a list without items"))?;
                     for transcript in transcripts {
                         if let Some(meeting_id) = transcript.meeting_id.clone() {
                             search.add(&meeting_id, vec![transcript]);
@@ -178,18 +184,18 @@ impl Transcripts {
         Ok(())
     }
 
-    /// Requests the meetings whose last request is the longest ago.
+    /// Requests meetings one by one, beginning with those whose last request is the longest ago.
     async fn fetch_one_by_one(
         &self,
         api: &Api,
         leases: &Leases,
         search: &mut Search<'_>,
     ) -> Result<(), ProviderError> {
-        let mut meeting_ids = search.newest_first.clone();
+        let mut meeting_ids = search.meeting_ids.clone();
         {
             let mut last_requests = self.last_requests.lock();
             last_requests.retain(|id, _| search.recordings.contains_key(id));
-            // The sort is stable: of those without a request, the newest come first.
+            // The sort is stable, so the newest meetings come first among those without a request.
             meeting_ids.sort_by_key(|id| last_requests.get(id).copied());
         }
         meeting_ids.truncate(MAX_SINGLE_MEETINGS);
@@ -213,7 +219,7 @@ impl Transcripts {
             }
         }
         match refusal {
-            // The refusal for one host does not hold for the others.
+            // A refusal for one meeting host does not apply to the others.
             Some(error) if !is_permitted => Err(self.refusal.get_or_init(|| error).clone()),
             Some(error) => Err(error),
             None => Ok(()),
@@ -221,7 +227,7 @@ impl Transcripts {
     }
 }
 
-/// Requests the transcripts of one meeting, to which `recording` belongs.
+/// Requests the transcripts of one meeting. `recording` is one of its recordings.
 async fn fetch(
     api: &Api,
     leases: &Leases,
@@ -229,13 +235,13 @@ async fn fetch(
     meeting_id: &str,
 ) -> Result<Vec<Transcript>, ProviderError> {
     const SUBJECT: &str = "the transcripts of a meeting";
-    let host = leases.host_of(recording);
-    let max = MAX_PAGE.to_string();
+    let meeting_host = leases.meeting_host_of(recording);
+    let max = MAX_PAGE_SIZE.to_string();
     let mut query = vec![("meetingId", meeting_id), ("max", max.as_str())];
-    query.extend(host.as_deref().map(|host| ("hostEmail", host)));
+    query.extend(meeting_host.as_deref().map(|host| ("hostEmail", host)));
     let url = api.url("/meetingTranscripts", &query)?;
     match api.get(&url, SEARCH_TIMEOUT, Priority::Background).await {
-        Ok(object) => Ok(wire::transcripts(object).unwrap_or_default()),
+        Ok(object) => Ok(wire::parse_transcripts(object).unwrap_or_default()),
         Err(ApiError::Refused(refusal)) => {
             Err(refusal.to_provider_error(SUBJECT, TRANSCRIPTS_SCOPE))
         }
@@ -245,23 +251,23 @@ async fn fetch(
 
 /// The meetings of one search, and the transcripts found so far.
 struct Search<'a> {
-    /// The recordings of each meeting.
+    /// The recordings by meeting id.
     recordings: HashMap<String, Vec<&'a Arc<Meeting>>>,
-    /// The ids of the meetings.
-    newest_first: Vec<String>,
-    /// The sites, each with the day of its first meeting.
+    /// The ids of the meetings, newest first.
+    meeting_ids: Vec<String>,
+    /// The sites of the meetings, each with the day of its earliest meeting.
     first_day_of_site: BTreeMap<Option<String>, Date>,
-    found: HashMap<String, Vec<Transcript>>,
+    transcripts: HashMap<String, Vec<Transcript>>,
 }
 
 impl<'a> Search<'a> {
-    /// `recordings` are the ones to search for, newest first.
+    /// Creates a search for the transcripts of `recordings`, which must be sorted newest first.
     fn new(recordings: &'a [Arc<Meeting>]) -> Self {
         let mut search = Self {
             recordings: HashMap::new(),
-            newest_first: Vec::new(),
+            meeting_ids: Vec::new(),
             first_day_of_site: BTreeMap::new(),
-            found: HashMap::new(),
+            transcripts: HashMap::new(),
         };
         for recording in recordings {
             let Some(id) = recording.metadata.text("meetingId") else { continue };
@@ -269,35 +275,35 @@ impl<'a> Search<'a> {
             let site = recording.metadata.text("siteUrl");
             let first_day = search.first_day_of_site.entry(site).or_insert(day);
             *first_day = day.min(*first_day);
-            let of_meeting = search.recordings.entry(id.clone()).or_default();
-            if of_meeting.is_empty() {
-                search.newest_first.push(id);
+            let recordings_of_meeting = search.recordings.entry(id.clone()).or_default();
+            if recordings_of_meeting.is_empty() {
+                search.meeting_ids.push(id);
             }
-            of_meeting.push(recording);
+            recordings_of_meeting.push(recording);
         }
         search
     }
 
-    /// Adds transcripts of a meeting, each once.
+    /// Adds transcripts of a meeting, without duplicates.
     fn add(&mut self, meeting_id: &str, transcripts: Vec<Transcript>) {
         if !self.recordings.contains_key(meeting_id) || transcripts.is_empty() {
             return;
         }
-        let found = self.found.entry(meeting_id.to_owned()).or_default();
+        let known = self.transcripts.entry(meeting_id.to_owned()).or_default();
         for transcript in transcripts {
-            if found.iter().all(|other| other.id() != transcript.id()) {
-                found.push(transcript);
+            if known.iter().all(|other| other.id() != transcript.id()) {
+                known.push(transcript);
             }
         }
     }
 
-    /// Whether every meeting has a transcript.
+    /// Whether a transcript was found for every meeting.
     fn is_complete(&self) -> bool {
-        self.recordings.len() == self.found.len()
+        self.recordings.len() == self.transcripts.len()
     }
 
     fn files(&self) -> Vec<RecordingFile> {
-        let files = self.found.iter().flat_map(|(meeting_id, transcripts)| {
+        let files = self.transcripts.iter().flat_map(|(meeting_id, transcripts)| {
             let recordings = self.recordings.get(meeting_id).into_iter().flatten();
             recordings.flat_map(move |recording| {
                 transcripts

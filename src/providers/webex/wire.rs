@@ -1,4 +1,5 @@
-//! Webex's replies. Every field but the id of a recording may be missing or of another type.
+//! Parses Webex's replies. Any field except the id of a recording may be missing or have an
+//! unexpected type.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
@@ -10,14 +11,14 @@ use crate::providers::toolkit::serde_lenient;
 
 /// One page of a listing.
 pub(crate) struct Page {
-    /// The readable entries.
+    /// The entries that could be parsed.
     pub(crate) recordings: Vec<Recording>,
-    /// Number of the other entries.
+    /// Number of entries that could not be parsed.
     pub(crate) unreadable: usize,
 }
 
 impl Page {
-    /// Returns `None` if the reply is not a page.
+    /// Parses a page. Returns `None` if the reply is not a page.
     pub(crate) fn read(reply: Map<String, Value>) -> Option<Self> {
         let entries = items(reply)?;
         let listed = entries.len();
@@ -34,21 +35,21 @@ fn items(mut reply: Map<String, Value>) -> Option<Vec<Value>> {
     }
 }
 
-/// A recording of a listing, or the details of one.
+/// A recording from a listing, or the details of a recording.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Recording {
     #[serde(default, deserialize_with = "serde_lenient::text")]
     id: Option<String>,
-    /// The meeting, which several recordings may share.
+    /// The id of the meeting. Several recordings may belong to it.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) meeting_id: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) topic: Option<String>,
-    /// When the file was created.
+    /// The time at which the file was created.
     #[serde(default, deserialize_with = "serde_lenient::time")]
     pub(crate) create_time: Option<Timestamp>,
-    /// When recording began.
+    /// The time at which the recording began.
     #[serde(default, deserialize_with = "serde_lenient::time")]
     pub(crate) time_recorded: Option<Timestamp>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -61,79 +62,82 @@ pub(crate) struct Recording {
     pub(crate) size_bytes: Option<i64>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) status: Option<String>,
-    /// A web page. Without it, downloads are prevented.
+    /// The URL of the download page. It is missing if downloads are prevented.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) download_url: Option<String>,
-    #[serde(default, rename = "temporaryDirectDownloadLinks", deserialize_with = "links")]
-    pub(crate) links: Links,
-    /// All other fields, passwords included.
+    #[serde(default, rename = "temporaryDirectDownloadLinks", deserialize_with = "direct_urls")]
+    pub(crate) direct_urls: DirectUrls,
+    /// All other fields, including passwords.
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
 }
 
 impl Recording {
-    /// Returns the listed length in bytes. Zero means that it is unknown.
+    /// Returns the length in bytes, or `None` if it is missing or zero.
     pub(crate) fn declared_size(&self) -> Option<u64> {
         self.size_bytes.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
     }
 }
 
 impl Recording {
-    /// Returns `None` unless the entry is an object with an id that a path can contain.
+    /// Parses an entry. Returns `None` unless it is an object with an id that can be a path
+    /// segment.
     pub(crate) fn read(entry: Value) -> Option<Self> {
         serde_json::from_value::<Self>(entry)
             .ok()
-            .filter(|recording| recording.id.as_deref().is_some_and(is_segment))
+            .filter(|recording| recording.id.as_deref().is_some_and(is_path_segment))
     }
 
-    /// Returns the id, which is never empty.
+    /// Returns the id. It is never empty.
     pub(crate) fn id(&self) -> &str {
         self.id.as_deref().unwrap_or_default()
     }
 }
 
-/// Segments of dots only, encoded or not, navigate within the path (WHATWG URL, 4.4).
-fn is_segment(id: &str) -> bool {
+/// Whether an id can be a path segment. A segment that consists only of dots, encoded or not, would
+/// refer to another directory of the path (WHATWG URL, 4.4).
+fn is_path_segment(id: &str) -> bool {
     id.bytes().any(|byte| byte != b'.')
 }
 
-/// The download URLs of a recording, valid for three hours. Each may be missing.
+/// The direct download URLs of a recording, which are valid for three hours. Any of them may be
+/// missing.
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Links {
-    #[serde(default, rename = "recordingDownloadLink", deserialize_with = "link")]
+pub(crate) struct DirectUrls {
+    #[serde(default, rename = "recordingDownloadLink", deserialize_with = "direct_url")]
     pub(crate) recording: Option<SecretUrl>,
-    #[serde(default, rename = "audioDownloadLink", deserialize_with = "link")]
+    #[serde(default, rename = "audioDownloadLink", deserialize_with = "direct_url")]
     pub(crate) audio: Option<SecretUrl>,
-    #[serde(default, rename = "transcriptDownloadLink", deserialize_with = "link")]
+    #[serde(default, rename = "transcriptDownloadLink", deserialize_with = "direct_url")]
     pub(crate) transcript: Option<SecretUrl>,
     #[serde(default, deserialize_with = "serde_lenient::time")]
     pub(crate) expiration: Option<Timestamp>,
 }
 
-fn links<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Links, D::Error> {
+fn direct_urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DirectUrls, D::Error> {
     Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
-/// Reads a download URL. Its query is a ticket for exactly this text.
-fn link<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
+/// Deserializes a download URL. The ticket in its query is valid only for exactly this text.
+fn direct_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
     let text = serde_lenient::as_text(&Value::deserialize(deserializer)?);
-    let link = text.as_deref().and_then(|text| Url::parse(text).ok());
-    if let (Some(text), Some(link)) = (text, &link)
-        && text != link.as_str()
+    let url = text.as_deref().and_then(|text| Url::parse(text).ok());
+    if let (Some(text), Some(url)) = (text, &url)
+        && text != url.as_str()
     {
         tracing::debug!("a download URL was changed by normalization and may be refused");
     }
-    Ok(link.map(SecretUrl::new))
+    Ok(url.map(SecretUrl::new))
 }
 
-/// A transcript at the API.
+/// A transcript as the transcripts API lists it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Transcript {
     #[serde(default, deserialize_with = "serde_lenient::text")]
     id: Option<String>,
-    /// The meeting that it belongs to.
+    /// The id of the meeting that the transcript belongs to.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) meeting_id: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -141,23 +145,24 @@ pub(crate) struct Transcript {
 }
 
 impl Transcript {
-    /// Returns the id, which is never empty.
+    /// Returns the id. It is never empty.
     pub(crate) fn id(&self) -> &str {
         self.id.as_deref().unwrap_or_default()
     }
 
-    /// Whether it can be requested. Compliance officers also see deleted ones.
+    /// Whether the transcript can be requested. Compliance officers also see deleted transcripts.
     fn is_available(&self) -> bool {
         let is_deleted =
             self.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("deleted"));
-        self.id.as_deref().is_some_and(is_segment) && !is_deleted
+        self.id.as_deref().is_some_and(is_path_segment) && !is_deleted
     }
 }
 
-/// Returns the available transcripts of a list, or `None` if the reply is not a list.
-pub(crate) fn transcripts(reply: Map<String, Value>) -> Option<Vec<Transcript>> {
-    let read = |entry| serde_json::from_value::<Transcript>(entry).ok();
-    Some(items(reply)?.into_iter().filter_map(read).filter(Transcript::is_available).collect())
+/// Parses a list of transcripts and returns the available ones. Returns `None` if the reply is not
+/// a list.
+pub(crate) fn parse_transcripts(reply: Map<String, Value>) -> Option<Vec<Transcript>> {
+    let parse = |entry| serde_json::from_value::<Transcript>(entry).ok();
+    Some(items(reply)?.into_iter().filter_map(parse).filter(Transcript::is_available).collect())
 }
 
 #[cfg(test)]
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_entry_hides_no_other() {
+    fn bad_entry_does_not_hide_others() {
         let page = page(json!({"items": [
             7, null, "x", [], {}, {"id": ""}, {"id": null, "topic": "lost"}, {"id": ".."},
             {"id": 42, "topic": ["x"], "timeRecorded": 5, "durationSeconds": "ten", "sizeBytes": {}, "format": 3,
@@ -185,7 +190,7 @@ mod tests {
         assert_eq!((ids, page.unreadable), (vec!["42", "b"], 8));
         let last = page.recordings.last().unwrap();
         assert_eq!((last.size_bytes, last.duration_seconds), (Some(16_810_345), Some(1841)));
-        assert!(last.links.recording.is_none() && last.links.expiration.is_none());
+        assert!(last.direct_urls.recording.is_none() && last.direct_urls.expiration.is_none());
     }
 
     #[test]
@@ -206,9 +211,9 @@ mod tests {
             let text = format!(
                 "https://nsj1wss.webex.com{path}?siteid=2062842&recordid=305462&confid=137680&from=MBS&trackingID=ROUTER_5FBE5EB8-01BB-0AE8-7504-ABDA0A010BBE&language=en_US&userid=3232932&serviceRecordID=305462&ticket=SDJTSwAAAIVCSONLBzRVzLoGYD%2B5YLi%2FGaQmdYU%3D&timestamp=1567125236465&islogin=yes&isprevent=no&ispwd=yes"
             );
-            let links: Links =
+            let urls: DirectUrls =
                 serde_json::from_value(json!({"recordingDownloadLink": text})).unwrap();
-            assert_eq!(links.recording.unwrap().expose().as_str(), text);
+            assert_eq!(urls.recording.unwrap().expose().as_str(), text);
         }
     }
 }
