@@ -1,4 +1,4 @@
-//! Errors of providers.
+//! The error type of the providers.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -10,25 +10,27 @@ use std::time::Duration;
 use crate::http::HttpError;
 use crate::model::{Diagnostic, ErrorKind};
 
-/// What an error means for its caller. Callers match on this, never on the message.
+/// The class of an error, which determines how the caller reacts. Callers match on the class, never
+/// on the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// The credential is wrong, revoked or for another account. Retries fail until it is replaced.
+    /// The credential is wrong, revoked or for another account. Retries fail until the credential
+    /// is replaced.
     Credential,
     /// The credential is valid but does not permit the request.
     NotAllowed,
     /// The object does not exist or has been deleted.
     NotFound,
-    /// The object has other contents than the requested version.
+    /// The contents of the object differ from the requested version.
     Changed,
-    /// The server asked for a pause.
+    /// The server limits the rate of requests and requests a pause.
     RateLimited {
-        /// Length of the pause.
+        /// Duration of the pause.
         wait: Duration,
     },
     /// No request was sent, because the circuit breaker of the server is open.
     Down,
-    /// The server is unreachable, too slow or failing, or its reply is not usable. A retry may
+    /// The server is unreachable, too slow or failing, or its reply is unusable. A retry may
     /// succeed.
     Unavailable,
 }
@@ -42,9 +44,9 @@ impl ErrorClass {
 
 /// The error of a failed request to a provider.
 ///
-/// `Display` writes one sentence without a period: what failed and, unless `source` gives the
-/// cause, why. [`Diagnostic::hint`] says what to do about it. Two errors are equal if a user cannot
-/// tell them apart.
+/// `Display` writes one sentence without a final period. It states what failed, and why it failed
+/// unless `source` contains the cause. [`Diagnostic::hint`] returns the fix. Two errors are equal
+/// if they have the same class, message and hint.
 #[derive(Clone, Debug)]
 pub struct ProviderError {
     class: ErrorClass,
@@ -83,24 +85,24 @@ impl ProviderError {
         Self::new(ErrorClass::Unavailable, message)
     }
 
-    /// Adds a hint: what to do about the error, in full sentences.
+    /// Adds a hint: full sentences that tell the user how to fix the error.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// Adds the error that caused this one.
+    /// Adds the error that caused this error.
     #[must_use]
     pub fn with_source(self, source: impl Error + Send + Sync + 'static) -> Self {
         Self { source: Some(Arc::new(source)), ..self }
     }
 
-    /// Returns what the error means for the caller.
+    /// Returns the class of the error.
     pub fn class(&self) -> ErrorClass {
         self.class
     }
 
-    /// Whether the same request may succeed later, see [`ErrorClass::is_transient`].
+    /// Whether the same request may succeed later without a change of the configuration.
     pub fn is_transient(&self) -> bool {
         self.class.is_transient()
     }
@@ -110,7 +112,7 @@ impl ProviderError {
         self.class == ErrorClass::Credential
     }
 
-    /// Whether the provider denies access to this object or does not have it.
+    /// Whether the provider denies access to the requested object or does not have it.
     pub fn is_refusal(&self) -> bool {
         matches!(self.class, ErrorClass::NotAllowed | ErrorClass::NotFound)
     }

@@ -1,13 +1,14 @@
-//! The providers: they list meetings and issue leases.
+//! The providers of meetings. They list meetings and issue leases.
 //!
 //! Input: the validated settings of one source. Output: [`Meeting`](crate::model::Meeting)s, their
 //! details, and [`Lease`](crate::model::Lease)s. A provider knows the API of its service. It does
 //! not know directories, inodes, blocks or the mount.
 //!
 //! Each provider has one directory, one line in [`Registry::default`] and one section of the
-//! configuration. `toolkit` contains what several providers need: an API client that renews tokens,
-//! a listing in windows, single flight, back-off, lenient JSON parsing and redaction. `oauth`
-//! contains the sign-ins of users. `zoom_share` downloads shared recordings from Zoom.
+//! configuration. `toolkit` contains the code that several providers share: an API client that
+//! renews tokens, listing in windows, single flight, back-off, lenient JSON parsing and redaction.
+//! `oauth` contains the sign-ins of users. `zoom_share` resolves download URLs of recordings that
+//! Zoom stores.
 //!
 //! Every failure is a [`ProviderError`]. Each call limits its own duration and number of retries.
 

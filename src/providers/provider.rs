@@ -1,4 +1,4 @@
-//! The interface of a provider.
+//! The trait that every provider implements.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,13 +32,14 @@ pub trait Provider: Send + Sync + 'static {
         Conventions::default()
     }
 
-    /// Receives the meetings that an earlier run stored. Called before the first request. Some
-    /// providers need them to report the same values again, or to issue leases for a meeting that
-    /// this run has not listed yet.
+    /// Receives the meetings that an earlier run stored, before the first request. Some providers
+    /// need them to return the same values again, or to issue leases for a meeting that this run
+    /// has not listed yet.
     fn restore(&self, _stored: &[Arc<Meeting>]) {}
 
-    /// Receives the meetings of the last listing. Called before the first request. A provider that
-    /// lists thousands of meetings need not return the unchanged ones, see [`Listing::unchanged`].
+    /// Receives access to the meetings of the last listing, before the first request. A provider
+    /// that lists thousands of meetings can use it to omit the unchanged ones, see
+    /// [`Listing::unchanged`].
     fn set_known_meetings(&self, _known: Arc<dyn KnownMeetings>) {}
 
     /// Lists the meetings held on the days of `span`.
@@ -47,18 +48,18 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns an error if nothing could be listed. Partial failures are in [`Listing::failed`].
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError>;
 
-    /// Returns the details of a meeting that its listing lacks. Returns `None` if they are
-    /// permanently unavailable (too old, no permission).
+    /// Requests the details of a meeting that a listing does not contain. Returns `None` if they
+    /// are permanently unavailable (too old, no permission).
     ///
     /// # Errors
-    /// A retry may succeed.
+    /// The request failed. A retry may succeed.
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError>;
 
     /// Requests only the details that `known` lacks. Returns `known` unchanged if no further
     /// details are available.
     ///
     /// # Errors
-    /// A retry may succeed.
+    /// The request failed. A retry may succeed.
     async fn complete_details(
         &self,
         _meeting: &MeetingId,
@@ -67,11 +68,11 @@ pub trait Provider: Send + Sync + 'static {
         Ok(known.clone())
     }
 
-    /// Does the same as [`complete_details`](Self::complete_details), and also requests the files in `known` again,
-    /// because the listed files have changed.
+    /// Requests the details that `known` lacks, and requests the files in `known` again. Called
+    /// when the listed files of the meeting have changed.
     ///
     /// # Errors
-    /// A retry may succeed.
+    /// The request failed. A retry may succeed.
     async fn renew_details(
         &self,
         meeting: &MeetingId,
@@ -80,14 +81,14 @@ pub trait Provider: Send + Sync + 'static {
         self.complete_details(meeting, known).await
     }
 
-    /// Searches for files of `meetings` that were created after the details of their meeting were
-    /// requested and that listings do not contain. The newest meetings are searched first. The
-    /// details themselves are not requested again.
+    /// Searches for late files of `meetings`: files that listings do not contain and that were
+    /// created after the details of the meeting were requested. Searches the newest meetings first,
+    /// and does not request the details again.
     async fn late_files(&self, _meetings: &[Arc<Meeting>]) -> LateFiles {
         LateFiles::default()
     }
 
-    /// Returns the permissions of the credential. The list is empty if the provider does not report
+    /// Returns the permissions of the credential, or an empty list if the provider does not report
     /// them.
     ///
     /// # Errors
@@ -114,8 +115,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Returns a lease of a file.
     ///
     /// # Errors
-    /// The provider refuses the file, lists another version of it, no longer has it, or cannot
-    /// return it at present.
+    /// The provider denies access to the file, lists another version of it, no longer has it, or is
+    /// unavailable.
     async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError>;
 
     /// Whether a short JSON body with status 200 is the provider's error object and not a file.
@@ -123,8 +124,8 @@ pub trait Provider: Send + Sync + 'static {
         false
     }
 
-    /// Waits for work that must not be interrupted by the end of the process, such as the arrival
-    /// of a new refresh token. No such work starts afterwards. The caller limits the wait.
+    /// Waits for work that the end of the process must not interrupt, such as the renewal of a
+    /// refresh token. No such work starts afterwards. The caller limits the wait.
     async fn finish(&self) {}
 }
 
@@ -134,12 +135,13 @@ impl fmt::Debug for dyn Provider {
     }
 }
 
-/// The naming rules of a provider, for modules that do not know the provider.
+/// The naming rules of a provider, for modules that do not depend on the provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conventions {
-    /// The metadata field with the e-mail address of the meeting's host.
+    /// The metadata field that contains the e-mail address of the meeting host.
     pub meeting_host_field: Option<&'static str>,
-    /// See [`SourceContents`](crate::model::SourceContents).
+    /// The suffix of a view that usually repeats another view, see
+    /// [`SourceContents`](crate::model::SourceContents).
     pub redundant_view_suffix: Option<&'static str>,
 }
 
@@ -153,25 +155,25 @@ pub trait KnownMeetings: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseRequest<'a> {
     pub file: &'a FileId,
-    /// The listed version. The lease leads to its bytes, as far as the provider distinguishes it
-    /// from other versions.
+    /// The listed version of the file. If the provider can distinguish versions, the lease serves
+    /// the bytes of this version.
     pub version: Version,
     pub effort: LeaseEffort,
     pub priority: Priority,
 }
 
-/// The means that a request for a lease may use.
+/// The methods that a request for a lease may use to obtain a working URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeaseEffort {
     /// Use the download URL from the listing.
     Listed,
     /// Request a new download URL with its own credential, because the last lease was refused.
     Renewed,
-    /// Use every means, such as a credential in the query of the URL.
+    /// Use every method, such as a credential in the query of the URL.
     LastResort,
 }
 
-/// The meetings of a span of days.
+/// The result of listing a span of days.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// The meetings, each once, in no particular order.
@@ -188,8 +190,8 @@ pub struct Listing {
 pub struct LateFiles {
     /// The files, each with its meeting.
     pub files: Vec<RecordingFile>,
-    /// See [`Details::derived_from`].
+    /// The listed file from which the files are derived, see [`Details::derived_from`].
     pub derived_from: Option<FileKey>,
-    /// Why there may be more files; `None` if the search is complete.
+    /// The error that ended the search early. `None` if the search is complete.
     pub failed: Option<ProviderError>,
 }

@@ -1,4 +1,4 @@
-//! The list of providers.
+//! The registry of providers.
 //!
 //! Each provider of this crate has one directory, one line in [`Registry::default`] and one section
 //! of the configuration. A provider from another crate is registered with [`Registry::register`].
@@ -22,14 +22,14 @@ use crate::http::Client;
 pub struct Registry(Vec<Arc<dyn ProviderFactory>>);
 
 impl Default for Registry {
-    /// Returns the providers of this crate.
+    /// Returns a registry with the providers of this crate.
     fn default() -> Self {
         Self(vec![Arc::new(ZoomFactory), Arc::new(WebexFactory), Arc::new(RapatinFactory)])
     }
 }
 
 impl Registry {
-    /// Adds a provider.
+    /// Adds a provider to the registry.
     pub fn register(&mut self, factory: impl ProviderFactory) {
         self.0.push(Arc::new(factory));
     }
@@ -49,7 +49,7 @@ impl Registry {
         })
     }
 
-    /// Returns the sign-in service of `source`, or `None` if its credential is configured.
+    /// Returns the sign-in service of `source`, or `None` if the source needs no sign-in.
     pub fn sign_in_service(&self, source: &SourceConfig, client: &Client) -> Option<SignInService> {
         self.0.iter().find_map(|factory| factory.sign_in_service(source, client))
     }

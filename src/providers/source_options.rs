@@ -1,14 +1,14 @@
-//! The settings that a provider is opened with.
+//! The settings with which a provider is created.
 
 use crate::config::SourceConfig;
 use crate::model::SourceName;
 
-/// The settings of a source, with the section of its provider as `C`.
+/// The settings of a source. `C` is the type of the provider's section.
 #[derive(Clone, Debug)]
 pub struct SourceOptions<C> {
     pub source: SourceName,
     pub config: C,
-    /// Hosts that downloads are allowed from, in addition to those of the provider.
+    /// The hosts from which downloads are allowed, in addition to the hosts of the provider.
     pub download_hosts: Vec<String>,
 }
 
@@ -22,11 +22,12 @@ impl<C: Clone> SourceOptions<C> {
         }
     }
 
-    /// Returns the hosts that downloads are allowed from: `of_provider` and the configured ones.
+    /// Returns the hosts from which downloads are allowed: `provider_hosts` and the configured
+    /// hosts.
     pub(crate) fn allowed_hosts<'a>(
         &'a self,
-        of_provider: impl IntoIterator<Item = &'a str>,
+        provider_hosts: impl IntoIterator<Item = &'a str>,
     ) -> impl Iterator<Item = &'a str> {
-        of_provider.into_iter().chain(self.download_hosts.iter().map(String::as_str))
+        provider_hosts.into_iter().chain(self.download_hosts.iter().map(String::as_str))
     }
 }

@@ -356,7 +356,7 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
     cloud.inject(Trigger::always(Server::Web).with_effect(redirect("https://[::1")));
     let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Unavailable, "{error}");
-    assert!(error.to_string().contains("a redirect that cannot be parsed"), "{error}");
+    assert!(error.to_string().contains("a redirect to an invalid URL"), "{error}");
     cloud.clear_faults();
 
     cloud.clear_requests();

@@ -35,8 +35,8 @@ fn every_code_of_zoom_has_a_hint() {
         (400, 1010, "User does not belong to this account.", "Correct or remove the name in `users`"),
         (400, 2001, "Account does not exist.", "Check account_id"),
         (404, 2001, "Account does not exist.", "Check account_id"),
-        (404, 3001, "Meeting does not exist.", "It was deleted, or it belongs to another account"),
-        (404, 3301, "This recording does not exist.", "It was deleted, or Zoom is still processing it"),
+        (404, 3001, "Meeting does not exist.", "The meeting was deleted, or it belongs to another account"),
+        (404, 3301, "This recording does not exist.", "The recording was deleted, or Zoom is still processing it"),
         (400, 4700, "Token cannot be empty.", "Check client_id, client_secret and account_id"),
         (401, 4700, scopes, "lacks the scopes cloud_recording:read:list_user_recordings:admin"),
         (400, 4702, "Invalid client.", app_page),
@@ -46,8 +46,8 @@ fn every_code_of_zoom_has_a_hint() {
         (400, 4711, scopes, "lacks the scopes cloud_recording:read:list_user_recordings:admin"),
         (400, 4733, "Code is expired.", "Sign in again"),
         (401, 4735, "The owner of the token does not exist.", "Authorize the app as a user of the account"),
-        (401, 4738, "The token is disabled by admin.", "Ask an administrator to approve it again"),
-        (401, 4741, "The token has been revoked.", "Create an app for meetfs alone"),
+        (401, 4738, "The token is disabled by admin.", "Ask an administrator to approve the app again"),
+        (401, 4741, "The token has been revoked.", "Create a separate app for meetfs"),
         (400, 12702, "Can not access a meeting a year ago.", "Zoom keeps details for a year"),
     ];
     for (status, code, message, fix) in rows {

@@ -1,4 +1,4 @@
-//! Calls of Zoom's API under its rate limits.
+//! Calls Zoom's API within its rate limits.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::{self, ApiCall, ApiClient, Target};
 use crate::providers::toolkit::token::Tokens;
 
-/// A call without a result.
+/// The error of an API call.
 pub(crate) type ApiError = api_client::ApiError<Refusal>;
 
 impl ApiError {
-    /// Returns the error of a call that requested `subject`.
+    /// Converts the error of a request for `subject`, as in "the recordings of user me", to a
+    /// provider error.
     pub(crate) fn into_provider_error(self, subject: &str) -> ProviderError {
         match self {
             Self::Refused(refusal) => refusal.to_provider_error(subject),
@@ -27,40 +28,40 @@ impl ApiError {
     }
 }
 
-/// The weight of a call in Zoom's rate limits ("Rate limits" in its API reference, which has the
-/// label of each endpoint).
+/// The label of an endpoint in Zoom's rate limits ("Rate limits" in its API reference). Each label
+/// has its own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RateLimitLabel {
-    /// One object.
+    /// The label of requests for one object.
     Light,
-    /// A page of a list.
+    /// The label of requests for one page of a list.
     Medium,
 }
 
-/// The rate limiters of one account. Zoom counts the calls of all apps and users of an account
-/// together, so the sources of an account share them.
+/// The rate limiters of one account. Zoom counts the requests of all apps and users of an account
+/// together, so all sources of an account share the limiters.
 pub(crate) struct RateLimiters {
     light: Arc<RateLimiter>,
     medium: Arc<RateLimiter>,
 }
 
 impl RateLimiters {
-    /// Returns the limiters of the account called `account` ("Rate limits" in Zoom's API
-    /// reference).
+    /// Returns the rate limiters of `account`. Its `plan` determines the limits ("Rate limits" in
+    /// Zoom's API reference).
     pub(crate) fn of(client: &Client, account: &str, plan: ZoomPlan) -> Self {
         let (light, medium) = match plan {
             ZoomPlan::Free => (4, 2),
             ZoomPlan::Pro => (30, 20),
             ZoomPlan::Business => (80, 60),
         };
-        let limiter = |label: &str, limit| {
-            let limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
-            client.rate_limiter(&format!("zoom {account} {label}"), limit)
+        let limiter = |label: &str, per_second| {
+            let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+            client.rate_limiter(&format!("zoom {account} {label}"), per_second)
         };
         Self { light: limiter("light", light), medium: limiter("medium", medium) }
     }
 
-    fn of_label(&self, label: RateLimitLabel) -> Arc<RateLimiter> {
+    fn for_label(&self, label: RateLimitLabel) -> Arc<RateLimiter> {
         match label {
             RateLimitLabel::Light => self.light.clone(),
             RateLimitLabel::Medium => self.medium.clone(),
@@ -68,13 +69,14 @@ impl RateLimiters {
     }
 }
 
-/// Returns the error of a reply with unexpected contents, as in "sent a list without a last page".
-pub(crate) fn unexpected(what: &dyn std::fmt::Display, subject: &str) -> ProviderError {
-    ProviderError::unavailable(format!("Zoom {what} ({subject})"))
+/// Returns the error of an unexpected reply to a request for `subject`. `problem` completes a
+/// sentence that begins with "Zoom", as in "sent a list without a last page".
+pub(crate) fn unexpected_reply(problem: &dyn std::fmt::Display, subject: &str) -> ProviderError {
+    ProviderError::unavailable(format!("Zoom {problem} ({subject})"))
         .with_hint("A running mount retries automatically.")
 }
 
-/// The API of one source.
+/// The API client of one source.
 pub(crate) struct Api {
     client: ApiClient,
     rate_limiters: RateLimiters,
@@ -83,19 +85,19 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) fn new(
         client: Client,
-        base: Url,
+        base_url: Url,
         tokens: Tokens,
         rate_limiters: RateLimiters,
     ) -> Self {
-        Self { client: ApiClient::new(client, base, tokens), rate_limiters }
+        Self { client: ApiClient::new(client, base_url, tokens), rate_limiters }
     }
 
     pub(crate) fn tokens(&self) -> &Tokens {
         self.client.tokens()
     }
 
-    /// Requests the object at a percent-encoded path. Each of the two attempts that a renewed
-    /// token makes of it may take as long as `timeout`.
+    /// Requests the object at a percent-encoded path. If the token is renewed, the request is sent
+    /// twice, and `timeout` applies to each attempt.
     pub(crate) async fn get(
         &self,
         (label, priority): (RateLimitLabel, Priority),
@@ -104,7 +106,7 @@ impl Api {
         timeout: Duration,
     ) -> Result<Map<String, Value>, ApiError> {
         let call = ApiCall {
-            rate_limiter: Some(self.rate_limiters.of_label(label)),
+            rate_limiter: Some(self.rate_limiters.for_label(label)),
             ..ApiCall::new(Target::Path(path, query), timeout, priority)
         };
         Ok(self.client.get(&call).await?.object)

@@ -1,6 +1,7 @@
-//! The tokens of a Zoom source: of a Server-to-Server app, which requests them with its own
-//! credentials and has no refresh token, or of an app that a user has signed in to, whose refresh
-//! tokens work once each.
+//! Issues the tokens of a Zoom source.
+//!
+//! A Server-to-Server app requests tokens with its own credentials and has no refresh token. An app
+//! that a user has signed in to uses refresh tokens, each of which works only once.
 
 use std::time::Duration;
 
@@ -27,21 +28,21 @@ use crate::providers::toolkit::json_repair;
 use crate::providers::toolkit::token::{Token, TokenIssuer, Tokens};
 use crate::providers::zoom_share::ZOOM_HOSTS;
 
-/// Timeout of a token request, retries included: short enough for a read that waits for it.
+/// Timeout of a token request including retries. It is short because reads wait for tokens.
 const GRANT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Zoom documents an hour. A stated lifetime counts up to a day.
-const LIFETIMES: TokenLifetimes =
+/// The default and the maximum lifetime of a token. Zoom documents a lifetime of one hour.
+const TOKEN_LIFETIMES: TokenLifetimes =
     TokenLifetimes { default: Duration::from_secs(3600), max: Duration::from_secs(24 * 3600) };
 
-/// Returns the tokens of a source.
+/// Returns the tokens for the configured credential of a source.
 pub(crate) fn tokens(source: &SourceName, config: &ZoomConfig, client: Client) -> Tokens {
     let endpoint = TokenEndpoint::of(config, client);
     match config.credential.clone() {
         ZoomCredential::Token(secret) => {
             let refusal = ProviderError::credential("Zoom refused the token").with_hint(
-                "Zoom tokens expire after one hour. Configure a new one, or account_id, client_id \
-                 and client_secret, with which meetfs requests its own.",
+                "Zoom tokens expire after one hour. Configure a new one, or configure account_id, \
+                 client_id and client_secret, with which meetfs requests tokens itself.",
             );
             Tokens::fixed(secret, refusal)
         }
@@ -55,7 +56,7 @@ pub(crate) fn tokens(source: &SourceName, config: &ZoomConfig, client: Client) -
     }
 }
 
-/// Returns the sign-in of a source; `None` if its credential is configured.
+/// Returns the sign-in service of a source, or `None` if the source needs no sign-in.
 pub(crate) fn sign_in_service(
     source: &SourceName,
     config: &ZoomConfig,
@@ -81,7 +82,8 @@ pub(crate) fn sign_in_service(
 
 struct TokenEndpoint {
     url: SecretUrl,
-    /// The default base URL of the API, if a reply may name another one.
+    /// The default base URL of the API, which a token reply can replace. `None` if the
+    /// configuration sets the base URL.
     api_url: Option<Url>,
     client: Client,
 }
@@ -96,7 +98,7 @@ impl TokenEndpoint {
         Ok(self.client.check_breaker(&self.url).await?)
     }
 
-    /// Sends one request. `refusal` returns the error of a reply without a grant.
+    /// Requests a token. `refusal` creates the error for a reply that refuses the request.
     async fn grant(
         &self,
         authorization: Option<SecretString>,
@@ -124,13 +126,13 @@ impl TokenEndpoint {
     }
 }
 
-/// Returns the grant in a reply, if it contains a token. `api_url` is the default base URL of the
-/// API, if the reply may name another one.
+/// Returns the grant in a reply, or `None` if the reply contains no token. `api_url` is the default
+/// base URL of the API if the reply can replace it.
 pub(crate) fn grant(body: Value, api_url: Option<&Url>) -> Option<TokenGrant> {
     let reply = TokenReply::read(body)?;
     let api_url = api_url.zip(reply.api_url.as_deref());
-    let api_url = api_url.and_then(|(base, named)| trusted_url(base, named));
-    Some(TokenGrant { api_url, ..reply.into_grant(LIFETIMES)? })
+    let api_url = api_url.and_then(|(base, reply_url)| trusted_url(base, reply_url));
+    Some(TokenGrant { api_url, ..reply.into_grant(TOKEN_LIFETIMES)? })
 }
 
 /// A Server-to-Server app.
@@ -157,11 +159,11 @@ impl TokenIssuer for ServerApp {
             ("account_id", SecretString::from(self.account_id.clone())),
         ];
         let requested_at = (Instant::now(), Timestamp::now());
-        let basic = basic(&self.client_id, &self.client_secret);
+        let authorization = basic_authorization(&self.client_id, &self.client_secret);
         let refusal = |reply: &ApiReply, body: Option<&Map<String, Value>>| {
             app_refusal(reply, body, &self.client_secret)
         };
-        let grant = self.endpoint.grant(Some(basic), form, priority, refusal).await?;
+        let grant = self.endpoint.grant(Some(authorization), form, priority, refusal).await?;
         let TokenGrant { access, lifetime, scopes, api_url, .. } = grant;
         Ok(Token::with_lifetime(access, requested_at, lifetime)
             .with_api_url(api_url)
@@ -174,7 +176,8 @@ struct UserApp {
     endpoint: TokenEndpoint,
     source: SourceName,
     client_id: String,
-    /// A public client has none ("Public PKCE" in Zoom's documentation of OAuth).
+    /// The client secret. A public client has none ("Public PKCE" in Zoom's documentation of
+    /// OAuth).
     client_secret: Option<SecretString>,
 }
 
@@ -193,10 +196,10 @@ impl TokenService for UserApp {
         exchange: Exchange<'_>,
         priority: Priority,
     ) -> Result<TokenGrant, ProviderError> {
-        let is_code = matches!(exchange, Exchange::Code { .. });
-        let (mut form, secret) = exchange.form();
+        let is_code_exchange = matches!(exchange, Exchange::Code { .. });
+        let (mut form, code_or_token) = exchange.form();
         let authorization = match &self.client_secret {
-            Some(secret) => Some(basic(&self.client_id, secret)),
+            Some(secret) => Some(basic_authorization(&self.client_id, secret)),
             None => {
                 form.push(("client_id", SecretString::from(self.client_id.clone())));
                 None
@@ -204,21 +207,27 @@ impl TokenService for UserApp {
         };
         let refusal = |reply: &ApiReply, body: Option<&Map<String, Value>>| {
             let client_secret = self.client_secret.clone().unwrap_or_default();
-            user_refusal(&self.source, is_code, reply, body, [&client_secret, secret])
+            user_refusal(
+                &self.source,
+                is_code_exchange,
+                reply,
+                body,
+                [&client_secret, code_or_token],
+            )
         };
         self.endpoint.grant(authorization, form, priority, refusal).await
     }
 }
 
-fn basic(client_id: &str, client_secret: &SecretString) -> SecretString {
-    let pair = SecretString::from(format!("{client_id}:{}", client_secret.expose_secret()));
-    SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())))
+fn basic_authorization(client_id: &str, client_secret: &SecretString) -> SecretString {
+    let credentials = SecretString::from(format!("{client_id}:{}", client_secret.expose_secret()));
+    SecretString::from(format!("Basic {}", STANDARD.encode(credentials.expose_secret())))
 }
 
-/// Returns the base URL that a token's reply names, if it is https on a host of Zoom's. Zoom names
-/// the host alone; the path is that of the default.
-pub(crate) fn trusted_url(base: &Url, named: &str) -> Option<Url> {
-    let url = Url::parse(named).ok()?;
+/// Returns the base URL in a token reply, if it is an https URL of a Zoom host. If the URL has no
+/// path, the path of the default URL `base` is used.
+pub(crate) fn trusted_url(base: &Url, reply_url: &str) -> Option<Url> {
+    let url = Url::parse(reply_url).ok()?;
     let mut url = AllowedHosts::new(ZOOM_HOSTS, base).check(url).ok()?.expose().clone();
     if url.path() == "/" {
         url.set_path(base.path());
@@ -233,9 +242,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_zoom_may_name_another_api_url() {
+    fn only_zoom_hosts_replace_the_api_url() {
         let base = Url::parse("https://api.zoom.us/v2").unwrap();
-        let trusted = |named| trusted_url(&base, named).map(String::from);
+        let trusted = |reply_url| trusted_url(&base, reply_url).map(String::from);
         assert_eq!(trusted("https://api-us.zoom.us").as_deref(), Some("https://api-us.zoom.us/v2"));
         assert_eq!(
             trusted("https://api.zoomgov.com/v2?x=1").as_deref(),

@@ -1,9 +1,9 @@
-//! Details of one meeting: the metadata of a past meeting, the audio of single participants, and
-//! the participants.
+//! Requests the details of one meeting: the metadata of a past meeting, the audio of individual
+//! participants, and the list of participants.
 //!
-//! Each of the three needs a scope of its own. A missing scope is met once in the life of the
-//! process; the details of each meeting then name what they lack, so that it is requested when the
-//! scope is there.
+//! Each of the three parts needs its own scope. If a scope is missing, this process does not
+//! request the part again. The details of each meeting name the missing parts, so a later run
+//! requests them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,54 +18,55 @@ use crate::model::{Details, MeetingId, SourceName, line_with_hint};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::PageLimits;
 
-/// Timeout of one call in the background. Zoom answers within a second or two.
+/// Timeout of one background request. Zoom usually replies within two seconds.
 const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The largest webinar has 50,000 seats, and several participants can use one in turn.
+/// Maximum number of participants of a meeting. The largest webinar has 50,000 seats, and several
+/// participants can use one seat in turn.
 const MAX_PARTICIPANTS: usize = 120_000;
 
-/// [`MAX_PARTICIPANTS`] on full pages.
+/// Limits of the list of participants. `max_pages` full pages contain [`MAX_PARTICIPANTS`] entries.
 const PAGE_LIMITS: PageLimits =
     PageLimits { max_pages: 400, max_pages_without_new_items: usize::MAX };
 
-/// One of the requests about a meeting.
+/// A part of the details of a meeting. Each part needs its own request and its own scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Past,
+enum DetailsPart {
+    PastMeeting,
     Recordings,
     Participants,
 }
 
-impl Part {
-    const ALL: [Self; 3] = [Self::Past, Self::Recordings, Self::Participants];
+impl DetailsPart {
+    const ALL: [Self; 3] = [Self::PastMeeting, Self::Recordings, Self::Participants];
 
-    /// Returns its name in [`Details::missing`].
+    /// Returns the name of the part in [`Details::missing`].
     fn name(self) -> &'static str {
         match self {
-            Self::Past => "past meeting",
+            Self::PastMeeting => "past meeting",
             Self::Recordings => "recordings",
             Self::Participants => "participants",
         }
     }
 
-    fn is_lacking(self, known: &Details) -> bool {
-        known.missing.iter().any(|lack| lack == self.name())
+    fn is_missing_in(self, known: &Details) -> bool {
+        known.missing.iter().any(|missing| missing == self.name())
     }
 
-    /// Returns the subject of an error message.
+    /// Returns the noun phrase that names the part in error messages.
     fn subject(self) -> &'static str {
         match self {
-            Self::Past => "the details of past meetings",
+            Self::PastMeeting => "the details of past meetings",
             Self::Recordings => "the recordings of one meeting",
             Self::Participants => "the participants of past meetings",
         }
     }
 
-    /// Returns what is missing without it.
-    fn effect(self) -> &'static str {
+    /// Returns the effect of the missing scope, for a warning.
+    fn missing_scope_effect(self) -> &'static str {
         match self {
-            Self::Past => "meeting.json is incomplete",
-            Self::Recordings => "the audio of single participants is not shown",
+            Self::PastMeeting => "meeting.json is incomplete",
+            Self::Recordings => "the audio of individual participants is not shown",
             Self::Participants => "participants.csv is not shown",
         }
     }
@@ -74,15 +75,15 @@ impl Part {
 /// Requests the details of meetings.
 #[derive(Default)]
 pub(crate) struct DetailsReader {
-    /// By [`Part`]: whether its scope is known to be missing.
-    lacks_scope: [AtomicBool; Part::ALL.len()],
+    /// For each [`DetailsPart`], whether its scope is missing.
+    lacks_scope: [AtomicBool; DetailsPart::ALL.len()],
 }
 
 impl DetailsReader {
-    /// Requests all details of a meeting; `None` if there are none, permanently.
+    /// Requests all details of a meeting. Returns `None` if the meeting permanently has no details.
     ///
     /// # Errors
-    /// A retry may succeed.
+    /// A request failed. A retry may succeed.
     pub(crate) async fn read(
         &self,
         api: &Api,
@@ -90,17 +91,17 @@ impl DetailsReader {
         meeting: &MeetingId,
     ) -> Result<Option<Details>, ProviderError> {
         let mut collected = CollectedDetails::default();
-        for part in Part::ALL {
-            self.add(part, &mut collected, api, source, meeting).await?;
+        for part in DetailsPart::ALL {
+            self.request_part(part, &mut collected, api, source, meeting).await?;
         }
         let has_details = collected.has_reply || !collected.details.missing.is_empty();
         Ok(has_details.then(|| collected.into_details()))
     }
 
-    /// Requests what `known` lacks.
+    /// Requests the parts that `known` lacks.
     ///
     /// # Errors
-    /// A retry may succeed.
+    /// A request failed. A retry may succeed.
     pub(crate) async fn complete(
         &self,
         api: &Api,
@@ -108,14 +109,14 @@ impl DetailsReader {
         meeting: &MeetingId,
         known: &Details,
     ) -> Result<Details, ProviderError> {
-        self.update(|part| part.is_lacking(known), api, source, meeting, known).await
+        self.update(|part| part.is_missing_in(known), api, source, meeting, known).await
     }
 
-    /// Requests what `known` lacks, and the files again. Participants of a past meeting do not
-    /// change.
+    /// Requests the parts that `known` lacks, and requests the recordings again. The participants
+    /// of a past meeting do not change.
     ///
     /// # Errors
-    /// A retry may succeed.
+    /// A request failed. A retry may succeed.
     pub(crate) async fn renew(
         &self,
         api: &Api,
@@ -123,13 +124,14 @@ impl DetailsReader {
         meeting: &MeetingId,
         known: &Details,
     ) -> Result<Details, ProviderError> {
-        let is_needed = |part: Part| part == Part::Recordings || part.is_lacking(known);
+        let is_needed =
+            |part: DetailsPart| part == DetailsPart::Recordings || part.is_missing_in(known);
         self.update(is_needed, api, source, meeting, known).await
     }
 
     async fn update(
         &self,
-        is_needed: impl Fn(Part) -> bool,
+        is_needed: impl Fn(DetailsPart) -> bool,
         api: &Api,
         source: &SourceName,
         meeting: &MeetingId,
@@ -138,39 +140,39 @@ impl DetailsReader {
         let mut collected =
             CollectedDetails { metadata: known.metadata.to_map(), ..CollectedDetails::default() };
         collected.details = Details { missing: Vec::new(), ..known.clone() };
-        for part in Part::ALL.into_iter().filter(|part| is_needed(*part)) {
-            self.add(part, &mut collected, api, source, meeting).await?;
+        for part in DetailsPart::ALL.into_iter().filter(|part| is_needed(*part)) {
+            self.request_part(part, &mut collected, api, source, meeting).await?;
         }
         Ok(collected.into_details())
     }
 
-    async fn add(
+    async fn request_part(
         &self,
-        part: Part,
+        part: DetailsPart,
         collected: &mut CollectedDetails,
         api: &Api,
         source: &SourceName,
         meeting: &MeetingId,
     ) -> Result<(), ProviderError> {
         let lacks_scope = self.lacks_scope.get(part as usize);
-        if lacks_scope.is_some_and(|lacks| lacks.load(Ordering::Relaxed)) {
+        if lacks_scope.is_some_and(|lacks_scope| lacks_scope.load(Ordering::Relaxed)) {
             collected.details.missing.push(part.name().into());
             return Ok(());
         }
-        let uuid = path_segment::meeting(meeting.of_provider());
-        let limit = (RateLimitLabel::Light, Priority::Background);
+        let uuid = path_segment::encode_meeting(meeting.of_provider());
+        let label_and_priority = (RateLimitLabel::Light, Priority::Background);
         let outcome = match part {
-            Part::Past => {
+            DetailsPart::PastMeeting => {
                 let path = format!("/past_meetings/{uuid}");
-                let reply = api.get(limit, &path, &[], DETAILS_TIMEOUT).await;
-                reply.map(|reply| collected.add_metadata(metadata::of_details(&reply)))
+                let reply = api.get(label_and_priority, &path, &[], DETAILS_TIMEOUT).await;
+                reply.map(|reply| collected.add_metadata(metadata::from_past_meeting(&reply)))
             }
-            Part::Recordings => {
+            DetailsPart::Recordings => {
                 let path = format!("/meetings/{uuid}/recordings");
-                let reply = api.get(limit, &path, &[], DETAILS_TIMEOUT).await;
+                let reply = api.get(label_and_priority, &path, &[], DETAILS_TIMEOUT).await;
                 reply.map(|reply| collected.add_recordings(source, meeting, reply))
             }
-            Part::Participants => {
+            DetailsPart::Participants => {
                 let path = format!("/past_meetings/{uuid}/participants");
                 list_participants(api, &path)
                     .await
@@ -183,24 +185,23 @@ impl DetailsReader {
             Err(ApiError::Failed(error)) => return Err(error),
         };
         let error = refusal.to_provider_error(part.subject());
-        if refusal.is_of_scope() {
+        if refusal.lacks_scope() {
             collected.details.missing.push(part.name().into());
-            if lacks_scope.is_some_and(|lacks| !lacks.swap(true, Ordering::Relaxed)) {
-                tracing::warn!(%source, "{}: {}", part.effect(), line_with_hint(&error));
+            if lacks_scope.is_some_and(|lacks_scope| !lacks_scope.swap(true, Ordering::Relaxed)) {
+                tracing::warn!(%source, "{}: {}", part.missing_scope_effect(), line_with_hint(&error));
             }
             return Ok(());
         }
         if error.is_refusal() {
-            tracing::debug!(%source, "no further details of a meeting: {error}");
+            tracing::debug!(%source, "no further details of a meeting are available: {error}");
             return Ok(());
         }
         Err(error)
     }
 }
 
-/// Returns the participants of all pages.
 async fn list_participants(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
-    let mut pages = Pages::new(api, path, [], Part::Participants.subject(), PAGE_LIMITS);
+    let mut pages = Pages::new(api, path, [], DetailsPart::Participants.subject(), PAGE_LIMITS);
     let mut participants = Vec::new();
     while let Some(reply) = pages.next().await? {
         if reply.is_first {
@@ -208,17 +209,17 @@ async fn list_participants(api: &Api, path: &str) -> Result<Vec<Value>, ApiError
         }
         participants.extend(wire::participants(reply.object));
         if participants.len() > MAX_PARTICIPANTS {
-            let what = format!("listed more than {MAX_PARTICIPANTS} participants of a meeting");
-            return Err(pages.unexpected(&what).into());
+            let problem = format!("listed more than {MAX_PARTICIPANTS} participants of a meeting");
+            return Err(pages.unexpected_reply(&problem).into());
         }
     }
     Ok(participants)
 }
 
-/// The details that have arrived so far.
+/// The details in the replies that were received so far.
 #[derive(Default)]
 struct CollectedDetails {
-    /// Whether any reply arrived.
+    /// Whether at least one request succeeded.
     has_reply: bool,
     metadata: Map<String, Value>,
     details: Details,
@@ -236,18 +237,18 @@ impl CollectedDetails {
         meeting: &MeetingId,
         reply: Map<String, Value>,
     ) {
-        let Ok(described) = serde_json::from_value::<wire::Meeting>(Value::Object(reply)) else {
+        let Ok(recordings) = serde_json::from_value::<wire::Meeting>(Value::Object(reply)) else {
             return;
         };
         let is_processing = |files: &[wire::File]| files.iter().any(file_status::is_processing);
-        if is_processing(&described.recording_files)
-            || is_processing(&described.participant_audio_files)
+        if is_processing(&recordings.recording_files)
+            || is_processing(&recordings.participant_audio_files)
         {
-            // More files may follow. The listing changes then, too.
-            self.details.missing.push(Part::Recordings.name().into());
+            // More files may follow. The listing will change as well, which causes another request.
+            self.details.missing.push(DetailsPart::Recordings.name().into());
         }
-        self.add_metadata(metadata::of_recordings(&described));
-        let files = mapping::participants(source, meeting, described.participant_audio_files);
+        self.add_metadata(metadata::from_recordings(&recordings));
+        let files = mapping::participant_files(source, meeting, recordings.participant_audio_files);
         self.details.files.retain(|known| files.iter().all(|file| file.id != known.id));
         self.details.files.extend(files);
     }

@@ -1,30 +1,34 @@
-//! The identity of a Zoom archive, and where its requests go.
+//! The identity of a Zoom archive, and the base URLs of its requests.
 
 use crate::config::{ZoomConfig, ZoomCredential};
 use crate::providers::toolkit::base_urls;
 use crate::providers::{ArchiveIdentity, SourceDescriptor, SourceOptions};
 
-/// Returns what identifies a source.
+/// Returns the name, the identity and the base URLs of a source.
 pub(crate) fn descriptor(options: &SourceOptions<ZoomConfig>) -> SourceDescriptor {
     let ZoomConfig { credential, api_url, oauth_url, .. } = &options.config;
     let base_urls = match credential {
-        // A bare token is never renewed.
+        // A configured token is never renewed, so the token service receives no request.
         ZoomCredential::Token(_) => vec![api_url.clone()],
         _ => base_urls::of(oauth_url, api_url),
     };
-    SourceDescriptor { name: options.source.clone(), identity: of(options), base_urls }
+    SourceDescriptor {
+        name: options.source.clone(),
+        identity: archive_identity(options),
+        base_urls,
+    }
 }
 
-fn of(options: &SourceOptions<ZoomConfig>) -> ArchiveIdentity {
-    // Every field is named, so that a new one is considered here.
+fn archive_identity(options: &SourceOptions<ZoomConfig>) -> ArchiveIdentity {
+    // Every field is listed, so that the compiler reports a new field here.
     let SourceOptions { source: _, config, download_hosts: _ } = options;
     let ZoomConfig { credential, users, api_url, oauth_url, api_url_is_default: _, plan: _ } =
         config;
     let identity = match credential {
         ZoomCredential::Token(_) => ArchiveIdentity::new("zoom", &["token"], false),
         ZoomCredential::ServerToServer { account_id, client_id, client_secret: _ } => {
-            let access = ["server-to-server", account_id, client_id];
-            ArchiveIdentity::new("zoom", &access, true)
+            let account_words = ["server-to-server", account_id, client_id];
+            ArchiveIdentity::new("zoom", &account_words, true)
         }
         ZoomCredential::SignedIn { client_id, client_secret: _, sign_in: _ } => {
             ArchiveIdentity::new("zoom", &["signed in", client_id], false)
@@ -59,29 +63,29 @@ mod tests {
     }
 
     #[test]
-    fn words_of_an_archive_never_change() {
-        let at = ["https://api.zoom.us/v2", "https://zoom.us/oauth/token"];
-        let people = ["users", "ana@example.org", "bo@example.org"];
-        let words =
-            [vec!["zoom", "server-to-server", "acc", "app"], at.into(), people.into()].concat();
-        let identity = of(&options());
-        assert_eq!(identity.words, words);
+    fn identity_words_never_change() {
+        let urls = ["https://api.zoom.us/v2", "https://zoom.us/oauth/token"];
+        let users = ["users", "ana@example.org", "bo@example.org"];
+        let expected =
+            [vec!["zoom", "server-to-server", "acc", "app"], urls.into(), users.into()].concat();
+        let identity = archive_identity(&options());
+        assert_eq!(identity.words, expected);
         assert!(identity.names_account);
     }
 
     #[test]
     fn irrelevant_settings_leave_the_identity_unchanged() {
-        let before = of(&options());
-        let mut other = options().config;
-        other.users.reverse();
-        (other.plan, other.api_url_is_default) = (ZoomPlan::Business, false);
-        let ZoomCredential::ServerToServer { client_secret, .. } = &mut other.credential else {
+        let original = archive_identity(&options());
+        let mut config = options().config;
+        config.users.reverse();
+        (config.plan, config.api_url_is_default) = (ZoomPlan::Business, false);
+        let ZoomCredential::ServerToServer { client_secret, .. } = &mut config.credential else {
             panic!()
         };
         *client_secret = "another".into();
-        let changed = |config| of(&SourceOptions { config, ..options() });
-        assert_eq!(changed(other.clone()), before);
-        other.users.pop();
-        assert_ne!(changed(other), before);
+        let identity_with = |config| archive_identity(&SourceOptions { config, ..options() });
+        assert_eq!(identity_with(config.clone()), original);
+        config.users.pop();
+        assert_ne!(identity_with(config), original);
     }
 }

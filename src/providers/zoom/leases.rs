@@ -1,14 +1,12 @@
-//! From the download URL of a file to the URL that serves it.
+//! Resolves the download URL of a file to the URL that serves the file.
 //!
-//! ```text
-//! listed URL, token in the header ──▶ signed URL                 the usual case
-//!      │ refused
-//!      ▼ the token is renewed once, if it is the reason
-//! URL of the meeting's detail, token of its own in the header ──▶ signed URL
-//!      │ refused
-//!      ▼
-//! the same URL, token in the query ──▶ signed URL                remembered for the host
-//! ```
+//! Each step follows only if the previous step is refused:
+//!
+//! 1. The listed URL, with the token of the source in the header. This is the usual case. If Zoom
+//!    refuses the token, it is renewed once.
+//! 2. A newly requested URL, with the download token of the meeting in the header.
+//! 3. The same URL, with the token in the query. If it succeeds, later requests to the same host
+//!    start with the token in the query.
 
 use std::collections::HashSet;
 
@@ -21,7 +19,7 @@ use super::api::{Api, RateLimitLabel};
 use super::listing::ListedEntry;
 use super::mapping::{self, MappedMeeting};
 use super::path_segment;
-use super::wire::Detail;
+use super::wire::MeetingRecordings;
 use crate::http::{AllowedHosts, Client, Priority, error::origin};
 use crate::model::{DaySpan, Lease, MeetingId};
 use crate::providers::toolkit::lease_timeout::within_lease_timeout;
@@ -31,11 +29,11 @@ use crate::providers::zoom_share::{
 };
 use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, ProviderError};
 
-/// Lifetime that is requested for the download token of a meeting, in seconds: long enough to read
-/// a long recording with one lease if the download host serves it itself.
+/// Requested lifetime of the download token of a meeting, in seconds. If the download host serves
+/// the file itself, one lease must be sufficient to read a long recording.
 const DOWNLOAD_TOKEN_LIFETIME: i64 = 4 * 3600;
 
-/// The leases of one source.
+/// Issues the leases of one source.
 pub(crate) struct Leases {
     resolver: UrlResolver,
     urls: DownloadUrlCache,
@@ -55,16 +53,17 @@ impl Leases {
         }
     }
 
-    /// Stores the download URLs of a listing of `span`, which `is_complete` or failed in part.
+    /// Stores the download URLs of a listing of `span`. `is_complete` states whether all days of
+    /// the span were listed.
     pub(crate) fn store(&self, span: DaySpan, is_complete: bool, listed: &mut [ListedEntry]) {
-        let urls = |listed: &mut ListedEntry| match listed {
+        let take_urls = |entry: &mut ListedEntry| match entry {
             ListedEntry::New(mapped) => {
                 let MappedMeeting { meeting, urls } = &mut **mapped;
                 (meeting.id.clone(), meeting.start, Some(std::mem::take(urls)))
             }
-            ListedEntry::Known { id, start, .. } => (id.clone(), *start, None),
+            ListedEntry::Unchanged { id, start, .. } => (id.clone(), *start, None),
         };
-        self.urls.store(span, is_complete, listed.iter_mut().map(urls));
+        self.urls.store(span, is_complete, listed.iter_mut().map(take_urls));
     }
 
     /// Stores the download URLs of one meeting during a listing.
@@ -72,7 +71,8 @@ impl Leases {
         self.urls.insert(meeting, start, urls);
     }
 
-    /// Stores the download URLs of a listing of the trash, which `is_complete` or failed in part.
+    /// Stores the download URLs of a listing of the trash. `is_complete` states whether the whole
+    /// trash was listed.
     pub(crate) fn store_trash(
         &self,
         is_complete: bool,
@@ -83,7 +83,7 @@ impl Leases {
         self.trash_urls.store(all_days, is_complete, listed);
     }
 
-    /// Returns a lease. It starts with the effort of the request and increases it after each
+    /// Returns a lease. Starts with the effort of the request, and increases the effort after each
     /// refusal.
     pub(crate) async fn lease(
         &self,
@@ -114,59 +114,59 @@ impl Leases {
             let placement = self.placement(url);
             match self.resolve_listed(api, url, placement, priority, deadline).await? {
                 Resolution::Lease(lease) => return Ok(lease),
-                Resolution::TokenRefused(why) | Resolution::Refused(why) => {
+                Resolution::TokenRefused(reason) | Resolution::Refused(reason) => {
                     is_header_refused = placement == CredentialPlacement::Header;
-                    tracing::debug!(source = %file.source, "{why}; requesting new download URLs");
+                    tracing::debug!(source = %file.source, "{reason}; requesting new download URLs");
                 }
-                Resolution::NotFound(why) | Resolution::InvalidRedirect(why) => {
-                    tracing::debug!(source = %file.source, "{why}; requesting new download URLs");
+                Resolution::NotFound(reason) | Resolution::InvalidRedirect(reason) => {
+                    tracing::debug!(source = %file.source, "{reason}; requesting new download URLs");
                 }
             }
         }
-        let refetched = self.refetch(api, request, deadline).await;
-        let (url, credential) = match refetched {
-            // The scope for this call may be missing, while the listed URL works.
+        let refetch_result = self.refetch(api, request, deadline).await;
+        let (url, credential) = match refetch_result {
+            // The scope for this request may be missing although the listed URL works.
             Err(error) if error.class() == ErrorClass::NotAllowed => {
                 let url = listed.into_url(|| error)?;
                 tracing::debug!(source = %file.source, "using the listed download URL");
                 (url, Credential::of(&*api.tokens().current(priority).await?))
             }
-            refetched => refetched?,
+            result => result?,
         };
         if effort < LeaseEffort::LastResort {
             let placement = self.placement(&url);
             match self.resolver.resolve(&url, Some((&credential, placement)), deadline).await? {
                 Resolution::Lease(lease) => return Ok(lease),
-                Resolution::NotFound(why) => return Err(gone(&why)),
-                Resolution::InvalidRedirect(why) => return Err(invalid_redirect_error(&why)),
+                Resolution::NotFound(reason) => return Err(file_not_found(&reason)),
+                Resolution::InvalidRedirect(reason) => return Err(invalid_redirect_error(&reason)),
                 Resolution::TokenRefused(_) | Resolution::Refused(_) => {
                     is_header_refused |= placement == CredentialPlacement::Header;
                 }
             }
         }
-        let in_query = Some((&credential, CredentialPlacement::Query));
-        match self.resolver.resolve(&url, in_query, deadline).await? {
+        let query_credential = Some((&credential, CredentialPlacement::Query));
+        match self.resolver.resolve(&url, query_credential, deadline).await? {
             Resolution::Lease(lease) => {
                 if is_header_refused {
                     self.remember_query_host(&url);
                 }
                 Ok(lease)
             }
-            Resolution::NotFound(why) => Err(gone(&why)),
-            Resolution::InvalidRedirect(why) => Err(invalid_redirect_error(&why)),
-            Resolution::TokenRefused(why) | Resolution::Refused(why) => {
+            Resolution::NotFound(reason) => Err(file_not_found(&reason)),
+            Resolution::InvalidRedirect(reason) => Err(invalid_redirect_error(&reason)),
+            Resolution::TokenRefused(reason) | Resolution::Refused(reason) => {
                 self.query_hosts.lock().remove(&origin(&url.url));
-                Err(ProviderError::not_allowed(format!("Zoom refuses this download ({why})"))
+                Err(ProviderError::not_allowed(format!("Zoom refuses this download ({reason})"))
                     .with_hint(
-                        "Check whether the recording is limited to its host or to signed-in \
-                         users, and whether the app may download recordings.",
+                        "Check whether only the meeting host or signed-in users may view the \
+                         recording, and whether the app may download recordings.",
                     ))
             }
         }
     }
 
-    /// Returns a lease of a file in the trash. Zoom returns no details of a trashed meeting, so the
-    /// listed URL is the only one.
+    /// Returns a lease of a file in the trash. Zoom returns no details of a trashed meeting, so
+    /// only the listed URL can be used.
     async fn resolve_trashed(
         &self,
         api: &Api,
@@ -175,7 +175,9 @@ impl Leases {
     ) -> Result<Lease, ProviderError> {
         let url = self.trash_urls.lookup(file, version).into_url(|| {
             if self.trash_urls.contains(&file.meeting) {
-                ProviderError::not_allowed("Zoom lists it there without a download URL")
+                ProviderError::not_allowed(
+                    "Zoom lists this file in the trash without a download URL",
+                )
             } else {
                 ProviderError::unavailable("Zoom's trash has not been listed yet")
             }
@@ -184,20 +186,21 @@ impl Leases {
         let mut resolution = self.resolve_listed(api, &url, placement, priority, deadline).await?;
         if !matches!(resolution, Resolution::Lease(_)) && placement == CredentialPlacement::Header {
             let credential = Credential::of(&*api.tokens().current(priority).await?);
-            let in_query = Some((&credential, CredentialPlacement::Query));
-            resolution = self.resolver.resolve(&url, in_query, deadline).await?;
+            let query_credential = Some((&credential, CredentialPlacement::Query));
+            resolution = self.resolver.resolve(&url, query_credential, deadline).await?;
         }
         match resolution {
             Resolution::Lease(lease) => Ok(lease),
-            Resolution::NotFound(why) => Err(gone(&why)),
-            Resolution::InvalidRedirect(why) => Err(invalid_redirect_error(&why)),
-            Resolution::TokenRefused(why) | Resolution::Refused(why) => {
-                Err(ProviderError::not_allowed(format!("Zoom returned {why}")))
+            Resolution::NotFound(reason) => Err(file_not_found(&reason)),
+            Resolution::InvalidRedirect(reason) => Err(invalid_redirect_error(&reason)),
+            Resolution::TokenRefused(reason) | Resolution::Refused(reason) => {
+                Err(ProviderError::not_allowed(format!("Zoom refuses this download ({reason})")))
             }
         }
     }
 
-    /// Resolves a listed URL with the token of the source, which is renewed once if it is refused.
+    /// Resolves a listed URL with the token of the source. Renews the token once if the host
+    /// refuses it.
     async fn resolve_listed(
         &self,
         api: &Api,
@@ -217,14 +220,15 @@ impl Leases {
         self.resolver.resolve(url, Some((&credential, placement)), deadline).await
     }
 
-    /// Requests the current URL of the file, with the download token of its meeting.
+    /// Requests the current download URL of a file and the download token of its meeting.
     async fn refetch(
         &self,
         api: &Api,
         LeaseRequest { file, version, priority, .. }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<(DownloadUrl, Credential), ProviderError> {
-        let path = format!("/meetings/{}/recordings", path_segment::meeting(file.meeting.as_str()));
+        let path =
+            format!("/meetings/{}/recordings", path_segment::encode_meeting(file.meeting.as_str()));
         let lifetime = DOWNLOAD_TOKEN_LIFETIME.to_string();
         let query = [("include_fields", "download_access_token"), ("ttl", lifetime.as_str())];
         let timeout = deadline.saturating_duration_since(Instant::now());
@@ -233,8 +237,8 @@ impl Leases {
             .get((RateLimitLabel::Light, priority), &path, &query, timeout)
             .await
             .map_err(|error| error.into_provider_error("the recordings of this meeting"))?;
-        let detail = Detail::read(reply);
-        let credential = match detail.token {
+        let recordings = MeetingRecordings::read(reply);
+        let credential = match recordings.token {
             Some(secret) => Credential {
                 secret,
                 expires_at: requested_at
@@ -243,11 +247,11 @@ impl Leases {
             },
             None => Credential::of(&*api.tokens().current(priority).await?),
         };
-        let urls = mapping::download_urls(detail.files, detail.participants);
+        let urls = mapping::download_urls(recordings.files, recordings.participant_files);
         let lookup = find_url(&urls, &file.key, version);
         self.urls.replace(&file.meeting, urls);
         let url = lookup.into_url(|| {
-            ProviderError::not_found("Zoom no longer lists a download URL of this file")
+            ProviderError::not_found("Zoom no longer lists a download URL for this file")
         })?;
         Ok((url, credential))
     }
@@ -261,16 +265,17 @@ impl Leases {
     }
 
     fn remember_query_host(&self, url: &DownloadUrl) {
-        /// A source has one vanity host and a few numbered ones.
+        /// Maximum number of stored hosts. A source usually has one vanity host and a few numbered
+        /// hosts.
         const MAX_HOSTS: usize = 64;
         let host = origin(&url.url);
         let mut query_hosts = self.query_hosts.lock();
         if query_hosts.len() < MAX_HOSTS && query_hosts.insert(host.clone()) {
-            tracing::info!(host, "the host accepts the download token in the query only");
+            tracing::info!(host, "the host accepts the download token only in the query");
         }
     }
 }
 
-fn gone(why: &str) -> ProviderError {
-    ProviderError::not_found(format!("Zoom no longer has this file ({why})"))
+fn file_not_found(reason: &str) -> ProviderError {
+    ProviderError::not_found(format!("Zoom no longer has this file ({reason})"))
 }

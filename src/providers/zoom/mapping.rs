@@ -20,10 +20,10 @@ pub(crate) struct MappedMeeting {
     pub(crate) urls: Vec<ListedUrl>,
 }
 
-/// Maps a listed meeting.
-pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> MappedMeeting {
+/// Maps a listed meeting and its files to the model.
+pub(crate) fn map_meeting(source: &SourceName, mut listed: wire::Meeting) -> MappedMeeting {
     let id = MeetingId::from(listed.uuid());
-    let files = keyed(std::mem::take(&mut listed.recording_files));
+    let files = assign_keys(std::mem::take(&mut listed.recording_files));
     let start = listed
         .start_time
         .or_else(|| files.iter().filter_map(|(_, file)| file.recording_start).min())
@@ -32,13 +32,13 @@ pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> MappedM
         .iter()
         .filter_map(|(_, file)| file.recording_end)
         .max()
-        .or_else(|| after_minutes(start, listed.duration?))
+        .or_else(|| add_minutes(start, listed.duration?))
         .unwrap_or(start)
         .max(start);
     let urls = files.iter().filter_map(|(key, file)| download_url(key, file)).collect();
-    let metadata = metadata::of_meeting(&listed, &files);
-    // Borrowed, so that a new vector is allocated: `into_iter().collect()` would reuse the
-    // allocation of the listed files, which is twice as large, and fragment the heap once it
+    let metadata = metadata::from_meeting(&listed, &files);
+    // Iterates by reference, which allocates a new vector. `into_iter().collect()` would reuse the
+    // allocation of the listed files, which is twice as large and would fragment the heap when it
     // shrinks.
     let files = files
         .iter()
@@ -47,7 +47,7 @@ pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> MappedM
             recording_file(FileId { source: source.clone(), meeting: id.clone(), key }, file)
         })
         .collect();
-    let expires = auto_deleted(&listed);
+    let expires = auto_delete_time(&listed);
     let topic = listed.topic.unwrap_or_default();
     MappedMeeting {
         meeting: Meeting {
@@ -64,14 +64,14 @@ pub(crate) fn meeting(source: &SourceName, mut listed: wire::Meeting) -> MappedM
     }
 }
 
-/// Returns when the account's retention rule deletes the meeting: at the beginning of a day ("Auto
-/// delete cloud recordings").
-fn auto_deleted(listed: &wire::Meeting) -> Option<Timestamp> {
-    serde_lenient::day_begins(listed.other.get("auto_delete_date")?.as_str()?)
+/// Returns the time at which the retention rule of the account deletes the meeting. It is the
+/// beginning of a day ("Auto delete cloud recordings").
+fn auto_delete_time(listed: &wire::Meeting) -> Option<Timestamp> {
+    serde_lenient::day_begins(listed.other_fields.get("auto_delete_date")?.as_str()?)
 }
 
-/// Maps the audio of single participants.
-pub(crate) fn participants(
+/// Maps the audio files of individual participants.
+pub(crate) fn participant_files(
     source: &SourceName,
     meeting: &MeetingId,
     files: Vec<wire::File>,
@@ -80,21 +80,22 @@ pub(crate) fn participants(
         let id = FileId { source: source.clone(), meeting: meeting.clone(), key };
         RecordingFile {
             role: Role::Participant,
-            stem: participant(&file).into(),
+            stem: participant_stem(&file).into(),
             ..recording_file(id, &file)
         }
     };
-    keyed_participants(files).into_iter().map(file).collect()
+    assign_participant_keys(files).into_iter().map(file).collect()
 }
 
-/// Returns the name of the audio of one participant, as Zoom has it ("Audio only - Ana").
-fn participant(file: &wire::File) -> String {
+/// Returns the file name of the audio of a participant without its extension, as in "Audio only -
+/// Ana".
+fn participant_stem(file: &wire::File) -> String {
     let name = file.file_name.as_deref().unwrap_or("participant_audio");
     let extension = format!(".{}", kind(file).extension());
-    let at = name.len().saturating_sub(extension.len());
-    match name.get(at..) {
-        Some(end) if at > 0 && end.eq_ignore_ascii_case(&extension) => {
-            name.get(..at).unwrap_or(name).to_owned()
+    let stem_len = name.len().saturating_sub(extension.len());
+    match name.get(stem_len..) {
+        Some(end) if stem_len > 0 && end.eq_ignore_ascii_case(&extension) => {
+            name.get(..stem_len).unwrap_or(name).to_owned()
         }
         _ => name.to_owned(),
     }
@@ -105,56 +106,58 @@ pub(crate) fn download_urls(
     files: Vec<wire::File>,
     participants: Vec<wire::File>,
 ) -> Vec<ListedUrl> {
-    let all = keyed(files).into_iter().chain(keyed_participants(participants));
-    all.filter_map(|(key, file)| download_url(&key, &file)).collect()
+    let keyed_files = assign_keys(files).into_iter().chain(assign_participant_keys(participants));
+    keyed_files.filter_map(|(key, file)| download_url(&key, &file)).collect()
 }
 
-/// Returns the keys of the audio of participants, which no other file of the meeting has.
-fn keyed_participants(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
+/// Assigns keys to the audio files of participants. No other file of the meeting has the same key.
+fn assign_participant_keys(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
     for file in &mut files {
         let id = file.id.take().unwrap_or_else(|| {
             format!("{}|{}", file.file_name.as_deref().unwrap_or_default(), description(file))
         });
         file.id = Some(format!("participant|{id}"));
     }
-    keyed(files)
+    assign_keys(files)
 }
 
 fn download_url(key: &FileKey, file: &wire::File) -> Option<ListedUrl> {
     let url = file.download_url.clone()?;
     let url = DownloadUrl { key: key.clone(), url, body: kind(file).body() };
-    Some(ListedUrl { url, facts: facts(file) })
+    Some(ListedUrl { url, facts: version_facts(file) })
 }
 
-fn after_minutes(start: Timestamp, minutes: i64) -> Option<Timestamp> {
+fn add_minutes(start: Timestamp, minutes: i64) -> Option<Timestamp> {
     let duration = SignedDuration::from_secs(minutes.checked_mul(60)?);
     start.checked_add(duration).ok()
 }
 
-/// Returns the key of each file, in an order that depends on the files alone.
+/// Assigns a unique key to each file. The result does not depend on the order of the files in the
+/// reply.
 ///
-/// The key is Zoom's id; without one, it consists of type, view and start. If two files have the
-/// same key, the first keeps it and the others get more of their description, so that the order of
-/// the reply does not matter.
-fn keyed(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
-    files.sort_by(|one, other| order(one).cmp(&order(other)));
-    files.dedup_by(|one, other| one.id == other.id && order(one) == order(other));
-    let mut taken = HashSet::new();
-    let mut numbers = HashMap::new();
+/// The key is Zoom's id or, if there is none, the type, the view and the start of the file. If
+/// several files have the same key, the first file keeps it. The keys of the others are extended
+/// with their description, their end and, if necessary, a number.
+fn assign_keys(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
+    files.sort_by(|one, other| sort_key(one).cmp(&sort_key(other)));
+    files.dedup_by(|one, other| one.id == other.id && sort_key(one) == sort_key(other));
+    let mut used_keys = HashSet::new();
+    let mut counters = HashMap::new();
     files
         .into_iter()
         .map(|file| {
             let description = description(&file);
             let mut key = file.id.clone().unwrap_or_else(|| description.clone());
-            if !taken.insert(key.clone()) {
-                let longer = format!("{key}|{description}|{}", or_empty(file.recording_end));
-                key.clone_from(&longer);
-                // The counter continues where it stopped: with thousands of equal entries, counting
-                // from one again would be quadratic.
-                let number = numbers.entry(longer.clone()).or_insert(1_u32);
-                while !taken.insert(key.clone()) {
-                    *number = number.saturating_add(1);
-                    key = format!("{longer}|{number}");
+            if !used_keys.insert(key.clone()) {
+                let longer_key =
+                    format!("{key}|{description}|{}", time_or_empty(file.recording_end));
+                key.clone_from(&longer_key);
+                // The counter continues from its last value. With thousands of equal entries, a
+                // restart from one would take quadratic time.
+                let counter = counters.entry(longer_key.clone()).or_insert(1_u32);
+                while !used_keys.insert(key.clone()) {
+                    *counter = counter.saturating_add(1);
+                    key = format!("{longer_key}|{counter}");
                 }
             }
             (FileKey::from(key.as_str()), file)
@@ -162,13 +165,13 @@ fn keyed(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::File)> {
         .collect()
 }
 
-fn order(file: &wire::File) -> impl Ord + '_ {
+fn sort_key(file: &wire::File) -> impl Ord + '_ {
     (
         file.recording_start,
         file.recording_end,
         (&file.file_type, &file.recording_type, &file.file_extension),
         (file.file_size, &file.id, &file.status),
-        file.download_url.as_ref().map(|link| link.expose().as_str()),
+        file.download_url.as_ref().map(|url| url.expose().as_str()),
     )
 }
 
@@ -178,11 +181,11 @@ fn description(file: &wire::File) -> String {
         "{}|{}|{}",
         text(&file.file_type),
         text(&file.recording_type),
-        or_empty(file.recording_start)
+        time_or_empty(file.recording_start)
     )
 }
 
-fn or_empty(time: Option<Timestamp>) -> String {
+fn time_or_empty(time: Option<Timestamp>) -> String {
     time.map(|time| time.to_string()).unwrap_or_default()
 }
 
@@ -190,7 +193,7 @@ fn recording_file(id: FileId, file: &wire::File) -> RecordingFile {
     let kind = kind(file);
     RecordingFile {
         id,
-        version: facts(file).version(),
+        version: version_facts(file).version(),
         role: kind.role(),
         stem: kind.stem().into(),
         body: kind.body(),
@@ -210,7 +213,7 @@ fn kind(file: &wire::File) -> FileKind<'_> {
     }
 }
 
-fn facts(file: &wire::File) -> VersionFacts {
+fn version_facts(file: &wire::File) -> VersionFacts {
     VersionFacts {
         size: declared_size(file),
         time: file.recording_end.map(|end| end.to_string()),
@@ -241,19 +244,20 @@ mod tests {
     use super::*;
     use crate::model::{BodyKind, Version};
 
-    fn mapped(entry: Value) -> Meeting {
-        meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap()).meeting
+    fn map_entry(entry: Value) -> Meeting {
+        map_meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap()).meeting
     }
 
     fn with_files(files: Value) -> Meeting {
-        mapped(json!({"uuid": "u==", "recording_files": files}))
+        map_entry(json!({"uuid": "u==", "recording_files": files}))
     }
 
-    fn one(file: Value) -> RecordingFile {
+    fn single_file(file: Value) -> RecordingFile {
         with_files(json!([file])).files.remove(0)
     }
 
-    /// A page as in Zoom's documentation and in issue reports, with its irregularities.
+    /// A page like those in Zoom's documentation and in issue reports, including their
+    /// irregularities.
     const PAGE: &str = r#"{"from":"2026-10-01","to":"2026-10-31","page_count":1,"page_size":300,"total_records":2,"next_page_token":"",
      "meetings":[
       {"uuid":"/aB3xY9+QWeRtYuIoP==","id":98765432101,"account_id":"acc","host_id":"hst","host_email":"ana@example.org",
@@ -280,15 +284,21 @@ mod tests {
         assert_eq!(page.unreadable, 0);
         assert_eq!(page.from.unwrap().to_string(), "2026-10-01");
         let source = SourceName::new("acme").unwrap();
-        let mut found: Vec<_> =
-            page.meetings.into_iter().map(|entry| meeting(&source, entry)).collect();
-        let short = found.pop().unwrap();
-        assert_eq!((short.meeting.files.len(), short.meeting.topic.as_str()), (0, "Too short"));
-        assert_eq!(short.meeting.start, short.meeting.end);
-        let long = found.pop().unwrap();
-        assert_eq!(long.meeting.id.as_str(), "/aB3xY9+QWeRtYuIoP==");
-        assert_eq!(long.meeting.end.to_string(), "2026-10-06T07:41:02Z");
-        let mut files: Vec<_> = long
+        let mut meetings: Vec<_> =
+            page.meetings.into_iter().map(|entry| map_meeting(&source, entry)).collect();
+        let meeting_without_files = meetings.pop().unwrap();
+        assert_eq!(
+            (
+                meeting_without_files.meeting.files.len(),
+                meeting_without_files.meeting.topic.as_str()
+            ),
+            (0, "Too short")
+        );
+        assert_eq!(meeting_without_files.meeting.start, meeting_without_files.meeting.end);
+        let meeting_with_files = meetings.pop().unwrap();
+        assert_eq!(meeting_with_files.meeting.id.as_str(), "/aB3xY9+QWeRtYuIoP==");
+        assert_eq!(meeting_with_files.meeting.end.to_string(), "2026-10-06T07:41:02Z");
+        let mut files: Vec<_> = meeting_with_files
             .meeting
             .files
             .iter()
@@ -305,10 +315,10 @@ mod tests {
                 ("TIMELINE||2026-10-06T07:00:11Z", "timeline", true),
             ]
         );
-        assert_eq!(long.urls.len(), 3);
-        let facts = serde_json::to_string(&long.meeting.metadata).unwrap();
-        for kept_out in ["rec/download", "total_size", "processing"] {
-            assert!(!facts.contains(kept_out), "{kept_out}: {facts}");
+        assert_eq!(meeting_with_files.urls.len(), 3);
+        let metadata = serde_json::to_string(&meeting_with_files.meeting.metadata).unwrap();
+        for excluded in ["rec/download", "total_size", "processing"] {
+            assert!(!metadata.contains(excluded), "{excluded}: {metadata}");
         }
     }
 
@@ -329,7 +339,7 @@ mod tests {
         let files: Vec<_> = page
             .meetings
             .into_iter()
-            .flat_map(|entry| meeting(&source, entry).meeting.files)
+            .flat_map(|entry| map_meeting(&source, entry).meeting.files)
             .collect();
         assert_eq!(files.len(), 1);
         assert_eq!((files[0].id.key.as_str(), files[0].declared_size), ("9", Some(12)));
@@ -362,14 +372,14 @@ mod tests {
             (json!({"file_type": "HOLOGRAM"}), "hologram.bin"),
             (json!({}), "recording.bin"),
         ] {
-            let found = one(file.clone());
-            assert_eq!(format!("{}.{}", found.stem, found.extension), name, "{file}");
+            let mapped = single_file(file.clone());
+            assert_eq!(format!("{}.{}", mapped.stem, mapped.extension), name, "{file}");
         }
     }
 
     #[test]
     fn unknown_status_means_processing() {
-        let link = "https://us06web.zoom.us/rec/download/x";
+        let url = "https://us06web.zoom.us/rec/download/x";
         for (status, kind, ready) in [
             (json!("completed"), json!("MP4"), true),
             (json!(""), json!("MP4"), true),
@@ -378,23 +388,26 @@ mod tests {
             (json!("reticulating"), json!("MP4"), false),
             (json!("completed"), json!(""), false),
         ] {
-            let file = one(json!({"status": status, "file_type": kind, "download_url": link}));
+            let file =
+                single_file(json!({"status": status, "file_type": kind, "download_url": url}));
             let expected = if ready { Availability::Ready } else { Availability::Processing };
             assert_eq!(file.availability, expected, "{status} {kind}");
         }
-        let file = one(json!({"file_type": "MP4", "file_path": "/mnt/x"}));
+        let file = single_file(json!({"file_type": "MP4", "file_path": "/mnt/x"}));
         assert!(
             matches!(file.availability, Availability::Unavailable(why) if why.contains("Meeting Connector"))
         );
-        let file = one(json!({"file_type": "MP4", "download_url": "not an address"}));
+        let file = single_file(json!({"file_type": "MP4", "download_url": "not a URL"}));
         assert!(matches!(file.availability, Availability::Unavailable(_)));
     }
 
     #[test]
     fn version_ignores_the_download_url() {
-        let file = |size: u64, end: &str, link: &str| {
-            one(json!({"id": "a", "file_type": "MP4", "file_size": size, "recording_end": end,
-                       "download_url": format!("https://zoom.us/{link}")}))
+        let file = |size: u64, end: &str, path: &str| {
+            single_file(
+                json!({"id": "a", "file_type": "MP4", "file_size": size, "recording_end": end,
+                       "download_url": format!("https://zoom.us/{path}")}),
+            )
             .version
         };
         let version = file(5, "2026-10-06T07:00:00Z", "a");
@@ -440,7 +453,7 @@ mod tests {
     fn end_is_never_before_the_start() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let meeting =
-            mapped(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z", "duration": "41"}));
+            map_entry(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z", "duration": "41"}));
         assert_eq!(meeting.end, at("2026-10-06T07:41:00Z"));
         let meeting = with_files(json!([
             {"id": "b", "recording_start": "2026-10-06T08:00:00Z", "recording_end": "2026-10-06T09:00:00Z"},
@@ -450,7 +463,7 @@ mod tests {
             (meeting.start, meeting.end),
             (at("2026-10-06T07:00:11Z"), at("2026-10-06T09:00:00Z"))
         );
-        let meeting = mapped(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z",
+        let meeting = map_entry(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z",
             "recording_files": [{"recording_end": "1999-01-01T00:00:00Z"}]}));
         assert_eq!(meeting.end, meeting.start);
         for (start, duration) in [
@@ -459,25 +472,26 @@ mod tests {
             (json!("0000-00-00"), json!("9e15")),
             (json!(7), json!({})),
         ] {
-            let meeting = mapped(json!({"uuid": "u", "start_time": start, "duration": duration}));
+            let meeting =
+                map_entry(json!({"uuid": "u", "start_time": start, "duration": duration}));
             assert!(meeting.start <= meeting.end, "{start} {duration}");
         }
     }
 
     #[test]
     fn role_follows_type_and_body_extension() {
-        let file = one(json!({"file_type": "CC", "file_size": 0}));
+        let file = single_file(json!({"file_type": "CC", "file_size": 0}));
         assert_eq!(
             (file.role, file.body, file.declared_size),
             (Role::Captions, BodyKind::WebVtt, None)
         );
-        let file = one(json!({"file_type": "MP4", "file_size": "3100000"}));
+        let file = single_file(json!({"file_type": "MP4", "file_size": "3100000"}));
         assert_eq!(
             (file.role, file.body, file.declared_size),
             (Role::View, BodyKind::IsoMedia, Some(3_100_000))
         );
-        let file = one(json!({"file_type": "TIMELINE"}));
+        let file = single_file(json!({"file_type": "TIMELINE"}));
         assert_eq!((file.role, file.body), (Role::Other, BodyKind::Json));
-        assert_eq!(one(json!({"file_type": "CHAT", "file_size": -4})).declared_size, None);
+        assert_eq!(single_file(json!({"file_type": "CHAT", "file_size": -4})).declared_size, None);
     }
 }

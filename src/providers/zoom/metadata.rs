@@ -1,5 +1,7 @@
-//! The contents of `meeting.json`: the same after every listing. It contains what plays a recording
-//! in a browser, because only the owner can read the file, but nothing that downloads a file.
+//! Builds the contents of `meeting.json`, which are the same after every listing.
+//!
+//! The file contains the URLs and passcodes that play a recording in a browser, because only its
+//! owner can read it. It contains nothing that can download a file.
 
 use serde_json::{Map, Value};
 
@@ -9,11 +11,12 @@ use crate::model::FileKey;
 use crate::providers::toolkit::document::{is_harmless, put};
 use crate::providers::toolkit::serde_lenient;
 
-/// The fields that open a recording in a browser.
+/// The fields with the passcodes that open a recording in a browser.
 const PASSCODES: [&str; 2] = ["password", "recording_play_passcode"];
 
-/// Returns the metadata of a listed meeting with its finished files.
-pub(crate) fn of_meeting(
+/// Returns the metadata of a listed meeting and of its files. Omits files that Zoom is still
+/// processing.
+pub(crate) fn from_meeting(
     meeting: &wire::Meeting,
     files: &[(FileKey, wire::File)],
 ) -> Map<String, Value> {
@@ -29,25 +32,29 @@ pub(crate) fn of_meeting(
     put(&mut fields, "duration", meeting.duration);
     put(&mut fields, "share_url", meeting.share_url.as_deref());
     for passcode in PASSCODES {
-        put(&mut fields, passcode, serde_lenient::first_text(&meeting.other, &[passcode]));
+        put(&mut fields, passcode, serde_lenient::first_text(&meeting.other_fields, &[passcode]));
     }
-    let mut other: Vec<_> =
-        meeting.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
-    other.sort_by_key(|(name, _)| *name);
-    for (name, value) in other {
+    let mut other_fields: Vec<_> =
+        meeting.other_fields.iter().filter(|(name, value)| is_harmless(name, value)).collect();
+    other_fields.sort_by_key(|(name, _)| *name);
+    for (name, value) in other_fields {
         put(&mut fields, name, Some(value.clone()));
     }
-    put(&mut fields, "recording_files", Some(of_files(files.iter().map(|(_, file)| file))));
+    put(&mut fields, "recording_files", Some(file_values(files.iter().map(|(_, file)| file))));
     fields
 }
 
-/// Returns what the reply about the recordings of one meeting adds.
-pub(crate) fn of_recordings(described: &wire::Meeting) -> Map<String, Value> {
+/// Returns the additional metadata in a reply about the recordings of one meeting.
+pub(crate) fn from_recordings(recordings: &wire::Meeting) -> Map<String, Value> {
     let mut fields = Map::new();
     for passcode in PASSCODES {
-        put(&mut fields, passcode, serde_lenient::first_text(&described.other, &[passcode]));
+        put(
+            &mut fields,
+            passcode,
+            serde_lenient::first_text(&recordings.other_fields, &[passcode]),
+        );
     }
-    let participants = of_files(&described.participant_audio_files);
+    let participants = file_values(&recordings.participant_audio_files);
     put(
         &mut fields,
         "participant_audio_files",
@@ -56,10 +63,10 @@ pub(crate) fn of_recordings(described: &wire::Meeting) -> Map<String, Value> {
     fields
 }
 
-/// Returns what the details of a past meeting add, with Zoom's keys.
-pub(crate) fn of_details(reply: &Map<String, Value>) -> Map<String, Value> {
-    /// The documented fields that a list does not have.
-    const KNOWN: [&str; 11] = [
+/// Returns the additional metadata in a reply about a past meeting, with Zoom's keys.
+pub(crate) fn from_past_meeting(reply: &Map<String, Value>) -> Map<String, Value> {
+    /// The documented fields that are copied from the reply.
+    const DOCUMENTED_FIELDS: [&str; 11] = [
         "user_name",
         "user_email",
         "host_id",
@@ -73,7 +80,7 @@ pub(crate) fn of_details(reply: &Map<String, Value>) -> Map<String, Value> {
         "source",
     ];
     let mut fields = Map::new();
-    for name in KNOWN {
+    for name in DOCUMENTED_FIELDS {
         let value = reply
             .get(name)
             .filter(|value| value.is_number() || serde_lenient::as_text(value).is_some());
@@ -82,11 +89,11 @@ pub(crate) fn of_details(reply: &Map<String, Value>) -> Map<String, Value> {
     fields
 }
 
-fn of_files<'f>(files: impl IntoIterator<Item = &'f wire::File>) -> Vec<Value> {
-    files.into_iter().filter(|file| !is_processing(file)).map(of_file).collect()
+fn file_values<'f>(files: impl IntoIterator<Item = &'f wire::File>) -> Vec<Value> {
+    files.into_iter().filter(|file| !is_processing(file)).map(file_value).collect()
 }
 
-fn of_file(file: &wire::File) -> Value {
+fn file_value(file: &wire::File) -> Value {
     let mut fields = Map::new();
     put(&mut fields, "id", file.id.as_deref());
     put(&mut fields, "file_name", file.file_name.as_deref());
@@ -100,7 +107,8 @@ fn of_file(file: &wire::File) -> Value {
     Value::Object(fields)
 }
 
-/// Ids are numbers to users, even if they were sent as strings.
+/// Returns a meeting id as a number, if it is one. Users see meeting ids as numbers, but Zoom may
+/// send strings.
 fn number_or_text(id: &str) -> Value {
     id.parse::<u64>().map_or_else(|_| Value::from(id), Value::from)
 }
@@ -113,9 +121,9 @@ mod tests {
     use crate::model::{MeetingMetadata, SourceName};
     use crate::providers::zoom::mapping;
 
-    fn fields(entry: Value) -> MeetingMetadata {
+    fn metadata_of(entry: Value) -> MeetingMetadata {
         let meeting = wire::Meeting::read(entry).unwrap();
-        mapping::meeting(&SourceName::new("acme").unwrap(), meeting).meeting.metadata
+        mapping::map_meeting(&SourceName::new("acme").unwrap(), meeting).meeting.metadata
     }
 
     #[test]
@@ -132,7 +140,7 @@ mod tests {
                 {"id": "c", "file_type": "", "status": "processing"},
             ],
         });
-        let text = serde_json::to_string(&fields(entry)).unwrap();
+        let text = serde_json::to_string(&metadata_of(entry)).unwrap();
         assert_eq!(
             text,
             concat!(
@@ -150,7 +158,7 @@ mod tests {
     fn details_keep_documented_fields() {
         let reply = json!({"user_name": "Ana", "dept": "", "total_minutes": 3, "id": 1, "token": "s3cret",
             "participants_count": "2", "source": null});
-        let text = serde_json::to_string(&of_details(reply.as_object().unwrap())).unwrap();
+        let text = serde_json::to_string(&from_past_meeting(reply.as_object().unwrap())).unwrap();
         assert_eq!(text, r#"{"user_name":"Ana","total_minutes":3,"participants_count":"2"}"#);
     }
 }

@@ -1,22 +1,21 @@
-//! Zoom cloud recordings.
+//! The provider of Zoom cloud recordings.
 //!
-//! Input: a credential, the users whose recordings are listed, and base URLs. Output: meetings,
-//! details of past ones, and leases. The module does not know how meetings become directories or
-//! bytes become blocks.
+//! Input: a credential, the users whose recordings are listed, and base URLs. Output: meetings, the
+//! details of past meetings, and leases. The module does not know directories or cache blocks.
 //!
-//! Peculiarities of Zoom, and where they are handled:
+//! Peculiarities of Zoom, and the modules that handle them:
 //!
-//! 1. Tokens expire after an hour. An app requests a new one; the refresh token of a user works
-//!    once: [`auth`].
-//! 2. Errors have any status, and codes of their own: [`refusal`].
-//! 3. A list covers a month at most, a longer one is shortened silently, and page tokens expire:
-//!    [`listing`].
-//! 4. An account is listed at once or user by user, including users who left: [`recording_owner`].
+//! 1. Tokens expire after one hour, and a refresh token works only once: [`auth`].
+//! 2. Errors can have any HTTP status, and have codes of their own: [`refusal`].
+//! 3. A list covers at most one month, a longer list is shortened without an error, and page tokens
+//!    expire: [`listing`], [`pages`].
+//! 4. An account is listed at once or user by user, including users who have left:
+//!    [`recording_owner`].
 //! 5. Any field may be missing or have another type: [`wire`], [`mapping`], [`metadata`].
 //! 6. The trash is listed user by user, and its files may not be downloadable: [`trash`].
-//! 7. Participants and their audio are requested meeting by meeting, each with a scope of its own:
-//!    [`details`], [`participants`].
-//! 8. Download URLs redirect, return web pages, and refuse valid tokens: [`leases`] and
+//! 7. Participants and their audio are requested for each meeting, and each request needs its own
+//!    scope: [`details`], [`participants`].
+//! 8. Download URLs redirect, can return web pages, and can refuse valid tokens: [`leases`] and
 //!    [`zoom_share`](crate::providers::zoom_share).
 
 use std::sync::{Arc, OnceLock};
@@ -66,7 +65,7 @@ pub use crate::config::{ZoomConfig, ZoomCredential, ZoomPlan};
 /// The settings of a Zoom source.
 pub type ZoomOptions = SourceOptions<ZoomConfig>;
 
-/// One Zoom account.
+/// The provider of one Zoom source.
 pub struct Zoom {
     descriptor: SourceDescriptor,
     users: Vec<String>,
@@ -78,14 +77,14 @@ pub struct Zoom {
 }
 
 impl Zoom {
-    /// Returns the account. It sends no request.
+    /// Creates the provider. Sends no request.
     pub fn new(options: ZoomOptions, client: Client) -> Self {
         let descriptor = identity::descriptor(&options);
         let hosts = AllowedHosts::new(options.allowed_hosts(ZOOM_HOSTS), &options.config.api_url);
         let SourceOptions { source, config, .. } = options;
         let account = match &config.credential {
             ZoomCredential::ServerToServer { account_id, .. } => account_id.as_str(),
-            // The account is not known.
+            // The id of the account is not configured.
             ZoomCredential::Token(_) | ZoomCredential::SignedIn { .. } => source.as_str(),
         };
         let rate_limiters = RateLimiters::of(&client, account, config.plan);
@@ -102,16 +101,16 @@ impl Zoom {
 }
 
 impl Zoom {
-    /// Stores the download URLs of an unchanged meeting, and drops everything that the listing no
-    /// longer needs.
-    fn take(&self, mapped: MappedMeeting) -> ListedEntry {
+    /// Determines whether a meeting has changed since the last listing. For an unchanged meeting,
+    /// stores the download URLs and keeps only the id, the start and the rank.
+    fn classify(&self, mapped: MappedMeeting) -> ListedEntry {
         if !self.known.get().is_some_and(|known| known.is_unchanged(&mapped.meeting)) {
             return ListedEntry::New(Box::new(mapped));
         }
         let rank = EntryRank::of(&mapped.meeting, true);
         let MappedMeeting { meeting, urls } = mapped;
         self.leases.insert(&meeting.id, meeting.start, urls);
-        ListedEntry::Known { id: meeting.id, start: meeting.start, rank }
+        ListedEntry::Unchanged { id: meeting.id, start: meeting.start, rank }
     }
 }
 
@@ -128,14 +127,14 @@ impl Provider for Zoom {
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
         let owners = recording_owner::resolve(&self.api, &self.users).await?;
-        let take = |mapped| self.take(mapped);
-        let mut listing = listing::list(&self.api, self.source(), &owners, span, &take).await?;
+        let classify = |mapped| self.classify(mapped);
+        let mut listing = listing::list(&self.api, self.source(), &owners, span, &classify).await?;
         self.leases.store(span, listing.failed.is_empty(), &mut listing.meetings);
         let (mut meetings, mut unchanged) = (Vec::new(), Vec::new());
         for listed in listing.meetings {
             match listed {
                 ListedEntry::New(mapped) => meetings.push(mapped.meeting),
-                ListedEntry::Known { id, .. } => unchanged.push(id),
+                ListedEntry::Unchanged { id, .. } => unchanged.push(id),
             }
         }
         Ok(Listing { meetings, unchanged, failed: listing.failed })
@@ -174,7 +173,10 @@ impl Provider for Zoom {
 
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {
         let token = self.api.tokens().current(Priority::Background).await?;
-        Ok(token.scopes().map(|granted| scopes::of(granted, &self.users)).unwrap_or_default())
+        Ok(token
+            .scopes()
+            .map(|granted| scopes::permissions(granted, &self.users))
+            .unwrap_or_default())
     }
 
     fn conventions(&self) -> Conventions {

@@ -1,39 +1,39 @@
-//! Walks through the pages of one list, by page tokens.
+//! Requests the pages of one list, one after the other, by page tokens.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::api::{Api, ApiError, RateLimitLabel, unexpected};
+use super::api::{Api, ApiError, RateLimitLabel, unexpected_reply};
 use crate::http::Priority;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::{EndlessList, PageGuard, PageLimits};
 use crate::providers::toolkit::serde_lenient;
 
-/// The maximum of Zoom.
+/// Number of entries per page. It is Zoom's maximum.
 const PAGE_SIZE: &str = "300";
 
-/// Timeout of one page with its retries: a rate limit of a few seconds and two failed replies fit
-/// in. A user waits at a prompt for the first page.
+/// Timeout of one page including retries. It allows for a rate limit of a few seconds and two
+/// failed replies. It is short because a user waits for the first page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often a walk starts again after its page token expired. Tokens live 15 minutes, so this is
-/// rare; three times in a row have another cause.
+/// Maximum number of restarts of a list after its page token has expired. Page tokens are valid for
+/// 15 minutes, so they rarely expire. More restarts would have another cause.
 const MAX_RESTARTS: usize = 3;
 
-/// A walk through the pages of one list.
+/// Requests the pages of one list.
 pub(crate) struct Pages<'a> {
     api: &'a Api,
     path: &'a str,
-    /// Sent with each request.
+    /// The query parameters of every request.
     query: Vec<(&'a str, &'a str)>,
-    /// What is listed, as in "user me".
+    /// The noun phrase that names the list in error messages, as in "the recordings of user me".
     subject: &'a str,
     next: NextPage,
     restarts: usize,
     guard: PageGuard,
-    /// Why the list has no end, once that is known.
-    endless: Option<EndlessList>,
+    /// The reason why the list counts as endless, if it does.
+    endless_list: Option<EndlessList>,
 }
 
 enum NextPage {
@@ -42,10 +42,11 @@ enum NextPage {
     None,
 }
 
-/// One page.
+/// The reply that contains one page.
 pub(crate) struct PageReply {
     pub(crate) object: Map<String, Value>,
-    /// Whether the list begins with it. A walk begins again if its token expires.
+    /// Whether this is the first page. A list restarts with the first page if its page token
+    /// expires.
     pub(crate) is_first: bool,
 }
 
@@ -59,13 +60,22 @@ impl<'a> Pages<'a> {
     ) -> Self {
         let query = query.into_iter().chain([("page_size", PAGE_SIZE)]).collect();
         let guard = PageGuard::new(limits);
-        Self { api, path, query, subject, next: NextPage::First, restarts: 0, guard, endless: None }
+        Self {
+            api,
+            path,
+            query,
+            subject,
+            next: NextPage::First,
+            restarts: 0,
+            guard,
+            endless_list: None,
+        }
     }
 
     /// Returns the next page, or `None` after the last.
     ///
     /// # Errors
-    /// The call has no result, or the list has no end.
+    /// The request failed, or the list has no end.
     pub(crate) async fn next(&mut self) -> Result<Option<PageReply>, ApiError> {
         loop {
             let token = match std::mem::replace(&mut self.next, NextPage::None) {
@@ -73,26 +83,33 @@ impl<'a> Pages<'a> {
                 NextPage::First => None,
                 NextPage::Token(token) => Some(token),
             };
-            let followed = token.as_deref().map_or(Ok(()), |token| self.guard.follow(token));
-            followed.and_then(|()| self.guard.begin_page()).map_err(|error| self.endless(error))?;
+            let token_check = token.as_deref().map_or(Ok(()), |token| self.guard.follow(token));
+            token_check
+                .and_then(|()| self.guard.begin_page())
+                .map_err(|error| self.record_endless_list(error))?;
             let mut query = self.query.clone();
             query.extend(token.as_deref().map(|token| ("next_page_token", token)));
-            let limit = (RateLimitLabel::Medium, Priority::Background);
-            let object = match self.api.get(limit, self.path, &query, PAGE_TIMEOUT).await {
-                // A list that was read in part is refused: its token expired (15 minutes), not the
-                // permission.
-                Err(ApiError::Refused(refusal)) if token.is_some() && refusal.is_of_request() => {
-                    if self.restarts == MAX_RESTARTS {
-                        return Err(self.unexpected("rejects its own page tokens").into());
+            let label_and_priority = (RateLimitLabel::Medium, Priority::Background);
+            let object =
+                match self.api.get(label_and_priority, self.path, &query, PAGE_TIMEOUT).await {
+                    // A refusal after the first page means that the page token has expired (15
+                    // minutes), not that the permission is missing.
+                    Err(ApiError::Refused(refusal))
+                        if token.is_some() && refusal.is_request_error() =>
+                    {
+                        if self.restarts == MAX_RESTARTS {
+                            return Err(self
+                                .unexpected_reply("rejects its own page tokens")
+                                .into());
+                        }
+                        self.restarts += 1;
+                        self.next = NextPage::First;
+                        self.guard.restart();
+                        tracing::debug!(?refusal, "listing {} again", self.subject);
+                        continue;
                     }
-                    self.restarts += 1;
-                    self.next = NextPage::First;
-                    self.guard.restart();
-                    tracing::debug!(?refusal, "listing {} again", self.subject);
-                    continue;
-                }
-                reply => reply?,
-            };
+                    reply => reply?,
+                };
             let is_first = token.is_none();
             self.next = match serde_lenient::first_text(&object, &["next_page_token"]) {
                 Some(token) => NextPage::Token(token),
@@ -102,24 +119,22 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Records the identities of what the last page lists, so that a list that repeats them is
-    /// detected.
+    /// Records the ids of the entries on the last page, to detect a list that repeats its entries.
     pub(crate) fn record_items<'i>(&mut self, items: impl IntoIterator<Item = &'i str>) {
         self.guard.record_items(items);
     }
 
-    /// Returns the error of a reply with unexpected contents.
-    pub(crate) fn unexpected(&self, what: &str) -> ProviderError {
-        unexpected(&what, self.subject)
+    pub(crate) fn unexpected_reply(&self, problem: &str) -> ProviderError {
+        unexpected_reply(&problem, self.subject)
     }
 
-    /// Whether lists of other days have no end either.
-    pub(crate) fn has_no_end(&self) -> bool {
-        self.endless.is_some_and(EndlessList::is_of_whole_list)
+    /// Whether lists of other days would be endless as well.
+    pub(crate) fn is_endless_on_all_days(&self) -> bool {
+        self.endless_list.is_some_and(EndlessList::is_of_whole_list)
     }
 
-    fn endless(&mut self, error: EndlessList) -> ProviderError {
-        self.endless = Some(error);
-        unexpected(&error, self.subject)
+    fn record_endless_list(&mut self, error: EndlessList) -> ProviderError {
+        self.endless_list = Some(error);
+        unexpected_reply(&error, self.subject)
     }
 }

@@ -1,4 +1,5 @@
-//! `participants.csv`: the participants of a meeting, one line for each time that one joined.
+//! Builds `participants.csv`, the table of the participants of a meeting. It has one row for each
+//! time that a participant joined.
 
 use serde_json::Value;
 
@@ -19,11 +20,11 @@ const COLUMNS: [&str; 9] = [
     "user_id",
 ];
 
-/// The characters that begin a formula in spreadsheets (OWASP, "CSV Injection"). Some read the
-/// full-width forms as the others.
-const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+/// The characters that begin a formula in a spreadsheet (OWASP, "CSV Injection"). Some spreadsheets
+/// treat the full-width characters like the ASCII characters.
+const FORMULA_STARTS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
-/// Returns the table; `None` without participants.
+/// Returns the table, or `None` if there are no participants.
 pub(crate) fn table(participants: &[Value]) -> Option<SharedText> {
     let mut participants = participants.iter().filter_map(Value::as_object).peekable();
     participants.peek()?;
@@ -37,8 +38,8 @@ pub(crate) fn table(participants: &[Value]) -> Option<SharedText> {
     String::from_utf8(table.into_inner().ok()?).ok().map(SharedText::from)
 }
 
-/// Returns a printable cell that a spreadsheet does not evaluate. Guests choose their names, and
-/// one of `=HYPERLINK(…)` must have no effect.
+/// Returns a printable cell that a spreadsheet does not evaluate. Guests choose their own names, so
+/// a name can be a formula such as `=HYPERLINK(…)`.
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Bool(flag) => return flag.to_string(),
@@ -47,7 +48,11 @@ fn cell(value: &Value) -> String {
     let text = printable_text(&text);
     let is_number =
         text.ends_with(|last: char| last.is_ascii_digit()) && text.parse::<f64>().is_ok();
-    if text.starts_with(FORMULA) && !is_number { format!("'{text}") } else { text.into_owned() }
+    if text.starts_with(FORMULA_STARTS) && !is_number {
+        format!("'{text}")
+    } else {
+        text.into_owned()
+    }
 }
 
 #[cfg(test)]
@@ -56,21 +61,21 @@ mod tests {
 
     use super::*;
 
-    fn lines(people: &[Value]) -> Vec<String> {
-        let text = table(people).map(String::from).unwrap_or_default();
+    fn lines(participants: &[Value]) -> Vec<String> {
+        let text = table(participants).map(String::from).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
     #[test]
     fn each_participant_has_a_line() {
-        let people = [
+        let participants = [
             json!({"name": "Ana, \"the boss\"", "user_email": "ana@example.org", "join_time": "2026-10-06T07:00:00Z",
                    "leave_time": "2026-10-06T07:40:00Z", "duration": "2400", "internal_user": true, "id": "x"}),
             json!({"name": "Zoë", "duration": -1, "user_email": null, "status": {}}),
             json!(7),
         ];
         assert_eq!(
-            lines(&people),
+            lines(&participants),
             [
                 "name,user_email,join_time,leave_time,duration,status,internal_user,registrant_id,user_id",
                 "\"Ana, \"\"the boss\"\"\",ana@example.org,2026-10-06T07:00:00Z,2026-10-06T07:40:00Z,2400,,true,,",

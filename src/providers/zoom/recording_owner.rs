@@ -1,4 +1,4 @@
-//! The owners of the listed recordings: the configured names, and the users of the account that
+//! Determines whose recordings are listed: the configured users, and the users of the account that
 //! match configured patterns.
 
 use std::time::Duration;
@@ -16,82 +16,91 @@ use crate::http::Priority;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::PageLimits;
 
-/// The name that stands for all users.
-const ALL: &str = "all";
+/// The name in `users` that stands for all users of the account.
+const ALL_USERS: &str = "all";
 
-/// The states of a user. Without the parameter, Zoom lists active users only. Users who left, or
-/// have not joined yet, can own recordings, too ("List users" in Zoom's API reference).
-const STATES: [&str; 3] = ["active", "inactive", "pending"];
+/// The states of a user. Without the parameter, Zoom lists only active users. Users who have left
+/// or have not joined yet can also own recordings ("List users" in Zoom's API reference).
+const USER_STATES: [&str; 3] = ["active", "inactive", "pending"];
 
-/// 300,000 users in one state are a list without an end.
+/// Limits of the list of users in one state. More than 300,000 users (1000 pages) count as a list
+/// without an end.
 const PAGE_LIMITS: PageLimits =
     PageLimits { max_pages: 1000, max_pages_without_new_items: usize::MAX };
 
-/// Timeout of the question whether an account can be listed at once, with its retries.
+/// Timeout, including retries, of the request that checks whether the account can be listed at
+/// once.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whose recordings one list contains.
+/// The owner of the recordings in one list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RecordingOwner {
     /// All users of the account.
     Account,
     /// One configured user: `me`, an id, or an e-mail address.
     User(String),
-    /// A user of the account's list who matches a pattern, by id or e-mail address.
+    /// A user from the list of the account who matches a pattern, by id or e-mail address.
     ListedUser(String),
 }
 
 impl RecordingOwner {
-    /// Returns the path of the list.
+    /// Returns the API path of the list of recordings.
     pub(crate) fn path(&self) -> String {
         match self {
             Self::Account => "/accounts/me/recordings".into(),
             Self::User(user) | Self::ListedUser(user) => {
-                format!("/users/{}/recordings", path_segment::user(user))
+                format!("/users/{}/recordings", path_segment::encode_user(user))
             }
         }
     }
 
-    /// Returns the subject of an error message.
+    /// Returns the noun phrase that names the list of recordings in error messages.
     pub(crate) fn subject(&self) -> String {
+        format!("the recordings of {}", self.name())
+    }
+
+    /// Returns the noun phrase that names the owner in error messages.
+    pub(crate) fn name(&self) -> String {
         match self {
-            Self::Account => "the recordings of the whole account".into(),
+            Self::Account => "the whole account".into(),
             Self::User(user) | Self::ListedUser(user) => format!("user {user}"),
         }
     }
 
-    /// Whether a refused list is an empty one. Zoom lists users that it does not know when their
-    /// recordings are requested: pending ones, and those who have just left.
-    pub(crate) fn has_nothing(&self, refusal: &Refusal) -> bool {
-        matches!(self, Self::ListedUser(_)) && refusal.is_of_unknown_user()
+    /// Whether a refusal of the list means that the owner has no recordings. Zoom's list of users
+    /// contains users whose recordings it cannot find: pending users, and users who have just left.
+    pub(crate) fn has_no_recordings(&self, refusal: &Refusal) -> bool {
+        matches!(self, Self::ListedUser(_)) && refusal.is_unknown_user()
     }
 }
 
-/// Resolves the configured names, each user once.
+/// Resolves the configured names and patterns to owners, each once. Returns only the account if
+/// `all` is configured and the account can be listed at once.
 ///
 /// # Errors
-/// The users of the account cannot be listed, or none matches.
+/// The users of the account cannot be listed, or no user matches.
 pub(crate) async fn resolve(
     api: &Api,
     configured: &[String],
 ) -> Result<Vec<RecordingOwner>, ProviderError> {
-    if configured.iter().any(|name| name == ALL) && can_list_account(api).await? {
+    if configured.iter().any(|name| name == ALL_USERS) && can_list_account(api).await? {
         return Ok(vec![RecordingOwner::Account]);
     }
     resolve_users(api, configured).await
 }
 
-/// Resolves the configured names to single users, for what cannot be listed for a whole account.
+/// Resolves the configured names and patterns to individual users. Some lists, such as the trash,
+/// do not exist for a whole account.
 ///
 /// # Errors
-/// The users of the account cannot be listed, or none matches.
+/// The users of the account cannot be listed, or no user matches.
 pub(crate) async fn resolve_users(
     api: &Api,
     configured: &[String],
 ) -> Result<Vec<RecordingOwner>, ProviderError> {
-    let is_all = configured.iter().any(|name| name == ALL);
+    let includes_all = configured.iter().any(|name| name == ALL_USERS);
     let (patterns, names): (Vec<&String>, Vec<&String>) =
-        configured.iter().partition(|name| *name == ALL || name.contains(['*', '?', '[']));
+        configured.iter().partition(|name| *name == ALL_USERS || name.contains(['*', '?', '[']));
     let is_configured = |owner: &RecordingOwner| match owner {
         RecordingOwner::ListedUser(user) => names.contains(&user),
         RecordingOwner::Account | RecordingOwner::User(_) => false,
@@ -105,7 +114,7 @@ pub(crate) async fn resolve_users(
         let matches =
             |email: &str| patterns.iter().any(|pattern| pattern.matches(&email.to_lowercase()));
         for user in list_users(api).await? {
-            if is_all || user.email.as_deref().is_some_and(matches) {
+            if includes_all || user.email.as_deref().is_some_and(matches) {
                 let listed = user.id.or(user.email).map(RecordingOwner::ListedUser);
                 owners.extend(listed.filter(|listed| !is_configured(listed)));
             }
@@ -121,16 +130,16 @@ pub(crate) async fn resolve_users(
     Ok(owners)
 }
 
-/// Returns whether the recordings of the account can be listed at once. This needs a scope and a
-/// role; without them, they can still be listed user by user.
+/// Returns whether the recordings of the whole account can be listed at once, which needs a scope
+/// and a role. Without them, the recordings are listed user by user.
 async fn can_list_account(api: &Api) -> Result<bool, ProviderError> {
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date().to_string();
     let query = [("from", today.as_str()), ("to", today.as_str()), ("page_size", "1")];
     let account = RecordingOwner::Account;
-    let limit = (RateLimitLabel::Medium, Priority::Background);
-    match api.get(limit, &account.path(), &query, PROBE_TIMEOUT).await {
+    let label_and_priority = (RateLimitLabel::Medium, Priority::Background);
+    match api.get(label_and_priority, &account.path(), &query, PROBE_TIMEOUT).await {
         Ok(_) => Ok(true),
-        Err(ApiError::Refused(refusal)) if refusal.is_of_request() || refusal.is_of_scope() => {
+        Err(ApiError::Refused(refusal)) if refusal.is_request_error() || refusal.lacks_scope() => {
             Ok(false)
         }
         Err(error) => Err(error.into_provider_error(&account.subject())),
@@ -138,9 +147,9 @@ async fn can_list_account(api: &Api) -> Result<bool, ProviderError> {
 }
 
 async fn list_users(api: &Api) -> Result<Vec<User>, ProviderError> {
-    const SUBJECT: &str = "the account's users, which `users` has patterns for";
+    const SUBJECT: &str = "the users of the account";
     let mut users = Vec::new();
-    for state in STATES {
+    for state in USER_STATES {
         let mut pages = Pages::new(api, "/users", [("status", state)], SUBJECT, PAGE_LIMITS);
         while let Some(reply) =
             pages.next().await.map_err(|error| error.into_provider_error(SUBJECT))?
@@ -156,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_owner_has_a_path_of_its_own() {
+    fn each_owner_has_its_own_path() {
         assert_eq!(RecordingOwner::Account.path(), "/accounts/me/recordings");
         assert_eq!(
             RecordingOwner::User("a/b@example.org".into()).path(),

@@ -1,36 +1,38 @@
-//! Zoom's scopes, classic and granular ("OAuth scopes" in its documentation), by purpose.
+//! The scopes that the operations of a source need, classic and granular ("OAuth scopes" in Zoom's
+//! documentation).
 
 use crate::providers::toolkit::scopes::{Permission, Requirement, check};
 
-/// Returns the permissions that a source with these `users` needs or can use.
-pub(crate) fn of(granted: &str, users: &[String]) -> Vec<Permission> {
-    let is_all = users.iter().any(|name| name == "all");
+/// Returns the permissions that a source with these `users` needs or can use. `granted` contains
+/// the scopes of its token.
+pub(crate) fn permissions(granted: &str, users: &[String]) -> Vec<Permission> {
+    let includes_all = users.iter().any(|name| name == "all");
     let has_patterns = users.iter().any(|name| name.contains(['*', '?', '[']));
     let whole_account = Requirement {
         purpose: "listing the whole account at once",
-        scopes: WHOLE_ACCOUNT,
+        scopes: WHOLE_ACCOUNT_SCOPES,
         is_needed: false,
     };
-    let at_once =
-        is_all && check(granted, [whole_account]).iter().all(|permission| permission.is_granted);
-    let users = (has_patterns || is_all).then_some(Requirement {
+    let can_list_at_once = includes_all
+        && check(granted, [whole_account]).iter().all(|permission| permission.is_granted);
+    let list_users = (has_patterns || includes_all).then_some(Requirement {
         purpose: "listing the account's users",
         scopes: &["user:read", "user:read:list_users"],
-        is_needed: !at_once,
+        is_needed: !can_list_at_once,
     });
-    let always = [
+    let always_used = [
         Requirement {
             purpose: "listing recordings",
-            scopes: if is_all { LISTING_ALL } else { LISTING },
+            scopes: if includes_all { LISTING_ALL_SCOPES } else { LISTING_SCOPES },
             is_needed: true,
         },
         Requirement {
-            purpose: "new download URLs in long reads, and the audio of single participants",
+            purpose: "new download URLs in long reads, and the audio of individual participants",
             scopes: &["recording:read", "cloud_recording:read:list_recording_files"],
             is_needed: true,
         },
         Requirement {
-            purpose: "more in meeting.json",
+            purpose: "additional fields in meeting.json",
             scopes: &["meeting:read", "meeting:read:past_meeting"],
             is_needed: false,
         },
@@ -40,12 +42,13 @@ pub(crate) fn of(granted: &str, users: &[String]) -> Vec<Permission> {
             is_needed: false,
         },
     ];
-    check(granted, always.into_iter().chain(users))
+    check(granted, always_used.into_iter().chain(list_users))
 }
 
-const WHOLE_ACCOUNT: &[&str] = &["account:read", "cloud_recording:read:list_account_recordings"];
-const LISTING: &[&str] = &["recording:read", "cloud_recording:read:list_user_recordings"];
-const LISTING_ALL: &[&str] = &[
+const WHOLE_ACCOUNT_SCOPES: &[&str] =
+    &["account:read", "cloud_recording:read:list_account_recordings"];
+const LISTING_SCOPES: &[&str] = &["recording:read", "cloud_recording:read:list_user_recordings"];
+const LISTING_ALL_SCOPES: &[&str] = &[
     "recording:read",
     "cloud_recording:read:list_user_recordings",
     "account:read",
@@ -58,7 +61,8 @@ mod tests {
 
     fn missing(granted: &str, users: &[&str]) -> Vec<(&'static str, bool)> {
         let users: Vec<_> = users.iter().map(|user| (*user).to_owned()).collect();
-        let missing = of(granted, &users).into_iter().filter(|permission| !permission.is_granted);
+        let missing =
+            permissions(granted, &users).into_iter().filter(|permission| !permission.is_granted);
         missing.map(|permission| (permission.purpose, permission.is_needed)).collect()
     }
 
@@ -66,15 +70,15 @@ mod tests {
     fn missing_scopes_depend_on_the_listed_users() {
         let granular = "cloud_recording:read:list_user_recordings:admin \
                         cloud_recording:read:list_recording_files:admin";
-        let optional = [("more in meeting.json", false), ("participants.csv", false)];
+        let optional = [("additional fields in meeting.json", false), ("participants.csv", false)];
         assert_eq!(missing(granular, &["me"]), optional);
         assert_eq!(missing("recording:read meeting:read", &["me"]), []);
         let users = ("listing the account's users", true);
         assert_eq!(missing(granular, &["*@example.org"]), [optional[0], optional[1], users]);
         assert_eq!(missing(granular, &["all"]), [optional[0], optional[1], users]);
-        let whole =
+        let whole_account =
             format!("{granular} cloud_recording:read:list_account_recordings:admin meeting:read");
-        assert_eq!(missing(&whole, &["all"]), [("listing the account's users", false)]);
+        assert_eq!(missing(&whole_account, &["all"]), [("listing the account's users", false)]);
         assert_eq!(missing("", &["me"]).len(), 4);
     }
 }

@@ -1,5 +1,5 @@
-//! Refusals of Zoom's token endpoint, and what to do about each. Its errors have keys of their
-//! own: `{"reason":"…","error":"invalid_client"}`.
+//! Errors of Zoom's token endpoint, and the messages and hints for them. Their keys differ from
+//! those of API errors: `{"reason":"…","error":"invalid_client"}`.
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -10,8 +10,8 @@ use crate::providers::ProviderError;
 use crate::providers::toolkit::redaction::{in_parentheses, quotable};
 use crate::providers::toolkit::serde_lenient;
 
-/// Returns the error of a Server-to-Server app that got no token. `secret` is kept out of the
-/// message.
+/// Returns the error of a reply that refuses a token to a Server-to-Server app. The message does
+/// not contain `secret`.
 pub(crate) fn app_refusal(
     reply: &ApiReply,
     body: Option<&Map<String, Value>>,
@@ -23,10 +23,10 @@ pub(crate) fn app_refusal(
             ProviderError::credential(format!("Zoom refused the app{quoted_reason}"))
                 .with_hint("Check client_id and client_secret.")
         }
-        (400 | 401, "unsupported_grant_type") => {
-            ProviderError::credential(format!("Zoom issues this app no token{quoted_reason}"))
-                .with_hint("Use an app of the type Server-to-Server OAuth.")
-        }
+        (400 | 401, "unsupported_grant_type") => ProviderError::credential(format!(
+            "Zoom does not issue tokens to this app{quoted_reason}"
+        ))
+        .with_hint("Use an app of the type Server-to-Server OAuth."),
         (400 | 401, _) => {
             ProviderError::credential(format!("Zoom refused the app's credentials{quoted_reason}"))
                 .with_hint(
@@ -37,11 +37,12 @@ pub(crate) fn app_refusal(
     }
 }
 
-/// Returns the error of an app that a user signed in to, or signs in to if `is_code`. `secrets` are
-/// kept out of the message.
+/// Returns the error of a reply that refuses a token to an app that users sign in to. If
+/// `is_code_exchange`, the request contained an authorization code, otherwise a refresh token. The
+/// message contains none of the `secrets`.
 pub(crate) fn user_refusal(
     source: &SourceName,
-    is_code: bool,
+    is_code_exchange: bool,
     reply: &ApiReply,
     body: Option<&Map<String, Value>>,
     secrets: [&SecretString; 2],
@@ -52,11 +53,12 @@ pub(crate) fn user_refusal(
             ProviderError::credential(format!("Zoom refused the app{quoted_reason}"))
                 .with_hint("Check client_id, and client_secret unless the app is a public client.")
         }
-        (400 | 401, _) if is_code => {
-            let message = format!("Zoom refused the code from the browser{quoted_reason}");
+        (400 | 401, _) if is_code_exchange => {
+            let message =
+                format!("Zoom refused the authorization code from the browser{quoted_reason}");
             ProviderError::credential(message).with_hint(format!(
-                "A code works once, for five minutes, and only with a redirect URL of the app. \
-                 Run `meetfs login {source}` again."
+                "An authorization code works once, for five minutes, and only with a redirect URL \
+                 of the app. Run `meetfs login {source}` again."
             ))
         }
         (400 | 401, _) => {
@@ -74,7 +76,7 @@ fn service_error(status: u16, quoted_reason: &str) -> ProviderError {
 
 struct Refusal {
     error: String,
-    /// Zoom's reason in brackets and quotes after a space, or nothing.
+    /// A space and Zoom's reason in parentheses and quotes. Empty if the reply contains no reason.
     quoted_reason: String,
 }
 
@@ -105,12 +107,20 @@ mod tests {
     fn refused_sign_in_names_command_but_no_secret() {
         let (secret, token) = (SecretString::from("app-s3cret"), SecretString::from("r3fresh"));
         let source = SourceName::new("acme").unwrap();
-        let refusal = |status, is_code, body: Value| {
-            user_refusal(&source, is_code, &reply(status), body.as_object(), [&secret, &token])
+        let refusal = |status, is_code_exchange, body: Value| {
+            user_refusal(
+                &source,
+                is_code_exchange,
+                &reply(status),
+                body.as_object(),
+                [&secret, &token],
+            )
         };
-        for (is_code, words) in [(true, "A code works once"), (false, "no longer accepts")] {
+        for (is_code_exchange, words) in
+            [(true, "An authorization code works once"), (false, "no longer accepts")]
+        {
             let body = json!({"reason": "Invalid Token! r3fresh", "error": "invalid_grant"});
-            let error = refusal(400, is_code, body);
+            let error = refusal(400, is_code_exchange, body);
             assert!(error.is_credential());
             let text = line_with_hint(&error);
             assert!(text.contains("`meetfs login acme`") && text.contains(words), "{text}");

@@ -1,7 +1,8 @@
-//! The trash of each user: whole meetings, and single files of meetings that still exist.
+//! Lists the trash of each user: whole meetings, and single files of meetings that still exist.
 //!
-//! Zoom has no list of the trash of an account, so it is listed user by user (`trash=true`, "List
-//! all recordings" in Zoom's API reference). Zoom ignores dates there.
+//! Zoom cannot list the trash of a whole account, so the trash is listed user by user
+//! (`trash=true`, "List all recordings" in Zoom's API reference). Zoom ignores dates in these
+//! requests.
 
 use std::collections::HashMap;
 
@@ -27,20 +28,24 @@ pub(crate) const RECYCLE_BIN: RecycleBin = RecycleBin {
     days: 30,
 };
 
-/// The two lists of each user: deleted meetings, and deleted files of other meetings.
+/// The types of the two lists of each user: deleted meetings, and deleted files of meetings that
+/// still exist.
 const TRASH_TYPES: [&str; 2] = ["meeting_recordings", "recording_file"];
 
-/// Users in flight. The listings of recordings run at the same time and matter more.
+/// Number of users whose trash is listed at the same time. It is small because listings of
+/// recordings run concurrently and are more important.
 const USER_CONCURRENCY: usize = 2;
 
-/// After so many failures in a row, the other users are not requested: the reason is not a user.
-const MAX_FAILURES_IN_A_ROW: usize = 4;
+/// Number of consecutive failures after which the remaining users are skipped, because the cause is
+/// not a single user.
+const MAX_CONSECUTIVE_FAILURES: usize = 4;
 
-/// The trash of one user, which holds 30 days, rarely has more than one page.
+/// Limits of the list of one user's trash. The trash keeps recordings for 30 days, so the list
+/// rarely has more than one page.
 const PAGE_LIMITS: PageLimits =
     PageLimits { max_pages: 100, max_pages_without_new_items: usize::MAX };
 
-/// The download URLs of each meeting, with its start.
+/// The id, the start and the download URLs of each meeting in the trash.
 pub(crate) type TrashUrls = Vec<(MeetingId, Timestamp, Vec<ListedUrl>)>;
 
 /// Lists the trash of all `owners`.
@@ -53,8 +58,9 @@ pub(crate) async fn list(
     owners: &[RecordingOwner],
 ) -> Result<(TrashListing, TrashUrls), ProviderError> {
     let mut entries: HashMap<MeetingId, (TrashEntry, Vec<ListedUrl>)> = HashMap::new();
-    let (mut failed, mut has_listed, mut failures_in_a_row) = (None, false, 0);
-    // Owned: a closure that borrows is not general enough to be sent to another thread.
+    let (mut failed, mut has_listed, mut consecutive_failures) = (None, false, 0);
+    // Cloned, because the compiler does not accept this stream as `Send` if its closure borrows the
+    // owners.
     let owners: Vec<RecordingOwner> = owners.to_vec();
     let mut lists = stream::iter(owners)
         .map(|owner| async move { list_owner(api, source, &owner).await })
@@ -62,16 +68,17 @@ pub(crate) async fn list(
     while let Some(list) = lists.next().await {
         match list {
             Ok(listed) => {
-                (has_listed, failures_in_a_row) = (true, 0);
+                (has_listed, consecutive_failures) = (true, 0);
                 for (entry, urls) in listed {
-                    add(&mut entries, entry, urls);
+                    merge_entry(&mut entries, entry, urls);
                 }
             }
             Err(error) => {
-                failures_in_a_row += 1;
-                let is_for_all = matches!(error.class(), ErrorClass::Credential | ErrorClass::Down);
+                consecutive_failures += 1;
+                let affects_all_users =
+                    matches!(error.class(), ErrorClass::Credential | ErrorClass::Down);
                 failed.get_or_insert(error);
-                if is_for_all || failures_in_a_row == MAX_FAILURES_IN_A_ROW {
+                if affects_all_users || consecutive_failures == MAX_CONSECUTIVE_FAILURES {
                     break;
                 }
             }
@@ -82,8 +89,8 @@ pub(crate) async fn list(
         return Err(error.clone());
     }
     let (mut meetings, mut urls) = (Vec::new(), Vec::new());
-    for (id, (entry, own)) in entries {
-        urls.push((id, entry.meeting.start, own));
+    for (id, (entry, entry_urls)) in entries {
+        urls.push((id, entry.meeting.start, entry_urls));
         meetings.push(entry);
     }
     Ok((TrashListing { meetings, failed }, urls))
@@ -94,7 +101,7 @@ async fn list_owner(
     source: &SourceName,
     owner: &RecordingOwner,
 ) -> Result<Vec<(TrashEntry, Vec<ListedUrl>)>, ProviderError> {
-    let subject = format!("the trash of {}", owner.subject());
+    let subject = format!("the trash of {}", owner.name());
     let path = owner.path();
     let mut entries = Vec::new();
     for trash_type in TRASH_TYPES {
@@ -103,17 +110,17 @@ async fn list_owner(
         loop {
             let reply = match pages.next().await {
                 Ok(Some(reply)) => reply,
-                Err(ApiError::Refused(refusal)) if owner.has_nothing(&refusal) => {
+                Err(ApiError::Refused(refusal)) if owner.has_no_recordings(&refusal) => {
                     return Ok(Vec::new());
                 }
                 Ok(None) => break,
                 Err(error) => return Err(error.into_provider_error(&subject)),
             };
             let page = Page::read(reply.object)
-                .ok_or_else(|| pages.unexpected("sent a list without meetings"))?;
+                .ok_or_else(|| pages.unexpected_reply("sent a reply without a list of meetings"))?;
             if page.unreadable > 0 {
-                let what = format!("listed {} meetings that cannot be read", page.unreadable);
-                return Err(pages.unexpected(&what));
+                let problem = format!("listed {} meetings that cannot be read", page.unreadable);
+                return Err(pages.unexpected_reply(&problem));
             }
             entries.extend(page.meetings.into_iter().map(|entry| trash_entry(source, entry)));
         }
@@ -125,45 +132,48 @@ pub(crate) fn trash_entry(
     source: &SourceName,
     entry: wire::Meeting,
 ) -> (TrashEntry, Vec<ListedUrl>) {
-    // The first file that was deleted is the first that is purged.
-    let of_files = entry.recording_files.iter().filter_map(|file| file.deleted_time).min();
-    let of_meeting = || serde_lenient::first_text(&entry.other, &["deleted_time"])?.parse().ok();
-    let deleted = of_files.or_else(of_meeting);
-    let MappedMeeting { mut meeting, urls } = mapping::meeting(source, entry);
+    // The file that was deleted first is also purged first.
+    let first_file_deletion =
+        entry.recording_files.iter().filter_map(|file| file.deleted_time).min();
+    let meeting_deletion =
+        || serde_lenient::first_text(&entry.other_fields, &["deleted_time"])?.parse().ok();
+    let deleted = first_file_deletion.or_else(meeting_deletion);
+    let MappedMeeting { mut meeting, urls } = mapping::map_meeting(source, entry);
     // The retention rule of the account does not apply to the trash.
     meeting.expires = None;
     (TrashEntry::new(meeting, deleted), urls)
 }
 
-/// Adds an entry, and merges it with a previous entry of the same meeting. Each file counts once.
-pub(crate) fn add(
+/// Adds an entry, or merges it into the existing entry of the same meeting. Each file is kept once.
+pub(crate) fn merge_entry(
     entries: &mut HashMap<MeetingId, (TrashEntry, Vec<ListedUrl>)>,
-    new: TrashEntry,
+    entry: TrashEntry,
     urls: Vec<ListedUrl>,
 ) {
-    let Some((known, known_urls)) = entries.get_mut(&new.meeting.id) else {
-        entries.insert(new.meeting.id.clone(), (new, urls));
+    let Some((existing, existing_urls)) = entries.get_mut(&entry.meeting.id) else {
+        entries.insert(entry.meeting.id.clone(), (entry, urls));
         return;
     };
-    known.deleted = [known.deleted, new.deleted].into_iter().flatten().min();
-    known.meeting.end = known.meeting.end.max(new.meeting.end);
-    for file in new.meeting.files {
-        if known.meeting.files.iter().all(|other| other.id.key != file.id.key) {
-            known.meeting.files.push(file);
+    existing.deleted = [existing.deleted, entry.deleted].into_iter().flatten().min();
+    existing.meeting.end = existing.meeting.end.max(entry.meeting.end);
+    for file in entry.meeting.files {
+        if existing.meeting.files.iter().all(|existing| existing.id.key != file.id.key) {
+            existing.meeting.files.push(file);
         }
     }
     const FILES: &str = "recording_files";
-    let mut metadata = known.meeting.metadata.to_map();
+    let mut metadata = existing.meeting.metadata.to_map();
     if let Some(Value::Array(files)) = metadata.get_mut(FILES)
-        && let Some(Value::Array(more)) = new.meeting.metadata.to_map().get(FILES)
+        && let Some(Value::Array(entry_files)) = entry.meeting.metadata.to_map().get(FILES)
     {
-        let more: Vec<_> = more.iter().filter(|file| !files.contains(file)).cloned().collect();
-        files.extend(more);
-        known.meeting.metadata = metadata.into();
+        let added: Vec<_> =
+            entry_files.iter().filter(|file| !files.contains(file)).cloned().collect();
+        files.extend(added);
+        existing.meeting.metadata = metadata.into();
     }
     for url in urls {
-        if known_urls.iter().all(|other| other.url.key != url.url.key) {
-            known_urls.push(url);
+        if existing_urls.iter().all(|existing| existing.url.key != url.url.key) {
+            existing_urls.push(url);
         }
     }
 }
@@ -184,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn first_deletion_determines_the_end() {
+    fn first_deletion_determines_the_expiry() {
         let (first, second) = ("2026-10-06T07:00:00Z", "2026-10-09T07:00:00Z");
         let (trashed, urls) =
             read(json!({"uuid": "u==", "recording_files": [file("a", second), file("b", first)]}));
@@ -197,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn trashed_meeting_has_an_identity_of_its_own() {
+    fn trashed_meeting_has_its_own_id() {
         let (trashed, _) = read(json!({"uuid": "u==", "recording_files": [file("a", "")]}));
         assert_eq!(trashed.meeting.id, MeetingId::from("u==").in_trash());
         assert!(trashed.meeting.files.iter().all(|file| file.id.meeting.is_in_trash()));
@@ -212,7 +222,7 @@ mod tests {
         {
             let (trashed, urls) =
                 read(json!({"uuid": "u==", "recording_files": [file(id, deleted)]}));
-            add(&mut entries, trashed, urls);
+            merge_entry(&mut entries, trashed, urls);
         }
         let (trashed, urls) = entries.into_values().next().unwrap();
         assert_eq!((trashed.meeting.files.len(), urls.len()), (2, 2));

@@ -1,4 +1,5 @@
-//! Zoom's replies. Every field but the UUID of a meeting may be missing or have another type.
+//! Zoom's replies. Every field except the UUID of a meeting may be missing or have an unexpected
+//! type.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -11,18 +12,18 @@ use crate::providers::toolkit::serde_lenient;
 
 /// One page of a listing.
 pub(crate) struct Page {
-    /// First day that the list covers, if the reply says so.
+    /// First day that the list covers, if the reply states it.
     pub(crate) from: Option<Date>,
-    /// Last day that the list covers, if the reply says so.
+    /// Last day that the list covers, if the reply states it.
     pub(crate) to: Option<Date>,
-    /// The readable entries.
+    /// The entries that could be read.
     pub(crate) meetings: Vec<Meeting>,
-    /// Number of entries that are not readable.
+    /// Number of entries that could not be read.
     pub(crate) unreadable: usize,
 }
 
 impl Page {
-    /// Reads a page; `None` if it has no `meetings`, as in an error reply.
+    /// Reads a page. Returns `None` if the reply has no field `meetings`, as in an error reply.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
         let entries = match reply.remove("meetings")? {
             Value::Array(entries) => entries,
@@ -32,20 +33,21 @@ impl Page {
         let listed = entries.len();
         let meetings: Vec<_> = entries.into_iter().filter_map(Meeting::read).collect();
         Some(Self {
-            from: day(&reply, "from"),
-            to: day(&reply, "to"),
+            from: parse_date(&reply, "from"),
+            to: parse_date(&reply, "to"),
             unreadable: listed - meetings.len(),
             meetings,
         })
     }
 
-    /// Returns the covered days; those that were requested if the reply does not say.
-    pub(crate) fn covers(&self, requested: DaySpan) -> DaySpan {
+    /// Returns the days that the list covers. If the reply does not state them, returns the
+    /// requested days.
+    pub(crate) fn covered_days(&self, requested: DaySpan) -> DaySpan {
         DaySpan { from: self.from.unwrap_or(requested.from), to: self.to.unwrap_or(requested.to) }
     }
 }
 
-/// A user. A pending user has no id, and an inactive one may have no name.
+/// A user. A pending user has no id, and an inactive user may have no name.
 #[derive(Deserialize)]
 pub(crate) struct User {
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -56,28 +58,28 @@ pub(crate) struct User {
 
 /// Returns the readable users of a page. A reply without users is an empty page.
 pub(crate) fn users(reply: Map<String, Value>) -> Vec<User> {
-    let entries = entries(reply, "users").into_iter();
+    let entries = take_entries(reply, "users").into_iter();
     entries.filter_map(|entry| serde_json::from_value(entry).ok()).collect()
 }
 
 /// Returns the participants of a page. A reply without participants is an empty page.
 pub(crate) fn participants(reply: Map<String, Value>) -> Vec<Value> {
-    entries(reply, "participants")
+    take_entries(reply, "participants")
 }
 
-fn entries(mut reply: Map<String, Value>, name: &str) -> Vec<Value> {
+fn take_entries(mut reply: Map<String, Value>, name: &str) -> Vec<Value> {
     match reply.remove(name) {
         Some(Value::Array(entries)) => entries,
         _ => Vec::new(),
     }
 }
 
-/// Parses a date. A time after the date is ignored.
-fn day(reply: &Map<String, Value>, name: &str) -> Option<Date> {
+/// Parses the date in a field. Ignores a time after the date.
+fn parse_date(reply: &Map<String, Value>, name: &str) -> Option<Date> {
     serde_lenient::first_text(reply, &[name])?.get(..10)?.parse().ok()
 }
 
-/// A meeting of a list, or the reply about the recordings of one meeting.
+/// A meeting in a list, or the reply about the recordings of one meeting.
 #[derive(Deserialize)]
 pub(crate) struct Meeting {
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -96,25 +98,26 @@ pub(crate) struct Meeting {
     pub(crate) start_time: Option<Timestamp>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) timezone: Option<String>,
-    /// Minutes.
+    /// Duration in minutes.
     #[serde(default, deserialize_with = "serde_lenient::integer")]
     pub(crate) duration: Option<i64>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) share_url: Option<String>,
-    #[serde(default, deserialize_with = "files")]
+    #[serde(default, deserialize_with = "file_list")]
     pub(crate) recording_files: Vec<File>,
-    /// The audio of single participants; only in a reply about one meeting.
-    #[serde(default, deserialize_with = "files")]
+    /// The audio files of individual participants. Only a reply about one meeting contains them.
+    #[serde(default, deserialize_with = "file_list")]
     pub(crate) participant_audio_files: Vec<File>,
-    /// All other fields, passcodes included.
+    /// All other fields, including passcodes.
     #[serde(flatten)]
-    pub(crate) other: Map<String, Value>,
+    pub(crate) other_fields: Map<String, Value>,
 }
 
 impl Meeting {
-    /// Reads a meeting, if it is an object with a UUID and its files are a list or missing.
+    /// Reads a meeting. Returns `None` unless the entry is an object with a UUID, and its files are
+    /// a list or missing.
     pub(crate) fn read(entry: Value) -> Option<Self> {
-        // A meeting with an unreadable list of files is not one without files.
+        // A meeting whose list of files is unreadable must not appear as a meeting without files.
         let files = entry.get("recording_files");
         if files.is_some_and(|files| !files.is_array() && !files.is_null()) {
             return None;
@@ -122,7 +125,7 @@ impl Meeting {
         serde_json::from_value::<Self>(entry).ok().filter(|meeting| meeting.uuid.is_some())
     }
 
-    /// Returns the UUID of the held instance; never empty.
+    /// Returns the UUID of this instance of the meeting. It is never empty.
     pub(crate) fn uuid(&self) -> &str {
         self.uuid.as_deref().unwrap_or_default()
     }
@@ -134,14 +137,14 @@ impl Meeting {
 pub(crate) struct File {
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) id: Option<String>,
-    /// Name of the participant, if it is the audio of one.
+    /// File name of the audio of a participant, as in "Audio only - Ana".
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) file_name: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) file_type: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) file_extension: Option<String>,
-    /// Bytes.
+    /// Size in bytes.
     #[serde(default, deserialize_with = "serde_lenient::integer")]
     pub(crate) file_size: Option<i64>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
@@ -156,36 +159,36 @@ pub(crate) struct File {
     pub(crate) play_url: Option<String>,
     #[serde(default, deserialize_with = "serde_lenient::url")]
     pub(crate) download_url: Option<SecretUrl>,
-    /// Path on an on-premise Meeting Connector.
+    /// Path of the file on an on-premise Meeting Connector.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) file_path: Option<String>,
-    /// Time of deletion; only in the trash.
+    /// Time of deletion. Only files in the trash have one.
     #[serde(default, deserialize_with = "serde_lenient::time")]
     pub(crate) deleted_time: Option<Timestamp>,
 }
 
-/// Reads the file entries that are objects.
-fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
+/// Reads the entries of a list of files. Ignores entries that are not objects.
+fn file_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
     let Value::Array(entries) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
     Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
 }
 
-/// The recordings of one meeting, with a token for them.
-pub(crate) struct Detail {
+/// The recordings of one meeting, and the token that downloads them.
+pub(crate) struct MeetingRecordings {
     pub(crate) files: Vec<File>,
-    /// The audio of single participants.
-    pub(crate) participants: Vec<File>,
-    /// Valid for these files alone.
+    /// The audio files of individual participants.
+    pub(crate) participant_files: Vec<File>,
+    /// The download token, which is valid only for these files.
     pub(crate) token: Option<SecretString>,
 }
 
-impl Detail {
-    /// Reads the reply; it may have no files.
+impl MeetingRecordings {
+    /// Reads the reply, which may contain no files.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Self {
         let token = reply.remove("download_access_token").as_ref().and_then(serde_lenient::as_text);
-        let (files, participants) = serde_json::from_value::<Meeting>(Value::Object(reply))
+        let (files, participant_files) = serde_json::from_value::<Meeting>(Value::Object(reply))
             .map(|meeting| (meeting.recording_files, meeting.participant_audio_files))
             .unwrap_or_default();
-        Self { files, participants, token: token.map(SecretString::from) }
+        Self { files, participant_files, token: token.map(SecretString::from) }
     }
 }

@@ -13,18 +13,18 @@ pub(crate) struct DownloadUrl {
     pub(crate) body: BodyKind,
 }
 
-/// A download URL, and what its reply says of the contents that it leads to. The URL of an earlier
-/// version may still work, and leads to its bytes.
+/// A listed download URL, and the facts that identify the version of its file. The URL of an
+/// earlier version may still work, and serves the bytes of that version.
 pub(crate) struct ListedUrl {
     pub(crate) url: DownloadUrl,
     pub(crate) facts: VersionFacts,
 }
 
-/// A search for the download URL of one version of a file.
+/// The result of a search for the download URL of one version of a file.
 #[derive(Clone)]
 pub(crate) enum UrlLookup {
     Found(DownloadUrl),
-    /// The file has another version.
+    /// The listing contains another version of the file.
     OtherVersion,
     Missing,
 }
@@ -33,22 +33,24 @@ impl UrlLookup {
     /// Returns the URL.
     ///
     /// # Errors
-    /// The file has another version. Without a URL, the error of `missing`.
+    /// Returns an error if the listing contains another version of the file. If it contains no URL
+    /// of the file, returns the error that `missing_error` creates.
     pub(crate) fn into_url(
         self,
-        missing: impl FnOnce() -> ProviderError,
+        missing_error: impl FnOnce() -> ProviderError,
     ) -> Result<DownloadUrl, ProviderError> {
         match self {
             Self::Found(url) => Ok(url),
             Self::OtherVersion => {
-                Err(ProviderError::changed("the listing now has another version of it"))
+                Err(ProviderError::changed("the listing now contains another version of this file"))
             }
-            Self::Missing => Err(missing()),
+            Self::Missing => Err(missing_error()),
         }
     }
 }
 
-/// Finds the URL of `version` of the file with this key in a reply about its meeting.
+/// Finds the URL of a version of the file with this key. `urls` are the download URLs of its
+/// meeting.
 pub(crate) fn find_url(urls: &[ListedUrl], key: &FileKey, version: Version) -> UrlLookup {
     match urls.iter().find(|listed| listed.url.key == *key) {
         Some(listed) if listed.facts.can_be(version) => UrlLookup::Found(listed.url.clone()),

@@ -1,30 +1,33 @@
-//! Distinguishes Zoom's error object from a JSON file: both have status 200 and the same type.
+//! Distinguishes an error object of Zoom from a JSON file. Both can have status 200 and the same
+//! media type.
 
 use serde_json::{Map, Value};
 
 use crate::providers::toolkit::serde_lenient;
 
-/// Whether `body` is an error object.
 pub(crate) fn is_error_object(body: &[u8]) -> bool {
     parse(body).is_some()
 }
 
-/// Returns `body` if it is an error object: it has a code other than zero, or its status is false.
+/// Parses an error object. Returns `None` if `body` is not one: an error object has a code other
+/// than zero, or its status is false.
 ///
 /// Zoom refuses a download with `{"status":false,"errorCode":124,…}` and a call with
 /// `{"code":…,"message":…}`.
 pub(crate) fn parse(body: &[u8]) -> Option<Map<String, Value>> {
     let object = serde_json::from_slice::<Map<String, Value>>(body).ok()?;
-    let is_error = code_of(&object).is_some() || object.get("status") == Some(&Value::Bool(false));
+    let is_error =
+        error_code(&object).is_some() || object.get("status") == Some(&Value::Bool(false));
     is_error.then_some(object)
 }
 
-/// Returns the code of an error object. A document may have a field `code`, too, but no message
-/// beside it.
-pub(crate) fn code_of(object: &Map<String, Value>) -> Option<i64> {
-    let code =
+/// Returns the code of an error object. A JSON file can also have a field `code`, but not together
+/// with a field `message`.
+pub(crate) fn error_code(object: &Map<String, Value>) -> Option<i64> {
+    let nonzero_code =
         |name| object.get(name).and_then(serde_lenient::as_integer).filter(|code| *code != 0);
-    code("errorCode").or_else(|| code("code").filter(|_| object.contains_key("message")))
+    nonzero_code("errorCode")
+        .or_else(|| nonzero_code("code").filter(|_| object.contains_key("message")))
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! File types and views of Zoom's recordings: role, name and format of a file, whichever provider
-//! lists it.
+//! Determines the role, the name and the format of a file from Zoom's file types and views. All
+//! providers that list recordings of Zoom use it.
 
 use crate::model::{BodyKind, Role};
 
-/// The end of the stem of a view with burnt-in captions.
+/// The suffix of the file name of a view with burnt-in captions.
 pub(crate) const CAPTIONED_SUFFIX: &str = "(CC)";
 
-/// The type of a file as listed.
+/// The type of a file as its listing states it.
 #[derive(Clone, Copy)]
 pub(crate) struct FileKind<'a> {
-    /// `MP4`, `TRANSCRIPT`, …
+    /// The file type, as in `MP4` or `TRANSCRIPT`.
     pub(crate) file_type: Option<&'a str>,
     /// The view, as in `gallery_view`.
     pub(crate) recording_type: Option<&'a str>,
@@ -34,10 +34,9 @@ impl FileKind<'_> {
         }
     }
 
-    /// Returns the stem of its file name: the view, or the type without a view.
+    /// Returns the stem of the file name: the view or, if there is no view, the file type.
     pub(crate) fn stem(self) -> String {
-        /// Views with captions burnt in carry it, and players of the plain view must not take their
-        /// place.
+        /// Zoom's suffix of a view with burnt-in captions, in lower case.
         const CAPTIONED: &str = "(cc)";
         let file_type = self.file_type();
         let Some(view) = self.recording_type.map(str::to_lowercase) else {
@@ -80,7 +79,7 @@ impl FileKind<'_> {
         .into()
     }
 
-    /// Returns the format of its bytes.
+    /// Returns the format of the file.
     pub(crate) fn body(self) -> BodyKind {
         match self.extension().as_str() {
             "mp4" | "m4a" => BodyKind::IsoMedia,
@@ -91,7 +90,7 @@ impl FileKind<'_> {
     }
 }
 
-/// Returns a listed length in bytes. Zoom lists zero while the length is not known.
+/// Returns the listed size in bytes. Zoom lists zero if it does not know the size yet.
 pub(crate) fn declared_size(listed: Option<i64>) -> Option<u64> {
     listed.and_then(|size| u64::try_from(size).ok()).filter(|size| *size > 0)
 }

@@ -1,4 +1,5 @@
-//! Functions for the fuzz targets: first replies of download hosts, and the URLs they lead to.
+//! Functions for the fuzz targets. They read the first reply of a download host and the expiry of a
+//! signed URL.
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -10,7 +11,7 @@ use super::{resolver, signed_url};
 use crate::http::{AllowedHosts, ProbeReply};
 use crate::model::{BodyKind, SecretUrl};
 
-/// Returns the next URL of a redirect to an allowed host, or the message of any other reply.
+/// Returns the target of a redirect to an allowed host, or the message for any other reply.
 pub fn next_url(
     url: &Url,
     reply: &ProbeReply,
@@ -20,18 +21,18 @@ pub fn next_url(
     match ProbeVerdict::of(reply, body, secret) {
         ProbeVerdict::Redirect(location) => {
             let next = resolver::redirect_target(url, location.expose_secret());
-            let next = next.ok_or("a redirect that cannot be parsed")?;
+            let next = next.ok_or("a redirect to an invalid URL")?;
             let next = AllowedHosts::new(ZOOM_HOSTS, url)
                 .check(next)
                 .map_err(|error| error.to_string())?;
             Ok(resolver::without_token(&next))
         }
-        ProbeVerdict::Serves => Err("serves".into()),
+        ProbeVerdict::ServesFile => Err("serves".into()),
         ProbeVerdict::Unauthorized => Err("unauthorized".into()),
-        ProbeVerdict::TokenRefused(why)
-        | ProbeVerdict::Refused(why)
-        | ProbeVerdict::NotFound(why)
-        | ProbeVerdict::InvalidRedirect(why) => Err(why),
+        ProbeVerdict::TokenRefused(message)
+        | ProbeVerdict::Refused(message)
+        | ProbeVerdict::NotFound(message)
+        | ProbeVerdict::InvalidRedirect(message) => Err(message),
     }
 }
 

@@ -1,8 +1,9 @@
-//! Downloads of recordings that Zoom hosts, whichever provider listed them.
+//! Resolves the download URLs of recordings that Zoom stores, for all providers that list such
+//! recordings.
 //!
-//! Input: a [`DownloadUrl`], a credential if it needs one, and a deadline. Output: a lease, or why
-//! there is none. The module lists nothing and renews nothing: what to try after a refusal is
-//! decided by its callers.
+//! Input: a [`DownloadUrl`], a credential if the URL needs one, and a deadline. Output: a lease, or
+//! the reason why there is none. The module does not list meetings and does not renew tokens. Its
+//! callers decide how to continue after a refusal.
 
 pub(crate) mod codes;
 mod download_url;

@@ -1,4 +1,4 @@
-//! The meaning of a download host's first reply.
+//! Interprets the first reply of a download host.
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -13,14 +13,15 @@ use crate::providers::toolkit::serde_lenient;
 #[derive(Debug)]
 pub(crate) enum ProbeVerdict {
     /// The URL serves the file.
-    Serves,
-    /// The file is at another URL, which may be a credential.
+    ServesFile,
+    /// The file is at another URL. The URL is secret, because a signed URL is a credential.
     Redirect(SecretString),
-    /// A 401 without an error object. Zoom sometimes sends it for valid tokens.
+    /// Status 401 without an error object. Zoom sometimes returns it for a valid token.
     Unauthorized,
-    /// An error object instead of the file: the token is invalid or expired.
+    /// The host returned an error object instead of the file, because the token is invalid or
+    /// expired.
     TokenRefused(String),
-    /// A web page, or an error that another token does not resolve.
+    /// The host returned a web page, or an error that another token does not resolve.
     Refused(String),
     /// The file no longer exists.
     NotFound(String),
@@ -29,20 +30,20 @@ pub(crate) enum ProbeVerdict {
 }
 
 impl ProbeVerdict {
-    /// Judges a reply by status, type and first bytes. Zoom replies with a web page and status 200
-    /// if it denies access, and with a small JSON object and an undocumented status if it does not
-    /// accept the token.
+    /// Interprets a reply by its status, media type and first bytes. If Zoom denies access, it
+    /// returns a web page with status 200. If it does not accept the token, it returns a small JSON
+    /// object with an undocumented status.
     pub(crate) fn of(reply: &ProbeReply, body: BodyKind, secret: &SecretString) -> Self {
         let status = reply.status;
-        let error = error_in(reply);
-        let code = error.as_ref().and_then(error_object::code_of);
+        let error = parse_error_object(reply);
+        let code = error.as_ref().and_then(error_object::error_code);
         if code.is_some() && codes::is_token_error(status, code) {
             return Self::TokenRefused("an error object that refuses the token".into());
         }
         match (status, &reply.location) {
             (300..=399, Some(location)) => Self::Redirect(location.clone()),
             (301 | 302 | 303 | 307 | 308, None) => {
-                Self::InvalidRedirect("a redirect that cannot be followed".into())
+                Self::InvalidRedirect("a redirect without a URL".into())
             }
             (401, _) => Self::Unauthorized,
             (404 | 410, _) => Self::NotFound(format!("status {status}")),
@@ -52,29 +53,30 @@ impl ProbeVerdict {
                 Self::Refused("a web page instead of the file".into())
             }
             (200 | 206, _) if reply.media_type == "application/json" => match (&error, body) {
-                (Some(object), _) => Self::Refused(describe(object, secret)),
-                (None, BodyKind::Json) => Self::Serves,
-                // The beginning of an error object, which is mostly about the token.
+                (Some(object), _) => Self::Refused(describe_error(object, secret)),
+                (None, BodyKind::Json) => Self::ServesFile,
+                // The file is not JSON, so this is the beginning of an error object, and most error
+                // objects refuse the token.
                 (None, _) => Self::TokenRefused("a JSON object instead of the file".into()),
             },
-            // An empty file has no first byte.
-            (200 | 206 | 416, _) => Self::Serves,
+            // A probe requests the first byte, and the reply for an empty file is 416.
+            (200 | 206 | 416, _) => Self::ServesFile,
             _ => Self::Refused(format!("status {status}")),
         }
     }
 }
 
-fn error_in(reply: &ProbeReply) -> Option<Map<String, Value>> {
+fn parse_error_object(reply: &ProbeReply) -> Option<Map<String, Value>> {
     if reply.media_type == "text/html" {
         return None;
     }
     error_object::parse(&reply.beginning)
 }
 
-fn describe(object: &Map<String, Value>, secret: &SecretString) -> String {
+fn describe_error(object: &Map<String, Value>, secret: &SecretString) -> String {
     let message = serde_lenient::first_text(object, &["errorMessage", "message"]);
     let message = quotable(&message.unwrap_or_default(), secret);
-    format!("an error object instead of the file, \"{message}\"")
+    format!("an error object instead of the file: \"{message}\"")
 }
 
 #[cfg(test)]
@@ -121,10 +123,10 @@ mod tests {
             (200, "application/json", r#"{"status":false,"errorMessage":"s3cret"}"#),
         ] {
             let verdict = verdict(status, kind, beginning, BodyKind::IsoMedia);
-            let ProbeVerdict::Refused(why) = verdict else {
+            let ProbeVerdict::Refused(reason) = verdict else {
                 panic!("{status} {kind}: {verdict:?}")
             };
-            assert!(!why.contains("s3cret"), "{why}");
+            assert!(!reason.contains("s3cret"), "{reason}");
         }
         assert!(matches!(
             verdict(404, "text/html", "", BodyKind::Opaque),
@@ -136,17 +138,17 @@ mod tests {
     fn file_is_distinguished_from_an_error() {
         assert!(matches!(
             verdict(206, "video/mp4", "\0", BodyKind::IsoMedia),
-            ProbeVerdict::Serves
+            ProbeVerdict::ServesFile
         ));
-        assert!(matches!(verdict(200, "", "WEBVTT", BodyKind::WebVtt), ProbeVerdict::Serves));
+        assert!(matches!(verdict(200, "", "WEBVTT", BodyKind::WebVtt), ProbeVerdict::ServesFile));
         let timeline = r#"{"timeline":[{"ts":"00:00:01"}]}"#;
         assert!(matches!(
             verdict(206, "application/json", timeline, BodyKind::Json),
-            ProbeVerdict::Serves
+            ProbeVerdict::ServesFile
         ));
         assert!(matches!(
             verdict(206, "application/json", "{\"timel", BodyKind::Json),
-            ProbeVerdict::Serves
+            ProbeVerdict::ServesFile
         ));
         assert!(matches!(
             verdict(206, "application/json", "{", BodyKind::IsoMedia),

@@ -1,7 +1,7 @@
 //! Follows the redirects of a download URL to the URL that serves the file.
 //!
-//! A credential is sent to the host of the download URL alone, and only if that is one of the
-//! source's hosts. Redirects are followed here, one by one, without it.
+//! A credential is sent only to the host of the download URL, and only if the source allows this
+//! host. Redirects are followed one by one, without the credential.
 
 use std::time::Duration;
 
@@ -18,16 +18,16 @@ use crate::model::{BodyKind, Lease, SecretUrl};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::token::{Token, bearer};
 
-/// Timeout of one probe: a download host replies within a second or has lost the request.
+/// Timeout of one probe. A download host usually replies within a second.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often one URL is probed while it fails or is unreachable.
+/// Maximum number of probes of one URL while its host is unreachable or returns server errors.
 const MAX_PROBES: usize = 4;
 
-/// One redirect is usual; a vanity host can add one or two.
+/// Maximum number of redirects. One redirect is usual, and a vanity host can add one or two.
 const MAX_REDIRECTS: usize = 5;
 
-/// The credential of a download URL.
+/// The credential that a request for a download URL contains.
 pub(crate) struct Credential {
     pub(crate) secret: SecretString,
     pub(crate) expires_at: Option<Timestamp>,
@@ -39,7 +39,7 @@ impl Credential {
     }
 }
 
-/// Where a credential is sent.
+/// The part of a request that contains the credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CredentialPlacement {
     Header,
@@ -49,21 +49,21 @@ pub(crate) enum CredentialPlacement {
 /// The result of resolving a download URL.
 pub(crate) enum Resolution {
     Lease(Lease),
-    /// Another token may be accepted.
+    /// The host refused the token, but may accept another one.
     TokenRefused(String),
     Refused(String),
     NotFound(String),
-    /// The reply makes no sense, and says nothing about the file.
+    /// The host returned a redirect without a usable URL. The file may still exist.
     InvalidRedirect(String),
 }
 
 /// Returns the error of a download whose last reply was [`Resolution::InvalidRedirect`].
-pub(crate) fn invalid_redirect_error(why: &str) -> ProviderError {
-    ProviderError::unavailable(format!("the download URL led to {why}"))
+pub(crate) fn invalid_redirect_error(reason: &str) -> ProviderError {
+    ProviderError::unavailable(reason.to_owned())
         .with_hint("A running mount retries automatically. If the error persists, report it.")
 }
 
-/// Resolves download URLs within the hosts of one source.
+/// Resolves download URLs. Sends requests only to the allowed hosts of one source.
 pub(crate) struct UrlResolver {
     client: Client,
     hosts: AllowedHosts,
@@ -74,7 +74,7 @@ impl UrlResolver {
         Self { client, hosts }
     }
 
-    /// Resolves a download URL. Without a credential, the URL is its own.
+    /// Resolves a download URL. If `credential` is `None`, the URL itself is the credential.
     ///
     /// # Errors
     /// A host is unavailable or not allowed.
@@ -105,14 +105,14 @@ impl UrlResolver {
             let reply =
                 self.probe(&url, authorization.as_ref(), download_url.body, deadline).await?;
             match ProbeVerdict::of(&reply, download_url.body, &secret) {
-                ProbeVerdict::Serves => {
+                ProbeVerdict::ServesFile => {
                     return Ok(Resolution::Lease(Lease { url, authorization, expires }));
                 }
                 ProbeVerdict::Redirect(location) if redirects < MAX_REDIRECTS => {
                     redirects += 1;
                     let Some(next) = redirect_target(url.expose(), location.expose_secret()) else {
-                        let why = with_host("a redirect that cannot be parsed", &url);
-                        return Ok(Resolution::InvalidRedirect(why));
+                        let reason = describe_reply("a redirect to an invalid URL", &url);
+                        return Ok(Resolution::InvalidRedirect(reason));
                     };
                     url = without_token(&self.hosts.check(next)?);
                     authorization = None;
@@ -126,32 +126,36 @@ impl UrlResolver {
                 ProbeVerdict::Redirect(_) => {
                     return Ok(Resolution::Refused("too many redirects".into()));
                 }
-                // Without a token in the request, none was refused.
+                // The request contained no token, so no token was refused.
                 ProbeVerdict::Unauthorized | ProbeVerdict::TokenRefused(_) if !sends_token => {
-                    return Ok(Resolution::Refused(with_host("a request for a token", &url)));
+                    return Ok(Resolution::Refused(describe_reply(
+                        "a reply that requires a token",
+                        &url,
+                    )));
                 }
-                // Zoom sometimes replies so to a valid token (ZoomNet issue 348).
+                // Zoom sometimes returns 401 for a valid token (ZoomNet issue 348), so the request
+                // is sent again.
                 ProbeVerdict::Unauthorized if !was_unauthorized => was_unauthorized = true,
                 ProbeVerdict::Unauthorized => {
-                    return Ok(Resolution::TokenRefused(with_host("status 401", &url)));
+                    return Ok(Resolution::TokenRefused(describe_reply("status 401", &url)));
                 }
-                ProbeVerdict::TokenRefused(why) => {
-                    return Ok(Resolution::TokenRefused(with_host(&why, &url)));
+                ProbeVerdict::TokenRefused(reason) => {
+                    return Ok(Resolution::TokenRefused(describe_reply(&reason, &url)));
                 }
-                ProbeVerdict::Refused(why) => {
-                    return Ok(Resolution::Refused(with_host(&why, &url)));
+                ProbeVerdict::Refused(reason) => {
+                    return Ok(Resolution::Refused(describe_reply(&reason, &url)));
                 }
-                ProbeVerdict::NotFound(why) => {
-                    return Ok(Resolution::NotFound(with_host(&why, &url)));
+                ProbeVerdict::NotFound(reason) => {
+                    return Ok(Resolution::NotFound(describe_reply(&reason, &url)));
                 }
-                ProbeVerdict::InvalidRedirect(why) => {
-                    return Ok(Resolution::InvalidRedirect(with_host(&why, &url)));
+                ProbeVerdict::InvalidRedirect(reason) => {
+                    return Ok(Resolution::InvalidRedirect(describe_reply(&reason, &url)));
                 }
             }
         }
     }
 
-    /// Probes a URL, repeatedly while it fails and the deadline allows it.
+    /// Probes a URL. Retries temporary failures if the deadline allows it.
     async fn probe(
         &self,
         url: &SecretUrl,
@@ -159,14 +163,14 @@ impl UrlResolver {
         body: BodyKind,
         deadline: Instant,
     ) -> Result<ProbeReply, ProviderError> {
-        /// An error object and a JSON file can be distinguished by their content alone.
+        /// Maximum length of an error object. Only its contents distinguish it from a JSON file.
         const MAX_ERROR_LENGTH: u64 = 4096;
         let bytes = if body == BodyKind::Json { MAX_ERROR_LENGTH } else { 1 };
         let mut delays = retry::backoff(MAX_PROBES - 1);
         loop {
             let timeout = PROBE_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
             let reply = probe(&self.client, url, authorization, bytes, timeout).await;
-            let (error, requested) = match reply {
+            let (error, requested_delay) = match reply {
                 Ok(reply) if reply.status == 429 => {
                     let wait = reply.retry_after.unwrap_or_else(retry::default_retry_after);
                     (HttpError::RateLimited { host: origin(url), wait }, Some(wait))
@@ -182,7 +186,7 @@ impl UrlResolver {
                 Err(error) => return Err(error.into()),
             };
             let Some(delay) = delays.next() else { return Err(error.into()) };
-            let delay = requested.map_or(delay, |requested| requested.max(delay));
+            let delay = requested_delay.map_or(delay, |requested_delay| requested_delay.max(delay));
             if deadline <= Instant::now() + delay {
                 return Err(error.into());
             }
@@ -191,69 +195,73 @@ impl UrlResolver {
     }
 }
 
-/// Returns the URL that a redirect from `url` leads to. A fragment is for browsers.
+/// Returns the target of a redirect from `url` without its fragment, or `None` if the target is not
+/// a valid URL.
 pub(crate) fn redirect_target(url: &Url, location: &str) -> Option<Url> {
     let mut next = url.join(location).ok()?;
     next.set_fragment(None);
     Some(next)
 }
 
-fn with_host(why: &str, url: &SecretUrl) -> String {
-    format!("{why} from {}", origin(url))
+fn describe_reply(reply: &str, url: &SecretUrl) -> String {
+    format!("{} returned {reply}", origin(url))
 }
 
-const TOKEN_FIELD: &str = "access_token";
+const TOKEN_PARAMETER: &str = "access_token";
 
 /// Appends the token to the query, which may have other parameters (`?type=cc`).
 fn with_token(url: &SecretUrl, secret: &SecretString) -> SecretUrl {
     let mut url = url.expose().clone();
-    url.query_pairs_mut().append_pair(TOKEN_FIELD, secret.expose_secret());
+    url.query_pairs_mut().append_pair(TOKEN_PARAMETER, secret.expose_secret());
     SecretUrl::new(url)
 }
 
-/// Removes the token from the query. A redirect that repeats the query of its request must not send
-/// the token to the next host.
+/// Removes the token from the query of a redirect. A redirect can repeat the query of its request,
+/// but must not send the token to the next host.
 pub(crate) fn without_token(redirect: &SecretUrl) -> SecretUrl {
     let mut url = redirect.expose().clone();
     if let Some(query) = redirect.expose().query()
-        && query.split('&').any(is_token_field)
+        && query.split('&').any(is_token_parameter)
     {
-        let rest: Vec<_> = query.split('&').filter(|field| !is_token_field(field)).collect();
-        url.set_query((!rest.is_empty()).then(|| rest.join("&")).as_deref());
+        let other_parameters: Vec<_> =
+            query.split('&').filter(|parameter| !is_token_parameter(parameter)).collect();
+        url.set_query(
+            (!other_parameters.is_empty()).then(|| other_parameters.join("&")).as_deref(),
+        );
     }
     SecretUrl::new(url)
 }
 
-fn is_token_field(field: &str) -> bool {
-    field.split('=').next() == Some(TOKEN_FIELD)
+fn is_token_parameter(parameter: &str) -> bool {
+    parameter.split('=').next() == Some(TOKEN_PARAMETER)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn address(text: &str) -> SecretUrl {
+    fn secret_url(text: &str) -> SecretUrl {
         SecretUrl::new(Url::parse(text).unwrap())
     }
 
     #[test]
     fn token_is_appended_to_the_query() {
         let secret = SecretString::from("a+b/c=");
-        let with = |text| with_token(&address(text), &secret).expose().to_string();
+        let append_token = |text| with_token(&secret_url(text), &secret).expose().to_string();
         assert_eq!(
-            with("https://zoom.us/rec/x"),
+            append_token("https://zoom.us/rec/x"),
             "https://zoom.us/rec/x?access_token=a%2Bb%2Fc%3D"
         );
         assert_eq!(
-            with("https://zoom.us/rec/x?type=cc"),
+            append_token("https://zoom.us/rec/x?type=cc"),
             "https://zoom.us/rec/x?type=cc&access_token=a%2Bb%2Fc%3D"
         );
     }
 
     #[test]
-    fn redirect_leads_where_a_browser_goes() {
-        let from = Url::parse("https://zoom.us/rec/download/x?type=cc").unwrap();
-        let target = |location| redirect_target(&from, location).map(String::from);
+    fn redirect_target_is_that_of_a_browser() {
+        let base = Url::parse("https://zoom.us/rec/download/x?type=cc").unwrap();
+        let target = |location| redirect_target(&base, location).map(String::from);
         for (location, expected) in [
             ("https://ssrweb.zoom.us/a?b=c#part", "https://ssrweb.zoom.us/a?b=c"),
             ("/R%C3%A9union 1.mp4", "https://zoom.us/R%C3%A9union%201.mp4"),
@@ -274,12 +282,15 @@ mod tests {
     }
 
     #[test]
-    fn redirect_carries_no_token() {
-        let without = |text| without_token(&address(text)).expose().to_string();
-        assert_eq!(without("https://zoom.us/x?access_token=s&a=%20b"), "https://zoom.us/x?a=%20b");
-        assert_eq!(without("https://zoom.us/x?access_token=s"), "https://zoom.us/x");
+    fn redirect_does_not_repeat_the_token() {
+        let remove_token = |text| without_token(&secret_url(text)).expose().to_string();
         assert_eq!(
-            without("https://zoom.us/x?Policy=a~b_&c=d"),
+            remove_token("https://zoom.us/x?access_token=s&a=%20b"),
+            "https://zoom.us/x?a=%20b"
+        );
+        assert_eq!(remove_token("https://zoom.us/x?access_token=s"), "https://zoom.us/x");
+        assert_eq!(
+            remove_token("https://zoom.us/x?Policy=a~b_&c=d"),
             "https://zoom.us/x?Policy=a~b_&c=d"
         );
     }

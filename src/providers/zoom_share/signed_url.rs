@@ -9,16 +9,17 @@ use url::Url;
 
 use crate::providers::toolkit::serde_lenient::as_integer;
 
-/// Whether the URL is its own credential, so that no further redirect follows.
+/// Whether the URL is signed. A signed URL serves the file without a further redirect.
 pub(crate) fn is_signed(url: &Url) -> bool {
     url.query_pairs()
         .any(|(name, _)| matches!(&*name, "Policy" | "Signature" | "Key-Pair-Id" | "Expires"))
 }
 
-/// Returns when a signed URL expires: `DateLessThan` of a custom policy, `Expires` of a canned one.
+/// Returns the expiry of a signed URL: `DateLessThan` of a custom policy, or `Expires` of a canned
+/// policy.
 ///
-/// An expiry in the past is ignored: the server has just signed the URL, so the local clock is
-/// wrong, and each read would request a new URL.
+/// Ignores an expiry in the past. The server has just signed the URL, so the local clock must be
+/// wrong, and with this expiry every read would request a new URL.
 pub(crate) fn expires_at(url: &Url, now: Timestamp) -> Option<Timestamp> {
     let value = |key: &str| url.query_pairs().find(|(name, _)| name == key).map(|(_, value)| value);
     let seconds = value("Policy")
@@ -27,10 +28,10 @@ pub(crate) fn expires_at(url: &Url, now: Timestamp) -> Option<Timestamp> {
     Timestamp::from_second(seconds).ok().filter(|expiry| now < *expiry)
 }
 
-/// The policy is JSON in base64 with `+=/` written as `-_~` ("Use signed URLs" in CloudFront's
-/// guide).
+/// Returns the earliest expiry in a policy. The policy is JSON in base64, in which `-_~` replace
+/// `+=/` ("Use signed URLs" in CloudFront's guide).
 fn policy_expiry(policy: &str) -> Option<i64> {
-    /// Some encoders pad, some do not.
+    /// Accepts base64 with and without padding, because encoders differ.
     const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),

@@ -1,4 +1,4 @@
-//! The download URLs of the newest listings.
+//! Stores the download URLs of the newest listings.
 
 use std::collections::HashMap;
 
@@ -17,25 +17,26 @@ pub(crate) struct DownloadUrlCache(Mutex<HashMap<MeetingId, MeetingUrls>>);
 
 /// The download URLs of one listed meeting.
 struct MeetingUrls {
-    /// The UTC day of its start.
+    /// The UTC day on which the meeting started.
     day: Date,
     urls: PackedUrls,
 }
 
-/// Download URLs in little memory: a large archive has a hundred thousand, and few are ever used.
-/// Those of one meeting have a common prefix; one string for each would take half as much again.
+/// The download URLs of one meeting, packed to save memory. A large archive has a hundred thousand
+/// URLs, and few of them are ever used. The URLs of one meeting have a common prefix. One string
+/// per URL would need 50 % more memory.
 struct PackedUrls {
     entries: Box<[PackedUrl]>,
-    /// The common prefix of all URLs, followed by the rest of each.
+    /// The common prefix of all URLs, followed by the suffix of each URL.
     text: SecretString,
     /// Length of the common prefix in bytes.
-    prefix: usize,
+    prefix_len: usize,
 }
 
 struct PackedUrl {
     key: FileKey,
     version: Version,
-    /// End of the URL in `text`, without the common prefix. It starts where the previous one ends.
+    /// End of the suffix of this URL in `text`. The suffix starts where the previous suffix ends.
     end: u32,
     body: BodyKind,
 }
@@ -44,24 +45,27 @@ impl PackedUrls {
     fn of(urls: Vec<ListedUrl>) -> Self {
         let mut texts = urls.iter().map(|listed| listed.url.url.expose().as_str());
         let first = texts.next().unwrap_or_default();
-        let prefix = texts.fold(first.len(), |prefix, text| {
-            let common =
+        let prefix_len = texts.fold(first.len(), |prefix_len, text| {
+            let common_len =
                 first.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
-            prefix.min(common)
+            prefix_len.min(common_len)
         });
-        let rest_of = |listed: &'_ ListedUrl| listed.url.url.expose().as_str().len() - prefix;
-        // The exact capacity: a string that grows leaves copies of the secrets in memory.
-        let mut text = String::with_capacity(prefix + urls.iter().map(rest_of).sum::<usize>());
-        text.push_str(first.get(..prefix).unwrap_or_default());
+        let suffix_len =
+            |listed: &'_ ListedUrl| listed.url.url.expose().as_str().len() - prefix_len;
+        // The capacity is exact, because a string that grows leaves copies of the secrets in
+        // memory.
+        let mut text =
+            String::with_capacity(prefix_len + urls.iter().map(suffix_len).sum::<usize>());
+        text.push_str(first.get(..prefix_len).unwrap_or_default());
         let entries =
             urls.into_iter().map(|ListedUrl { url: DownloadUrl { key, url, body }, facts }| {
-                text.push_str(url.expose().as_str().get(prefix..).unwrap_or_default());
-                // Beyond four gigabytes nothing is found, and the URL is requested again.
+                text.push_str(url.expose().as_str().get(prefix_len..).unwrap_or_default());
+                // If the text exceeds four gigabytes, the URL is not found and is requested again.
                 let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
                 PackedUrl { key, version: facts.version(), end, body }
             });
         let entries = entries.collect();
-        Self { entries, text: text.into(), prefix }
+        Self { entries, text: text.into(), prefix_len }
     }
 
     fn lookup(&self, key: &FileKey, version: Version) -> UrlLookup {
@@ -71,15 +75,15 @@ impl PackedUrls {
         if self.entries.get(index).is_some_and(|entry| entry.version != version) {
             return UrlLookup::OtherVersion;
         }
-        self.unpacked(index).map_or(UrlLookup::Missing, UrlLookup::Found)
+        self.unpack(index).map_or(UrlLookup::Missing, UrlLookup::Found)
     }
 
-    fn unpacked(&self, index: usize) -> Option<DownloadUrl> {
+    fn unpack(&self, index: usize) -> Option<DownloadUrl> {
         let entry = self.entries.get(index)?;
         let previous = index.checked_sub(1).and_then(|previous| self.entries.get(previous));
-        let start = previous.map_or(self.prefix, |previous| previous.end as usize);
+        let start = previous.map_or(self.prefix_len, |previous| previous.end as usize);
         let text = self.text.expose_secret();
-        let url = [text.get(..self.prefix)?, text.get(start..entry.end as usize)?].concat();
+        let url = [text.get(..self.prefix_len)?, text.get(start..entry.end as usize)?].concat();
         Some(DownloadUrl {
             key: entry.key.clone(),
             url: SecretUrl::new(url.parse().ok()?),
@@ -89,10 +93,10 @@ impl PackedUrls {
 }
 
 impl DownloadUrlCache {
-    /// Stores a listing of `span`: each meeting with its start and its URLs, or without URLs if
-    /// [`insert`](Self::insert) has stored them already. If the listing `is_complete`, meetings of
-    /// these days that it does not contain are removed, so the cache never holds more than what is
-    /// listed.
+    /// Stores the URLs of a listing of `span`. Each entry consists of a meeting, its start and its
+    /// URLs. The URLs are `None` if [`insert`](Self::insert) has already stored them. If the
+    /// listing `is_complete`, removes all other meetings of these days, so the cache contains only
+    /// listed meetings.
     pub(crate) fn store(
         &self,
         span: DaySpan,
@@ -130,13 +134,13 @@ impl DownloadUrlCache {
         }
     }
 
-    /// Whether a meeting is listed, with or without URLs.
+    /// Whether a meeting is listed, even if it has no URLs.
     pub(crate) fn contains(&self, meeting: &MeetingId) -> bool {
         self.0.lock().contains_key(meeting)
     }
 
-    /// Finds the newest URL of a version of a file, if its meeting is listed. The version is the
-    /// listed one: the URL of another one may lead to other bytes.
+    /// Finds the newest URL of the listed version of a file. A URL of another version is not
+    /// returned, because it may serve other bytes.
     pub(crate) fn lookup(&self, file: &FileId, version: Version) -> UrlLookup {
         let cached = self.0.lock();
         let meeting = cached.get(&file.meeting);
@@ -177,19 +181,19 @@ mod tests {
             &["https://zoom.us/only"],
             &[],
         ] {
-            let all = urls.iter().enumerate().map(|(key, url)| listed(&key.to_string(), url));
-            let packed = PackedUrls::of(all.collect());
+            let entries = urls.iter().enumerate().map(|(key, url)| listed(&key.to_string(), url));
+            let packed = PackedUrls::of(entries.collect());
             for (key, url) in urls.iter().enumerate() {
                 let key = key.to_string().as_str().into();
                 let UrlLookup::Found(found) = packed.lookup(&key, facts(1).version()) else {
                     panic!("{url} is missing")
                 };
                 assert_eq!(found.url.expose().as_str(), *url);
-                let other = packed.lookup(&key, facts(2).version());
-                assert!(matches!(other, UrlLookup::OtherVersion));
+                let result = packed.lookup(&key, facts(2).version());
+                assert!(matches!(result, UrlLookup::OtherVersion));
             }
-            let other = packed.lookup(&"other".into(), facts(1).version());
-            assert!(matches!(other, UrlLookup::Missing));
+            let result = packed.lookup(&"other".into(), facts(1).version());
+            assert!(matches!(result, UrlLookup::Missing));
         }
     }
 }

@@ -414,7 +414,7 @@ fn invalid_token_reply_is_reported_and_not_stored() {
         (
             400,
             r#"{"reason":"Invalid authorization code","error":"invalid_request"}"#,
-            "A code works once",
+            "An authorization code works once",
             3,
         ),
         (401, r#"{"reason":"Invalid client","error":"invalid_client"}"#, "Check client_id", 3),
