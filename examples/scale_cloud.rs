@@ -33,8 +33,8 @@ struct Arguments {
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     let cloud = DemoCloud::start(DemoCloudOptions {
-        archive: Archive::company(arguments.users, arguments.meetings, arguments.days),
-        webex: WebexArchive::many(arguments.recordings, arguments.days),
+        archive: Archive::with_company_size(arguments.users, arguments.meetings, arguments.days),
+        webex: WebexArchive::with_recordings(arguments.recordings, arguments.days),
         zoom_limits: arguments.pro.then_some(ZoomLimits::PRO),
         ..DemoCloudOptions::default()
     })?;

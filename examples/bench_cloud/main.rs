@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::Timestamp;
 use meetfs::demo_cloud::{
-    Archive, Content, DemoCloud, DemoCloudOptions, Host, Meeting, MeetingFile, Server,
+    Archive, Content, DemoCloud, DemoCloudOptions, Meeting, MeetingFile, Server, User,
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
@@ -88,10 +88,10 @@ fn main() -> io::Result<()> {
 fn archive(listed: Vec<ManifestEntry>, origin: &str) -> Archive {
     let mut archive = Archive::empty();
     for file in listed {
-        if archive.hosts.iter().all(|host| host.email != file.host) {
-            archive.hosts.push(Host::active(&file.host, &file.host, "Bench", "Mark"));
+        if archive.users.iter().all(|host| host.email != file.host) {
+            archive.users.push(User::active(&file.host, &file.host, "Bench", "Mark"));
         }
-        let content = Content::Elsewhere {
+        let content = Content::External {
             origin: origin.to_owned(),
             path: format!("/{}", utf8_percent_encode(&file.path, PATH)),
             length: file.length,
@@ -106,7 +106,7 @@ fn archive(listed: Vec<ManifestEntry>, origin: &str) -> Archive {
                 Meeting { host_email: file.host.clone(), ..Meeting::new(&uuid, &file.topic, start) }
             }
         };
-        archive.meetings.push(meeting.with(MeetingFile::new(&file.file_type, content)));
+        archive.meetings.push(meeting.with_file(MeetingFile::new(&file.file_type, content)));
     }
     archive
 }

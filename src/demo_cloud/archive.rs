@@ -34,13 +34,13 @@ pub(super) use asset;
 #[derive(Clone, Debug, Default)]
 pub struct Archive {
     /// The users of the account. The host of a meeting need not be one of them.
-    pub hosts: Vec<Host>,
+    pub users: Vec<User>,
     /// The meetings, in any order.
     pub meetings: Vec<Meeting>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Host {
+pub struct User {
     pub id: String,
     /// E-mail address. Requests accept it in place of the id.
     pub email: String,
@@ -59,23 +59,23 @@ pub struct Meeting {
     pub topic: String,
     pub start: Timestamp,
     /// Duration as listed, in whole minutes. 0 means less than one minute.
-    pub minutes: u32,
+    pub duration_minutes: u32,
     pub files: Vec<MeetingFile>,
     /// Separate audio files of the participants. Only the reply about a single meeting lists these
     /// files, and it states their `recording_type` as `file_name`.
     pub participant_audio: Vec<MeetingFile>,
     /// How a reply writes the list of files if `files` is empty.
-    pub without_files: EmptyFileList,
+    pub empty_file_list: EmptyFileList,
     /// Whether replies write `id`, `type`, `recording_count` and sizes as strings.
     pub numbers_as_strings: bool,
     /// Whether `past_meetings` rejects requests for this meeting, because the meeting took place
     /// more than a year ago.
-    pub details_too_old: bool,
+    pub is_too_old_for_details: bool,
     /// Date on which the retention rule of the account deletes the recording.
-    pub auto_delete: Option<Date>,
+    pub auto_delete_date: Option<Date>,
     /// Time at which the meeting was moved to the trash, before the server started. `None` if the
     /// meeting is not in the trash.
-    pub deleted: Option<Timestamp>,
+    pub deletion_time: Option<Timestamp>,
     pub participants: Vec<Participant>,
 }
 
@@ -114,7 +114,7 @@ pub struct MeetingFile {
     pub revision: u32,
     pub status: FileStatus,
     pub listed_size: ListedSize,
-    pub place: FileLocation,
+    pub location: FileLocation,
     pub content: Content,
 }
 
@@ -144,9 +144,9 @@ pub enum ListedSize {
 /// Where a file is stored, and how the listing refers to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileLocation {
-    Link,
+    DownloadUrl,
     /// The listing has a download URL that already contains a query.
-    LinkWithQuery,
+    DownloadUrlWithQuery,
     /// The file is on the customer's own storage. The listing has this path instead of a URL.
     OnPremise(String),
 }
@@ -159,7 +159,7 @@ pub enum Content {
     Pattern { seed: u64, length: u64 },
     /// A file on another server. The download URL redirects there, so this server never reads the
     /// bytes.
-    Elsewhere {
+    External {
         /// Scheme, host and port of the other server.
         origin: String,
         path: String,
@@ -178,7 +178,7 @@ impl Content {
     pub fn length(&self) -> u64 {
         match self {
             Self::Stored(bytes) => bytes.len() as u64,
-            Self::Pattern { length, .. } | Self::Elsewhere { length, .. } => *length,
+            Self::Pattern { length, .. } | Self::External { length, .. } => *length,
         }
     }
 
@@ -195,7 +195,7 @@ impl Content {
                 pattern_bytes(*seed, start, &mut bytes);
                 bytes.into()
             }
-            Self::Elsewhere { .. } => Bytes::new(),
+            Self::External { .. } => Bytes::new(),
         }
     }
 
@@ -223,7 +223,7 @@ impl Content {
                 format!("\"{:016x}-{:x}\"", xxhash_rust::xxh3::xxh3_64(bytes), bytes.len())
             }
             Self::Pattern { seed, length } => format!("\"p{seed:016x}-{length:x}\""),
-            Self::Elsewhere { path, length, .. } => {
+            Self::External { path, length, .. } => {
                 format!("\"e{:016x}-{length:x}\"", xxhash_rust::xxh3::xxh3_64(path.as_bytes()))
             }
         }
@@ -236,26 +236,26 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
 
 impl Archive {
     /// E-mail address of the owner, the host of all generated meetings.
-    pub const OWNER: &'static str = "owner@example.org";
+    pub const OWNER_EMAIL: &'static str = "owner@example.org";
 
     /// Creates an archive with one user and no meetings.
     pub fn empty() -> Self {
         Self {
-            hosts: vec![Host::active("hostOwner", Self::OWNER, "Demo", "Owner")],
+            users: vec![User::active("hostOwner", Self::OWNER_EMAIL, "Demo", "Owner")],
             meetings: Vec::new(),
         }
     }
 
     /// Creates an archive with `meetings` meetings in the last `days` days, each with a transcript
     /// and a chat.
-    pub fn many(meetings: usize, days: u32) -> Self {
+    pub fn with_meetings(meetings: usize, days: u32) -> Self {
         let today = today();
         let mut archive = Self::empty();
         archive.meetings = (0..meetings)
             .map(|index| {
                 let days_before = index as u64 * u64::from(days.max(1)) / meetings.max(1) as u64;
                 let minute = index % (9 * 60);
-                let start = moment(
+                let start = utc_time(
                     today,
                     1 + days_before as i64,
                     8 + (minute / 60) as i8,
@@ -263,8 +263,11 @@ impl Archive {
                 );
                 let uuid = format!("{}==", uuid_like(index as u64));
                 Meeting::new(&uuid, &format!("Meeting {index}"), start)
-                    .with(MeetingFile::new("TRANSCRIPT", text_content("WEBVTT\n\n", index, 40)))
-                    .with(MeetingFile::new("CHAT", text_content("", index, 5)))
+                    .with_file(MeetingFile::new(
+                        "TRANSCRIPT",
+                        text_content("WEBVTT\n\n", index, 40),
+                    ))
+                    .with_file(MeetingFile::new("CHAT", text_content("", index, 5)))
             })
             .collect();
         archive
@@ -273,24 +276,24 @@ impl Archive {
     /// Creates an archive with one meeting for each name and length in `files`. The meetings are
     /// yesterday from 09:00 UTC on, and their topics are the names. Each meeting has one MP4 of the
     /// given length with the bytes of [`pattern_bytes`] for the seed [`pattern_seed`] of the name.
-    pub fn pattern(files: &[(&str, u64)]) -> Self {
+    pub fn with_pattern_files(files: &[(&str, u64)]) -> Self {
         let today = today();
         let mut archive = Self::empty();
         archive.meetings = files
             .iter()
             .enumerate()
             .map(|(index, &(name, length))| {
-                let start = moment(today, 1, 9, 0) + SignedDuration::from_mins(index as i64);
+                let start = utc_time(today, 1, 9, 0) + SignedDuration::from_mins(index as i64);
                 let content = Content::Pattern { seed: pattern_seed(name), length };
                 Meeting::new(&format!("{}==", uuid_like(index as u64)), name, start)
-                    .with(MeetingFile::new("MP4", content))
+                    .with_file(MeetingFile::new("MP4", content))
             })
             .collect();
         archive
     }
 }
 
-impl Host {
+impl User {
     pub fn active(id: &str, email: &str, first_name: &str, last_name: &str) -> Self {
         Self {
             id: id.into(),
@@ -308,19 +311,19 @@ impl Meeting {
         Self {
             uuid: uuid.into(),
             number: 80_000_000_000 + pattern_seed(uuid) % 9_999_999_999,
-            host_email: Archive::OWNER.into(),
+            host_email: Archive::OWNER_EMAIL.into(),
             topic: topic.into(),
             start,
-            minutes: 40,
+            duration_minutes: 40,
             files: Vec::new(),
             participant_audio: Vec::new(),
-            without_files: EmptyFileList::Empty,
+            empty_file_list: EmptyFileList::Empty,
             numbers_as_strings: false,
-            details_too_old: false,
-            auto_delete: None,
-            deleted: None,
+            is_too_old_for_details: false,
+            auto_delete_date: None,
+            deletion_time: None,
             participants: vec![
-                Participant { name: "Demo Owner".into(), email: Archive::OWNER.into() },
+                Participant { name: "Demo Owner".into(), email: Archive::OWNER_EMAIL.into() },
                 Participant { name: "A guest".into(), email: String::new() },
             ],
         }
@@ -328,11 +331,11 @@ impl Meeting {
 
     /// Adds a file. If the file has no times, it gets those of the meeting. If it has no id and its
     /// type has ids, it gets an id.
-    pub fn with(mut self, mut file: MeetingFile) -> Self {
+    pub fn with_file(mut self, mut file: MeetingFile) -> Self {
         if file.recording_start == Timestamp::UNIX_EPOCH {
             file.recording_start = self.start + SignedDuration::from_secs(11);
-            file.recording_end =
-                file.recording_start + SignedDuration::from_mins(i64::from(self.minutes.max(1)));
+            file.recording_end = file.recording_start
+                + SignedDuration::from_mins(i64::from(self.duration_minutes.max(1)));
         }
         if file.id.is_none() && !matches!(file.file_type.as_str(), "CC" | "TIMELINE") {
             file.id = Some(format!(
@@ -360,12 +363,16 @@ impl MeetingFile {
             revision: 0,
             status: if has_few_fields { FileStatus::Absent } else { FileStatus::Completed },
             listed_size: if has_few_fields { ListedSize::Absent } else { ListedSize::True },
-            place: if file_type == "CC" { FileLocation::LinkWithQuery } else { FileLocation::Link },
+            location: if file_type == "CC" {
+                FileLocation::DownloadUrlWithQuery
+            } else {
+                FileLocation::DownloadUrl
+            },
             content,
         }
     }
 
-    pub fn view(mut self, recording_type: &str) -> Self {
+    pub fn with_view(mut self, recording_type: &str) -> Self {
         self.recording_type = Some(recording_type.into());
         self
     }
@@ -375,17 +382,17 @@ impl MeetingFile {
         self
     }
 
-    pub fn listed(mut self, size: ListedSize) -> Self {
+    pub fn with_listed_size(mut self, size: ListedSize) -> Self {
         self.listed_size = size;
         self
     }
 
-    pub fn at(mut self, place: FileLocation) -> Self {
-        self.place = place;
+    pub fn with_location(mut self, location: FileLocation) -> Self {
+        self.location = location;
         self
     }
 
-    pub fn between(mut self, start: Timestamp, end: Timestamp) -> Self {
+    pub fn with_times(mut self, start: Timestamp, end: Timestamp) -> Self {
         self.recording_start = start;
         self.recording_end = end;
         self
@@ -440,7 +447,7 @@ pub(super) fn today() -> Date {
 }
 
 /// Returns the time `hour`:`minute` in UTC, `days_before` days before `day`.
-pub(super) fn moment(day: Date, days_before: i64, hour: i8, minute: i8) -> Timestamp {
+pub(super) fn utc_time(day: Date, days_before: i64, hour: i8, minute: i8) -> Timestamp {
     // The calculation fails only near the limits of the calendar.
     day.checked_sub(days_before.days())
         .ok()

@@ -26,16 +26,16 @@ const SLICES_PER_SECOND: u64 = 50;
 /// A rate limit of a body: one slice of this size in each interval.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bandwidth {
-    pub(super) slice: u64,
+    pub(super) slice_bytes: u64,
     pub(super) interval: Duration,
 }
 
 impl Bandwidth {
     /// Creates a limit of `rate` bytes per second, which are sent in small slices.
     pub(super) fn from_rate(rate: u64) -> Self {
-        let slice = (rate / SLICES_PER_SECOND).clamp(1, CHUNK_SIZE);
-        let interval = Duration::from_secs_f64(slice as f64 / rate.max(1) as f64);
-        Self { slice, interval }
+        let slice_bytes = (rate / SLICES_PER_SECOND).clamp(1, CHUNK_SIZE);
+        let interval = Duration::from_secs_f64(slice_bytes as f64 / rate.max(1) as f64);
+        Self { slice_bytes, interval }
     }
 }
 
@@ -135,8 +135,8 @@ impl ReplyBody {
             }
             (None, None) => CHUNK_SIZE.min(send_end - self.position),
             (None, Some(rate)) => {
-                let slice = rate.slice.min(send_end - self.position);
-                let interval = rate.interval.mul_f64(slice as f64 / rate.slice.max(1) as f64);
+                let slice = rate.slice_bytes.min(send_end - self.position);
+                let interval = rate.interval.mul_f64(slice as f64 / rate.slice_bytes.max(1) as f64);
                 let mut due =
                     Box::pin(tokio::time::sleep_until(self.connection.next_send_time(interval)));
                 if due.as_mut().poll(cx).is_pending() {

@@ -25,7 +25,7 @@ use super::webex_api::{self, WebexCredentials};
 use super::webex_archive::{WebexArchive, WebexObject, WebexRecording};
 use super::webex_tickets;
 use super::zoom_limits::{self, ZoomLabel, ZoomLimits};
-use super::zoom_web::DownloadHeader;
+use super::zoom_web::AcceptedCredentials;
 
 /// The options of a demo server.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub struct DemoCloudOptions {
     /// The sessions of the Rapatin account.
     pub rapatin: Vec<RapatinSession>,
     /// Maximum number of meetings per page of a listing, from 1 to 300.
-    pub page_cap: u32,
+    pub max_page_size: u32,
     pub token_ttl: Duration,
     /// TTL of the signed URLs of Zoom and Rapatin, rounded up to a full second.
     pub signed_url_ttl: Duration,
@@ -45,7 +45,7 @@ pub struct DemoCloudOptions {
     /// Faults that are active from the start.
     pub faults: Vec<Fault>,
     /// Credentials that download URLs accept.
-    pub download_header: DownloadHeader,
+    pub accepted_credentials: AcceptedCredentials,
     /// Rate limits of the Zoom API, which returns 429 above them; `None` for no limits.
     pub zoom_limits: Option<ZoomLimits>,
     pub webex: WebexArchive,
@@ -53,7 +53,7 @@ pub struct DemoCloudOptions {
     /// Scopes that Zoom's tokens lack. Names are without `:admin`.
     pub withheld_scopes: Vec<String>,
     /// Whether Zoom and Webex serve the files of recordings in their recycle bins.
-    pub trash_downloads: bool,
+    pub is_trash_served: bool,
 }
 
 impl Default for DemoCloudOptions {
@@ -63,18 +63,18 @@ impl Default for DemoCloudOptions {
         Self {
             archive: Archive::empty(),
             rapatin: Vec::new(),
-            page_cap: 300,
+            max_page_size: 300,
             token_ttl: Duration::from_secs(3600),
             signed_url_ttl: Duration::from_secs(3600),
             first_byte_latency: Duration::ZERO,
             bytes_per_second: None,
             faults: Vec::new(),
             zoom_limits: None,
-            download_header: DownloadHeader::default(),
+            accepted_credentials: AcceptedCredentials::default(),
             webex: WebexArchive::empty(),
             webex_signed_url_ttl: Duration::from_secs(3 * 3600),
             withheld_scopes: Vec::new(),
-            trash_downloads: false,
+            is_trash_served: false,
         }
     }
 }
@@ -108,7 +108,7 @@ impl DemoCloud {
         let (webex, webex_origin) = listen()?;
         let (rapatin, rapatin_origin) = listen()?;
         let shared = Arc::new(Shared {
-            store: RwLock::new(store::Store::new(options.archive, options.trash_downloads)),
+            store: RwLock::new(store::Store::new(options.archive, options.is_trash_served)),
             tokens: oauth::Tokens::new(options.token_ttl, options.withheld_scopes),
             signed_urls: signed_urls::SignedUrls::new(options.signed_url_ttl),
             page_tokens: page_tokens::PageTokens::default(),
@@ -116,8 +116,8 @@ impl DemoCloud {
                 archive: RwLock::new(options.webex),
                 tokens: oauth::Tokens::new(options.token_ttl, Vec::new()),
                 tickets: webex_tickets::Tickets::new(options.webex_signed_url_ttl),
-                page_cap: options.page_cap as usize,
-                trash_downloads: options.trash_downloads,
+                max_page_size: options.max_page_size as usize,
+                is_trash_served: options.is_trash_served,
                 origin: webex_origin,
                 media_origin: media_origin.clone(),
             },
@@ -131,8 +131,8 @@ impl DemoCloud {
                 media: media_origin,
                 rapatin: rapatin_origin,
             },
-            page_cap: options.page_cap,
-            download_header: options.download_header,
+            max_page_size: options.max_page_size,
+            accepted_credentials: options.accepted_credentials,
             first_byte_latency: options.first_byte_latency,
             bytes_per_second: options.bytes_per_second,
         });
@@ -180,13 +180,13 @@ impl DemoCloud {
     }
 
     /// Returns the numbers of sign-ins and renewals of Zoom's apps.
-    pub fn sign_ins(&self) -> SignInCounts {
+    pub fn sign_in_counts(&self) -> SignInCounts {
         self.shared.tokens.sign_ins().counts()
     }
 
     /// Returns the number of sign-ins to Webex. The other counts stay 0, because Webex does not
     /// replace refresh tokens.
-    pub fn webex_sign_ins(&self) -> SignInCounts {
+    pub fn webex_sign_in_counts(&self) -> SignInCounts {
         self.shared.webex.tokens.sign_ins().counts()
     }
 
@@ -258,13 +258,13 @@ impl DemoCloud {
     }
 
     /// Moves a meeting to the trash. Returns `false` if it does not exist.
-    pub fn trash_meeting(&self, uuid: &str, deleted: Timestamp) -> bool {
-        self.shared.store.write().trash_meeting(uuid, deleted)
+    pub fn trash_meeting(&self, uuid: &str, deletion_time: Timestamp) -> bool {
+        self.shared.store.write().trash_meeting(uuid, deletion_time)
     }
 
     /// Moves the files of one type, such as `MP4`, to the trash. Returns `false` if there are none.
-    pub fn trash_files(&self, uuid: &str, file_type: &str, deleted: Timestamp) -> bool {
-        self.shared.store.write().trash_files(uuid, file_type, deleted)
+    pub fn trash_files(&self, uuid: &str, file_type: &str, deletion_time: Timestamp) -> bool {
+        self.shared.store.write().trash_files(uuid, file_type, deletion_time)
     }
 
     /// Restores a meeting and its files from the trash. Returns `false` if none of them is in the
@@ -280,8 +280,8 @@ impl DemoCloud {
     }
 
     /// Sets whether Zoom serves the files of recordings in its trash.
-    pub fn set_trash_downloads(&self, is_downloadable: bool) {
-        self.shared.store.write().trash_downloads = is_downloadable;
+    pub fn set_trash_served(&self, is_downloadable: bool) {
+        self.shared.store.write().is_trash_served = is_downloadable;
     }
 
     /// Permanently removes a meeting that is not in the trash. Returns `false` if it does not
@@ -409,7 +409,7 @@ impl DemoCloud {
 
     /// Makes all download URLs of Rapatin that were issued so far return a web page instead of a
     /// file.
-    pub fn expire_rapatin_links(&self) {
+    pub fn expire_rapatin_urls(&self) {
         self.shared.rapatin.expire_signed_urls();
     }
 

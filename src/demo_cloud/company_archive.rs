@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use jiff::SignedDuration;
 
-use super::archive::{Archive, Content, Host, Meeting, MeetingFile, moment, today};
+use super::archive::{Archive, Content, Meeting, MeetingFile, User, today, utc_time};
 use super::pattern::pattern_seed;
 
 const VIDEO_BYTES: u64 = 180_000_000;
@@ -22,12 +22,12 @@ const TEXT_FILES: [(&str, &str); 6] = [
 impl Archive {
     /// Creates an archive with `users` users in addition to the owner: `user0@example.org` and so
     /// on. Each user has `meetings` meetings of eight files, spread over the last `days` days.
-    pub fn company(users: usize, meetings: usize, days: u32) -> Self {
+    pub fn with_company_size(users: usize, meetings: usize, days: u32) -> Self {
         let today = today();
         let mut archive = Self::empty();
         for user in 0..users {
             let email = format!("user{user}@example.org");
-            archive.hosts.push(Host::active(
+            archive.users.push(User::active(
                 &format!("host{user}"),
                 &email,
                 "User",
@@ -35,7 +35,7 @@ impl Archive {
             ));
             for index in 0..meetings {
                 let days_before = index as u64 * u64::from(days.max(1)) / meetings.max(1) as u64;
-                let start = moment(today, 1 + days_before as i64, 8, 0)
+                let start = utc_time(today, 1 + days_before as i64, 8, 0)
                     + SignedDuration::from_mins(user as i64 * 13);
                 let uuid = format!("{:016x}==", pattern_seed(&format!("{email}/{index}")));
                 let meeting =
@@ -56,7 +56,7 @@ impl Archive {
                 let meeting = media.into_iter().chain(texts).fold(
                     meeting,
                     |meeting, (file_type, content)| {
-                        meeting.with(MeetingFile::new(file_type, content))
+                        meeting.with_file(MeetingFile::new(file_type, content))
                     },
                 );
                 archive.meetings.push(Meeting { host_email: email.clone(), ..meeting });

@@ -5,8 +5,8 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::archive::{
-    Archive, Content, EmptyFileList, FileLocation, FileStatus, Host, ListedSize, Meeting,
-    MeetingFile, asset, moment, today,
+    Archive, Content, EmptyFileList, FileLocation, FileStatus, ListedSize, Meeting, MeetingFile,
+    User, asset, today, utc_time,
 };
 
 /// Duration of the media files in `assets/`.
@@ -29,18 +29,18 @@ impl Archive {
         meetings.extend(edge_case_files(day));
         meetings.extend(edge_case_entries(day));
         meetings.push(trashed_meeting(day));
-        let former_user = Host {
+        let former_user = User {
             id: "hostFormer".into(),
             email: FORMER_EMAIL.into(),
             name: None,
             status: "inactive",
         };
-        let hosts = vec![
-            Host::active("hostOwner", Self::OWNER, "Demo", "Owner"),
-            Host::active("hostGuest", GUEST_EMAIL, "Demo", "Guest"),
+        let users = vec![
+            User::active("hostOwner", Self::OWNER_EMAIL, "Demo", "Owner"),
+            User::active("hostGuest", GUEST_EMAIL, "Demo", "Guest"),
             former_user,
         ];
-        Self { hosts, meetings }
+        Self { users, meetings }
     }
 }
 
@@ -50,14 +50,14 @@ const FORMER_EMAIL: &str = "former@example.org";
 /// Creates a meeting of one minute.
 fn meeting(uuid: &str, topic: &str, start: Timestamp) -> Meeting {
     let mut meeting = Meeting::new(uuid, topic, start);
-    meeting.minutes = 1;
+    meeting.duration_minutes = 1;
     meeting
 }
 
 /// Creates a file that covers the whole recording of a meeting that began at `start`.
 fn clip(start: Timestamp, file_type: &str, content: Content) -> MeetingFile {
     MeetingFile::new(file_type, content)
-        .between(start + RECORDING_DELAY, start + RECORDING_DELAY + CLIP_DURATION)
+        .with_times(start + RECORDING_DELAY, start + RECORDING_DELAY + CLIP_DURATION)
 }
 
 fn speaker_view(start: Timestamp) -> MeetingFile {
@@ -65,7 +65,7 @@ fn speaker_view(start: Timestamp) -> MeetingFile {
 }
 
 fn gallery_view(start: Timestamp) -> MeetingFile {
-    clip(start, "MP4", asset!("gallery_view.mp4")).view("gallery_view")
+    clip(start, "MP4", asset!("gallery_view.mp4")).with_view("gallery_view")
 }
 
 fn audio(start: Timestamp) -> MeetingFile {
@@ -77,20 +77,20 @@ fn transcript(start: Timestamp) -> MeetingFile {
 }
 
 fn typical_meetings(day: Date) -> Vec<Meeting> {
-    let every_kind_start = moment(day, 1, 9, 0);
+    let every_kind_start = utc_time(day, 1, 9, 0);
     let every_kind = meeting("aB3xY9QWeRtYuIoP1A==", "Q&A / plan: été", every_kind_start)
-        .with(speaker_view(every_kind_start))
-        .with(gallery_view(every_kind_start))
-        .with(audio(every_kind_start))
-        .with(transcript(every_kind_start))
-        .with(clip(every_kind_start, "CC", asset!("captions.vtt")))
-        .with(clip(every_kind_start, "CHAT", asset!("chat.txt")))
-        .with(clip(every_kind_start, "CSV", asset!("poll.csv")))
-        .with(clip(every_kind_start, "TB", asset!("thumbnail.jpg")))
-        .with(clip(every_kind_start, "TIMELINE", asset!("timeline.json")))
-        .with(clip(every_kind_start, "SUMMARY", asset!("summary.json")))
-        .with(clip(every_kind_start, "CHAT_MESSAGE", asset!("chat_messages.json")))
-        .with(clip(
+        .with_file(speaker_view(every_kind_start))
+        .with_file(gallery_view(every_kind_start))
+        .with_file(audio(every_kind_start))
+        .with_file(transcript(every_kind_start))
+        .with_file(clip(every_kind_start, "CC", asset!("captions.vtt")))
+        .with_file(clip(every_kind_start, "CHAT", asset!("chat.txt")))
+        .with_file(clip(every_kind_start, "CSV", asset!("poll.csv")))
+        .with_file(clip(every_kind_start, "TB", asset!("thumbnail.jpg")))
+        .with_file(clip(every_kind_start, "TIMELINE", asset!("timeline.json")))
+        .with_file(clip(every_kind_start, "SUMMARY", asset!("summary.json")))
+        .with_file(clip(every_kind_start, "CHAT_MESSAGE", asset!("chat_messages.json")))
+        .with_file(clip(
             every_kind_start,
             "WHITEBOARD_X",
             Content::Stored(Bytes::from_static(b"a kind of tomorrow\n")),
@@ -100,26 +100,26 @@ fn typical_meetings(day: Date) -> Vec<Meeting> {
         .into_iter()
         .enumerate()
     {
-        let start = moment(day, 7 * week as i64 + 3, 14, 30);
+        let start = utc_time(day, 7 * week as i64 + 3, 14, 30);
         let mut instance = meeting(uuid, "Weekly planning", start)
-            .with(speaker_view(start))
-            .with(audio(start))
-            .with(transcript(start))
-            .with(clip(start, "CHAT", asset!("chat.txt")));
+            .with_file(speaker_view(start))
+            .with_file(audio(start))
+            .with_file(transcript(start))
+            .with_file(clip(start, "CHAT", asset!("chat.txt")));
         instance.number = 86_000_000_001;
         meetings.push(instance);
     }
-    let review_start = moment(day, 12, 16, 0);
+    let review_start = utc_time(day, 12, 16, 0);
     let mut review = meeting("gUeStReViEw000000000==", "Design review", review_start)
-        .with(gallery_view(review_start))
-        .with(clip(review_start, "TRANSCRIPT", asset!("review.vtt")));
+        .with_file(gallery_view(review_start))
+        .with_file(clip(review_start, "TRANSCRIPT", asset!("review.vtt")));
     review.host_email = GUEST_EMAIL.into();
-    let podcast_start = moment(day, 20, 11, 15);
+    let podcast_start = utc_time(day, 20, 11, 15);
     let mut audio_only = meeting("aUdIoOnLy0000000000==", "Podcast, sound only", podcast_start)
-        .with(audio(podcast_start))
-        .with(clip(podcast_start, "TRANSCRIPT", asset!("review.vtt")));
+        .with_file(audio(podcast_start))
+        .with_file(clip(podcast_start, "TRANSCRIPT", asset!("review.vtt")));
     audio_only.participant_audio = Meeting::new("aUdIoOnLy0000000000==", "", podcast_start)
-        .with(audio(podcast_start).view("Audio only - Demo Owner"))
+        .with_file(audio(podcast_start).with_view("Audio only - Demo Owner"))
         .files;
     meetings.extend([every_kind, review, audio_only]);
     meetings
@@ -144,56 +144,56 @@ fn edge_case_names(day: Date) -> Vec<Meeting> {
         .into_iter()
         .enumerate()
         .map(|(index, (uuid, topic))| {
-            let start = moment(day, 24 + index as i64, 8, 5);
-            meeting(uuid, topic, start).with(speaker_view(start)).with(transcript(start))
+            let start = utc_time(day, 24 + index as i64, 8, 5);
+            meeting(uuid, topic, start).with_file(speaker_view(start)).with_file(transcript(start))
         })
         .collect();
-    let twins_start = moment(day, 33, 13, 0);
+    let twins_start = utc_time(day, 33, 13, 0);
     for (uuid, seconds) in [("tWiN1000000000000000==", 4), ("tWiN2000000000000000==", 40)] {
         let start = twins_start + SignedDuration::from_secs(seconds);
-        meetings.push(meeting(uuid, "Interview", start).with(audio(start)));
+        meetings.push(meeting(uuid, "Interview", start).with_file(audio(start)));
     }
     meetings
 }
 
 fn edge_case_files(day: Date) -> Vec<Meeting> {
-    let start = moment(day, 40, 10, 0);
+    let start = utc_time(day, 40, 10, 0);
     let restart = start + SignedDuration::from_mins(25);
     let segments = meeting("/sLaShFiRsT00000000==", "Recording stopped and restarted", start)
-        .with(speaker_view(start))
-        .with(transcript(start))
-        .with(gallery_view(restart).view("shared_screen_with_speaker_view"))
-        .with(clip(restart, "TRANSCRIPT", asset!("review.vtt")));
-    let start = moment(day, 45, 17, 45);
+        .with_file(speaker_view(start))
+        .with_file(transcript(start))
+        .with_file(gallery_view(restart).with_view("shared_screen_with_speaker_view"))
+        .with_file(clip(restart, "TRANSCRIPT", asset!("review.vtt")));
+    let start = utc_time(day, 45, 17, 45);
     let captioned = meeting("tWo//sLaShEs0000000==", "Captions burnt in", start)
-        .with(speaker_view(start).view("shared_screen_with_speaker_view(CC)"))
-        .with(speaker_view(start))
-        .with(clip(start, "CC", asset!("captions.vtt")));
-    let start = moment(day, 50, 9, 30);
+        .with_file(speaker_view(start).with_view("shared_screen_with_speaker_view(CC)"))
+        .with_file(speaker_view(start))
+        .with_file(clip(start, "CC", asset!("captions.vtt")));
+    let start = utc_time(day, 50, 9, 30);
     let wrong_size = meeting("wRoNgSiZe0000000000==", "Listed size is wrong", start)
-        .with(speaker_view(start).listed(ListedSize::Wrong(-7)))
-        .with(audio(start).listed(ListedSize::Wrong(1024)))
-        .with(transcript(start).listed(ListedSize::Absent));
-    let start = moment(day, 55, 15, 0);
+        .with_file(speaker_view(start).with_listed_size(ListedSize::Wrong(-7)))
+        .with_file(audio(start).with_listed_size(ListedSize::Wrong(1024)))
+        .with_file(transcript(start).with_listed_size(ListedSize::Absent));
+    let start = utc_time(day, 55, 15, 0);
     let on_premise = meeting("oNpReMiSe0000000000==", "Kept on our own storage", start)
-        .with(
+        .with_file(
             speaker_view(start)
-                .at(FileLocation::OnPremise("/nfs/recordings/onpremise_1.mp4".into())),
+                .with_location(FileLocation::OnPremise("/nfs/recordings/onpremise_1.mp4".into())),
         )
-        .with(transcript(start));
+        .with_file(transcript(start));
     vec![segments, captioned, wrong_size, on_premise]
 }
 
 fn edge_case_entries(day: Date) -> Vec<Meeting> {
-    let start = moment(day, 0, 0, 5);
+    let start = utc_time(day, 0, 0, 5);
     let processing = meeting("pRoCeSsInG000000000==", "Still processing", start)
-        .with(clip(start, "CHAT", asset!("chat.txt")))
-        .with(speaker_view(start).with_status_processing())
-        .with(transcript(start).with_status_processing());
-    let start = moment(day, 60, 12, 0);
+        .with_file(clip(start, "CHAT", asset!("chat.txt")))
+        .with_file(speaker_view(start).with_status_processing())
+        .with_file(transcript(start).with_status_processing());
+    let start = utc_time(day, 60, 12, 0);
     let mut string_numbers = meeting("sTrInGs000000000000==", "Numbers as strings", start)
-        .with(speaker_view(start))
-        .with(transcript(start));
+        .with_file(speaker_view(start))
+        .with_file(transcript(start));
     string_numbers.numbers_as_strings = true;
     let meetings_without_files = [
         ("nOfIlEs10000000000==", "Too short", EmptyFileList::Absent),
@@ -201,34 +201,35 @@ fn edge_case_entries(day: Date) -> Vec<Meeting> {
         ("nOfIlEs30000000000==", "Nothing recorded", EmptyFileList::Empty),
     ];
     let meetings_without_files = meetings_without_files.into_iter().enumerate().map(
-        |(index, (uuid, topic, without_files))| {
-            let mut empty = meeting(uuid, topic, moment(day, 65 + index as i64, 7, 0));
-            empty.minutes = 0;
-            empty.without_files = without_files;
+        |(index, (uuid, topic, empty_file_list))| {
+            let mut empty = meeting(uuid, topic, utc_time(day, 65 + index as i64, 7, 0));
+            empty.duration_minutes = 0;
+            empty.empty_file_list = empty_file_list;
             empty
         },
     );
-    let start = moment(day, 75, 18, 0);
-    let mut handover = meeting("fOrMeR000000000000==", "Handover", start).with(gallery_view(start));
+    let start = utc_time(day, 75, 18, 0);
+    let mut handover =
+        meeting("fOrMeR000000000000==", "Handover", start).with_file(gallery_view(start));
     handover.host_email = FORMER_EMAIL.into();
-    let start = moment(day, 88, 9, 0);
+    let start = utc_time(day, 88, 9, 0);
     let mut old_meeting = meeting("oLdEr0000000000000==", "Kick-off", start)
-        .with(with_status(speaker_view(start), FileStatus::Empty))
-        .with(with_status(transcript(start), FileStatus::Absent));
-    old_meeting.details_too_old = true;
+        .with_file(with_status(speaker_view(start), FileStatus::Empty))
+        .with_file(with_status(transcript(start), FileStatus::Absent));
+    old_meeting.is_too_old_for_details = true;
     // The retention rule of the account deletes this recording soon.
-    old_meeting.auto_delete = Some(day.saturating_add(3.days()));
+    old_meeting.auto_delete_date = Some(day.saturating_add(3.days()));
     meetings_without_files.chain([processing, string_numbers, handover, old_meeting]).collect()
 }
 
 /// Creates a meeting that is in the trash. Zoom keeps recordings there for thirty days.
 fn trashed_meeting(day: Date) -> Meeting {
-    let start = moment(day, 5, 11, 0);
+    let start = utc_time(day, 5, 11, 0);
     let mut meeting = meeting("dElEtEd0000000000000==", "Deleted by mistake", start)
-        .with(speaker_view(start))
-        .with(audio(start))
-        .with(transcript(start));
-    meeting.deleted = Some(moment(day, 2, 9, 30));
+        .with_file(speaker_view(start))
+        .with_file(audio(start))
+        .with_file(transcript(start));
+    meeting.deletion_time = Some(utc_time(day, 2, 9, 30));
     meeting
 }
 
@@ -258,8 +259,8 @@ mod tests {
             archive.meetings.iter().map(|meeting| meeting.uuid.as_str()).collect();
         assert_eq!(uuids.len(), archive.meetings.len());
         for meeting in &archive.meetings {
-            assert!(moment(day, 92, 0, 0) <= meeting.start, "{}", meeting.topic);
-            assert!(meeting.start < moment(day, -1, 0, 0), "{}", meeting.topic);
+            assert!(utc_time(day, 92, 0, 0) <= meeting.start, "{}", meeting.topic);
+            assert!(meeting.start < utc_time(day, -1, 0, 0), "{}", meeting.topic);
         }
     }
 

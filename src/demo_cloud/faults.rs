@@ -11,8 +11,8 @@ use super::request_log::Server;
 /// An effect and the requests that it affects.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    pub when: Trigger,
-    pub what: Effect,
+    pub trigger: Trigger,
+    pub effect: Effect,
 }
 
 /// Selects the requests that a fault affects. Of the matching requests, the first `skip` are not
@@ -41,13 +41,13 @@ impl Trigger {
     }
 
     /// Restricts the trigger to paths that contain `part`.
-    pub fn on(mut self, part: &str) -> Self {
+    pub fn with_path(mut self, part: &str) -> Self {
         self.path_contains = part.into();
         self
     }
 
     /// Excludes the first `skip` matching requests.
-    pub fn after(mut self, skip: u32) -> Self {
+    pub fn after_requests(mut self, skip: u32) -> Self {
         self.skip = skip;
         self
     }
@@ -58,8 +58,8 @@ impl Trigger {
         self
     }
 
-    pub fn with_effect(self, what: Effect) -> Fault {
-        Fault { when: self, what }
+    pub fn with_effect(self, effect: Effect) -> Fault {
+        Fault { trigger: self, effect }
     }
 
     fn matches(&self, server: Server, path: &str, offset: Option<u64>) -> bool {
@@ -80,16 +80,16 @@ pub enum Effect {
     },
     /// Declares the full length, but closes the connection cleanly this many bytes before the end.
     ShortBody {
-        missing: u64,
+        missing_bytes: u64,
     },
     /// Sends this many bytes of the body, and the remaining bytes only after the faults are
     /// cleared.
     Stall {
-        after: u64,
+        after_bytes: u64,
     },
     /// Sends this many bytes of the body and resets the connection.
     Reset {
-        after: u64,
+        after_bytes: u64,
     },
     /// Answers a range request with 200 and the whole file.
     WholeFile,
@@ -117,9 +117,9 @@ pub enum Effect {
     /// Returns the response to an expired token. The token stays valid.
     ExpiredToken,
     /// Returns the response to an expired signed URL. The URL stays valid.
-    ExpiredLink,
+    ExpiredUrl,
     /// Returns the response to an invalid `next_page_token`, if the request has one.
-    DeadPageToken,
+    InvalidPageToken,
     TooManyRequests(RetryAfter),
     /// Accepts the request and never answers. Clearing the faults closes the connection.
     BlackHole,
@@ -132,8 +132,8 @@ pub enum Effect {
     /// Sends the body in slices of this many bytes, with a pause before each slice. A later fault
     /// can apply to the same request.
     Drip {
-        bytes: u64,
-        every: Duration,
+        slice_bytes: u64,
+        interval: Duration,
     },
 }
 
@@ -224,7 +224,7 @@ impl Faults {
     ) -> FaultOutcome {
         let mut outcome = FaultOutcome::default();
         for pending_fault in self.pending.lock().iter_mut() {
-            let trigger = &pending_fault.fault.when;
+            let trigger = &pending_fault.fault.trigger;
             if !trigger.matches(server, path, offset) {
                 continue;
             }
@@ -235,11 +235,12 @@ impl Faults {
             if !is_due {
                 continue;
             }
-            match &pending_fault.fault.what {
+            match &pending_fault.fault.effect {
                 Effect::Latency(latency) => outcome.latency += *latency,
                 Effect::Bandwidth(rate) => outcome.bandwidth = Some(Bandwidth::from_rate(*rate)),
-                Effect::Drip { bytes, every } => {
-                    outcome.bandwidth = Some(Bandwidth { slice: *bytes, interval: *every });
+                Effect::Drip { slice_bytes, interval } => {
+                    outcome.bandwidth =
+                        Some(Bandwidth { slice_bytes: *slice_bytes, interval: *interval });
                 }
                 Effect::Headers(changes) => outcome.header_changes.extend(changes.iter().cloned()),
                 effect => {
@@ -274,11 +275,13 @@ impl FaultPlan {
         let mut plan = Self::seeded(seed, faults, span);
         plan.extend((0..hangs).map(|_| {
             let effect = if rng.bool() {
-                Effect::Stall { after: rng.u64(0..200_000) }
+                Effect::Stall { after_bytes: rng.u64(0..200_000) }
             } else {
                 Effect::BlackHole
             };
-            Trigger::next(Server::Media, 1).after(rng.u32(0..span.max(1))).with_effect(effect)
+            Trigger::next(Server::Media, 1)
+                .after_requests(rng.u32(0..span.max(1)))
+                .with_effect(effect)
         }));
         plan
     }
@@ -288,19 +291,19 @@ impl FaultPlan {
             0 => (Server::Media, Effect::status(500)),
             1 => (Server::Media, Effect::status(502)),
             2 | 3 => (Server::Media, Effect::status(503)),
-            4 => (Server::Media, Effect::ShortBody { missing: rng.u64(1..60_000) }),
-            5 => (Server::Media, Effect::ShortBody { missing: 50 * 1024 }),
-            6 | 7 => (Server::Media, Effect::Reset { after: rng.u64(0..300_000) }),
+            4 => (Server::Media, Effect::ShortBody { missing_bytes: rng.u64(1..60_000) }),
+            5 => (Server::Media, Effect::ShortBody { missing_bytes: 50 * 1024 }),
+            6 | 7 => (Server::Media, Effect::Reset { after_bytes: rng.u64(0..300_000) }),
             8 => (Server::Media, Effect::WholeFile),
             9 => (Server::Media, Effect::WrongRange { shift: rng.i64(1..5_000) }),
             10 => (Server::Media, Effect::Html200),
-            11 => (Server::Media, Effect::ExpiredLink),
+            11 => (Server::Media, Effect::ExpiredUrl),
             12 => (Server::Media, Effect::Latency(Duration::from_millis(rng.u64(1..150)))),
             13 => (Server::Web, Effect::ExpiredToken),
             14 => (Server::Web, Effect::status(503)),
             _ => (Server::Web, Effect::TooManyRequests(RetryAfter::Seconds(1))),
         };
-        Trigger::next(server, 1).after(rng.u32(0..span.max(1))).with_effect(effect)
+        Trigger::next(server, 1).after_requests(rng.u32(0..span.max(1))).with_effect(effect)
     }
 }
 
@@ -319,7 +322,7 @@ mod tests {
     #[test]
     fn fault_affects_requests_after_the_skipped_ones() {
         let faults = Faults::new(vec![
-            Trigger::next(Server::Media, 2).after(1).with_effect(Effect::Html200),
+            Trigger::next(Server::Media, 2).after_requests(1).with_effect(Effect::Html200),
         ]);
         let is_affected: Vec<bool> = (0..5)
             .map(|_| faults.outcome_for(Server::Media, "/a", None).effect.is_some())
@@ -329,7 +332,7 @@ mod tests {
 
     #[test]
     fn fault_matches_server_path_and_offset() {
-        let trigger = Trigger::next(Server::Media, 1).on("b.mp4").from_offset(100);
+        let trigger = Trigger::next(Server::Media, 1).with_path("b.mp4").from_offset(100);
         let faults = Faults::new(vec![trigger.with_effect(Effect::Html200)]);
         assert!(faults.outcome_for(Server::Web, "/b.mp4", Some(100)).effect.is_none());
         assert!(faults.outcome_for(Server::Media, "/a.mp4", Some(100)).effect.is_none());

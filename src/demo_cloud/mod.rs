@@ -46,8 +46,8 @@ mod zoom_trash;
 mod zoom_web;
 
 pub use archive::{
-    Archive, Content, EmptyFileList, FileLocation, FileStatus, Host, ListedSize, Meeting,
-    MeetingFile, Participant,
+    Archive, Content, EmptyFileList, FileLocation, FileStatus, ListedSize, Meeting, MeetingFile,
+    Participant, User,
 };
 pub use cloud::{DemoCloud, DemoCloudOptions};
 pub use faults::{Effect, Fault, FaultPlan, HeaderChange, RetryAfter, Trigger};
@@ -60,4 +60,4 @@ pub use store::Object;
 pub use webex_api::WebexCredentials;
 pub use webex_archive::{WebexArchive, WebexFile, WebexObject, WebexRecording};
 pub use zoom_limits::{ZoomLabel, ZoomLimits};
-pub use zoom_web::DownloadHeader;
+pub use zoom_web::AcceptedCredentials;

@@ -101,7 +101,8 @@ impl Rapatin {
         web_origin: &str,
     ) -> String {
         let opaque_id = opaque_id(session, index, file);
-        let query = if file.place == FileLocation::LinkWithQuery { "?type=cc" } else { "" };
+        let query =
+            if file.location == FileLocation::DownloadUrlWithQuery { "?type=cc" } else { "" };
         format!("{web_origin}{URL_PREFIX}{opaque_id}/{}{query}", self.seal(&opaque_id))
     }
 
@@ -128,7 +129,7 @@ impl Rapatin {
             .and_then(|(opaque_id, _)| Some((opaque_id, self.find_file(opaque_id)?)));
         let Some((opaque_id, file)) = verified else { return Reply::password_page() };
         let (origin, path) = match &file.content {
-            Content::Elsewhere { origin, path, .. } => (origin.as_str(), path.clone()),
+            Content::External { origin, path, .. } => (origin.as_str(), path.clone()),
             Content::Stored(_) | Content::Pattern { .. } => {
                 (media_origin, replay_path(opaque_id, &file))
             }
@@ -151,7 +152,7 @@ impl Rapatin {
             .map(|(session, index, file)| {
                 let opaque_id = opaque_id(session, index, file);
                 Object {
-                    meeting: session.uuid.clone(),
+                    meeting_uuid: session.uuid.clone(),
                     topic: session.topic.clone(),
                     file_id: None,
                     file_type: file.file_type.clone(),

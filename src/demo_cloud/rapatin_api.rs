@@ -95,7 +95,7 @@ fn list_schedule(rapatin: &Rapatin, request: &RequestHead) -> Reply {
             _ => !is_past,
         };
         let day = Offset::UTC.to_datetime(session.start).date();
-        session.scheduled && in_tab && from <= day && day <= to
+        session.is_scheduled && in_tab && from <= day && day <= to
     });
     sessions.sort_by(|a, b| b.start.cmp(&a.start).then_with(|| a.uuid.cmp(&b.uuid)));
     let pages = sessions.len().div_ceil(PAGE_SIZE).max(1);
@@ -114,10 +114,10 @@ fn list_schedule(rapatin: &Rapatin, request: &RequestHead) -> Reply {
 
 fn schedule_json(session: &RapatinSession) -> Value {
     let start = Offset::UTC.to_datetime(session.start);
-    let occurrence = session.recurring.then(|| session.start.as_millisecond().to_string());
+    let occurrence = session.is_recurring.then(|| session.start.as_millisecond().to_string());
     json!({"id": pattern_seed(&session.uuid) % 1_000_000, "topic": session.topic, "meeting_id": session.meeting_id,
            "start_date": start.date().to_string(), "start_time": start.strftime("%H:%M:%S").to_string(),
-           "recurring": session.recurring, "occurence_id": occurrence})
+           "recurring": session.is_recurring, "occurence_id": occurrence})
 }
 
 fn list_recordings(rapatin: &Rapatin, meeting: &str, web_origin: &str) -> Reply {

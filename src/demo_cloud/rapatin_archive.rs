@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::archive::{Content, ListedSize, MeetingFile, asset, moment, today};
+use super::archive::{Content, ListedSize, MeetingFile, asset, today, utc_time};
 
 /// One recorded session of a meeting.
 #[derive(Clone, Debug)]
@@ -17,9 +17,9 @@ pub struct RapatinSession {
     pub start: Timestamp,
     pub status: RapatinStatus,
     /// Whether the schedule lists the session.
-    pub scheduled: bool,
+    pub is_scheduled: bool,
     /// Whether the session belongs to a series.
-    pub recurring: bool,
+    pub is_recurring: bool,
     pub files: Vec<MeetingFile>,
 }
 
@@ -42,14 +42,14 @@ impl RapatinSession {
             topic: topic.into(),
             start,
             status: RapatinStatus::Ready,
-            scheduled: true,
-            recurring: false,
+            is_scheduled: true,
+            is_recurring: false,
             files: Vec::new(),
         }
     }
 
     /// Adds a file and sets its times to those of the session.
-    pub fn with(mut self, mut file: MeetingFile) -> Self {
+    pub fn with_file(mut self, mut file: MeetingFile) -> Self {
         file.recording_start = self.start;
         file.recording_end = self.start;
         // Zoom lists these files without view and size. Rapatin lists them with both.
@@ -66,14 +66,14 @@ impl RapatinSession {
         self
     }
 
-    pub fn status(mut self, status: RapatinStatus) -> Self {
+    pub fn with_status(mut self, status: RapatinStatus) -> Self {
         self.status = status;
         self
     }
 
     /// Removes the session from the schedule.
     pub fn unscheduled(mut self) -> Self {
-        self.scheduled = false;
+        self.is_scheduled = false;
         self
     }
 
@@ -92,57 +92,64 @@ impl RapatinSession {
         };
         let audio = MeetingFile::new("M4A", asset!("audio_only.m4a", "sound"));
         let every_kind =
-            Self::new("WuPF5b6WQ0aa==", "85095598095", "Rapat anggaran", moment(day, 1, 2, 0))
-                .with(speaker_view("speaker"))
-                .with(gallery_view("gallery").view("gallery_view"))
-                .with(audio.clone())
-                .with(text_file("CC", "WEBVTT\n\n00:01.000 --> 00:02.000\nSelamat pagi.\n"))
-                .with(text_file(
+            Self::new("WuPF5b6WQ0aa==", "85095598095", "Rapat anggaran", utc_time(day, 1, 2, 0))
+                .with_file(speaker_view("speaker"))
+                .with_file(gallery_view("gallery").with_view("gallery_view"))
+                .with_file(audio.clone())
+                .with_file(text_file("CC", "WEBVTT\n\n00:01.000 --> 00:02.000\nSelamat pagi.\n"))
+                .with_file(text_file(
                     "TRANSCRIPT",
                     "WEBVTT\n\n00:01.000 --> 00:02.000\nAna: Selamat pagi.\n",
                 ))
-                .with(text_file("CHAT", "09:00:01 Ana: Selamat pagi\n"))
-                .with(text_file("TIMELINE", r#"{"timeline":[{"ts":"00:00:01.000","users":[]}]}"#));
+                .with_file(text_file("CHAT", "09:00:01 Ana: Selamat pagi\n"))
+                .with_file(text_file(
+                    "TIMELINE",
+                    r#"{"timeline":[{"ts":"00:00:01.000","users":[]}]}"#,
+                ));
         let weekly = |uuid: &str, days_before, video| {
             let mut session = Self::new(
                 uuid,
                 "81234567890",
                 "Mingguan: Q&A / été",
-                moment(day, days_before, 7, 30),
+                utc_time(day, days_before, 7, 30),
             )
-            .with(video)
-            .with(text_file("CC", "WEBVTT\n\n00:01.000 --> 00:02.000\nMulai.\n"));
-            session.recurring = true;
+            .with_file(video)
+            .with_file(text_file("CC", "WEBVTT\n\n00:01.000 --> 00:02.000\nMulai.\n"));
+            session.is_recurring = true;
             session
         };
         let restarted = Self::new(
             "/rEsTaRt//0000==",
             "84444444444",
             "Stopped and restarted",
-            moment(day, 2, 9, 0),
+            utc_time(day, 2, 9, 0),
         )
-        .with(speaker_view("part one"))
-        .with(gallery_view("part two"))
-        .with(audio.clone());
+        .with_file(speaker_view("part one"))
+        .with_file(gallery_view("part two"))
+        .with_file(audio.clone());
         let wrong_size = Self::new(
             "wRoNgSiZe000==",
             "85555555555",
             "Listed size is wrong",
-            moment(day, 3, 4, 5),
+            utc_time(day, 3, 4, 5),
         )
-        .with(gallery_view("wrong").listed(ListedSize::Wrong(-7)))
-        .with(text_file("TRANSCRIPT", "WEBVTT\n\n").listed(ListedSize::Absent));
-        let unscheduled =
-            Self::new("uNsChEdUlEd0==", "86666666666", "Not in the schedule", moment(day, 2, 6, 0))
-                .with(gallery_view("unscheduled"))
-                .unscheduled();
+        .with_file(gallery_view("wrong").with_listed_size(ListedSize::Wrong(-7)))
+        .with_file(text_file("TRANSCRIPT", "WEBVTT\n\n").with_listed_size(ListedSize::Absent));
+        let unscheduled = Self::new(
+            "uNsChEdUlEd0==",
+            "86666666666",
+            "Not in the schedule",
+            utc_time(day, 2, 6, 0),
+        )
+        .with_file(gallery_view("unscheduled"))
+        .unscheduled();
         let processing =
-            Self::new("pRoCeSsInG00==", "87777777777", "Still processing", moment(day, 1, 8, 0))
-                .with(gallery_view("processing"))
-                .status(RapatinStatus::Processing);
-        let deleted = Self::new("dElEtEd00000==", "88888888888", "Deleted", moment(day, 3, 8, 0))
-            .with(gallery_view("deleted"))
-            .status(RapatinStatus::Deleted);
+            Self::new("pRoCeSsInG00==", "87777777777", "Still processing", utc_time(day, 1, 8, 0))
+                .with_file(gallery_view("processing"))
+                .with_status(RapatinStatus::Processing);
+        let deleted = Self::new("dElEtEd00000==", "88888888888", "Deleted", utc_time(day, 3, 8, 0))
+            .with_file(gallery_view("deleted"))
+            .with_status(RapatinStatus::Deleted);
         let weekly = [
             weekly("w1EeKlY00000==", 1, gallery_view("first week")),
             weekly("w2EeKlY00000==", 3, speaker_view("third week")),

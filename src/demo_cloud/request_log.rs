@@ -28,7 +28,7 @@ pub enum Server {
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Time of arrival since the server started.
-    pub at: Duration,
+    pub received_at: Duration,
     pub server: Server,
     pub method: String,
     /// Path in the request line.
@@ -144,7 +144,7 @@ mod tests {
         let log = RequestLog::new();
         for number in 0..MAX_LOG_ENTRIES + 5 {
             log.record(Request {
-                at: Duration::ZERO,
+                received_at: Duration::ZERO,
                 server: Server::Web,
                 method: String::new(),
                 path: number.to_string(),

@@ -52,8 +52,8 @@ pub(super) struct Shared {
     pub(super) log: RequestLog,
     pub(super) zoom_calls: CallCounter,
     pub(super) origins: Origins,
-    pub(super) page_cap: u32,
-    pub(super) download_header: zoom_web::DownloadHeader,
+    pub(super) max_page_size: u32,
+    pub(super) accepted_credentials: zoom_web::AcceptedCredentials,
     pub(super) first_byte_latency: Duration,
     pub(super) bytes_per_second: Option<u64>,
 }
@@ -140,7 +140,7 @@ async fn answer(
         (!black_hole).then(|| reply(shared, server, &request, &form, outcome.effect.as_ref()));
     let is_head = request.method == "HEAD";
     let entry = shared.log.record(Request {
-        at: received_at,
+        received_at,
         server,
         method: request.method,
         path: request.path,
@@ -193,12 +193,14 @@ fn response(
     let rate = outcome.bandwidth.or(shared.bytes_per_second.map(Bandwidth::from_rate));
     let body = ReplyBody::new(reply.content, span, rate, Arc::clone(connection));
     let body = match outcome.effect {
-        Some(Effect::ShortBody { missing }) => {
-            body.interrupted_after(length.saturating_sub(missing), BodyInterruption::Close)
+        Some(Effect::ShortBody { missing_bytes }) => {
+            body.interrupted_after(length.saturating_sub(missing_bytes), BodyInterruption::Close)
         }
-        Some(Effect::Reset { after }) => body.interrupted_after(after, BodyInterruption::Reset),
-        Some(Effect::Stall { after }) => body.interrupted_after(
-            after,
+        Some(Effect::Reset { after_bytes }) => {
+            body.interrupted_after(after_bytes, BodyInterruption::Reset)
+        }
+        Some(Effect::Stall { after_bytes }) => body.interrupted_after(
+            after_bytes,
             BodyInterruption::Stall(Box::pin(wait_until_cleared(cleared))),
         ),
         _ => body,
@@ -236,7 +238,7 @@ fn reply(
                 store: &shared.store.read(),
                 tokens: &shared.tokens,
                 page_tokens: &shared.page_tokens,
-                page_cap: shared.page_cap,
+                max_page_size: shared.max_page_size,
                 web_origin: &shared.origins.web,
             };
             api.answer(request)
@@ -248,7 +250,7 @@ fn reply(
             &shared.store.read(),
             &shared.tokens,
             &shared.signed_urls,
-            shared.download_header,
+            shared.accepted_credentials,
             &shared.origins.media,
             request,
         ),
@@ -283,8 +285,8 @@ fn replacement_reply(effect: &Effect, server: Server, request: &RequestHead) -> 
             Server::Webex => webex_api::expired_token(),
             Server::Rapatin => rapatin_api::unauthenticated(),
         }),
-        Effect::ExpiredLink => Some(Reply::expired_url()),
-        Effect::DeadPageToken => request
+        Effect::ExpiredUrl => Some(Reply::expired_url()),
+        Effect::InvalidPageToken => request
             .parameter("next_page_token")
             .filter(|token| !token.is_empty())
             .map(|_| Reply::invalid_page_token()),

@@ -27,11 +27,11 @@ const MAX_STORED_GRANTS: usize = 10_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignInCounts {
     /// Number of exchanged authorization codes.
-    pub signed_in: u64,
+    pub sign_ins: u64,
     /// Number of exchanged refresh tokens.
-    pub renewed: u64,
+    pub renewals: u64,
     /// Number of rejected requests with a refresh token that was already exchanged.
-    pub replayed: u64,
+    pub replays: u64,
 }
 
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl SignIns {
         if !is_valid {
             return Err(InvalidGrant);
         }
-        state.counts.signed_in += 1;
+        state.counts.sign_ins += 1;
         Ok(state.issue_refresh_token())
     }
 
@@ -122,12 +122,12 @@ impl SignIns {
         let mut state = self.0.lock();
         if !state.refresh_tokens.remove(refresh_token) {
             if state.used_refresh_tokens.contains(refresh_token) {
-                state.counts.replayed += 1;
+                state.counts.replays += 1;
             }
             return Err(InvalidGrant);
         }
         state.used_refresh_tokens.insert(refresh_token.to_owned());
-        state.counts.renewed += 1;
+        state.counts.renewals += 1;
         Ok(state.issue_refresh_token())
     }
 

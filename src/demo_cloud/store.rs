@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::archive::{Archive, Content, FileLocation, FileStatus, Host, Meeting, MeetingFile};
+use super::archive::{Archive, Content, FileLocation, FileStatus, Meeting, MeetingFile, User};
 use super::file_paths::{all_files, media_path, opaque_id, web_path};
 use super::zoom_trash::TrashedMeeting;
 
@@ -18,14 +18,14 @@ pub(super) struct Store {
     earlier_files: HashMap<String, (Meeting, MeetingFile)>,
     pub(super) trash: Vec<TrashedMeeting>,
     /// Whether the files of trashed recordings are served.
-    pub(super) trash_downloads: bool,
+    pub(super) is_trash_served: bool,
 }
 
 /// A file that can be downloaded, and its meeting.
 #[derive(Clone, Debug)]
 pub struct Object {
     /// UUID of the meeting.
-    pub meeting: String,
+    pub meeting_uuid: String,
     pub topic: String,
     pub file_id: Option<String>,
     pub file_type: String,
@@ -48,14 +48,14 @@ impl Object {
 }
 
 impl Store {
-    pub(super) fn new(archive: Archive, trash_downloads: bool) -> Self {
+    pub(super) fn new(archive: Archive, is_trash_served: bool) -> Self {
         let mut store = Self {
             archive,
             by_uuid: HashMap::new(),
             by_opaque_id: HashMap::new(),
             earlier_files: HashMap::new(),
             trash: Vec::new(),
-            trash_downloads,
+            is_trash_served,
         };
         store.move_deleted_to_trash();
         store.rebuild_indexes();
@@ -78,8 +78,8 @@ impl Store {
         }
     }
 
-    pub(super) fn hosts(&self) -> &[Host] {
-        &self.archive.hosts
+    pub(super) fn users(&self) -> &[User] {
+        &self.archive.users
     }
 
     pub(super) fn meetings(&self) -> &[Meeting] {
@@ -145,7 +145,7 @@ impl Store {
             all_files(meeting)
                 .filter(|file| file.is_downloadable())
                 .map(|file| Object {
-                    meeting: meeting.uuid.clone(),
+                    meeting_uuid: meeting.uuid.clone(),
                     topic: meeting.topic.clone(),
                     file_id: file.id.clone(),
                     file_type: file.file_type.clone(),
@@ -165,9 +165,9 @@ impl Store {
     pub(super) fn move_deleted_to_trash(&mut self) {
         let meetings = std::mem::take(&mut self.archive.meetings);
         for mut meeting in meetings {
-            match meeting.deleted.take() {
-                Some(deleted) => {
-                    self.trash.push(TrashedMeeting { meeting, deleted, is_whole: true })
+            match meeting.deletion_time.take() {
+                Some(deletion_time) => {
+                    self.trash.push(TrashedMeeting { meeting, deletion_time, is_whole: true })
                 }
                 None => self.archive.meetings.push(meeting),
             }
@@ -175,21 +175,26 @@ impl Store {
     }
 
     /// Moves a meeting to the trash. Returns `false` if it does not exist.
-    pub(super) fn trash_meeting(&mut self, uuid: &str, deleted: Timestamp) -> bool {
+    pub(super) fn trash_meeting(&mut self, uuid: &str, deletion_time: Timestamp) -> bool {
         let Some(meeting) = self.by_uuid(uuid).cloned() else { return false };
-        self.trash.push(TrashedMeeting { meeting, deleted, is_whole: true });
+        self.trash.push(TrashedMeeting { meeting, deletion_time, is_whole: true });
         self.remove_meeting(uuid)
     }
 
     /// Moves the files of one type to the trash. Returns `false` if there are none.
-    pub(super) fn trash_files(&mut self, uuid: &str, file_type: &str, deleted: Timestamp) -> bool {
+    pub(super) fn trash_files(
+        &mut self,
+        uuid: &str,
+        file_type: &str,
+        deletion_time: Timestamp,
+    ) -> bool {
         let Some(mut meeting) = self.by_uuid(uuid).cloned() else { return false };
         let has_type = |file: &MeetingFile| file.file_type == file_type;
         meeting.files.retain(has_type);
         meeting.participant_audio.clear();
         let found = !meeting.files.is_empty();
         if found {
-            self.trash.push(TrashedMeeting { meeting, deleted, is_whole: false });
+            self.trash.push(TrashedMeeting { meeting, deletion_time, is_whole: false });
             self.change_meeting(uuid, |meeting| meeting.files.retain(|file| !has_type(file)));
         }
         found
@@ -232,7 +237,7 @@ impl Store {
 
     /// Returns the trashed file with this id in its URLs, if trashed files are served.
     pub(super) fn find_trashed_file(&self, requested_id: &str) -> Option<(&Meeting, &MeetingFile)> {
-        let trash = self.trash.iter().filter(|_| self.trash_downloads);
+        let trash = self.trash.iter().filter(|_| self.is_trash_served);
         trash.map(|trashed| &trashed.meeting).find_map(|meeting| {
             let file = all_files(meeting).find(|file| opaque_id(meeting, file) == requested_id)?;
             Some((meeting, file))
@@ -242,6 +247,7 @@ impl Store {
 
 impl MeetingFile {
     fn is_downloadable(&self) -> bool {
-        self.status != FileStatus::Processing && !matches!(self.place, FileLocation::OnPremise(_))
+        self.status != FileStatus::Processing
+            && !matches!(self.location, FileLocation::OnPremise(_))
     }
 }

@@ -54,9 +54,9 @@ pub(super) struct WebexSite {
     pub(super) tokens: Tokens,
     pub(super) tickets: Tickets,
     /// Maximum number of entries per page, at most [`MAX_PAGE_SIZE`].
-    pub(super) page_cap: usize,
+    pub(super) max_page_size: usize,
     /// Whether the files of recordings in the recycle bin are served.
-    pub(super) trash_downloads: bool,
+    pub(super) is_trash_served: bool,
     /// Scheme, host and port of the API: `http://127.0.0.1:PORT`.
     pub(super) origin: String,
     /// Scheme, host and port of the media host: `http://127.0.0.1:PORT`.
@@ -75,7 +75,7 @@ impl WebexSite {
         webex_tickets::answer(
             &self.archive.read(),
             &self.tickets,
-            self.trash_downloads,
+            self.is_trash_served,
             request,
             effect,
         )
@@ -114,7 +114,7 @@ impl WebexSite {
                     &self.tickets,
                     &self.media_origin,
                     now,
-                    self.trash_downloads,
+                    self.is_trash_served,
                 );
                 Ok(Reply::json(200, &detail))
             }
@@ -179,7 +179,7 @@ impl WebexSite {
         let status = request.parameter("status").unwrap_or_else(|| "available".into());
         let host = request
             .parameter("hostEmail")
-            .or_else(|| (!is_admin).then(|| Archive::OWNER.to_owned()));
+            .or_else(|| (!is_admin).then(|| Archive::OWNER_EMAIL.to_owned()));
         let mut entries: Vec<&WebexRecording> = archive
             .recordings
             .iter()
@@ -209,7 +209,7 @@ impl WebexSite {
             Some(_) => (Timestamp::MIN, Timestamp::MAX),
             None => requested_span(request, Timestamp::now())?,
         };
-        let host = host.unwrap_or_else(|| Archive::OWNER.into());
+        let host = host.unwrap_or_else(|| Archive::OWNER_EMAIL.into());
         let is_requested = |recording: &WebexRecording| {
             recording.host_email == host
                 && meeting.as_ref().is_none_or(|meeting| *meeting == recording.meeting_id)
@@ -266,7 +266,7 @@ impl WebexSite {
             Some(Ok(page_size @ 1..=MAX_PAGE_SIZE)) => page_size,
             Some(_) => return Err(error(400, "max: must be a number from 1 to 100.")),
         };
-        let page_size = page_size.min(self.page_cap.clamp(1, MAX_PAGE_SIZE));
+        let page_size = page_size.min(self.max_page_size.clamp(1, MAX_PAGE_SIZE));
         let start = request
             .parameter("cursor")
             .and_then(|cursor| cursor.parse::<usize>().ok())
@@ -296,9 +296,10 @@ impl WebexSite {
             .filter(|field| !field.starts_with("max=") && !field.starts_with("cursor="))
             .filter(|field| {
                 let name = field.split('=').next().unwrap_or_default();
-                archive.lacking_in_next_pages.iter().all(|lacking| lacking != name)
+                archive.missing_in_next_pages.iter().all(|lacking| lacking != name)
             });
-        let page_size = if archive.null_pages { "null".to_owned() } else { page_size.to_string() };
+        let page_size =
+            if archive.has_null_page_size { "null".to_owned() } else { page_size.to_string() };
         let fields: Vec<String> = other_parameters
             .map(str::to_owned)
             .chain([format!("max={page_size}"), format!("cursor={cursor}")])
@@ -314,7 +315,7 @@ fn find_recording<'a>(
     id: &str,
     request: &RequestHead,
 ) -> Result<&'a WebexRecording, Reply> {
-    let host = request.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER.into());
+    let host = request.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER_EMAIL.into());
     let found = archive
         .recordings
         .iter()
@@ -326,7 +327,7 @@ fn find_recording<'a>(
 
 /// Returns a whole transcript. Ranges are ignored. An administrator states the host in `hostEmail`.
 fn transcript_reply(archive: &WebexArchive, id: &str, request: &RequestHead) -> ReplyResult {
-    let host = request.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER.into());
+    let host = request.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER_EMAIL.into());
     let is_requested = |recording: &&WebexRecording| {
         recording.stored_transcript_id() == id
             && (recording.host_email == host || archive.is_compliance_officer)

@@ -2,19 +2,19 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::archive::{Archive, Content, ListedSize, moment, today};
+use super::archive::{Archive, Content, ListedSize, today, utc_time};
 use super::pattern::pattern_seed;
 
 #[derive(Clone, Debug, Default)]
 pub struct WebexArchive {
-    /// The recordings, in any order. Those with the host [`Archive::OWNER`] belong to the owner of
+    /// The recordings, in any order. Those with the host [`Archive::OWNER_EMAIL`] belong to the owner of
     /// the token.
     pub recordings: Vec<WebexRecording>,
     /// Whether the URLs of next pages contain `max=null`. The API rejects such URLs
     /// (webexpythonsdk, `restsession.py`).
-    pub null_pages: bool,
+    pub has_null_page_size: bool,
     /// Parameters that the URLs of next pages omit (webexpythonsdk, issue 168).
-    pub lacking_in_next_pages: Vec<String>,
+    pub missing_in_next_pages: Vec<String>,
     /// Whether the owner of the token is a compliance officer, who can list the transcripts of the
     /// whole site.
     pub is_compliance_officer: bool,
@@ -63,7 +63,7 @@ pub enum WebexFile {
 #[derive(Clone, Debug)]
 pub struct WebexObject {
     /// Id of the recording.
-    pub recording: String,
+    pub recording_id: String,
     pub topic: String,
     pub file: WebexFile,
     pub content: Content,
@@ -72,19 +72,19 @@ pub struct WebexObject {
 impl WebexArchive {
     /// Creates an archive without recordings.
     pub fn empty() -> Self {
-        Self { null_pages: true, ..Self::default() }
+        Self { has_null_page_size: true, ..Self::default() }
     }
 
     /// Creates an archive with `recordings` recordings in the last `days` days, each with audio and
     /// a transcript. No file is larger than 50,000 bytes.
-    pub fn many(recordings: usize, days: u32) -> Self {
+    pub fn with_recordings(recordings: usize, days: u32) -> Self {
         let today = today();
         let mut archive = Self::empty();
         archive.recordings = (0..recordings)
             .map(|index| {
                 let days_before = index as u64 * u64::from(days.max(1)) / recordings.max(1) as u64;
                 let minute = index % (9 * 60);
-                let start = moment(
+                let start = utc_time(
                     today,
                     1 + days_before as i64,
                     8 + (minute / 60) as i8,
@@ -112,7 +112,7 @@ impl WebexRecording {
             id: id.into(),
             meeting_id: format!("{id}_I_{}", pattern_seed(id)),
             topic: topic.into(),
-            host_email: Archive::OWNER.into(),
+            host_email: Archive::OWNER_EMAIL.into(),
             time_recorded,
             create_time: time_recorded + SignedDuration::from_mins(36),
             duration_seconds: 1800,
@@ -145,7 +145,7 @@ impl WebexRecording {
         self
     }
 
-    pub fn of_format(mut self, format: &str) -> Self {
+    pub fn with_format(mut self, format: &str) -> Self {
         self.format = format.into();
         self
     }
@@ -155,9 +155,9 @@ impl WebexRecording {
     }
 
     /// Returns whether the files are served. Files of trashed recordings are served only if
-    /// `trash_downloads` is set.
-    pub(super) fn is_served(&self, trash_downloads: bool) -> bool {
-        self.is_available() || (trash_downloads && self.status == "deleted")
+    /// `is_trash_served` is set.
+    pub(super) fn is_served(&self, is_trash_served: bool) -> bool {
+        self.is_available() || (is_trash_served && self.status == "deleted")
     }
 
     pub(super) fn stored_transcript_id(&self) -> String {
@@ -177,7 +177,7 @@ impl WebexRecording {
         ];
         let object = |(file, content): (WebexFile, Option<&Content>)| {
             content.map(|content| WebexObject {
-                recording: self.id.clone(),
+                recording_id: self.id.clone(),
                 topic: self.topic.clone(),
                 file,
                 content: content.clone(),

@@ -3,7 +3,7 @@
 
 use jiff::civil::Date;
 
-use super::archive::{ListedSize, asset, moment, today};
+use super::archive::{ListedSize, asset, today, utc_time};
 use super::webex_archive::{WebexArchive, WebexRecording};
 
 impl WebexArchive {
@@ -16,7 +16,7 @@ impl WebexArchive {
     /// Creates an archive with recordings of the ten weeks before `day`.
     pub fn demo_at(day: Date) -> Self {
         let recording = |number: u32, topic: &str, days_before| {
-            let start = moment(day, days_before, 9, 15);
+            let start = utc_time(day, days_before, 9, 15);
             let mut recording = WebexRecording::new(&format!("4f91{number:028x}"), topic, start);
             recording.video = asset!("speaker_view.mp4", &recording.id);
             recording
@@ -39,7 +39,7 @@ impl WebexArchive {
             clip(1, "Weekly: sales", 2),
             clip(2, "Weekly: sales", 9),
             clip(3, "Customer call: été / Q4", 12),
-            recording(4, "Old format", 60).with_video(50_000).of_format("ARF").video_only(),
+            recording(4, "Old format", 60).with_video(50_000).with_format("ARF").video_only(),
             wrong_size,
             not_downloadable,
             string_numbers,

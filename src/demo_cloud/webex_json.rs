@@ -60,10 +60,10 @@ pub(super) fn detail_json(
     tickets: &Tickets,
     media_origin: &str,
     now: Timestamp,
-    trash_downloads: bool,
+    is_trash_served: bool,
 ) -> Value {
     let mut entry = listed_json(recording, true);
-    if recording.is_served(trash_downloads) && !recording.prevent_downloading {
+    if recording.is_served(is_trash_served) && !recording.prevent_downloading {
         let url = |file| json!(tickets.download_url(media_origin, recording, file, now));
         let mut download_urls = Map::new();
         download_urls.insert("recordingDownloadLink".into(), url(WebexFile::Video));

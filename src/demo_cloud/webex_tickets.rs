@@ -109,7 +109,7 @@ impl Tickets {
 pub(super) fn answer(
     archive: &WebexArchive,
     tickets: &Tickets,
-    trash_downloads: bool,
+    is_trash_served: bool,
     request: &RequestHead,
     effect: Option<&Effect>,
 ) -> Reply {
@@ -127,7 +127,7 @@ pub(super) fn answer(
     let recording = archive.recordings.iter().find(|recording| recording.id == id);
     let Some((recording, content, content_type)) = recording
         .and_then(|recording| find_file(recording, &request.path))
-        .filter(|(recording, ..)| recording.is_served(trash_downloads))
+        .filter(|(recording, ..)| recording.is_served(is_trash_served))
     else {
         return Reply::new(404, "text/html;charset=UTF-8", EXPIRED_PAGE);
     };

@@ -10,7 +10,7 @@ use jiff::tz::Offset;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use super::archive::{Host, Meeting, today};
+use super::archive::{Meeting, User, today};
 use super::oauth::{Grant, TokenState, Tokens};
 use super::page_tokens::{PageTokens, Query};
 use super::reply::Reply;
@@ -27,7 +27,7 @@ pub(super) struct Api<'a> {
     pub(super) store: &'a Store,
     pub(super) tokens: &'a Tokens,
     pub(super) page_tokens: &'a PageTokens,
-    pub(super) page_cap: u32,
+    pub(super) max_page_size: u32,
     pub(super) web_origin: &'a str,
 }
 
@@ -88,9 +88,9 @@ impl Api<'_> {
         Err(Reply::error(400, 4711, &message))
     }
 
-    fn find_user(&self, segment: &str) -> Result<&Host, Reply> {
+    fn find_user(&self, segment: &str) -> Result<&User, Reply> {
         let name = percent_decoded(segment);
-        let hosts = self.store.hosts();
+        let hosts = self.store.users();
         let found = if name == "me" {
             hosts.first()
         } else {
@@ -101,8 +101,8 @@ impl Api<'_> {
 
     fn list_users(&self, request: &RequestHead) -> ReplyResult {
         let status = request.parameter("status").unwrap_or_else(|| "active".into());
-        let hosts: Vec<&Host> =
-            self.store.hosts().iter().filter(|host| host.status == status).collect();
+        let hosts: Vec<&User> =
+            self.store.users().iter().filter(|host| host.status == status).collect();
         let query = Query { list_name: format!("users {status}"), from: None, to: None };
         let page = self.select_page(request, query, hosts.len())?;
         let users: Vec<Value> =
@@ -111,7 +111,7 @@ impl Api<'_> {
                   "total_records": hosts.len(), "next_page_token": page.next_token, "users": users}))
     }
 
-    fn list_recordings(&self, request: &RequestHead, host: Option<&Host>) -> ReplyResult {
+    fn list_recordings(&self, request: &RequestHead, host: Option<&User>) -> ReplyResult {
         let trash = request.parameter("trash").is_some_and(|value| value == "true");
         if let (true, Some(host)) = (trash, host) {
             return self.list_trash(request, host);
@@ -148,7 +148,7 @@ impl Api<'_> {
 
     /// Lists the trash of one user and ignores the requested days. The trash of a whole account has
     /// no listing: such a request returns the meetings that are not trashed.
-    fn list_trash(&self, request: &RequestHead, host: &Host) -> ReplyResult {
+    fn list_trash(&self, request: &RequestHead, host: &User) -> ReplyResult {
         let trash_type =
             request.parameter("trash_type").unwrap_or_else(|| "meeting_recordings".into());
         let is_whole = match trash_type.as_str() {
@@ -202,13 +202,13 @@ impl Api<'_> {
 
     fn past_meeting_reply(&self, segment: &str) -> ReplyResult {
         let meeting = self.find_meeting(segment)?;
-        if meeting.details_too_old {
+        if meeting.is_too_old_for_details {
             let message = "Can not access a meeting a year ago.";
             return Err(Reply::error(400, 12702, message));
         }
-        let host = self.store.hosts().iter().find(|host| host.email == meeting.host_email);
+        let host = self.store.users().iter().find(|host| host.email == meeting.host_email);
         let name = host.and_then(|host| host.name.as_ref());
-        let minutes = i64::from(meeting.minutes);
+        let minutes = i64::from(meeting.duration_minutes);
         let end = meeting.start + jiff::SignedDuration::from_mins(minutes);
         Ok(
             json!({"uuid": meeting.uuid, "id": meeting.number, "host_id": self.host_id(meeting), "type": 2,
@@ -234,7 +234,7 @@ impl Api<'_> {
 
     fn list_participants(&self, request: &RequestHead, segment: &str) -> ReplyResult {
         let meeting = self.find_meeting(segment)?;
-        if meeting.details_too_old {
+        if meeting.is_too_old_for_details {
             return Err(Reply::error(400, 12702, "Can not access a meeting a year ago."));
         }
         let participants = &meeting.participants;
@@ -277,7 +277,7 @@ impl Api<'_> {
     }
 
     fn host_id(&self, meeting: &Meeting) -> &str {
-        let host = self.store.hosts().iter().find(|host| host.email == meeting.host_email);
+        let host = self.store.users().iter().find(|host| host.email == meeting.host_email);
         host.map_or("", |host| host.id.as_str())
     }
 
@@ -292,7 +292,7 @@ impl Api<'_> {
             Some(Ok(size)) if size > 0 => size,
             Some(_) => return Err(Reply::error(400, 300, "The page size is invalid.")),
         };
-        let size = size.min(self.page_cap.clamp(1, 300)) as usize;
+        let size = size.min(self.max_page_size.clamp(1, 300)) as usize;
         let start = match request.parameter("next_page_token").filter(|token| !token.is_empty()) {
             None => 0,
             Some(token) => self

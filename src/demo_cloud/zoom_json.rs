@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::archive::{
-    EmptyFileList, FileLocation, FileStatus, Host, ListedSize, Meeting, MeetingFile, Participant,
+    EmptyFileList, FileLocation, FileStatus, ListedSize, Meeting, MeetingFile, Participant, User,
 };
 use super::file_paths::web_path;
 use super::oauth::Credentials;
@@ -36,16 +36,16 @@ pub(super) fn meeting_json(
     put("type", number(2));
     put("start_time", json!(meeting.start.to_string()));
     put("timezone", json!(""));
-    put("duration", json!(meeting.minutes));
+    put("duration", json!(meeting.duration_minutes));
     put("total_size", number(total_size));
     put("recording_count", number(count as u64));
     put("share_url", json!(format!("{web_origin}/rec/share/demo")));
     put("recording_play_passcode", json!("demo-play"));
-    if let Some(day) = meeting.auto_delete {
+    if let Some(day) = meeting.auto_delete_date {
         put("auto_delete", json!(true));
         put("auto_delete_date", json!(day.to_string()));
     }
-    match (files.is_empty(), meeting.without_files) {
+    match (files.is_empty(), meeting.empty_file_list) {
         (true, EmptyFileList::Absent) => {}
         (true, EmptyFileList::Null) => {
             put("recording_files", Value::Null);
@@ -94,11 +94,11 @@ fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<Str
     if let (Some(view), false) = (&file.recording_type, is_processing) {
         put("recording_type", json!(view));
     }
-    match &file.place {
+    match &file.location {
         FileLocation::OnPremise(path) => {
             put("file_path", json!(path));
         }
-        FileLocation::Link | FileLocation::LinkWithQuery => {
+        FileLocation::DownloadUrl | FileLocation::DownloadUrlWithQuery => {
             if file.id.is_some() && matches!(file.file_type.as_str(), "MP4" | "M4A") {
                 put("play_url", json!(format!("{web_origin}/rec/play/demo")));
             }
@@ -130,8 +130,8 @@ pub(super) fn participant_json(
 ) -> Value {
     let join_time = meeting.start + SignedDuration::from_secs(index as i64);
     // Even in a very short meeting, a participant does not leave before joining.
-    let leave_time =
-        join_time.max(meeting.start + SignedDuration::from_mins(i64::from(meeting.minutes)));
+    let leave_time = join_time
+        .max(meeting.start + SignedDuration::from_mins(i64::from(meeting.duration_minutes)));
     json!({"id": "", "user_id": (16_778_240 + index).to_string(), "name": participant.name,
            "user_email": participant.email, "join_time": join_time.to_string(), "leave_time": leave_time.to_string(),
            "duration": leave_time.duration_since(join_time).as_secs(), "registrant_id": "", "failover": false,
@@ -139,7 +139,7 @@ pub(super) fn participant_json(
 }
 
 /// Returns a user as in `GET /users`. Some deactivated users have no name.
-pub(super) fn user_json(host: &Host) -> Value {
+pub(super) fn user_json(host: &User) -> Value {
     let mut entry = Map::new();
     entry.insert("id".into(), json!(host.id));
     entry.insert("email".into(), json!(host.email));
@@ -155,7 +155,7 @@ pub(super) fn user_json(host: &Host) -> Value {
 }
 
 fn download_url(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> String {
-    let query = if file.place == FileLocation::LinkWithQuery { "?type=cc" } else { "" };
+    let query = if file.location == FileLocation::DownloadUrlWithQuery { "?type=cc" } else { "" };
     format!("{web_origin}{}{query}", web_path(meeting, file))
 }
 

@@ -11,7 +11,7 @@ use super::zoom_json::meeting_json;
 pub(super) struct TrashedMeeting {
     /// The meeting with only its trashed files.
     pub(super) meeting: Meeting,
-    pub(super) deleted: Timestamp,
+    pub(super) deletion_time: Timestamp,
     /// Whether the meeting itself is trashed.
     pub(super) is_whole: bool,
 }
@@ -23,7 +23,7 @@ impl TrashedMeeting {
         let mut entry = meeting_json(&self.meeting, host_id, web_origin);
         let files = entry.get_mut("recording_files").and_then(Value::as_array_mut);
         for file in files.into_iter().flatten().filter_map(Value::as_object_mut) {
-            file.insert("deleted_time".into(), json!(self.deleted.to_string()));
+            file.insert("deleted_time".into(), json!(self.deletion_time.to_string()));
         }
         entry
     }

@@ -10,18 +10,22 @@ use super::store::Store;
 
 /// Credentials that download URLs accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DownloadHeader {
+pub struct AcceptedCredentials {
     /// `Authorization: Bearer` with the OAuth token.
-    pub bearer_oauth: bool,
+    pub accepts_oauth_bearer: bool,
     /// `Authorization: Bearer` with the meeting's `download_access_token`.
-    pub bearer_download_token: bool,
+    pub accepts_download_token_bearer: bool,
     /// Either token as `?access_token=`.
-    pub query: bool,
+    pub accepts_query: bool,
 }
 
-impl Default for DownloadHeader {
+impl Default for AcceptedCredentials {
     fn default() -> Self {
-        Self { bearer_oauth: true, bearer_download_token: true, query: true }
+        Self {
+            accepts_oauth_bearer: true,
+            accepts_download_token_bearer: true,
+            accepts_query: true,
+        }
     }
 }
 
@@ -37,7 +41,7 @@ pub(super) fn answer(
     store: &Store,
     tokens: &Tokens,
     signed_urls: &SignedUrls,
-    accepted: DownloadHeader,
+    accepted: AcceptedCredentials,
     media_origin: &str,
     request: &RequestHead,
 ) -> Reply {
@@ -58,7 +62,7 @@ pub(super) fn answer(
         return Reply::password_page();
     }
     let (origin, path) = match &file.content {
-        Content::Elsewhere { origin, path, .. } => (origin.as_str(), path.clone()),
+        Content::External { origin, path, .. } => (origin.as_str(), path.clone()),
         Content::Stored(_) | Content::Pattern { .. } => (media_origin, media_path(meeting, file)),
     };
     let signed_url = signed_urls.sign(origin, &path, file.content_type());
@@ -69,7 +73,7 @@ pub(super) fn answer(
 
 fn check_credentials(
     tokens: &Tokens,
-    accepted: DownloadHeader,
+    accepted: AcceptedCredentials,
     request: &RequestHead,
 ) -> CredentialState {
     let header_token = request.bearer_token().map(|token| (token.to_owned(), false));
@@ -79,9 +83,9 @@ fn check_credentials(
         match tokens.state_of(&token) {
             TokenState::Valid(grant) => {
                 let is_accepted = match (from_query, &grant) {
-                    (true, _) => accepted.query,
-                    (false, Grant::Account) => accepted.bearer_oauth,
-                    (false, Grant::Meeting(_)) => accepted.bearer_download_token,
+                    (true, _) => accepted.accepts_query,
+                    (false, Grant::Account) => accepted.accepts_oauth_bearer,
+                    (false, Grant::Meeting(_)) => accepted.accepts_download_token_bearer,
                 };
                 if is_accepted {
                     return CredentialState::Grant(grant);

@@ -81,7 +81,7 @@ async fn files_are_exact_and_credentials_stay_at_rapatin() {
     truth.sort_unstable();
     assert_eq!(lengths, truth, "each object once");
     // A stale download URL is renewed by a call with the token.
-    cloud.expire_rapatin_links();
+    cloud.expire_rapatin_urls();
     for file in &files {
         assert!(is_signed(&client.lease(demand(file, LeaseEffort::Listed)).await.unwrap()));
     }
@@ -102,7 +102,7 @@ async fn stale_url_is_renewed() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
-    cloud.expire_rapatin_links();
+    cloud.expire_rapatin_urls();
     assert!(is_signed(&client.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     let statuses: Vec<u16> =
         requests_to(&cloud, Server::Web, "").iter().map(|request| request.status).collect();
@@ -135,7 +135,7 @@ async fn lease_needs_no_listing() {
         let path = lease.url.expose().path().to_owned();
         let object =
             cloud.rapatin_objects().into_iter().find(|object| object.media_path == path).unwrap();
-        assert_eq!(object.meeting, file.id.meeting.as_str());
+        assert_eq!(object.meeting_uuid, file.id.meeting.as_str());
     }
     let unknown = with_key(&files[0], "85095598095|MP4|no_such_view");
     assert!(matches!(
@@ -210,7 +210,7 @@ async fn sixteen_leases_with_expired_token_log_in_once() {
     let client = Arc::new(rapatin(&cloud));
     let files = listed(&cloud, &client).await;
     cloud.expire_rapatin_tokens();
-    cloud.expire_rapatin_links();
+    cloud.expire_rapatin_urls();
     let leases = files.iter().cycle().take(16).map(|file| {
         let (client, file) = (client.clone(), file.clone());
         tokio::spawn(async move { client.lease(demand(&file, LeaseEffort::Listed)).await })

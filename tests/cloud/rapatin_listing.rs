@@ -37,7 +37,7 @@ async fn single_and_listed_sessions_are_read() {
     assert!(listing.failed.is_empty(), "{:?}", listing.failed);
     let held = cloud.rapatin_sessions();
     let shown =
-        |session: &RapatinSession| session.scheduled && session.status != RapatinStatus::Deleted;
+        |session: &RapatinSession| session.is_scheduled && session.status != RapatinStatus::Deleted;
     assert_eq!(uuids(&listing.meetings), named(&held, shown));
     for session in held.iter().filter(|session| shown(session)) {
         let meeting = of(&listing.meetings, &session.uuid);
@@ -54,7 +54,7 @@ async fn single_and_listed_sessions_are_read() {
         );
     }
     let numbers: HashSet<&str> =
-        held.iter().filter(|one| one.scheduled).map(|one| one.meeting_id.as_str()).collect();
+        held.iter().filter(|one| one.is_scheduled).map(|one| one.meeting_id.as_str()).collect();
     assert_eq!(
         requests_to(&cloud, Server::Rapatin, "/recordings/").len(),
         numbers.len(),
@@ -115,8 +115,8 @@ async fn listed_start_never_changes() {
     assert_eq!(of(&first, &scheduled.uuid).start, scheduled.start);
     assert_eq!(of(&first, &unscheduled.uuid).start, midnight(unscheduled));
 
-    cloud.change_rapatin_session(&scheduled.uuid, |session| session.scheduled = false);
-    cloud.change_rapatin_session(&unscheduled.uuid, |session| session.scheduled = true);
+    cloud.change_rapatin_session(&scheduled.uuid, |session| session.is_scheduled = false);
+    cloud.change_rapatin_session(&unscheduled.uuid, |session| session.is_scheduled = true);
     let second = client.list(last_days(5)).await.unwrap().meetings;
     for uuid in [&scheduled.uuid, &unscheduled.uuid] {
         assert_eq!(of(&second, uuid), of(&first, uuid), "the same on every listing");
@@ -128,7 +128,7 @@ async fn listed_start_never_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn session_follows_its_status() {
-    let cloud = cloud(vec![session("a==", "81", 1).status(RapatinStatus::Processing)]);
+    let cloud = cloud(vec![session("a==", "81", 1).with_status(RapatinStatus::Processing)]);
     let client = rapatin(&cloud);
     let listed = client.list(last_days(5)).await.unwrap().meetings;
     assert_eq!((listed.len(), of(&listed, "a==").files.len()), (1, 0));
@@ -154,7 +154,7 @@ async fn schedule_of_several_pages_is_complete() {
 async fn sessions_of_other_days_are_left_out() {
     let weekly = |uuid: &str, days| {
         let mut session = session(uuid, "81", days);
-        session.recurring = true;
+        session.is_recurring = true;
         session
     };
     let cloud = cloud(vec![weekly("new==", 1), weekly("old==", 8)]);
@@ -188,8 +188,9 @@ async fn session_is_listed_in_every_span() {
 #[tokio::test(flavor = "multi_thread")]
 async fn configured_meetings_are_listed_without_the_schedule() {
     let cloud = demo();
-    cloud
-        .inject(Trigger::always(Server::Rapatin).on("/schedules").with_effect(Effect::status(503)));
+    cloud.inject(
+        Trigger::always(Server::Rapatin).with_path("/schedules").with_effect(Effect::status(503)),
+    );
     let client = rapatin_with(&cloud, login(&cloud), &["81234567890", "86666666666"]);
     let listing = client.list(last_days(5)).await.unwrap();
     assert_eq!(listing.meetings.len(), 3);
@@ -208,8 +209,9 @@ async fn configured_meetings_are_listed_without_the_schedule() {
             "made up for want of the schedule, and not kept"
         );
     }
-    cloud
-        .inject(Trigger::always(Server::Rapatin).on("/schedules").with_effect(Effect::status(503)));
+    cloud.inject(
+        Trigger::always(Server::Rapatin).with_path("/schedules").with_effect(Effect::status(503)),
+    );
     let error = rapatin(&cloud).list(last_days(5)).await.unwrap_err();
     assert!(error.class() == ErrorClass::Unavailable, "{error:?}");
 }
@@ -219,7 +221,9 @@ async fn failed_meeting_affects_only_its_days() {
     let cloud =
         cloud(vec![session("a==", "81", 2), session("b==", "82", 12), session("c==", "83", 3)]);
     cloud.inject(
-        Trigger::always(Server::Rapatin).on("/recordings/82").with_effect(Effect::status(502)),
+        Trigger::always(Server::Rapatin)
+            .with_path("/recordings/82")
+            .with_effect(Effect::status(502)),
     );
     let listing = rapatin(&cloud).list(last_days(20)).await.unwrap();
     assert_eq!(uuids(&listing.meetings), ["a==", "c=="]);
@@ -236,7 +240,9 @@ async fn failed_meeting_affects_only_its_days() {
 async fn refused_meeting_is_an_error_if_configured() {
     let cloud = cloud(vec![session("a==", "81", 2), session("b==", "82", 2)]);
     cloud.inject(
-        Trigger::always(Server::Rapatin).on("/recordings/82").with_effect(Effect::status(403)),
+        Trigger::always(Server::Rapatin)
+            .with_path("/recordings/82")
+            .with_effect(Effect::status(403)),
     );
     let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     assert_eq!((uuids(&listing.meetings), listing.failed.len()), (vec!["a==".to_owned()], 0));
@@ -252,7 +258,7 @@ async fn dead_service_is_given_up_early() {
     let sessions = (0..60).map(|n| session(&format!("{n}=="), &format!("9{n:03}"), 1)).collect();
     let cloud = cloud(sessions);
     cloud.inject(
-        Trigger::always(Server::Rapatin).on("/recordings/").with_effect(Effect::status(503)),
+        Trigger::always(Server::Rapatin).with_path("/recordings/").with_effect(Effect::status(503)),
     );
     assert!(
         matches!(rapatin(&cloud).list(last_days(5)).await, Err(error) if error.class() == ErrorClass::Unavailable)
@@ -271,7 +277,7 @@ async fn wrong_url_is_not_an_empty_archive() {
         content_type: "text/html".into(),
         headers: Vec::new(),
     };
-    cloud.inject(Trigger::always(Server::Rapatin).on("/recordings/").with_effect(page));
+    cloud.inject(Trigger::always(Server::Rapatin).with_path("/recordings/").with_effect(page));
     let error = rapatin(&cloud).list(last_days(5)).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::NotFound && line_with_hint(&error).contains("api_url"),
@@ -283,8 +289,8 @@ async fn wrong_url_is_not_an_empty_archive() {
 async fn rate_limit_delays_a_listing() {
     let cloud = demo();
     let limit = || Effect::TooManyRequests(RetryAfter::Seconds(1));
-    cloud.inject(Trigger::next(Server::Rapatin, 1).on("/schedules").with_effect(limit()));
-    cloud.inject(Trigger::next(Server::Rapatin, 2).on("/recordings/").with_effect(limit()));
+    cloud.inject(Trigger::next(Server::Rapatin, 1).with_path("/schedules").with_effect(limit()));
+    cloud.inject(Trigger::next(Server::Rapatin, 2).with_path("/recordings/").with_effect(limit()));
     let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (6, 0));
 }
@@ -292,7 +298,7 @@ async fn rate_limit_delays_a_listing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn old_empty_meeting_is_requested_once() {
     let gone = |uuid: &str, meeting: &str, days| {
-        session(uuid, meeting, days).status(RapatinStatus::Deleted)
+        session(uuid, meeting, days).with_status(RapatinStatus::Deleted)
     };
     let cloud =
         cloud(vec![gone("old==", "81", 40), gone("new==", "82", 3), session("kept==", "83", 40)]);
@@ -315,7 +321,7 @@ async fn expired_token_costs_one_login() {
     let listing = client.list(last_days(5)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len(), logins(&cloud)), (6, 0, 2));
     // Four requests are in flight and refused together, before one of them is repeated.
-    let next = || Trigger::next(Server::Rapatin, 4).on("/recordings/");
+    let next = || Trigger::next(Server::Rapatin, 4).with_path("/recordings/");
     cloud.inject(next().with_effect(Effect::Latency(Duration::from_millis(200))));
     cloud.inject(next().with_effect(Effect::ExpiredToken));
     let listing = client.list(last_days(5)).await.unwrap();

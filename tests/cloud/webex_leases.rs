@@ -46,7 +46,7 @@ async fn three(webex: &Webex) -> [RecordingFile; 3] {
 }
 
 fn on_detail(count: u32) -> Trigger {
-    Trigger::next(Server::Webex, count).on(DETAILS)
+    Trigger::next(Server::Webex, count).with_path(DETAILS)
 }
 
 fn is_ticket(lease: &Lease) -> bool {
@@ -255,14 +255,14 @@ async fn stored_transcript_is_read_from_the_api() {
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_transcript_scope_affects_only_transcripts() {
     let cloud = cloud(vec![recording("a", 5).with_stored_transcript()]);
-    let refused = Trigger::always(Server::Webex).on("/meetingTranscripts");
+    let refused = Trigger::always(Server::Webex).with_path("/meetingTranscripts");
     cloud.inject(refused.with_effect(api_reply(403, r#"{"message":"no scope"}"#, &[])));
     let files = everything(&webex(&cloud)).await;
     let keys: Vec<&str> = files.keys().map(|(_, key)| key.as_str()).collect();
     assert_eq!(keys, ["audio", "recording"]);
     // A transient failure is retried without another request for details.
     cloud.clear_faults();
-    let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
+    let failing = Trigger::always(Server::Webex).with_path("/meetingTranscripts");
     cloud.inject(failing.with_effect(api_reply(503, "{}", &[])));
     let webex = webex(&cloud);
     cloud.clear_requests();

@@ -19,11 +19,15 @@ use crate::support::webex::{
     webex_cloud, webex_with,
 };
 
-const PAGE_CAP: u32 = 30;
+const MAX_PAGE_SIZE: u32 = 30;
 
 fn cloud(webex: WebexArchive) -> DemoCloud {
-    DemoCloud::start(DemoCloudOptions { webex, page_cap: PAGE_CAP, ..DemoCloudOptions::default() })
-        .unwrap()
+    DemoCloud::start(DemoCloudOptions {
+        webex,
+        max_page_size: MAX_PAGE_SIZE,
+        ..DemoCloudOptions::default()
+    })
+    .unwrap()
 }
 
 fn sorted(mut meetings: Vec<Meeting>) -> Vec<Meeting> {
@@ -39,7 +43,7 @@ fn min_calls(archive: &WebexArchive, span: DaySpan) -> usize {
     loop {
         let from = to.saturating_sub(29.days()).max(span.from);
         let held = made.iter().filter(|day| from <= **day && **day <= to).count();
-        calls += held.div_ceil(PAGE_CAP as usize).max(1);
+        calls += held.div_ceil(MAX_PAGE_SIZE as usize).max(1);
         if from == span.from {
             return calls;
         }
@@ -48,7 +52,7 @@ fn min_calls(archive: &WebexArchive, span: DaySpan) -> usize {
 }
 
 fn on_lists(count: u32) -> Trigger {
-    Trigger::next(Server::Webex, count).on("/v1/recordings")
+    Trigger::next(Server::Webex, count).with_path("/v1/recordings")
 }
 
 /// Returns the error of the only failed days, or of the whole listing.
@@ -64,8 +68,9 @@ fn why(outcome: &Result<Listing, ProviderError>) -> ProviderError {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_years_take_the_fewest_calls() {
-    for null_pages in [true, false] {
-        let archive = WebexArchive { null_pages, ..WebexArchive::many(1000, 730) };
+    for has_null_page_size in [true, false] {
+        let archive =
+            WebexArchive { has_null_page_size, ..WebexArchive::with_recordings(1000, 730) };
         let cloud = cloud(archive.clone());
         let listing = webex(&cloud).list(last_days(730)).await.unwrap();
         assert!(listing.failed.is_empty(), "{:?}", listing.failed);
@@ -104,13 +109,15 @@ async fn listing_has_the_video_with_its_size() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn order_of_replies_is_irrelevant() {
-    let cloud = cloud(WebexArchive::many(200, 200));
+    let cloud = cloud(WebexArchive::with_recordings(200, 200));
     let webex = webex(&cloud);
     let plain = sorted(webex.list(last_days(200)).await.unwrap().meetings);
     assert_eq!(plain.len(), 200);
     for skip in 0..4 {
         cloud.inject(
-            on_lists(2).after(skip).with_effect(Effect::Latency(Duration::from_millis(150))),
+            on_lists(2)
+                .after_requests(skip)
+                .with_effect(Effect::Latency(Duration::from_millis(150))),
         );
         assert_eq!(sorted(webex.list(last_days(200)).await.unwrap().meetings), plain);
     }
@@ -118,7 +125,8 @@ async fn order_of_replies_is_irrelevant() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_page_is_requested_with_fewer_entries() {
-    let cloud = DemoCloud::start(webex_cloud(WebexArchive::many(60, 20).recordings)).unwrap();
+    let cloud =
+        DemoCloud::start(webex_cloud(WebexArchive::with_recordings(60, 20).recordings)).unwrap();
     cloud.inject(on_lists(2).with_effect(api_reply(504, "{}", &[])));
     let listing = webex(&cloud).list(last_days(20)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (60, 0));
@@ -152,7 +160,7 @@ async fn next_page_on_another_host_is_refused() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
     elsewhere.set_nonblocking(true).unwrap();
     let host = format!("http://{}", elsewhere.local_addr().unwrap());
-    let cloud = cloud(WebexArchive::many(40, 20));
+    let cloud = cloud(WebexArchive::with_recordings(40, 20));
     let link = format!("<{host}/v1/recordings?max=100&cursor=p4th>; rel=\"next\"");
     cloud.inject(on_lists(u32::MAX).with_effect(api_reply(
         200,
@@ -171,7 +179,7 @@ async fn next_page_on_another_host_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endless_or_unreadable_list_is_given_up() {
-    let cloud = cloud(WebexArchive::many(40, 20));
+    let cloud = cloud(WebexArchive::with_recordings(40, 20));
     let webex = webex(&cloud);
     let link = format!("<{}/recordings?max=100&cursor=round>; rel=\"next\"", cloud.webex_api_url());
     let circle = api_reply(200, r#"{"items":[]}"#, &[("link", &link)]);
@@ -227,7 +235,7 @@ async fn removed_recordings_are_left_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_window_is_reported_and_others_are_listed() {
-    let archive = WebexArchive::many(45, 45);
+    let archive = WebexArchive::with_recordings(45, 45);
     let cloud = cloud(archive.clone());
     // Two windows with five attempts each: the tenth attempt succeeds in either window.
     cloud.inject(on_lists(9).with_effect(api_reply(500, "{}", &[])));
@@ -316,7 +324,7 @@ async fn hosts_of_an_earlier_run_are_restored() {
 /// 150 recordings of a host and as many of the token's owner.
 fn two_hosts(lacking: &[&str]) -> WebexArchive {
     let mut archive = WebexArchive::empty();
-    archive.lacking_in_next_pages = lacking.iter().map(|name| (*name).to_owned()).collect();
+    archive.missing_in_next_pages = lacking.iter().map(|name| (*name).to_owned()).collect();
     for number in 0..150 {
         archive.recordings.push(of("ana@example.org", &format!("ana{number}")));
         archive.recordings.push(of("owner@example.org", &format!("own{number}")));
@@ -345,7 +353,7 @@ async fn later_page_of_another_host_makes_the_window_incomplete() {
         options.config.users = vec!["ana@example.org".into()]
     });
     let body = r#"{"items":[{"id":"own1","hostEmail":"owner@example.org"}]}"#;
-    cloud.inject(on_lists(u32::MAX).after(1).with_effect(api_reply(200, body, &[])));
+    cloud.inject(on_lists(u32::MAX).after_requests(1).with_effect(api_reply(200, body, &[])));
     let listing = webex.list(last_days(5)).await.unwrap();
     assert_eq!(listing.failed.len(), 1, "{:?}", listing.failed);
     assert!(listing.failed[0].1.to_string().contains("another host"), "{:?}", listing.failed);
@@ -354,7 +362,7 @@ async fn later_page_of_another_host_makes_the_window_incomplete() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_host_is_requested_once() {
-    let cloud = cloud(WebexArchive::many(20, 20));
+    let cloud = cloud(WebexArchive::with_recordings(20, 20));
     let webex = webex_with(&cloud, app(&cloud), |options| {
         options.config.users = vec!["ana@example.org".into()]
     });
@@ -372,7 +380,7 @@ async fn refused_host_is_requested_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_service_is_given_up_early() {
-    let cloud = cloud(WebexArchive::many(40, 20));
+    let cloud = cloud(WebexArchive::with_recordings(40, 20));
     cloud.inject(on_lists(u32::MAX).with_effect(api_reply(503, "{}", &[])));
     assert!(
         matches!(webex(&cloud).list(last_days(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
@@ -384,7 +392,7 @@ async fn dead_service_is_given_up_early() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rate_limit_pauses_every_window() {
-    let cloud = cloud(WebexArchive::many(10, 60));
+    let cloud = cloud(WebexArchive::with_recordings(10, 60));
     let limit = Effect::TooManyRequests(RetryAfter::Seconds(2));
     cloud.inject(on_lists(1).with_effect(limit));
     let began = Instant::now();
@@ -398,7 +406,7 @@ async fn rate_limit_pauses_every_window() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_token_is_renewed_once_per_listing() {
-    let cloud = cloud(WebexArchive::many(300, 365));
+    let cloud = cloud(WebexArchive::with_recordings(300, 365));
     let webex = webex(&cloud);
     webex.list(last_days(365)).await.unwrap();
     cloud.expire_tokens();
@@ -408,7 +416,7 @@ async fn expired_token_is_renewed_once_per_listing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_credentials_have_a_hint_without_secrets() {
-    let cloud = cloud(WebexArchive::many(10, 5));
+    let cloud = cloud(WebexArchive::with_recordings(10, 5));
     let good = cloud.webex_credentials();
     let app = |secret: &str, refresh: &str| WebexCredential::Refreshed {
         client_id: good.client_id.clone(),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, ToSpan};
 use meetfs::demo_cloud::{
-    Archive, Content, DemoCloud, DemoCloudOptions, DownloadHeader, Effect, Meeting, MeetingFile,
-    Server, Trigger,
+    AcceptedCredentials, Archive, Content, DemoCloud, DemoCloudOptions, Effect, Meeting,
+    MeetingFile, Server, Trigger,
 };
 use meetfs::http::{ByteRange, Client, ExpectedFile, Priority, RangeStream, TrafficClass};
 use meetfs::model::{Availability, DaySpan, FileId, Lease, RecordingFile, line_with_hint};
@@ -31,7 +31,9 @@ fn archive() -> Archive {
         let video =
             MeetingFile::new("MP4", Content::Pattern { seed: index as u64, length: LENGTH });
         let captions = MeetingFile::new("CC", Content::Stored("WEBVTT\n\n1".into()));
-        archive.meetings.push(Meeting::new(&uuid, &uuid, start).with(video).with(captions));
+        archive
+            .meetings
+            .push(Meeting::new(&uuid, &uuid, start).with_file(video).with_file(captions));
     }
     archive
 }
@@ -204,8 +206,9 @@ async fn fixed_token_serves_until_its_expiry() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn meeting_token_replaces_a_refused_account_token() {
-    let header = DownloadHeader { bearer_oauth: false, ..DownloadHeader::default() };
-    let cloud = cloud_with(|options| options.download_header = header);
+    let header =
+        AcceptedCredentials { accepts_oauth_bearer: false, ..AcceptedCredentials::default() };
+    let cloud = cloud_with(|options| options.accepted_credentials = header);
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     for file in files.iter().take(3).chain(files.iter().rev().take(3)) {
@@ -217,8 +220,12 @@ async fn meeting_token_replaces_a_refused_account_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn query_is_the_last_resort_and_remembered() {
-    let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: true };
-    let cloud = cloud_with(|options| options.download_header = header);
+    let header = AcceptedCredentials {
+        accepts_oauth_bearer: false,
+        accepts_download_token_bearer: false,
+        accepts_query: true,
+    };
+    let cloud = cloud_with(|options| options.accepted_credentials = header);
     let zoom = zoom(&cloud);
     let files = listed_without_requests(&cloud, &zoom).await;
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
@@ -245,8 +252,12 @@ async fn query_is_the_last_resort_and_remembered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_download_is_reported_without_a_secret() {
-    let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: false };
-    let cloud = cloud_with(|options| options.download_header = header);
+    let header = AcceptedCredentials {
+        accepts_oauth_bearer: false,
+        accepts_download_token_bearer: false,
+        accepts_query: false,
+    };
+    let cloud = cloud_with(|options| options.accepted_credentials = header);
     let zoom = zoom(&cloud);
     let files = listed(&zoom).await;
     for effort in [LeaseEffort::Listed, LeaseEffort::Renewed, LeaseEffort::LastResort] {
@@ -334,7 +345,9 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
     cloud.inject(
         Trigger::next(Server::Web, 1).with_effect(redirect("/rec/elsewhere?access_token=echo")),
     );
-    cloud.inject(Trigger::next(Server::Web, 1).on("/rec/elsewhere").with_effect(Effect::Html200));
+    cloud.inject(
+        Trigger::next(Server::Web, 1).with_path("/rec/elsewhere").with_effect(Effect::Html200),
+    );
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     let elsewhere = requests_to(&cloud, Server::Web, "/rec/elsewhere");
     assert_eq!(elsewhere.len(), 1);

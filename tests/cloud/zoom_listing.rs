@@ -7,8 +7,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use meetfs::demo_cloud::{
-    Archive, Content, DemoCloud, DemoCloudOptions, Effect, Host, Meeting, MeetingFile, RetryAfter,
-    Server, Trigger,
+    Archive, Content, DemoCloud, DemoCloudOptions, Effect, Meeting, MeetingFile, RetryAfter,
+    Server, Trigger, User,
 };
 use meetfs::model::{DaySpan, Meeting as Listed, line_with_hint};
 use meetfs::providers::zoom::ZoomCredential;
@@ -16,7 +16,7 @@ use meetfs::providers::{ErrorClass, Provider};
 
 use crate::support::zoom::{app, requests_to, secrets_sent, zoom, zoom_with};
 
-const PAGE_CAP: u32 = 30;
+const MAX_PAGE_SIZE: u32 = 30;
 
 fn today() -> Date {
     day(Timestamp::now())
@@ -34,7 +34,7 @@ fn last_days(days: i64) -> DaySpan {
 fn cloud(archive: Archive) -> DemoCloud {
     DemoCloud::start(DemoCloudOptions {
         archive,
-        page_cap: PAGE_CAP,
+        max_page_size: MAX_PAGE_SIZE,
         ..DemoCloudOptions::default()
     })
     .unwrap()
@@ -60,7 +60,7 @@ fn min_calls(cloud: &DemoCloud, span: DaySpan) -> usize {
     loop {
         let from = to.saturating_sub(29.days()).max(to.saturating_sub(1.month())).max(span.from);
         let held = days.iter().filter(|day| from <= **day && **day <= to).count();
-        calls += held.div_ceil(PAGE_CAP as usize).max(1);
+        calls += held.div_ceil(MAX_PAGE_SIZE as usize).max(1);
         if from == span.from {
             return calls;
         }
@@ -74,7 +74,7 @@ fn recordings_calls(cloud: &DemoCloud) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_years_are_listed_in_the_fewest_calls() {
-    let cloud = cloud(Archive::many(1000, 730));
+    let cloud = cloud(Archive::with_meetings(1000, 730));
     let zoom = zoom(&cloud);
     let span = last_days(730);
     let listing = zoom.list(span).await.unwrap();
@@ -92,17 +92,17 @@ async fn two_years_are_listed_in_the_fewest_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_pages_cost_only_their_own_calls() {
-    let cloud = cloud(Archive::many(1000, 730));
+    let cloud = cloud(Archive::with_meetings(1000, 730));
     let zoom = zoom(&cloud);
     let span = last_days(730);
     let plain = sorted(zoom.list(span).await.unwrap().meetings);
     cloud.clear_requests();
     // Every window has two pages, and four windows are in flight. All four calls have arrived
     // before one is answered, so the fifth call continues one of them.
-    let on_listing = |count| Trigger::next(Server::Api, count).on("/recordings");
+    let on_listing = |count| Trigger::next(Server::Api, count).with_path("/recordings");
     cloud.inject(on_listing(4).with_effect(Effect::Latency(Duration::from_millis(200))));
-    cloud.inject(on_listing(1).after(4).with_effect(Effect::DeadPageToken));
-    cloud.inject(on_listing(2).after(12).with_effect(Effect::status(500)));
+    cloud.inject(on_listing(1).after_requests(4).with_effect(Effect::InvalidPageToken));
+    cloud.inject(on_listing(2).after_requests(12).with_effect(Effect::status(500)));
     let listing = zoom.list(span).await.unwrap();
     assert!(listing.failed.is_empty(), "{:?}", listing.failed);
     assert_eq!(sorted(listing.meetings), plain);
@@ -118,11 +118,11 @@ async fn failed_pages_cost_only_their_own_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn order_of_replies_does_not_matter() {
-    let cloud = cloud(Archive::many(200, 200));
+    let cloud = cloud(Archive::with_meetings(200, 200));
     let zoom = zoom(&cloud);
     let plain = sorted(zoom.list(last_days(200)).await.unwrap().meetings);
     for skip in 0..4 {
-        let late = Trigger::next(Server::Api, 2).on("/recordings").after(skip);
+        let late = Trigger::next(Server::Api, 2).with_path("/recordings").after_requests(skip);
         cloud.inject(late.with_effect(Effect::Latency(Duration::from_millis(150))));
         assert_eq!(sorted(zoom.list(last_days(200)).await.unwrap().meetings), plain);
     }
@@ -130,12 +130,12 @@ async fn order_of_replies_does_not_matter() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn late_recording_appears_under_its_old_day() {
-    let cloud = cloud(Archive::many(100, 60));
+    let cloud = cloud(Archive::with_meetings(100, 60));
     let zoom = zoom(&cloud);
     assert_eq!(zoom.list(last_days(60)).await.unwrap().meetings.len(), 100);
     let start = Timestamp::now() - jiff::SignedDuration::from_hours(40 * 24);
     let late = Meeting::new("a//b+late==", "Late", start)
-        .with(MeetingFile::new("M4A", Content::Pattern { seed: 1, length: 5000 }));
+        .with_file(MeetingFile::new("M4A", Content::Pattern { seed: 1, length: 5000 }));
     cloud.add_meeting(late);
     let listing = zoom.list(last_days(60)).await.unwrap();
     assert_eq!(listing.meetings.len(), 101);
@@ -145,11 +145,13 @@ async fn late_recording_appears_under_its_old_day() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_window_is_reported_and_the_rest_listed() {
-    let mut archive = Archive::many(40, 20);
-    archive.hosts.push(Host::active("u2", "second@example.org", "Second", "Host"));
+    let mut archive = Archive::with_meetings(40, 20);
+    archive.users.push(User::active("u2", "second@example.org", "Second", "Host"));
     let cloud = cloud(archive);
     let zoom = zoom_with(&cloud, &["me", "second@example.org"], app(&cloud));
-    cloud.inject(Trigger::always(Server::Api).on("/users/second").with_effect(Effect::status(502)));
+    cloud.inject(
+        Trigger::always(Server::Api).with_path("/users/second").with_effect(Effect::status(502)),
+    );
     let listing = zoom.list(last_days(20)).await.unwrap();
     assert_eq!(listing.meetings.len(), 40);
     let [(days, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
@@ -161,7 +163,7 @@ async fn failed_window_is_reported_and_the_rest_listed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_user_is_requested_once() {
-    let cloud = cloud(Archive::many(100, 700));
+    let cloud = cloud(Archive::with_meetings(100, 700));
     let zoom = zoom_with(&cloud, &["me", "unknown@example.org"], app(&cloud));
     let listing = zoom.list(last_days(700)).await.unwrap();
     assert_eq!(listing.meetings.len(), 100);
@@ -180,15 +182,15 @@ async fn unknown_user_is_requested_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rate_limit_is_waited_for() {
-    let cloud = cloud(Archive::many(10, 5));
+    let cloud = cloud(Archive::with_meetings(10, 5));
     let limit = Effect::TooManyRequests(RetryAfter::None);
-    cloud.inject(Trigger::next(Server::Api, 1).on("/recordings").with_effect(limit));
+    cloud.inject(Trigger::next(Server::Api, 1).with_path("/recordings").with_effect(limit));
     assert_eq!(zoom(&cloud).list(last_days(5)).await.unwrap().meetings.len(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_token_is_renewed_once_during_a_listing() {
-    let cloud = cloud(Archive::many(300, 365));
+    let cloud = cloud(Archive::with_meetings(300, 365));
     let zoom = zoom(&cloud);
     zoom.list(last_days(365)).await.unwrap();
     cloud.expire_tokens();
@@ -199,7 +201,7 @@ async fn expired_token_is_renewed_once_during_a_listing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_credentials_are_reported_without_a_secret() {
-    let cloud = cloud(Archive::many(10, 5));
+    let cloud = cloud(Archive::with_meetings(10, 5));
     let app = |account_id: &str, secret: &str| ZoomCredential::ServerToServer {
         account_id: account_id.into(),
         client_id: cloud.credentials().client_id,
@@ -240,7 +242,7 @@ fn json(body: String) -> Effect {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn left_out_days_are_requested_again() {
-    let cloud = cloud(Archive::many(40, 20));
+    let cloud = cloud(Archive::with_meetings(40, 20));
     let zoom = zoom(&cloud);
     let span = last_days(20);
     let shortened = span.to.saturating_sub(4.days());
@@ -248,7 +250,7 @@ async fn left_out_days_are_requested_again() {
         r#"{{"from":"{shortened}","to":"{}","next_page_token":"","meetings":[]}}"#,
         span.to
     );
-    cloud.inject(Trigger::next(Server::Api, 1).on("/recordings").with_effect(json(empty)));
+    cloud.inject(Trigger::next(Server::Api, 1).with_path("/recordings").with_effect(json(empty)));
     let listing = zoom.list(span).await.unwrap();
     let earlier = cloud.meetings().iter().filter(|meeting| day(meeting.start) <= shortened).count();
     assert!(0 < earlier && earlier < 40);
@@ -259,10 +261,10 @@ async fn left_out_days_are_requested_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn server_that_lists_other_days_is_abandoned() {
-    let cloud = cloud(Archive::many(40, 20));
+    let cloud = cloud(Archive::with_meetings(40, 20));
     let zoom = zoom(&cloud);
     let always = |body: &str| {
-        Trigger::always(Server::Api).on("/recordings").with_effect(json(body.to_owned()))
+        Trigger::always(Server::Api).with_path("/recordings").with_effect(json(body.to_owned()))
     };
     let elsewhere = r#"{"from":"2001-01-01","to":"2001-01-02","next_page_token":"","meetings":[]}"#;
     for body in
@@ -286,22 +288,30 @@ async fn server_that_lists_other_days_is_abandoned() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expiring_page_token_is_abandoned_after_three_restarts() {
-    let cloud = cloud(Archive::many(40, 20));
+    let cloud = cloud(Archive::with_meetings(40, 20));
     let zoom = zoom(&cloud);
-    cloud.inject(Trigger::always(Server::Api).on("/recordings").with_effect(Effect::DeadPageToken));
+    cloud.inject(
+        Trigger::always(Server::Api).with_path("/recordings").with_effect(Effect::InvalidPageToken),
+    );
     let listing = zoom.list(last_days(20)).await.unwrap();
     assert!(
         matches!(listing.failed.as_slice(), [(days, error)] if *days == last_days(20) && error.class() == ErrorClass::Unavailable)
     );
-    assert_eq!(listing.meetings.len(), PAGE_CAP as usize, "what came is kept, each meeting once");
+    assert_eq!(
+        listing.meetings.len(),
+        MAX_PAGE_SIZE as usize,
+        "what came is kept, each meeting once"
+    );
     assert_eq!(recordings_calls(&cloud), 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_service_is_not_requested_for_every_window() {
-    let cloud = cloud(Archive::many(40, 20));
+    let cloud = cloud(Archive::with_meetings(40, 20));
     let zoom = zoom(&cloud);
-    cloud.inject(Trigger::always(Server::Api).on("/recordings").with_effect(Effect::status(503)));
+    cloud.inject(
+        Trigger::always(Server::Api).with_path("/recordings").with_effect(Effect::status(503)),
+    );
     assert!(
         matches!(zoom.list(last_days(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
@@ -312,9 +322,9 @@ async fn dead_service_is_not_requested_for_every_window() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_scopes_are_named() {
-    let cloud = cloud(Archive::many(10, 5));
+    let cloud = cloud(Archive::with_meetings(10, 5));
     let body = r#"{"code":4711,"message":"Invalid access token, does not contain scopes:[cloud_recording:read:list_user_recordings:admin]."}"#;
-    cloud.inject(Trigger::always(Server::Api).on("/v2/").with_effect(Effect::Status {
+    cloud.inject(Trigger::always(Server::Api).with_path("/v2/").with_effect(Effect::Status {
         status: 400,
         body: body.into(),
         content_type: "application/json".into(),
@@ -343,7 +353,7 @@ async fn details_extend_a_meeting_or_are_absent() {
         cloud.add_meeting(Meeting::new(uuid, uuid, Timestamp::now()));
     }
     let mut old = Meeting::new("old==", "Old", Timestamp::now());
-    old.details_too_old = true;
+    old.is_too_old_for_details = true;
     cloud.add_meeting(old);
     let zoom = zoom(&cloud);
     for uuid in ["/aB3xY9+QWeRtYuIoP==", "a//b", "plain=="] {
@@ -353,13 +363,17 @@ async fn details_extend_a_meeting_or_are_absent() {
             Some(2),
             "{facts:?}"
         );
-        assert_eq!(facts.get("user_email").and_then(|email| email.as_str()), Some(Archive::OWNER));
+        assert_eq!(
+            facts.get("user_email").and_then(|email| email.as_str()),
+            Some(Archive::OWNER_EMAIL)
+        );
     }
     for uuid in ["old==", "unknown=="] {
         assert_eq!(zoom.details(&uuid.into()).await.unwrap(), None, "{uuid}");
     }
-    cloud
-        .inject(Trigger::always(Server::Api).on("/past_meetings").with_effect(Effect::status(503)));
+    cloud.inject(
+        Trigger::always(Server::Api).with_path("/past_meetings").with_effect(Effect::status(503)),
+    );
     assert!(
         matches!(zoom.details(&"plain==".into()).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );

@@ -7,8 +7,8 @@ use crate::support::zoom::{app, config, requests_to, zoom_with};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use meetfs::demo_cloud::{
-    Archive, Content, DemoCloud, DemoCloudOptions, Effect, Host, Meeting, MeetingFile, Server,
-    Trigger,
+    Archive, Content, DemoCloud, DemoCloudOptions, Effect, Meeting, MeetingFile, Server, Trigger,
+    User,
 };
 use meetfs::http::Client;
 use meetfs::model::{DaySpan, SourceName, line_with_hint};
@@ -25,19 +25,19 @@ fn email(name: &str) -> String {
 fn archive() -> Archive {
     let mut archive = Archive::empty();
     for name in NAMES {
-        let mut host = Host::active(&format!("id-{name}"), &email(name), name, "Example");
+        let mut host = User::active(&format!("id-{name}"), &email(name), name, "Example");
         host.status = match name {
             "left" => "inactive",
             "new" => "pending",
             _ => "active",
         };
-        archive.hosts.push(host);
+        archive.users.push(host);
         let mut meeting = Meeting::new(
             &format!("{name}=="),
             name,
             Timestamp::now() - SignedDuration::from_hours(2),
         )
-        .with(MeetingFile::new("CHAT", Content::Stored("hello\n".into())));
+        .with_file(MeetingFile::new("CHAT", Content::Stored("hello\n".into())));
         meeting.host_email = email(name);
         archive.meetings.push(meeting);
     }
@@ -86,7 +86,7 @@ async fn account_is_listed_at_once_if_permitted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn account_is_listed_user_by_user_otherwise() {
     let cloud = cloud();
-    cloud.inject(Trigger::always(Server::Api).on("/accounts/").with_effect(scope_missing()));
+    cloud.inject(Trigger::always(Server::Api).with_path("/accounts/").with_effect(scope_missing()));
     let zoom = zoom_with(&cloud, &["all"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&NAMES));
 }
@@ -109,7 +109,7 @@ async fn unmatched_pattern_and_missing_scope_are_reported() {
         error.class() == ErrorClass::NotFound && line_with_hint(&error).contains("`users`"),
         "{error}"
     );
-    cloud.inject(Trigger::always(Server::Api).on("/users").with_effect(scope_missing()));
+    cloud.inject(Trigger::always(Server::Api).with_path("/users").with_effect(scope_missing()));
     let error = unmatched.list(last_days()).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::NotAllowed && line_with_hint(&error).contains("x:read:admin"),
@@ -121,11 +121,11 @@ async fn unmatched_pattern_and_missing_scope_are_reported() {
 async fn all_pages_of_users_are_read() {
     let cloud = DemoCloud::start(DemoCloudOptions {
         archive: archive(),
-        page_cap: 2,
+        max_page_size: 2,
         ..DemoCloudOptions::default()
     })
     .unwrap();
-    cloud.inject(Trigger::always(Server::Api).on("/accounts/").with_effect(scope_missing()));
+    cloud.inject(Trigger::always(Server::Api).with_path("/accounts/").with_effect(scope_missing()));
     let zoom = zoom_with(&cloud, &["all"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&NAMES));
     assert!(requests_to(&cloud, Server::Api, "/v2/users").len() > 5);
@@ -138,7 +138,7 @@ async fn listed_user_without_recordings_has_an_empty_list() {
     let content_type = "application/json".into();
     let unknown = Effect::Status { status: 404, body, content_type, headers: Vec::new() };
     for part in ["/users/id-new/", "/users/new@all"] {
-        cloud.inject(Trigger::always(Server::Api).on(part).with_effect(unknown.clone()));
+        cloud.inject(Trigger::always(Server::Api).with_path(part).with_effect(unknown.clone()));
     }
     let zoom = zoom_with(&cloud, &["*@all.example.org"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&["ana", "ben", "left"]));
@@ -153,10 +153,10 @@ async fn listed_user_without_recordings_has_an_empty_list() {
 #[tokio::test(flavor = "multi_thread")]
 async fn list_of_users_begins_again_after_expired_token() {
     let options =
-        DemoCloudOptions { archive: archive(), page_cap: 2, ..DemoCloudOptions::default() };
+        DemoCloudOptions { archive: archive(), max_page_size: 2, ..DemoCloudOptions::default() };
     let cloud = DemoCloud::start(options).unwrap();
-    let second_page = Trigger::next(Server::Api, 1).on("/users").after(1);
-    cloud.inject(second_page.with_effect(Effect::DeadPageToken));
+    let second_page = Trigger::next(Server::Api, 1).with_path("/users").after_requests(1);
+    cloud.inject(second_page.with_effect(Effect::InvalidPageToken));
     let zoom = zoom_with(&cloud, &["*@*"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&NAMES));
 }
@@ -167,7 +167,7 @@ async fn list_of_users_without_end_is_abandoned() {
     let body = r#"{"users":[],"next_page_token":"round"}"#.into();
     let content_type = "application/json".into();
     let reply = Effect::Status { status: 200, body, content_type, headers: Vec::new() };
-    cloud.inject(Trigger::always(Server::Api).on("/users").with_effect(reply));
+    cloud.inject(Trigger::always(Server::Api).with_path("/users").with_effect(reply));
     let zoom = zoom_with(&cloud, &["*@*"], app(&cloud));
     let error = zoom.list(last_days()).await.unwrap_err();
     assert!(error.to_string().contains("same next page twice"), "{error}");
@@ -184,9 +184,9 @@ fn max_per_second(mut times: Vec<Duration>) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sources_of_one_account_share_its_rate_limit() {
-    let mut archive = Archive::many(200, 700);
-    archive.hosts.extend(
-        (0..8).map(|n| Host::active(&format!("u{n}"), &format!("u{n}@example.org"), "U", "N")),
+    let mut archive = Archive::with_meetings(200, 700);
+    archive.users.extend(
+        (0..8).map(|n| User::active(&format!("u{n}"), &format!("u{n}@example.org"), "U", "N")),
     );
     let cloud =
         DemoCloud::start(DemoCloudOptions { archive, ..DemoCloudOptions::default() }).unwrap();
@@ -205,8 +205,10 @@ async fn sources_of_one_account_share_its_rate_limit() {
     );
     let (first, second) = tokio::join!(one.list(span), other.list(span));
     assert_eq!(first.unwrap().meetings.len() + second.unwrap().meetings.len(), 200);
-    let listings: Vec<_> =
-        requests_to(&cloud, Server::Api, "/recordings").iter().map(|request| request.at).collect();
+    let listings: Vec<_> = requests_to(&cloud, Server::Api, "/recordings")
+        .iter()
+        .map(|request| request.received_at)
+        .collect();
     assert!(listings.len() > 80, "{}", listings.len());
     assert!(max_per_second(listings.clone()) <= 20, "{}", max_per_second(listings));
     assert!(requests_to(&cloud, Server::Api, "").iter().all(|request| request.status != 429));

@@ -28,7 +28,7 @@ fn stop_answering(rig: &Rig) {
 fn mount_with_silent_server() -> Rig {
     let files = [("known", 3_000_000), ("other", 50_000_000), ("third", 50_000_000)];
     let rig = Rig::mounted(DemoCloudOptions {
-        archive: Archive::pattern(&files),
+        archive: Archive::with_pattern_files(&files),
         ..DemoCloudOptions::default()
     });
     rig.shell("cat acme/*/*known/*.mp4 | wc -c");
@@ -64,8 +64,10 @@ fn time_until_interrupted(rig: &Rig, line: &str, is_blocked: impl Fn(u32) -> boo
 
 #[test]
 fn metadata_needs_no_server() {
-    let options =
-        DemoCloudOptions { archive: Archive::many(1000, 700), ..DemoCloudOptions::default() };
+    let options = DemoCloudOptions {
+        archive: Archive::with_meetings(1000, 700),
+        ..DemoCloudOptions::default()
+    };
     let rig = Rig::mounted(options);
     // Documents wait for details, and the rate of those requests is limited.
     let documents = || rig.shell("find . -name meeting.json | wc -l");
@@ -153,7 +155,7 @@ fn handled_signal_does_not_interrupt_a_read() {
     let mut archive = Archive::empty();
     archive.meetings.push(
         Meeting::new("chat==", "chat", start)
-            .with(MeetingFile::new("CHAT", Content::Stored(text.into()))),
+            .with_file(MeetingFile::new("CHAT", Content::Stored(text.into()))),
     );
     let faults =
         vec![Trigger::always(Server::Media).with_effect(Effect::Latency(Duration::from_secs(2)))];
@@ -184,7 +186,7 @@ fn handled_signal_does_not_interrupt_a_read() {
 fn read_fails_at_its_deadline() {
     let files = [("other", 50_000_000)];
     let rig = Rig::new(DemoCloudOptions {
-        archive: Archive::pattern(&files),
+        archive: Archive::with_pattern_files(&files),
         ..DemoCloudOptions::default()
     })
     .with("read_deadline = \"3s\"");

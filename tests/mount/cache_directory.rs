@@ -20,7 +20,7 @@ const NAMES: [&str; 5] = [
 
 fn rig() -> Rig {
     let rig = Rig::new(DemoCloudOptions {
-        archive: Archive::pattern(&[("film", 3_000_000)]),
+        archive: Archive::with_pattern_files(&[("film", 3_000_000)]),
         ..DemoCloudOptions::default()
     });
     rig.write_config(&rig.config());
@@ -314,7 +314,7 @@ fn rig_with_twenty_recordings() -> Rig {
     let names: Vec<_> = (0..20).map(|number| format!("film {number}")).collect();
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), 1000)).collect();
     let rig = Rig::new(DemoCloudOptions {
-        archive: Archive::pattern(&files),
+        archive: Archive::with_pattern_files(&files),
         ..DemoCloudOptions::default()
     });
     rig.mount();

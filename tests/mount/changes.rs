@@ -35,8 +35,8 @@ fn stored(text: &'static str) -> Content {
 
 fn zoom(uuid: &str, topic: &str, seed: u64) -> Meeting {
     Meeting::new(uuid, topic, hours_ago(30))
-        .with(MeetingFile::new("MP4", film(seed, LENGTH)))
-        .with(MeetingFile::new("CHAT", stored("hello\n")))
+        .with_file(MeetingFile::new("MP4", film(seed, LENGTH)))
+        .with_file(MeetingFile::new("CHAT", stored("hello\n")))
 }
 
 fn webex(id: &str, topic: &str, seed: u64) -> WebexRecording {
@@ -48,8 +48,8 @@ fn webex(id: &str, topic: &str, seed: u64) -> WebexRecording {
 
 fn rapatin(uuid: &str, topic: &str, seed: u64) -> RapatinSession {
     RapatinSession::new(uuid, &format!("8{seed}"), topic, hours_ago(30))
-        .with(MeetingFile::new("MP4", film(seed, LENGTH)))
-        .with(MeetingFile::new("CHAT", stored("hello\n")))
+        .with_file(MeetingFile::new("MP4", film(seed, LENGTH)))
+        .with_file(MeetingFile::new("CHAT", stored("hello\n")))
 }
 
 /// Mounts three sources, each with a meeting of 30 MB that changes and one that does not.
@@ -99,7 +99,7 @@ fn video(rig: &Rig, source: &str) -> Content {
             let objects = rig.cloud.webex_objects();
             objects
                 .into_iter()
-                .find(|object| object.recording == CHANGING)
+                .find(|object| object.recording_id == CHANGING)
                 .expect("the recording")
                 .content
         }
@@ -333,9 +333,9 @@ fn late_transcript_appears_beside_its_video() {
     let late = || MeetingFile::new("TRANSCRIPT", stored(SPOKEN));
     change(
         &rig,
-        |it| *it = it.clone().with(late()),
+        |it| *it = it.clone().with_file(late()),
         |it| it.stored_transcript = Some(stored(SPOKEN)),
-        |it| *it = it.clone().with(late()),
+        |it| *it = it.clone().with_file(late()),
     );
     refresh(&rig);
     for mut process in processes {

@@ -15,7 +15,10 @@ const MAX_WAIT: Duration = Duration::from_secs(35);
 const SECRETS: [&str; 2] = ["demo-secret", "s3cret"];
 
 fn rig() -> Rig {
-    Rig::new(DemoCloudOptions { archive: Archive::many(40, 60), ..DemoCloudOptions::default() })
+    Rig::new(DemoCloudOptions {
+        archive: Archive::with_meetings(40, 60),
+        ..DemoCloudOptions::default()
+    })
 }
 
 /// Mounts with this configuration, as [`assert_refused`] does.
@@ -396,7 +399,7 @@ fn refused_connection_is_named_with_its_url() {
 fn silent_api_ends_the_mount_in_time() {
     let rig = rig();
     rig.write_config(&rig.config());
-    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").with_effect(Effect::BlackHole));
+    rig.cloud.inject(Trigger::always(Server::Api).with_path("/v2/").with_effect(Effect::BlackHole));
     assert_refused(
         &rig,
         1,
@@ -408,7 +411,8 @@ fn silent_api_ends_the_mount_in_time() {
 fn silent_token_service_ends_the_mount_in_time() {
     let rig = rig();
     rig.write_config(&rig.config());
-    rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/").with_effect(Effect::BlackHole));
+    rig.cloud
+        .inject(Trigger::always(Server::Api).with_path("/oauth/").with_effect(Effect::BlackHole));
     assert_refused(&rig, 1, &["acme: cannot list recordings", "did not answer within"]);
 }
 
@@ -416,7 +420,8 @@ fn silent_token_service_ends_the_mount_in_time() {
 fn failing_listing_ends_the_mount_in_time() {
     let rig = rig();
     rig.write_config(&rig.config());
-    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/").with_effect(Effect::status(502)));
+    rig.cloud
+        .inject(Trigger::always(Server::Api).with_path("/v2/").with_effect(Effect::status(502)));
     assert_refused(&rig, 1, &["acme: cannot list recordings", "returned a server error (502)"]);
 }
 

@@ -115,7 +115,7 @@ fn df_and_xattrs_describe_the_archive() {
 #[test]
 fn concurrent_readers_fetch_each_byte_once() {
     const LENGTH: u64 = 64 * 1024 * 1024;
-    let archive = Archive::pattern(&[("big", LENGTH)]);
+    let archive = Archive::with_pattern_files(&[("big", LENGTH)]);
     let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
     let hash = rig.cloud.objects().into_iter().next().expect("an object").sha256();
     let line =
@@ -129,7 +129,7 @@ fn concurrent_readers_fetch_each_byte_once() {
 
 #[test]
 fn first_read_is_one_media_request() {
-    let archive = Archive::pattern(&[("big", 64 * 1024 * 1024)]);
+    let archive = Archive::with_pattern_files(&[("big", 64 * 1024 * 1024)]);
     let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
     rig.cloud.clear_requests();
     rig.shell("head -c 65536 \"$(find . -name '*.mp4')\" | wc -c");
@@ -138,7 +138,7 @@ fn first_read_is_one_media_request() {
 
 #[test]
 fn debug_log_names_the_request_behind_a_fetch() {
-    let archive = Archive::pattern(&[("big", 4 * 1024 * 1024)]);
+    let archive = Archive::with_pattern_files(&[("big", 4 * 1024 * 1024)]);
     let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
     rig.shell("head -c 65536 \"$(find . -name '*.mp4')\" | wc -c");
     let log = rig.log();

@@ -12,7 +12,7 @@ const LENGTH: u64 = 24 * MIB + 321;
 
 fn pattern() -> DemoCloudOptions {
     DemoCloudOptions {
-        archive: Archive::pattern(&[("film", LENGTH)]),
+        archive: Archive::with_pattern_files(&[("film", LENGTH)]),
         ..DemoCloudOptions::default()
     }
 }
@@ -129,7 +129,7 @@ fn old_and_new_content_are_never_mixed() {
     rig.shell("head -c 9000000 \"$(find . -name '*.mp4')\" | wc -c");
     rig.unmount();
     let before = expected_hash(&rig);
-    let meeting = rig.cloud.objects().first().expect("an object").meeting.clone();
+    let meeting = rig.cloud.objects().first().expect("an object").meeting_uuid.clone();
     let content = Content::Pattern { seed: pattern_seed("other"), length: LENGTH };
     assert!(rig.cloud.change_meeting(&meeting, |meeting| {
         if let Some(file) = meeting.files.first_mut() {

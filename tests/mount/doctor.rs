@@ -7,7 +7,7 @@ use crate::support::{COMMAND_TIMEOUT, Rig, refusing_address, run, text, wait_unt
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger};
 
 fn rig() -> Rig {
-    let archive = Archive::many(6, 20);
+    let archive = Archive::with_meetings(6, 20);
     let rig = Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
     rig.write_config(&rig.config());
     rig
@@ -162,8 +162,9 @@ fn every_problem_has_a_fix() {
     assert!(!problems(&rig, &["--source", "acne"]).is_empty());
     rig.cloud.inject(Trigger::always(Server::Web).with_effect(Effect::Html200));
     assert!(!problems(&rig, &[]).is_empty());
-    rig.cloud
-        .inject(Trigger::always(Server::Api).on("/recordings").with_effect(Effect::status(500)));
+    rig.cloud.inject(
+        Trigger::always(Server::Api).with_path("/recordings").with_effect(Effect::status(500)),
+    );
     assert!(!problems(&rig, &[]).is_empty());
 }
 

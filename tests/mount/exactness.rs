@@ -36,10 +36,10 @@ fn refresh(rig: &Rig) {
 fn topics_that_differ_in_case_are_kept_apart() {
     let start = hour_ago();
     let rig = Rig::mounted(options(vec![
-        Meeting::new("YQ==", "Weekly Sync", start).with(film(310_000)),
-        Meeting::new("Yg==", "weekly sync", start).with(film(7_000)),
-        Meeting::new("Yw==", "ÉTÉ", start).with(film(8_000)),
-        Meeting::new("ZA==", "e\u{301}te\u{301}", start).with(film(9_000)),
+        Meeting::new("YQ==", "Weekly Sync", start).with_file(film(310_000)),
+        Meeting::new("Yg==", "weekly sync", start).with_file(film(7_000)),
+        Meeting::new("Yw==", "ÉTÉ", start).with_file(film(8_000)),
+        Meeting::new("ZA==", "e\u{301}te\u{301}", start).with_file(film(9_000)),
     ]));
     let lines = "ls acme/2*";
     let names = rig.shell(lines).to_lowercase();
@@ -57,9 +57,9 @@ fn topics_that_differ_in_case_are_kept_apart() {
 #[test]
 fn document_with_other_content_has_another_time() {
     let date = |day: &str| Some(day.parse().expect("a date"));
-    let mut changing = Meeting::new("YQ==", "Changing", hour_ago()).with(film(5_000));
-    changing.auto_delete = date("2032-12-18");
-    let other = Meeting::new("Yg==", "Other", hour_ago()).with(film(6_000));
+    let mut changing = Meeting::new("YQ==", "Changing", hour_ago()).with_file(film(5_000));
+    changing.auto_delete_date = date("2032-12-18");
+    let other = Meeting::new("Yg==", "Other", hour_ago()).with_file(film(6_000));
     let rig = Rig::mounted(options(vec![changing, other]));
     wait_until(COMMAND_TIMEOUT, "the documents are shown", || {
         rig.shell("find . -name meeting.json | wc -l").trim() == "2"
@@ -75,7 +75,9 @@ fn document_with_other_content_has_another_time() {
     let before = stat();
     refresh(&rig);
     assert_eq!(stat(), before);
-    assert!(rig.cloud.change_meeting("YQ==", |meeting| meeting.auto_delete = date("2032-12-29")));
+    assert!(
+        rig.cloud.change_meeting("YQ==", |meeting| meeting.auto_delete_date = date("2032-12-29"))
+    );
     refresh(&rig);
     let after = stat();
     let fields = |stat: &str| stat.split(' ').map(str::to_owned).collect::<Vec<_>>();
@@ -100,8 +102,9 @@ fn document_with_other_content_has_another_time() {
 
 #[test]
 fn rewinddir_shows_the_current_state() {
-    let rig =
-        Rig::mounted(options(vec![Meeting::new("YQ==", "Early", hour_ago()).with(film(5_000))]));
+    let rig = Rig::mounted(options(vec![
+        Meeting::new("YQ==", "Early", hour_ago()).with_file(film(5_000)),
+    ]));
     let request = rig.directory.path().join("continue");
     let script = format!(
         r#"opendir(D, glob("$ENV{{M}}/acme/2*")) or die; $| = 1;
@@ -112,7 +115,7 @@ fn rewinddir_shows_the_current_state() {
     );
     let mut reader = RunningCommand::outside(&rig, &format!("perl -e '{script}'"));
     wait_until(COMMAND_TIMEOUT, "the first listing", || reader.output().contains("1 first"));
-    rig.cloud.add_meeting(Meeting::new("Yg==", "Late", hour_ago()).with(film(6_000)));
+    rig.cloud.add_meeting(Meeting::new("Yg==", "Late", hour_ago()).with_file(film(6_000)));
     refresh(&rig);
     std::fs::write(&request, "").expect("a file");
     assert!(reader.end(COMMAND_TIMEOUT).0.success(), "{}", reader.output());
@@ -126,9 +129,9 @@ fn transcript_waits_for_its_video() {
         file
     };
     let meeting = Meeting::new("YQ==", "Unfinished", hour_ago())
-        .with(unfinished(film(5_000)))
-        .with(transcript())
-        .with(MeetingFile::new("CHAT", Content::Stored("hello\n".into())));
+        .with_file(unfinished(film(5_000)))
+        .with_file(transcript())
+        .with_file(MeetingFile::new("CHAT", Content::Stored("hello\n".into())));
     let rig = Rig::mounted(options(vec![meeting]));
     let names = || {
         rig.shell("cd acme/*/*Unfinished && ls -I meeting.json -I participants.csv")
@@ -145,7 +148,8 @@ fn transcript_waits_for_its_video() {
 
 #[test]
 fn names_keep_the_time_zone_of_the_first_mount() {
-    let rig = Rig::new(options(vec![Meeting::new("YQ==", "Weekly", hour_ago()).with(film(5_000))]));
+    let rig =
+        Rig::new(options(vec![Meeting::new("YQ==", "Weekly", hour_ago()).with_file(film(5_000))]));
     let with_zone = |line: &str| rig.config().replace("timezone = \"UTC\"", line);
     let mounted = |zone: &str, config: &str| {
         rig.write_config(config);

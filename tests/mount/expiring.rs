@@ -19,9 +19,12 @@ fn rig() -> Rig {
         let start = Timestamp::now() - SignedDuration::from_hours(30);
         let seed = topic.len() as u64;
         let mut meeting = Meeting::new(&format!("{topic}=="), topic, start)
-            .with(MeetingFile::new("MP4", Content::Pattern { seed, length: 70_000 }))
-            .with(MeetingFile::new("CHAT", Content::Stored(format!("hello {topic}\n").into())));
-        meeting.auto_delete = days.map(day);
+            .with_file(MeetingFile::new("MP4", Content::Pattern { seed, length: 70_000 }))
+            .with_file(MeetingFile::new(
+                "CHAT",
+                Content::Stored(format!("hello {topic}\n").into()),
+            ));
+        meeting.auto_delete_date = days.map(day);
         archive.meetings.push(meeting);
     }
     Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() })

@@ -18,7 +18,7 @@ const MIB: u64 = 1024 * 1024;
 
 fn rig_with(names: &[String], length: u64, deadline: Duration) -> Rig {
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), length)).collect();
-    let archive = Archive::pattern(&files);
+    let archive = Archive::with_pattern_files(&files);
     let rig = Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() })
         .with(&format!("read_deadline = \"{}s\"", deadline.as_secs()));
     rig.mount();
@@ -55,8 +55,8 @@ fn stalling_files_cost_rsync_one_deadline_each() {
     const FILES: usize = 40;
     let stalled = [
         ("File 07", Effect::BlackHole, 0),
-        ("File 19", Effect::Stall { after: 0 }, 0),
-        ("File 33", Effect::Stall { after: 0 }, MIB),
+        ("File 19", Effect::Stall { after_bytes: 0 }, 0),
+        ("File 33", Effect::Stall { after_bytes: 0 }, MIB),
     ];
     let names: Vec<_> = (0..FILES).map(|number| format!("File {number:02}")).collect();
     let copy = |rig: &Rig, to: &str| {
@@ -77,7 +77,7 @@ fn stalling_files_cost_rsync_one_deadline_each() {
     let rig = rig_with(&names, 2 * MIB, DEADLINE);
     for (topic, effect, offset) in &stalled {
         let path = object(&rig, topic).media_path;
-        let trigger = Trigger::always(Server::Media).on(&path).from_offset(*offset);
+        let trigger = Trigger::always(Server::Media).with_path(&path).from_offset(*offset);
         rig.cloud.inject(trigger.with_effect(effect.clone()));
     }
     let (output, took) = copy(&rig, "copy");
@@ -176,13 +176,15 @@ fn limit_readahead(rig: &Rig) {
 
 #[test]
 fn deadline_holds_for_one_read_of_a_program() {
-    let slow =
-        |kib: u64, millis| Effect::Drip { bytes: kib << 10, every: Duration::from_millis(millis) };
+    let slow = |kib: u64, millis| Effect::Drip {
+        slice_bytes: kib << 10,
+        interval: Duration::from_millis(millis),
+    };
     let effects = [
         Effect::BlackHole,
-        Effect::Stall { after: 0 },
-        Effect::Stall { after: 100_000 },
-        Effect::Stall { after: 300_000 },
+        Effect::Stall { after_bytes: 0 },
+        Effect::Stall { after_bytes: 100_000 },
+        Effect::Stall { after_bytes: 300_000 },
         // Each request is answered in time, and the read of a mebibyte is not.
         slow(64, 1000),
         slow(128, 1200),
@@ -222,13 +224,15 @@ fn dripping_files_delay_no_other_file() {
     let names: Vec<_> = dripping.chain(healthy).collect();
     let deadline = Duration::from_secs(15);
     let rig = rig_with(&names, 2 * MIB, deadline);
-    let drip = || Effect::Drip { bytes: 8 * 1024, every: Duration::from_secs(3) };
+    let drip = || Effect::Drip { slice_bytes: 8 * 1024, interval: Duration::from_secs(3) };
     let path =
         |name: &String| rig.shell(&format!("find . -path '*{name}*/*.mp4'")).trim().to_owned();
     let (dripping, healthy) = names.split_at(CONNECTIONS);
     for name in dripping {
         let object = object(&rig, name);
-        rig.cloud.inject(Trigger::always(Server::Media).on(&object.media_path).with_effect(drip()));
+        rig.cloud.inject(
+            Trigger::always(Server::Media).with_path(&object.media_path).with_effect(drip()),
+        );
     }
     let loops: Vec<_> = dripping
         .iter()

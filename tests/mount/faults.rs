@@ -50,19 +50,25 @@ fn rounds(count: usize) -> Archive {
         let mut files = demo.meetings.iter().flat_map(|meeting| &meeting.files);
         files.find(|file| file.file_type == file_type).expect("a sample").content.clone()
     };
-    let mut archive = Archive::pattern(&[]);
+    let mut archive = Archive::with_pattern_files(&[]);
     let first = demo.meetings.iter().map(|meeting| meeting.start).min().expect("a meeting");
     archive.meetings = (0..count)
         .map(|round| {
             let start = first + jiff::SignedDuration::from_hours(round as i64);
             let topic = format!("Round {round}");
             Meeting::new(&format!("rOuNd{round:04}0000000000=="), &topic, start)
-                .with(MeetingFile::new("MP4", Content::Stored(LONG.clone())).view("gallery_view"))
-                .with(MeetingFile::new("MP4", sample("MP4")))
-                .with(MeetingFile::new("M4A", sample("M4A")))
-                .with(MeetingFile::new("TRANSCRIPT", sample("TRANSCRIPT")))
-                .with(MeetingFile::new("CHAT", sample("CHAT")))
-                .with(MeetingFile::new("TIMELINE", sample("TIMELINE")).listed(ListedSize::True))
+                .with_file(
+                    MeetingFile::new("MP4", Content::Stored(LONG.clone()))
+                        .with_view("gallery_view"),
+                )
+                .with_file(MeetingFile::new("MP4", sample("MP4")))
+                .with_file(MeetingFile::new("M4A", sample("M4A")))
+                .with_file(MeetingFile::new("TRANSCRIPT", sample("TRANSCRIPT")))
+                .with_file(MeetingFile::new("CHAT", sample("CHAT")))
+                .with_file(
+                    MeetingFile::new("TIMELINE", sample("TIMELINE"))
+                        .with_listed_size(ListedSize::True),
+                )
         })
         .collect();
     archive
@@ -248,7 +254,8 @@ impl Case {
                 list(&rig, later.next().expect("a round"));
             }
             for object in rig.cloud.objects() {
-                let trigger = Trigger::next(self.server, round as u32 + 1).on(&path(&object));
+                let trigger =
+                    Trigger::next(self.server, round as u32 + 1).with_path(&path(&object));
                 rig.cloud.inject(trigger.with_effect(self.what.clone()));
             }
             for (object, outcome) in copy_round(&rig, round, how) {
@@ -290,7 +297,7 @@ fn media_refusal_renews_lease_then_denies_access() {
     run_cases(&[
         refused(Effect::Html200),
         refused(Effect::Json59),
-        refused(Effect::ExpiredLink),
+        refused(Effect::ExpiredUrl),
         refused(Effect::status(401)),
         refused(Effect::status(403)),
     ]);
@@ -324,11 +331,15 @@ fn missing_file_is_stale() {
 fn broken_body_resumes_at_missing_byte() {
     let broken = |what| Case::new(Server::Media, what, Outcome::Fails(EIO));
     run_cases(&[
-        broken(Effect::ShortBody { missing: 50 * 1024 }),
-        broken(Effect::ShortBody { missing: 1 }),
-        broken(Effect::Reset { after: 0 }),
+        broken(Effect::ShortBody { missing_bytes: 50 * 1024 }),
+        broken(Effect::ShortBody { missing_bytes: 1 }),
+        broken(Effect::Reset { after_bytes: 0 }),
         // A reply that delivers some bytes each time delivers the file in the end, if in time.
-        Case::new(Server::Media, Effect::Reset { after: 300_000 }, Outcome::ExactOrFails(&[EIO])),
+        Case::new(
+            Server::Media,
+            Effect::Reset { after_bytes: 300_000 },
+            Outcome::ExactOrFails(&[EIO]),
+        ),
     ]);
 }
 
@@ -339,8 +350,8 @@ fn stalled_server_is_retried_until_the_deadline() {
             .with_passing(Outcome::ExactOrFails(&[EIO]))
     };
     run_cases(&[
-        still(Effect::Stall { after: 0 }),
-        still(Effect::Stall { after: 1 }).with_lasting_small(Outcome::ExactOrFails(&[EIO])),
+        still(Effect::Stall { after_bytes: 0 }),
+        still(Effect::Stall { after_bytes: 1 }).with_lasting_small(Outcome::ExactOrFails(&[EIO])),
         still(Effect::BlackHole),
         Case::new(Server::Web, Effect::BlackHole, Outcome::Fails(EIO))
             .with_passing(Outcome::ExactOrFails(&[EIO])),
@@ -448,7 +459,7 @@ fn short_rate_limit_costs_no_error() {
 fn recording_deleted_upstream_is_stale() {
     let rig = rig(rounds(1));
     let objects = rig.cloud.objects();
-    assert!(rig.cloud.remove_meeting(&objects[0].meeting));
+    assert!(rig.cloud.remove_meeting(&objects[0].meeting_uuid));
     for object in objects {
         let outcome = copy(&rig, &object, COPIERS[0]);
         Outcome::Fails(ESTALE).check("removed", &object, &outcome, &rig);
@@ -462,7 +473,7 @@ fn any_mix_of_transient_faults_leaves_exact_copies() {
     const TRIES: usize = 6;
     let stress = |seed: u64| {
         let mut archive = rounds(6);
-        archive.meetings.extend(Archive::pattern(&[("Round 6", 24 * MIB + 5)]).meetings);
+        archive.meetings.extend(Archive::with_pattern_files(&[("Round 6", 24 * MIB + 5)]).meetings);
         let rig = rig(archive);
         for fault in FaultPlan::seeded(seed, 60, 120) {
             rig.cloud.inject(fault);
@@ -553,7 +564,7 @@ const CHANGING: u64 = 12 * MIB + 77;
 
 impl Changing {
     fn new(length: u64) -> Self {
-        let archive = Archive::pattern(&[("Changing", length)]);
+        let archive = Archive::with_pattern_files(&[("Changing", length)]);
         let rig = Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() })
             .with(&format!("read_deadline = \"{}s\"", DEADLINE.as_secs()))
             .with_cache("memory = \"8MiB\"")
@@ -571,7 +582,8 @@ impl Changing {
         assert!(
             self.rig
                 .cloud
-                .change_meeting(&self.object.meeting, |meeting| meeting.files[0].content = content)
+                .change_meeting(&self.object.meeting_uuid, |meeting| meeting.files[0].content =
+                    content)
         );
         self.object = self.rig.cloud.objects().into_iter().next().expect("an object");
     }
@@ -637,10 +649,9 @@ fn open_reader_never_mixes_two_contents() {
         let reading = scope.spawn(move || rig.try_shell(&line, COMMAND_TIMEOUT));
         wait_until(COMMAND_TIMEOUT, "the reader has begun", || begun.exists());
         let content = Content::Pattern { seed: pattern_seed("other"), length: CHANGING };
-        assert!(
-            rig.cloud.change_meeting(&changing.object.meeting, |meeting| meeting.files[0]
-                .content = content)
-        );
+        assert!(rig.cloud.change_meeting(&changing.object.meeting_uuid, |meeting| {
+            meeting.files[0].content = content
+        }));
         std::fs::write(&go, "").expect("a signal");
         reading.join().expect("a reader")
     });
@@ -669,7 +680,7 @@ fn old_handle_gets_no_pages_of_new_content() {
     std::thread::scope(|scope| {
         let line = format!("f='{}'; LC_ALL=C; export LC_ALL; {reader}", changing.path);
         let content = Content::Pattern { seed: pattern_seed("other"), length: CHANGING };
-        let meeting = changing.object.meeting.clone();
+        let meeting = changing.object.meeting_uuid.clone();
         let (rig, path) = (&changing.rig, &changing.path);
         let reading = scope.spawn(move || rig.try_shell(&line, COMMAND_TIMEOUT));
         wait_until(COMMAND_TIMEOUT, "the reader has begun", || begun.exists());

@@ -87,7 +87,7 @@ fn webex_outage_fails_only_webex_reads_at_once() {
     let recording = |topic: &str| WebexRecording::new(topic, topic, start).with_video(3_000_000);
     let recordings = ["one", "two", "three"].map(recording).to_vec();
     let rig = Rig::new(DemoCloudOptions {
-        archive: Archive::pattern(&[("other", 3_000_000)]),
+        archive: Archive::with_pattern_files(&[("other", 3_000_000)]),
         webex: WebexArchive { recordings, ..WebexArchive::empty() },
         webex_signed_url_ttl: LEASE_TTL,
         ..DemoCloudOptions::default()
@@ -113,10 +113,10 @@ fn rapatin_outage_fails_only_rapatin_reads_at_once() {
     let session = |(place, topic): (usize, &str)| {
         let mut session = RapatinSession::new(topic, &format!("9000000{place}"), topic, start);
         session.files.clear();
-        session.with(MeetingFile::new("MP4", Content::Pattern { seed: 7, length: 3_000_000 }))
+        session.with_file(MeetingFile::new("MP4", Content::Pattern { seed: 7, length: 3_000_000 }))
     };
     let rapatin = ["one", "two", "three"].into_iter().enumerate().map(session).collect();
-    let archive = Archive::pattern(&[("other", 3_000_000)]);
+    let archive = Archive::with_pattern_files(&[("other", 3_000_000)]);
     let rig = Rig::new(DemoCloudOptions { archive, rapatin, ..DemoCloudOptions::default() });
     mount_with(&rig, |cloud| {
         let (email, password) = cloud.rapatin_login();
@@ -126,8 +126,9 @@ fn rapatin_outage_fails_only_rapatin_reads_at_once() {
         )
     });
     // The download URLs are Zoom's. New ones for those that are refused come from the API.
-    rig.cloud
-        .inject(Trigger::always(Server::Web).on("webhook_download").with_effect(Effect::Html200));
+    rig.cloud.inject(
+        Trigger::always(Server::Web).with_path("webhook_download").with_effect(Effect::Html200),
+    );
     let origin = origin(&rig.cloud.rapatin_api_url());
     assert_only_one_source_is_down(&rig, "rapat", Server::Rapatin, &origin);
 }
@@ -136,7 +137,7 @@ fn rapatin_outage_fails_only_rapatin_reads_at_once() {
 fn hanging_host_costs_one_deadline_until_it_answers() {
     let files = [("known", 3_000_000), ("other", 50_000_000), ("third", 50_000_000)];
     let rig = Rig::mounted(DemoCloudOptions {
-        archive: Archive::pattern(&files),
+        archive: Archive::with_pattern_files(&files),
         ..DemoCloudOptions::default()
     });
     rig.shell("cat acme/*/*known/*.mp4 | wc -c");

@@ -14,19 +14,19 @@ const LENGTH: u64 = 5_000_000;
 fn meeting(uuid: &str, topic: &str) -> Meeting {
     let seed = topic.len() as u64;
     Meeting::new(uuid, topic, Timestamp::now() - SignedDuration::from_hours(30))
-        .with(MeetingFile::new("MP4", Content::Pattern { seed, length: LENGTH }))
-        .with(MeetingFile::new(
+        .with_file(MeetingFile::new("MP4", Content::Pattern { seed, length: LENGTH }))
+        .with_file(MeetingFile::new(
             "TRANSCRIPT",
             Content::Stored(format!("WEBVTT\n\n{topic}\n").into()),
         ))
-        .with(MeetingFile::new("CHAT", Content::Stored(format!("hello {topic}\n").into())))
+        .with_file(MeetingFile::new("CHAT", Content::Stored(format!("hello {topic}\n").into())))
 }
 
 /// A meeting with only a video of 60 MB: too long to be prefetched when its beginning is read.
 fn long_meeting(uuid: &str, topic: &str) -> Meeting {
     let mut meeting = meeting(uuid, topic);
     meeting.files.clear();
-    meeting.with(MeetingFile::new("MP4", Content::Pattern { seed: 60, length: 60_000_000 }))
+    meeting.with_file(MeetingFile::new("MP4", Content::Pattern { seed: 60, length: 60_000_000 }))
 }
 
 fn rig() -> Rig {
@@ -93,7 +93,7 @@ fn clear_cache(rig: &Rig) {
 fn deleted_meeting_stays_while_it_is_cached() {
     // Another source hangs during the whole test and must not interfere.
     let hole = DemoCloud::start(DemoCloudOptions {
-        archive: Archive::many(3, 10),
+        archive: Archive::with_meetings(3, 10),
         ..DemoCloudOptions::default()
     })
     .expect("a cloud");

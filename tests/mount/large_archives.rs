@@ -35,7 +35,7 @@ fn count(rig: &Rig, name: &str) -> usize {
 #[test]
 fn walk_through_ten_thousand_meetings_sends_no_request() {
     const MEETINGS: u64 = 10_000;
-    let mut archive = Archive::company(40, 250, 700);
+    let mut archive = Archive::with_company_size(40, 250, 700);
     for file in archive.meetings.iter_mut().flat_map(|meeting| &mut meeting.files) {
         file.listed_size = ListedSize::True;
     }
@@ -48,7 +48,7 @@ fn walk_through_ten_thousand_meetings_sends_no_request() {
     // the walk, so that the walk causes every other request.
     let details = "/v2/past_meetings/";
     let slow = Effect::Latency(Duration::from_secs(15));
-    rig.cloud.inject(Trigger::always(Server::Api).on(details).with_effect(slow));
+    rig.cloud.inject(Trigger::always(Server::Api).with_path(details).with_effect(slow));
     rig.mount();
     rig.cloud.clear_requests();
     // The kernel has cached nothing of the mount yet.
@@ -84,7 +84,7 @@ fn assert_within_the_plan(rig: &Rig) {
 #[test]
 fn forty_users_are_listed_within_their_plan() {
     let options = DemoCloudOptions {
-        archive: Archive::company(40, 25, 80),
+        archive: Archive::with_company_size(40, 25, 80),
         zoom_limits: Some(ZoomLimits::PRO),
         ..DemoCloudOptions::default()
     };
@@ -149,7 +149,7 @@ fn three_thousand_recordings_are_requested_once() {
     /// Requests that are in flight when a mount ends are lost.
     const MAX_IN_FLIGHT: usize = 4;
     const RECORDINGS: usize = 3000;
-    let mut webex = WebexArchive::many(RECORDINGS, 700);
+    let mut webex = WebexArchive::with_recordings(RECORDINGS, 700);
     for recording in &mut webex.recordings {
         // One file beside the video shows whether its size is stored.
         recording.audio = None;
@@ -168,7 +168,7 @@ fn three_thousand_recordings_are_requested_once() {
         rig.cloud.webex_api_url(),
     );
     // Details are slow, so that the listing is read before they arrive.
-    let slow = Trigger::always(Server::Webex).on(DETAILS);
+    let slow = Trigger::always(Server::Webex).with_path(DETAILS);
     rig.cloud.inject(slow.with_effect(Effect::Latency(Duration::from_millis(400))));
     mount(&rig, &config);
     assert_eq!(count(&rig, "recording.mp4"), RECORDINGS);

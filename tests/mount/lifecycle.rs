@@ -18,7 +18,7 @@ use meetfs::demo_cloud::{
 const FEW_SECONDS: Duration = Duration::from_secs(5);
 
 fn small() -> DemoCloudOptions {
-    DemoCloudOptions { archive: Archive::many(40, 60), ..DemoCloudOptions::default() }
+    DemoCloudOptions { archive: Archive::with_meetings(40, 60), ..DemoCloudOptions::default() }
 }
 
 /// Bytes of the stalled file that arrive.
@@ -27,10 +27,11 @@ const BYTES_BEFORE_STALL: u64 = 100_000;
 /// One file of 64 MB whose download stalls.
 fn stalled() -> DemoCloudOptions {
     let faults = vec![
-        Trigger::always(Server::Media).with_effect(Effect::Stall { after: BYTES_BEFORE_STALL }),
+        Trigger::always(Server::Media)
+            .with_effect(Effect::Stall { after_bytes: BYTES_BEFORE_STALL }),
     ];
     DemoCloudOptions {
-        archive: Archive::pattern(&[("big", 64_000_000)]),
+        archive: Archive::with_pattern_files(&[("big", 64_000_000)]),
         faults,
         ..DemoCloudOptions::default()
     }
@@ -143,10 +144,14 @@ fn second_signal_ends_the_wait_at_once() {
     wait_until(COMMAND_TIMEOUT, "mounted", || rig.entries_in_mount_table() == 1);
     rig.cloud.expire_tokens();
     rig.cloud.inject(
-        Trigger::always(Server::Api).on("/oauth/token").with_effect(Effect::Stall { after: 10 }),
+        Trigger::always(Server::Api)
+            .with_path("/oauth/token")
+            .with_effect(Effect::Stall { after_bytes: 10 }),
     );
     let _refresh = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
-    wait_until(COMMAND_TIMEOUT, "the renewal is in flight", || rig.cloud.sign_ins().renewed == 1);
+    wait_until(COMMAND_TIMEOUT, "the renewal is in flight", || {
+        rig.cloud.sign_in_counts().renewals == 1
+    });
     running.signal("INT");
     wait_until(COMMAND_TIMEOUT, "unmounted", || rig.entries_in_mount_table() == 0);
     assert!(running.is_running(), "{}\n{}", running.output(), rig.log());
@@ -201,7 +206,7 @@ fn sighup_shows_a_name_that_was_missing() {
     let text = Content::Stored("late\n".into());
     rig.cloud.add_meeting(
         Meeting::new("bGF0ZSBhcnJpdmFs==", "Late arrival", start)
-            .with(MeetingFile::new("CHAT", text)),
+            .with_file(MeetingFile::new("CHAT", text)),
     );
     let signaled = Instant::now();
     signal(rig.daemon().expect("a daemon"), "HUP");

@@ -16,11 +16,11 @@ use meetfs::demo_cloud::{
 const MEETINGS: usize = 1000;
 
 fn two_years() -> Archive {
-    Archive::many(MEETINGS, 700)
+    Archive::with_meetings(MEETINGS, 700)
 }
 
 fn options(archive: Archive) -> DemoCloudOptions {
-    DemoCloudOptions { archive, page_cap: 30, ..DemoCloudOptions::default() }
+    DemoCloudOptions { archive, max_page_size: 30, ..DemoCloudOptions::default() }
 }
 
 fn today() -> Date {
@@ -124,13 +124,16 @@ fn two_years_take_the_fewest_possible_calls() {
 fn failing_pages_lose_no_meeting() {
     let rig = Rig::new(options(two_years()));
     rig.cloud.inject(
-        Trigger::next(Server::Api, 2).on("/recordings").after(7).with_effect(Effect::status(500)),
+        Trigger::next(Server::Api, 2)
+            .with_path("/recordings")
+            .after_requests(7)
+            .with_effect(Effect::status(500)),
     );
     rig.cloud.inject(
         Trigger::next(Server::Api, 1)
-            .on("/recordings")
-            .after(20)
-            .with_effect(Effect::DeadPageToken),
+            .with_path("/recordings")
+            .after_requests(20)
+            .with_effect(Effect::InvalidPageToken),
     );
     rig.mount();
     assert_eq!(count(&rig, "*/chat.txt"), MEETINGS);
@@ -174,7 +177,7 @@ fn paths_ignore_listing_order() {
     fastrand::Rng::with_seed(7).shuffle(&mut archive.meetings);
     let mut other = options(archive);
     // Pages of another length change the order again.
-    other.page_cap = 7;
+    other.max_page_size = 7;
     let other = Rig::mounted(other);
     // Documents wait for details, which are rate-limited.
     for rig in [&one, &other] {
@@ -192,9 +195,9 @@ fn paths_ignore_listing_order() {
 
 #[test]
 fn provider_changes_appear_after_a_refresh() {
-    let mut archive = Archive::many(20, 20);
+    let mut archive = Archive::with_meetings(20, 20);
     let start = archive.meetings[3].start + SignedDuration::from_secs(30);
-    let pending = Meeting::new("cGVuZGluZw==", "Pending", start).with(
+    let pending = Meeting::new("cGVuZGluZw==", "Pending", start).with_file(
         MeetingFile::new("MP4", Content::Pattern { seed: 1, length: 100_000 })
             .with_status_processing(),
     );
@@ -217,7 +220,7 @@ fn provider_changes_appear_after_a_refresh() {
     rig.cloud.change_meeting("cGVuZGluZw==", |meeting| {
         let start = meeting.files[0].recording_start;
         let end = meeting.files[0].recording_end;
-        let late = MeetingFile::new("TRANSCRIPT", text("WEBVTT\n\nlate\n")).between(start, end);
+        let late = MeetingFile::new("TRANSCRIPT", text("WEBVTT\n\nlate\n")).with_times(start, end);
         meeting.files.push(MeetingFile {
             id: Some("late".into()),
             status: FileStatus::Completed,
@@ -239,17 +242,17 @@ fn failed_window_removes_no_meeting() {
     rig.cloud.remove_meeting(&removed);
     for fault in [
         // One page with all its retries, then all pages.
-        Trigger::next(Server::Api, 5).on("/users/").with_effect(Effect::status(500)),
-        Trigger::always(Server::Api).on("/users/").with_effect(Effect::status(500)),
-        Trigger::always(Server::Api).on("/users/").with_effect(Effect::status(404)),
-        Trigger::always(Server::Api).on("/users/").with_effect(Effect::Html200),
+        Trigger::next(Server::Api, 5).with_path("/users/").with_effect(Effect::status(500)),
+        Trigger::always(Server::Api).with_path("/users/").with_effect(Effect::status(500)),
+        Trigger::always(Server::Api).with_path("/users/").with_effect(Effect::status(404)),
+        Trigger::always(Server::Api).with_path("/users/").with_effect(Effect::Html200),
     ] {
         rig.cloud.clear_requests();
         rig.cloud.inject(fault.clone());
         refresh(&rig);
         wait_until(COMMAND_TIMEOUT, "the refresh has started", || {
             listing_calls(&rig).len() >= 5
-                || fault.when.count > 5 && !listing_calls(&rig).is_empty()
+                || fault.trigger.count > 5 && !listing_calls(&rig).is_empty()
         });
         wait_until(COMMAND_TIMEOUT, "the refresh has ended", || {
             rig.status()["sources"][0]["is_refreshing"] == false

@@ -30,7 +30,7 @@ fn read_all_at_once(memory: u64) {
     let names: Vec<String> = (0..FILES).map(|index| format!("film {index}")).collect();
     let files: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), LENGTH)).collect();
     let rig = Rig::new(DemoCloudOptions {
-        archive: Archive::pattern(&files),
+        archive: Archive::with_pattern_files(&files),
         ..DemoCloudOptions::default()
     });
     rig.write_config(&rig.config());

@@ -15,11 +15,11 @@ fn audio_meeting(participants: usize, recorded: &[&str]) -> Meeting {
     let sound =
         |seed: u64| MeetingFile::new("M4A", Content::Pattern { seed, length: 300_000 + seed });
     let mut talk = Meeting::new("/tAlK//00000000000000==", "Talk", start)
-        .with(sound(1))
-        .with(MeetingFile::new("TRANSCRIPT", Content::Stored("WEBVTT\n\n".into())));
+        .with_file(sound(1))
+        .with_file(MeetingFile::new("TRANSCRIPT", Content::Stored("WEBVTT\n\n".into())));
     let mut own = Meeting::new("oWn==", "", start);
     for (seed, name) in recorded.iter().enumerate() {
-        own = own.with(sound(10 + seed as u64).view(name));
+        own = own.with_file(sound(10 + seed as u64).with_view(name));
     }
     talk.participant_audio = own.files;
     talk.participants = (0..participants)
@@ -161,7 +161,7 @@ fn missing_scope_is_reported_once_and_recovered() {
 fn late_participant_audio_shows_after_processing() {
     // The chat shows the directory: the transcript is hidden while its audio is processed.
     let chat = MeetingFile::new("CHAT", Content::Stored("00:00:01 Ana: hello\n".into()));
-    let mut meeting = audio_meeting(2, &[]).with(chat);
+    let mut meeting = audio_meeting(2, &[]).with_file(chat);
     meeting.files[0] = meeting.files[0].clone().with_status_processing();
     let rig = Rig::mounted(cloud(vec![meeting]));
     let directory = directory(&rig);
@@ -224,7 +224,8 @@ fn trimmed_participant_audio_is_replaced() {
 #[test]
 fn unknown_participants_hide_nothing() {
     let rig = Rig::new(cloud(vec![audio_meeting(2, &[])]));
-    rig.cloud.inject(Trigger::always(Server::Api).on(PEOPLE).with_effect(Effect::status(404)));
+    rig.cloud
+        .inject(Trigger::always(Server::Api).with_path(PEOPLE).with_effect(Effect::status(404)));
     rig.mount();
     let directory = directory(&rig);
     wait_until(COMMAND_TIMEOUT, "the document", || directory.join("meeting.json").exists());

@@ -24,7 +24,7 @@ const FORMS: [(RetryAfter, bool); 4] = [
 
 fn rig(source: impl FnOnce(&DemoCloud) -> String) -> Rig {
     let rig = Rig::new(DemoCloudOptions {
-        archive: Archive::many(5, 20),
+        archive: Archive::with_meetings(5, 20),
         webex: WebexArchive::demo(),
         rapatin: RapatinSession::demo(),
         ..DemoCloudOptions::default()
@@ -79,7 +79,9 @@ fn zoom_delay_is_awaited_in_every_form() {
         )
     });
     let limit = |form| {
-        Trigger::always(Server::Api).on("/recordings").with_effect(Effect::TooManyRequests(form))
+        Trigger::always(Server::Api)
+            .with_path("/recordings")
+            .with_effect(Effect::TooManyRequests(form))
     };
     assert_every_form_is_awaited(&rig, limit);
 }
@@ -107,7 +109,7 @@ fn rapatin_delay_is_awaited_in_every_form() {
         )
     });
     let limited = |part: &str, form| {
-        Trigger::always(Server::Rapatin).on(part).with_effect(Effect::TooManyRequests(form))
+        Trigger::always(Server::Rapatin).with_path(part).with_effect(Effect::TooManyRequests(form))
     };
     assert_every_form_is_awaited(&rig, |form| {
         rig.cloud.inject(limited("/recordings", form));
@@ -172,11 +174,11 @@ fn endless_listing_is_reported_as_incomplete() {
 #[test]
 fn slow_refresh_shows_what_it_waits_for() {
     let rig = Rig::mounted(DemoCloudOptions {
-        archive: Archive::many(5, 20),
+        archive: Archive::with_meetings(5, 20),
         ..DemoCloudOptions::default()
     });
     let slow = Effect::Latency(Duration::from_secs(5));
-    rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").with_effect(slow));
+    rig.cloud.inject(Trigger::always(Server::Api).with_path("/recordings").with_effect(slow));
     let binary = rig.meetfs().get_program().to_string_lossy().into_owned();
     let line = format!("{binary} refresh '{}'", rig.mountpoint.display());
     // The progress is shown early only on a terminal.

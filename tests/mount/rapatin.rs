@@ -50,7 +50,8 @@ fn film(uuid: &str, name: &str, length: u64) -> RapatinSession {
     let mut session = session(uuid, &format!("9{}", pattern_seed(uuid) % 1_000_000), 1);
     session.topic = name.into();
     session.files.clear();
-    session.with(MeetingFile::new("MP4", Content::Pattern { seed: pattern_seed(name), length }))
+    session
+        .with_file(MeetingFile::new("MP4", Content::Pattern { seed: pattern_seed(name), length }))
 }
 
 fn of(rig: &Rig, server: Server) -> Vec<Request> {
@@ -96,7 +97,7 @@ fn directory_keeps_its_time_without_the_schedule() {
     let before = directories();
     assert!(before.contains(" 0200 Rapat anggaran"), "{before}");
     rig.unmount();
-    rig.cloud.change_rapatin_session("WuPF5b6WQ0aa==", |session| session.scheduled = false);
+    rig.cloud.change_rapatin_session("WuPF5b6WQ0aa==", |session| session.is_scheduled = false);
     mount(&rig, &keys(&rig));
     // The command returns when the tree shows the new listing.
     run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
@@ -173,7 +174,7 @@ fn hash_of(rig: &Rig, topic: &str) -> String {
 #[test]
 fn stale_url_before_a_copy_is_renewed() {
     let rig = mounted(vec![film("a==", "stale", 3 * MIB + 17)], |_| {});
-    rig.cloud.expire_rapatin_links();
+    rig.cloud.expire_rapatin_urls();
     rig.cloud.clear_requests();
     let message = rig.shell("sha256sum < rapat/*/*stale/*.mp4");
     assert!(message.starts_with(&hash_of(&rig, "stale")), "{message}\n{}", rig.log());
@@ -194,7 +195,7 @@ fn stale_url_during_a_copy_is_renewed() {
         wait_until(COMMAND_TIMEOUT, "the copy is under way", || rig.media_bytes() > MIB);
         assert!(rig.media_bytes() < length, "the copy is done already");
         rig.cloud.clear_requests();
-        rig.cloud.expire_rapatin_links();
+        rig.cloud.expire_rapatin_urls();
         rig.cloud.expire_signed_urls();
         rig.cloud.expire_rapatin_tokens();
         copying.join().expect("a copy");
@@ -232,7 +233,7 @@ fn sixteen_readers_share_one_login() {
         assert!(rig.media_bytes() < total - 4 * MIB, "the files are read already");
         rig.cloud.clear_requests();
         rig.cloud.expire_rapatin_tokens();
-        rig.cloud.expire_rapatin_links();
+        rig.cloud.expire_rapatin_urls();
         rig.cloud.expire_signed_urls();
         let output = reading.join().expect("readers");
         let message = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -280,7 +281,7 @@ fn secrets_are_in_no_log_and_no_cache() {
     let rig = mounted(RapatinSession::demo(), |_| {});
     rig.shell("cat rapat/*/*/* | wc -c");
     rig.cloud.expire_rapatin_tokens();
-    rig.cloud.expire_rapatin_links();
+    rig.cloud.expire_rapatin_urls();
     rig.cloud.expire_signed_urls();
     rig.unmount();
     std::fs::remove_dir_all(rig.directory.path().join("cache/blocks")).expect("blocks");

@@ -17,14 +17,17 @@ const LENGTH: u64 = 64 * MIB + 4321;
 
 fn film() -> DemoCloudOptions {
     DemoCloudOptions {
-        archive: Archive::pattern(&[("film", LENGTH)]),
+        archive: Archive::with_pattern_files(&[("film", LENGTH)]),
         ..DemoCloudOptions::default()
     }
 }
 
 /// Meetings that have only transcripts and chats.
 fn texts(meetings: usize) -> DemoCloudOptions {
-    DemoCloudOptions { archive: Archive::many(meetings, 30), ..DemoCloudOptions::default() }
+    DemoCloudOptions {
+        archive: Archive::with_meetings(meetings, 30),
+        ..DemoCloudOptions::default()
+    }
 }
 
 fn hash(rig: &Rig) -> String {
@@ -155,7 +158,8 @@ fn handles_before_and_after_completion_read_same_bytes() {
 
 #[test]
 fn evicted_file_stays_readable_for_open_handle() {
-    let archive = Archive::pattern(&[("film", LENGTH), ("other", LENGTH), ("third", LENGTH)]);
+    let archive =
+        Archive::with_pattern_files(&[("film", LENGTH), ("other", LENGTH), ("third", LENGTH)]);
     let rig = Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() })
         .with_cache("disk = \"100MiB\"");
     rig.mount();
@@ -191,7 +195,7 @@ fn upstream_change_shows_while_old_file_is_open() {
         ),
     );
     wait_until(COMMAND_TIMEOUT, "the reader has opened the file", || opened.exists());
-    let meeting = rig.cloud.objects().first().expect("an object").meeting.clone();
+    let meeting = rig.cloud.objects().first().expect("an object").meeting_uuid.clone();
     assert!(rig.cloud.change_meeting(&meeting, |meeting| {
         if let Some(file) = meeting.files.first_mut() {
             file.content = Content::Pattern { seed: pattern_seed("trimmed"), length: 3 * MIB };
@@ -324,7 +328,7 @@ fn walk_through_small_files_fetches_each_once() {
         let requests = rig.media_requests();
         assert_eq!(requests.len(), files, "{walk}");
         // Without prefetch each file would take a latency.
-        let (first, last) = (requests[0].at, requests[files - 1].at);
+        let (first, last) = (requests[0].received_at, requests[files - 1].received_at);
         let one_by_one = Duration::from_millis(20) * files as u32;
         eprintln!("{walk}: {files} files within {:?}", last - first);
         assert!(last - first < one_by_one / 2, "{walk}: {:?}", last - first);
@@ -362,7 +366,7 @@ fn closed_file_transfers_nothing_after_one_second() {
 #[test]
 fn partial_read_transfers_nothing_after_close() {
     let options = DemoCloudOptions {
-        archive: Archive::pattern(&[("big", 64 * MIB)]),
+        archive: Archive::with_pattern_files(&[("big", 64 * MIB)]),
         bytes_per_second: Some(2_000_000),
         ..DemoCloudOptions::default()
     };
@@ -398,7 +402,7 @@ fn readers_at_different_places_all_finish() {
 
 #[test]
 fn copy_finishes_beside_a_constant_seeker() {
-    let archive = Archive::pattern(&[("film", LENGTH), ("backup", 40 * MIB)]);
+    let archive = Archive::with_pattern_files(&[("film", LENGTH), ("backup", 40 * MIB)]);
     let options = DemoCloudOptions {
         archive,
         bytes_per_second: Some(8_000_000),
@@ -429,8 +433,9 @@ fn copy_uses_at_most_the_configured_connections() {
         .iter()
         .map(|request| {
             (
-                request.at,
-                request.at + Duration::from_secs_f64(request.body_bytes as f64 / 6_000_000.0),
+                request.received_at,
+                request.received_at
+                    + Duration::from_secs_f64(request.body_bytes as f64 / 6_000_000.0),
             )
         })
         .collect();

@@ -19,8 +19,10 @@ fn listing(rig: &Rig) -> (Option<i32>, String) {
 
 #[test]
 fn every_code_of_zoom_has_a_hint() {
-    let rig =
-        Rig::new(DemoCloudOptions { archive: Archive::many(1, 1), ..DemoCloudOptions::default() });
+    let rig = Rig::new(DemoCloudOptions {
+        archive: Archive::with_meetings(1, 1),
+        ..DemoCloudOptions::default()
+    });
     rig.write_config(&rig.config());
     let scopes = "Invalid access token, does not contain scopes:[cloud_recording:read:list_user_recordings:admin].";
     let app_page = "the app's page in the Zoom App Marketplace";
@@ -53,7 +55,9 @@ fn every_code_of_zoom_has_a_hint() {
     for (status, code, message, fix) in rows {
         let body = format!(r#"{{"code":{code},"message":"{message}"}}"#);
         rig.cloud.inject(
-            Trigger::always(Server::Api).on("/recordings").with_effect(refusal(status, body)),
+            Trigger::always(Server::Api)
+                .with_path("/recordings")
+                .with_effect(refusal(status, body)),
         );
         let (exit, report) = listing(&rig);
         assert!(report.contains("FAILURE") && report.contains(fix), "{status} {code}: {report}");
@@ -90,7 +94,9 @@ fn every_status_of_webex_has_a_hint() {
             r#"{{"message":"It is so. {token}","errors":[{{"description":"x"}}],"trackingId":"ROUTER_1"}}"#
         );
         rig.cloud.inject(
-            Trigger::always(Server::Webex).on("/recordings").with_effect(refusal(status, body)),
+            Trigger::always(Server::Webex)
+                .with_path("/recordings")
+                .with_effect(refusal(status, body)),
         );
         let (exit, report) = listing(&rig);
         assert!(report.contains("FAILURE") && report.contains(fix), "{status}: {report}");
@@ -109,7 +115,7 @@ fn take_requests(rig: &Rig) -> usize {
 
 #[test]
 fn refused_file_is_not_requested_at_each_open() {
-    let archive = Archive::pattern(&[("Refused", 100_000)]);
+    let archive = Archive::with_pattern_files(&[("Refused", 100_000)]);
     let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
     rig.cloud.inject(Trigger::always(Server::Web).with_effect(Effect::Html200));
     rig.cloud.clear_requests();

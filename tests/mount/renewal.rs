@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{COMMAND_TIMEOUT, Rig, text, wait_until};
 use meetfs::demo_cloud::{
-    Archive, DemoCloudOptions, DownloadHeader, Effect, Request, Server, Trigger,
+    AcceptedCredentials, Archive, DemoCloudOptions, Effect, Request, Server, Trigger,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -56,7 +56,7 @@ fn expiry_costs_sixteen_readers_one_renewal() {
     const FILES: [(&str, u64); 4] =
         [("one", 8 * MIB), ("two", 9 * MIB), ("three", 7 * MIB), ("four", 8 * MIB)];
     let rig = rig(DemoCloudOptions {
-        archive: Archive::pattern(&FILES),
+        archive: Archive::with_pattern_files(&FILES),
         bytes_per_second: Some(2_000_000),
         ..DemoCloudOptions::default()
     });
@@ -96,15 +96,17 @@ fn short_lifetimes_lose_no_byte() {
         [(short, Duration::from_secs(3600)), (Duration::from_secs(7), short)]
     {
         let rig = rig(DemoCloudOptions {
-            archive: Archive::pattern(&[("long", 100 * MIB), ("short", MIB)]),
+            archive: Archive::with_pattern_files(&[("long", 100 * MIB), ("short", MIB)]),
             bytes_per_second: Some(2_000_000),
             signed_url_ttl,
             token_ttl,
             ..DemoCloudOptions::default()
         });
         hash_all(&rig, 2);
-        let first = of(&rig, Server::Media).first().map(|request| request.at).expect("a request");
-        let last = of(&rig, Server::Media).last().map(|request| request.at).expect("a request");
+        let first =
+            of(&rig, Server::Media).first().map(|request| request.received_at).expect("a request");
+        let last =
+            of(&rig, Server::Media).last().map(|request| request.received_at).expect("a request");
         assert!(last - first > short, "over before anything ended: {:?}", last - first);
     }
 }
@@ -112,7 +114,7 @@ fn short_lifetimes_lose_no_byte() {
 #[test]
 fn sixteen_readers_share_the_refusal_of_a_file() {
     let rig = rig(DemoCloudOptions {
-        archive: Archive::pattern(&[("refused", 5 * MIB)]),
+        archive: Archive::with_pattern_files(&[("refused", 5 * MIB)]),
         ..DemoCloudOptions::default()
     });
     // Slow enough for all sixteen to open the file before the first refusal.
@@ -134,10 +136,14 @@ fn sixteen_readers_share_the_refusal_of_a_file() {
 }
 
 /// Returns the requests to the web host for each file, in the order of the copies.
-fn lease_requests(header: DownloadHeader) -> (Rig, Vec<Vec<Request>>) {
-    let archive = Archive::pattern(&[("one", MIB), ("two", MIB + 5), ("three", 2 * MIB)]);
-    let rig =
-        rig(DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() });
+fn lease_requests(header: AcceptedCredentials) -> (Rig, Vec<Vec<Request>>) {
+    let archive =
+        Archive::with_pattern_files(&[("one", MIB), ("two", MIB + 5), ("three", 2 * MIB)]);
+    let rig = rig(DemoCloudOptions {
+        archive,
+        accepted_credentials: header,
+        ..DemoCloudOptions::default()
+    });
     let mut requests = Vec::new();
     for (topic, hash) in expected_hashes(&rig) {
         rig.cloud.clear_requests();
@@ -154,7 +160,7 @@ fn statuses(requests: &[Request]) -> Vec<u16> {
 
 #[test]
 fn source_token_in_the_header_suffices() {
-    let (_rig, requests) = lease_requests(DownloadHeader::default());
+    let (_rig, requests) = lease_requests(AcceptedCredentials::default());
     for requests in requests {
         assert_eq!(statuses(&requests), [302]);
         assert!(
@@ -166,7 +172,8 @@ fn source_token_in_the_header_suffices() {
 
 #[test]
 fn meeting_token_replaces_a_refused_source_token() {
-    let header = DownloadHeader { bearer_oauth: false, ..DownloadHeader::default() };
+    let header =
+        AcceptedCredentials { accepts_oauth_bearer: false, ..AcceptedCredentials::default() };
     let (_rig, requests) = lease_requests(header);
     for requests in requests {
         assert_eq!(requests.last().map(|request| request.status), Some(302));
@@ -176,7 +183,11 @@ fn meeting_token_replaces_a_refused_source_token() {
 
 #[test]
 fn query_is_the_last_resort_and_remembered() {
-    let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: true };
+    let header = AcceptedCredentials {
+        accepts_oauth_bearer: false,
+        accepts_download_token_bearer: false,
+        accepts_query: true,
+    };
     let (_rig, requests) = lease_requests(header);
     let (first, others) = requests.split_first().expect("three files");
     let (granted, refused) = first.split_last().expect("a request");
@@ -193,10 +204,17 @@ fn query_is_the_last_resort_and_remembered() {
 
 #[test]
 fn file_that_accepts_no_credential_is_not_permitted() {
-    let header = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: false };
-    let archive = Archive::pattern(&[("one", MIB)]);
-    let rig =
-        rig(DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() });
+    let header = AcceptedCredentials {
+        accepts_oauth_bearer: false,
+        accepts_download_token_bearer: false,
+        accepts_query: false,
+    };
+    let archive = Archive::with_pattern_files(&[("one", MIB)]);
+    let rig = rig(DemoCloudOptions {
+        archive,
+        accepted_credentials: header,
+        ..DemoCloudOptions::default()
+    });
     let output = rig.try_shell("LC_ALL=C cat acme/*/*/*.mp4 > /dev/null", COMMAND_TIMEOUT);
     assert!(
         String::from_utf8_lossy(&output.stderr).contains("Permission denied"),

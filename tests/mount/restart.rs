@@ -40,8 +40,10 @@ fn shown(rig: &Rig) -> usize {
 
 #[test]
 fn mount_works_offline_from_catalog_and_cache() {
-    let rig =
-        Rig::mounted(options(Archive::pattern(&[("kept", 3_000_000), ("never read", 2_000_000)])));
+    let rig = Rig::mounted(options(Archive::with_pattern_files(&[
+        ("kept", 3_000_000),
+        ("never read", 2_000_000),
+    ])));
     let names = "find . | LC_ALL=C sort; stat --printf '%n %s %Y %i\\n' */*/*/*.mp4";
     let (listed, sum) = (rig.shell(names), rig.shell("sha256sum < */*/*kept/*.mp4"));
     rig.unmount();
@@ -56,7 +58,7 @@ fn mount_works_offline_from_catalog_and_cache() {
 
 #[test]
 fn restart_refreshes_only_the_last_days() {
-    let rig = Rig::mounted(options(Archive::many(600, 700)));
+    let rig = Rig::mounted(options(Archive::with_meetings(600, 700)));
     assert_eq!(shown(&rig), 600);
     assert!(listed_from(&rig.cloud.requests()).len() > 20);
     rig.unmount();
@@ -64,7 +66,7 @@ fn restart_refreshes_only_the_last_days() {
     rig.cloud.remove_meeting(&gone);
     rig.cloud.clear_requests();
     // The refresh must not finish before the stored listing is counted.
-    let slow = Trigger::always(Server::Api).on("/recordings");
+    let slow = Trigger::always(Server::Api).with_path("/recordings");
     rig.cloud.inject(slow.with_effect(Effect::Latency(Duration::from_secs(3))));
     rig.mount();
     assert_eq!(shown(&rig), 600, "the stored listing is shown at once");
@@ -78,7 +80,7 @@ fn restart_refreshes_only_the_last_days() {
 
 #[test]
 fn changed_scope_discards_the_stored_listing() {
-    let rig = Rig::mounted(options(Archive::many(10, 20)));
+    let rig = Rig::mounted(options(Archive::with_meetings(10, 20)));
     assert_eq!(shown(&rig), 10);
     rig.unmount();
     disconnect(&rig.cloud);
@@ -91,10 +93,10 @@ fn changed_scope_discards_the_stored_listing() {
 
 #[test]
 fn hanging_source_does_not_delay_others() {
-    let hole = DemoCloud::start(options(Archive::many(5, 20))).expect("a cloud");
+    let hole = DemoCloud::start(options(Archive::with_meetings(5, 20))).expect("a cloud");
     disconnect(&hole);
     let second = source("hole", &hole, &hole.credentials().client_secret);
-    let rig = Rig::new(options(Archive::many(40, 60)));
+    let rig = Rig::new(options(Archive::with_meetings(40, 60)));
     rig.write_config(&format!("{}\n{second}", rig.config()));
     let started = Instant::now();
     let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
@@ -132,15 +134,15 @@ fn source(name: &str, cloud: &DemoCloud, secret: &str) -> String {
 
 #[test]
 fn new_source_does_not_delay_a_stored_listing() {
-    let rig = Rig::mounted(options(Archive::many(40, 60)));
+    let rig = Rig::mounted(options(Archive::with_meetings(40, 60)));
     rig.unmount();
-    let slow = DemoCloud::start(options(Archive::many(5, 20))).expect("a cloud");
+    let slow = DemoCloud::start(options(Archive::with_meetings(5, 20))).expect("a cloud");
     let secret = slow.credentials().client_secret;
     let locked = source("locked", &slow, "wrong-secret");
     for (name, is_foreground) in [("slow", false), ("tardy", true)] {
         rig.write_config(&format!("{}\n{}{locked}", rig.config(), source(name, &slow, &secret)));
         // Shorter than a mount without a stored listing would wait.
-        let late = Trigger::always(Server::Api).on("/oauth/token");
+        let late = Trigger::always(Server::Api).with_path("/oauth/token");
         slow.inject(late.with_effect(Effect::Latency(Duration::from_secs(2))));
         let mut command = rig.mount_command();
         if is_foreground {
@@ -171,14 +173,14 @@ fn new_source_does_not_delay_a_stored_listing() {
 
 #[test]
 fn invalid_entries_remove_no_meeting() {
-    let rig = Rig::mounted(options(Archive::many(20, 20)));
+    let rig = Rig::mounted(options(Archive::with_meetings(20, 20)));
     assert_eq!(shown(&rig), 20);
     for body in [
         r#"{"from":"2020-01-01","to":"2020-01-01","meetings":[{"uuid":null,"topic":"lost"},{"uuid":7}]}"#,
         r#"{"meetings":[{"uuid":"x==","start_time":"2026-01-01T00:00:00Z","recording_files":"gone"}]}"#,
         r#"{"meetings":[[[[[]]]]]}"#,
     ] {
-        rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").with_effect(
+        rig.cloud.inject(Trigger::always(Server::Api).with_path("/recordings").with_effect(
             Effect::Status {
                 status: 200,
                 body: body.into(),

@@ -10,21 +10,24 @@ use std::time::Duration;
 
 use crate::support::{COMMAND_TIMEOUT, Rig, run, started_by, text};
 use meetfs::demo_cloud::{
-    Archive, DemoCloudOptions, DownloadHeader, Effect, FaultPlan, Request, RetryAfter, Server,
+    AcceptedCredentials, Archive, DemoCloudOptions, Effect, FaultPlan, Request, RetryAfter, Server,
     Trigger,
 };
 
 /// A few meetings of every kind of file.
-fn demo(download_header: DownloadHeader) -> DemoCloudOptions {
+fn demo(accepted_credentials: AcceptedCredentials) -> DemoCloudOptions {
     let mut archive = Archive::demo();
     archive.meetings.retain(|meeting| {
         ["Q&A / plan: été", "Weekly planning", "Interview"].contains(&&*meeting.topic)
     });
-    DemoCloudOptions { archive, download_header, ..DemoCloudOptions::default() }
+    DemoCloudOptions { archive, accepted_credentials, ..DemoCloudOptions::default() }
 }
 
-const QUERY_ONLY: DownloadHeader =
-    DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: true };
+const QUERY_ONLY: AcceptedCredentials = AcceptedCredentials {
+    accepts_oauth_bearer: false,
+    accepts_download_token_bearer: false,
+    accepts_query: true,
+};
 
 /// Returns the value of a field of a query, without decoding it.
 fn query_field<'a>(query: &'a str, name: &str) -> Option<&'a str> {
@@ -138,7 +141,7 @@ fn cause_failures(rig: &Rig) -> Vec<(String, Vec<u8>)> {
         (Server::Media, |_| Effect::status(403)),
         (Server::Media, |_| Effect::WrongTotal { delta: 9 }),
         (Server::Media, |_| Effect::WrongRange { shift: 3 }),
-        (Server::Media, |_| Effect::Reset { after: 100 }),
+        (Server::Media, |_| Effect::Reset { after_bytes: 100 }),
     ];
     for (number, (server, effect)) in failures.into_iter().enumerate() {
         let token = newest_token(rig);
@@ -156,7 +159,7 @@ fn cause_failures(rig: &Rig) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn no_credential_is_in_logs_messages_or_cache() {
     std::thread::scope(|scope| {
-        for header in [DownloadHeader::default(), QUERY_ONLY] {
+        for header in [AcceptedCredentials::default(), QUERY_ONLY] {
             scope.spawn(move || {
                 let rig = Rig::new(demo(header)).with("read_deadline = \"2s\"");
                 rig.write_config(&rig.config());
@@ -196,7 +199,7 @@ fn no_credential_is_in_logs_messages_or_cache() {
 
 #[test]
 fn credentials_are_sent_only_to_their_server() {
-    for header in [DownloadHeader::default(), QUERY_ONLY] {
+    for header in [AcceptedCredentials::default(), QUERY_ONLY] {
         let rig = Rig::mounted(demo(header));
         rig.shell("cat acme/*/*/* | wc -c");
         let requests = rig.cloud.requests();
@@ -219,7 +222,7 @@ fn credentials_are_sent_only_to_their_server() {
                 Server::Api => {
                     assert_eq!((scheme, token_in_query), (Some("Bearer"), false), "{request:?}")
                 }
-                Server::Web if header.bearer_oauth => {
+                Server::Web if header.accepts_oauth_bearer => {
                     assert_eq!((scheme, token_in_query), (Some("Bearer"), false), "{request:?}");
                 }
                 Server::Web => assert!(token_in_query != authorization.is_some(), "{request:?}"),
@@ -287,10 +290,10 @@ impl Drop for ForeignServer {
 }
 
 /// Reads every file while `server` redirects to `location`. Returns what `cat` printed.
-fn read_redirected(server: Server, location: &str, header: DownloadHeader) -> (Rig, String) {
-    let archive = Archive::pattern(&[("one", 1_000_000)]);
+fn read_redirected(server: Server, location: &str, header: AcceptedCredentials) -> (Rig, String) {
+    let archive = Archive::with_pattern_files(&[("one", 1_000_000)]);
     let options =
-        DemoCloudOptions { archive, download_header: header, ..DemoCloudOptions::default() };
+        DemoCloudOptions { archive, accepted_credentials: header, ..DemoCloudOptions::default() };
     let rig = Rig::new(options).with("read_deadline = \"3s\"");
     rig.mount();
     rig.cloud.inject(Trigger::always(server).with_effect(Effect::Status {
@@ -312,7 +315,7 @@ fn redirect_to_foreign_host_opens_no_connection() {
     for host in ["0.0.0.0", "[::ffff:127.0.0.1]"] {
         for server in [Server::Web, Server::Media, Server::Api] {
             let location = format!("http://{host}:{port}/p4th?Policy=x&Signature=s3cret");
-            let (rig, output) = read_redirected(server, &location, DownloadHeader::default());
+            let (rig, output) = read_redirected(server, &location, AcceptedCredentials::default());
             if server != Server::Api {
                 assert!(output.contains("Permission denied"), "{output}\n{}", rig.log());
             }
@@ -332,7 +335,7 @@ fn redirect_to_foreign_host_opens_no_connection() {
 
 #[test]
 fn redirect_to_another_host_sends_no_credential() {
-    for header in [DownloadHeader::default(), QUERY_ONLY] {
+    for header in [AcceptedCredentials::default(), QUERY_ONLY] {
         let foreign_server = ForeignServer::new();
         let location = format!(
             "http://127.0.0.1:{}/elsewhere?access_token=demo-token-echoed",
@@ -352,7 +355,7 @@ fn redirect_to_another_host_sends_no_credential() {
 
 #[test]
 fn command_of_a_secret_sees_no_other_secret() {
-    let rig = Rig::new(demo(DownloadHeader::default()))
+    let rig = Rig::new(demo(AcceptedCredentials::default()))
         .with_source("command_variables = [\"FOR_COMMAND\"]");
     let seen = rig.directory.path().join("seen");
     let secret = rig.cloud.credentials().client_secret;
@@ -381,7 +384,7 @@ fn command_of_a_secret_sees_no_other_secret() {
 
 #[test]
 fn memory_of_a_command_is_not_readable() {
-    let rig = Rig::new(demo(DownloadHeader::default()));
+    let rig = Rig::new(demo(AcceptedCredentials::default()));
     let seen = rig.directory.path().join("seen");
     let secret = rig.cloud.credentials().client_secret;
     let own = format!("client_secret = \"{secret}\"");

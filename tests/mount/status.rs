@@ -45,13 +45,13 @@ fn shown(rig: &Rig) -> usize {
 fn meeting(uuid: &str, topic: &str) -> Meeting {
     let start = Timestamp::now() - SignedDuration::from_hours(1);
     Meeting::new(uuid, topic, start)
-        .with(MeetingFile::new("MP4", Content::Pattern { seed: 7, length: 50_000 }))
-        .with(MeetingFile::new("CHAT", Content::Stored("hello\n".into())))
+        .with_file(MeetingFile::new("MP4", Content::Pattern { seed: 7, length: 50_000 }))
+        .with_file(MeetingFile::new("CHAT", Content::Stored("hello\n".into())))
 }
 
 #[test]
 fn status_shows_counts_and_refresh_times() {
-    let rig = Rig::mounted(options(Archive::many(12, 20)));
+    let rig = Rig::mounted(options(Archive::with_meetings(12, 20)));
     // The mount is ready before the first refresh has ended, and `next` is set when it has.
     wait_until(COMMAND_TIMEOUT, "the first refresh ends", || {
         rig.status()["sources"][0]["next"].is_string()
@@ -85,7 +85,7 @@ fn status_shows_counts_and_refresh_times() {
 
 #[test]
 fn control_socket_is_private_and_robust() {
-    let rig = Rig::mounted(options(Archive::many(3, 20)));
+    let rig = Rig::mounted(options(Archive::with_meetings(3, 20)));
     let directory = rig.directory.path().join("run/meetfs");
     assert_eq!(mode_of(&directory), 0o700);
     let socket = directory
@@ -116,7 +116,7 @@ fn control_socket_is_private_and_robust() {
 
 #[test]
 fn idle_connections_do_not_block_status() {
-    let rig = Rig::mounted(options(Archive::many(3, 20)));
+    let rig = Rig::mounted(options(Archive::with_meetings(3, 20)));
     let directory = rig.directory.path().join("run/meetfs");
     let socket = directory
         .read_dir()
@@ -148,8 +148,10 @@ fn idle_connections_do_not_block_status() {
 
 #[test]
 fn waiting_refreshes_do_not_block_status() {
-    let rig = Rig::mounted(options(Archive::many(3, 20)));
-    rig.cloud.inject(Trigger::always(Server::Api).on("/recordings").with_effect(Effect::BlackHole));
+    let rig = Rig::mounted(options(Archive::with_meetings(3, 20)));
+    rig.cloud.inject(
+        Trigger::always(Server::Api).with_path("/recordings").with_effect(Effect::BlackHole),
+    );
     let refresh = format!("{} refresh \"$M\"", rig.meetfs().get_program().to_string_lossy());
     let environment =
         format!("export XDG_RUNTIME_DIR='{}'", rig.directory.path().join("run").display());
@@ -174,13 +176,14 @@ fn waiting_refreshes_do_not_block_status() {
 
 #[test]
 fn refresh_returns_when_new_meetings_are_shown() {
-    let rig = Rig::mounted(options(Archive::many(5, 20)));
+    let rig = Rig::mounted(options(Archive::with_meetings(5, 20)));
     rig.cloud.add_meeting(meeting("bmV3==", "Brand new"));
     let output = command(&rig, &["refresh", rig.mountpoint.to_str().expect("a path")]);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(rig.shell("cat */*/*Brand*/chat.txt"), "hello\n");
     assert!(String::from_utf8_lossy(&output.stdout).contains("6 meetings"), "{}", text(&output));
-    rig.cloud.inject(Trigger::always(Server::Api).on("/users/").with_effect(Effect::status(404)));
+    rig.cloud
+        .inject(Trigger::always(Server::Api).with_path("/users/").with_effect(Effect::status(404)));
     let place = rig.mountpoint.to_str().expect("a path");
     let output = command(&rig, &["refresh", place]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
@@ -203,7 +206,7 @@ fn refresh_returns_when_new_meetings_are_shown() {
 
 #[test]
 fn wrong_secret_of_one_source_spares_others() {
-    let rig = Rig::new(options(Archive::many(8, 20)));
+    let rig = Rig::new(options(Archive::with_meetings(8, 20)));
     let second = rig.config().split("[source.acme]").nth(1).expect("a source").to_owned();
     let secret = rig.cloud.credentials().client_secret;
     let second = second.replace(&secret, "not-the-secret");
@@ -223,7 +226,7 @@ fn wrong_secret_of_one_source_spares_others() {
 
 #[test]
 fn dead_mount_is_reported_with_its_fix() {
-    let rig = Rig::mounted(options(Archive::many(3, 20)));
+    let rig = Rig::mounted(options(Archive::with_meetings(3, 20)));
     let link = rig.directory.path().join("link");
     std::os::unix::fs::symlink(&rig.mountpoint, &link).expect("a link");
     let alive = rig.status();
@@ -305,7 +308,7 @@ fn dead_mount_is_reported_with_its_fix() {
 
 #[test]
 fn wrong_mountpoint_is_explained() {
-    let rig = Rig::mounted(options(Archive::many(3, 20)));
+    let rig = Rig::mounted(options(Archive::with_meetings(3, 20)));
     let place = rig.mountpoint.to_str().expect("a path");
     let inside = rig.shell("cd acme/*/ && pwd -P").trim().to_owned();
     let outside = rig.directory.path().to_str().expect("a path");
@@ -375,7 +378,7 @@ fn status_counts_filtered_recordings() {
 
 #[test]
 fn hanging_daemon_is_reported_in_time() {
-    let rig = Rig::mounted(options(Archive::many(2, 20)));
+    let rig = Rig::mounted(options(Archive::with_meetings(2, 20)));
     let daemon = rig.daemon().expect("a daemon");
     stop(daemon);
     let outputs: Vec<_> = std::thread::scope(|scope| {
@@ -399,7 +402,7 @@ fn hanging_daemon_is_reported_in_time() {
 /// `su` and `sudo -E` keep the variable.
 #[test]
 fn runtime_directory_of_another_user_is_left_out() {
-    let rig = Rig::new(options(Archive::many(2, 20)));
+    let rig = Rig::new(options(Archive::with_meetings(2, 20)));
     let session = rig.directory.path().join("session");
     std::fs::create_dir(&session).expect("a directory");
     std::os::unix::fs::chown(&session, Some(65534), Some(65534)).expect("an owner");
@@ -426,7 +429,7 @@ fn runtime_directory_of_another_user_is_left_out() {
 
 #[test]
 fn status_counts_what_the_directories_show() {
-    let processing = meeting("YQ==", "Processing").with(
+    let processing = meeting("YQ==", "Processing").with_file(
         MeetingFile::new("MP4", Content::Pattern { seed: 8, length: 60_000 })
             .with_status_processing(),
     );

@@ -5,7 +5,7 @@ use crate::support::{COMMAND_TIMEOUT, Rig, isolated, run, text, wait_until};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use meetfs::demo_cloud::{
-    Archive, Content, DemoCloudOptions, Effect, Host, Meeting, MeetingFile, Server, Trigger,
+    Archive, Content, DemoCloudOptions, Effect, Meeting, MeetingFile, Server, Trigger, User,
     WebexArchive, WebexRecording,
 };
 use serde_json::Value;
@@ -25,14 +25,14 @@ fn days(days: i64) -> SignedDuration {
 fn meeting(uuid: &str, topic: &str) -> Meeting {
     let seed = topic.len() as u64;
     Meeting::new(uuid, topic, hours_ago(30))
-        .with(MeetingFile::new("MP4", Content::Pattern { seed, length: LENGTH }))
-        .with(MeetingFile::new("CHAT", Content::Stored(format!("hello {topic}\n").into())))
+        .with_file(MeetingFile::new("MP4", Content::Pattern { seed, length: LENGTH }))
+        .with_file(MeetingFile::new("CHAT", Content::Stored(format!("hello {topic}\n").into())))
 }
 
-fn options(trash_downloads: bool) -> DemoCloudOptions {
+fn options(is_trash_served: bool) -> DemoCloudOptions {
     let mut archive = Archive::empty();
     archive.meetings = vec![meeting(TRASHED, "Gone"), meeting("c3RheXM==", "Stays")];
-    DemoCloudOptions { archive, trash_downloads, ..DemoCloudOptions::default() }
+    DemoCloudOptions { archive, is_trash_served, ..DemoCloudOptions::default() }
 }
 
 fn refresh(rig: &Rig) {
@@ -216,7 +216,9 @@ fn partly_trashed_meeting_keeps_its_other_files() {
     );
     // A restored file leaves the recycle bin, even if that cannot be listed.
     assert!(rig.cloud.restore_meeting(TRASHED));
-    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").with_effect(Effect::status(404)));
+    rig.cloud.inject(
+        Trigger::always(Server::Api).with_path("/v2/users").with_effect(Effect::status(404)),
+    );
     refresh(&rig);
     assert!(rig.status()["sources"][0]["trash_error"].is_string());
     assert_eq!(
@@ -231,7 +233,7 @@ fn partly_trashed_meeting_keeps_its_other_files() {
 fn trashed_transcript_is_named_after_its_video() {
     let mut cloud = options(false);
     let spoken = MeetingFile::new("TRANSCRIPT", Content::Stored("WEBVTT\n\nhello\n".into()));
-    cloud.archive.meetings[0] = cloud.archive.meetings[0].clone().with(spoken);
+    cloud.archive.meetings[0] = cloud.archive.meetings[0].clone().with_file(spoken);
     let rig = Rig::mounted(cloud);
     let backup = rig.directory.path().join("backup");
     rig.shell(&format!("rsync -a acme/ '{}/'", backup.display()));
@@ -251,7 +253,7 @@ fn refusal_is_probed_again_after_a_day() {
     refresh(&rig);
     wait_for_files(&rig, "acme/trash/*Gone", REFUSED);
     rig.unmount();
-    rig.cloud.set_trash_downloads(true);
+    rig.cloud.set_trash_served(true);
     let age_probes = || {
         let catalog = rig.directory.path().join("cache/catalog.sqlite");
         let catalog = rusqlite::Connection::open(catalog).expect("the catalog");
@@ -274,7 +276,7 @@ fn refusal_is_probed_again_after_a_day() {
     assert_eq!(rig.shell("cat acme/trash/*Gone/*.mp4 | wc -c").trim(), LENGTH.to_string());
     rig.unmount();
     // A file that could be downloaded once is not probed again.
-    rig.cloud.set_trash_downloads(false);
+    rig.cloud.set_trash_served(false);
     age_probes();
     rig.cloud.clear_requests();
     rig.mount();
@@ -291,8 +293,8 @@ fn account_trash_failure_is_reported_once() {
     let mut other = meeting("b3RoZXI==", "Other");
     other.host_email = "ben@example.org".into();
     cloud.archive.meetings.push(other);
-    let ben = Host::active("hostBen", "ben@example.org", "Ben", "B");
-    cloud.archive.hosts.push(Host { status: "inactive", ..ben });
+    let ben = User::active("hostBen", "ben@example.org", "Ben", "B");
+    cloud.archive.users.push(User { status: "inactive", ..ben });
     let rig = Rig::new(cloud).with_source("users = [\"all\"]");
     assert!(
         rig.cloud.trash_meeting(TRASHED, hours_ago(2))
@@ -310,7 +312,7 @@ fn account_trash_failure_is_reported_once() {
         content_type: "application/json".into(),
         headers: Vec::new(),
     };
-    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").with_effect(refused));
+    rig.cloud.inject(Trigger::always(Server::Api).with_path("/v2/users").with_effect(refused));
     for _ in 0..2 {
         refresh(&rig);
         let source = rig.status()["sources"][0].clone();
@@ -338,7 +340,8 @@ fn account_trash_failure_is_reported_once() {
 #[test]
 fn hanging_trash_delays_no_recording() {
     let rig = Rig::new(options(false)).with_source("users = [\"all\"]");
-    rig.cloud.inject(Trigger::always(Server::Api).on("/v2/users").with_effect(Effect::BlackHole));
+    rig.cloud
+        .inject(Trigger::always(Server::Api).with_path("/v2/users").with_effect(Effect::BlackHole));
     rig.mount();
     let is_requested =
         || rig.cloud.requests().iter().any(|request| request.path.starts_with("/v2/users"));
@@ -373,8 +376,8 @@ fn disabled_trash_is_never_requested() {
 
 /// Opens a video, moves its meeting to the recycle bin, and reads the rest. Returns the
 /// output of the reader and the hash of the whole video.
-fn read_while_trashing(trash_downloads: bool, length: u64, is_cached: bool) -> (String, String) {
-    let mut cloud = options(trash_downloads);
+fn read_while_trashing(is_trash_served: bool, length: u64, is_cached: bool) -> (String, String) {
+    let mut cloud = options(is_trash_served);
     cloud.archive.meetings[0].files[0].content = Content::Pattern { seed: 9, length };
     let sum = cloud.archive.meetings[0].files[0].content.sha256();
     let rig = Rig::new(cloud).with("read_deadline = \"5s\"");
@@ -405,16 +408,16 @@ fn read_while_trashing(trash_downloads: bool, length: u64, is_cached: bool) -> (
 
 #[test]
 fn open_cached_file_survives_its_trashing() {
-    for trash_downloads in [false, true] {
-        let (output, sum) = read_while_trashing(trash_downloads, 20_000_000, true);
+    for is_trash_served in [false, true] {
+        let (output, sum) = read_while_trashing(is_trash_served, 20_000_000, true);
         assert!(output.contains("status 0") && output.contains(&sum), "{output}");
     }
 }
 
 #[test]
 fn open_uncached_file_is_stale_after_trashing() {
-    for trash_downloads in [false, true] {
-        let (output, sum) = read_while_trashing(trash_downloads, 600_000_000, false);
+    for is_trash_served in [false, true] {
+        let (output, sum) = read_while_trashing(is_trash_served, 600_000_000, false);
         assert!(output.contains("status 1") && output.contains("Stale file handle"), "{output}");
         assert!(!output.contains(&sum), "{output}");
     }
@@ -442,11 +445,11 @@ fn refresh_despite_failure(rig: &Rig) {
     assert!(!output.status.success(), "{}", text(&output));
 }
 
-fn webex(trash_downloads: bool) -> Rig {
+fn webex(is_trash_served: bool) -> Rig {
     let recordings = [("aa11", "Gone"), ("bb22", "Stays")]
         .map(|(id, topic)| WebexRecording::new(id, topic, hours_ago(24 * 40)).with_video(LENGTH));
     let webex = WebexArchive { recordings: recordings.into(), ..WebexArchive::empty() };
-    Rig::new(DemoCloudOptions { webex, trash_downloads, ..DemoCloudOptions::default() })
+    Rig::new(DemoCloudOptions { webex, is_trash_served, ..DemoCloudOptions::default() })
 }
 
 #[test]

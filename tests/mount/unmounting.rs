@@ -11,7 +11,10 @@ use crate::support::{COMMAND_TIMEOUT, Rig, meetfs, run, text, wait_until};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 
 fn rig() -> Rig {
-    Rig::new(DemoCloudOptions { archive: Archive::many(10, 30), ..DemoCloudOptions::default() })
+    Rig::new(DemoCloudOptions {
+        archive: Archive::with_meetings(10, 30),
+        ..DemoCloudOptions::default()
+    })
 }
 
 fn mounted() -> Rig {

@@ -17,7 +17,7 @@ struct CacheDisk {
 impl CacheDisk {
     fn mounted_with(options: &str) -> Self {
         let rig = Rig::new(DemoCloudOptions {
-            archive: Archive::pattern(&[("film", 3 * MIB), ("second", MIB)]),
+            archive: Archive::with_pattern_files(&[("film", 3 * MIB), ("second", MIB)]),
             ..DemoCloudOptions::default()
         });
         let cache = rig.directory.path().join("cache");

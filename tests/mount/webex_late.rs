@@ -148,7 +148,7 @@ fn missing_scope_is_reported_by_status_and_doctor() {
         recording_without_transcript("a", 30),
         recording_without_transcript("b", 40),
     ]));
-    let refused = Trigger::always(Server::Webex).on("/meetingTranscripts");
+    let refused = Trigger::always(Server::Webex).with_path("/meetingTranscripts");
     rig.cloud.inject(refused.with_effect(api_reply(403, r#"{"message":"no scope"}"#, &[])));
     mount(&rig, "");
     wait_until(COMMAND_TIMEOUT, "everything is known", || {
@@ -193,7 +193,7 @@ fn missing_scope_is_reported_by_status_and_doctor() {
 fn failed_search_is_reported_and_repeated() {
     let rig = mounted(webex_cloud(vec![recording_without_transcript("a", 30)]), 1, "");
     add_transcript(&rig, "a");
-    let failing = Trigger::always(Server::Webex).on("/meetingTranscripts");
+    let failing = Trigger::always(Server::Webex).with_path("/meetingTranscripts");
     rig.cloud.inject(failing.with_effect(api_reply(503, "{}", &[])));
     refresh(&rig);
     let troubled = source(&rig);
@@ -214,7 +214,7 @@ fn search_covers_all_pages_and_then_stops() {
         .enumerate()
         .map(|(index, id)| recording_without_transcript(id, 24 + 30 * index as i64))
         .collect();
-    let options = DemoCloudOptions { page_cap: 5, ..webex_cloud(recordings) };
+    let options = DemoCloudOptions { max_page_size: 5, ..webex_cloud(recordings) };
     let rig = mounted(options, ids.len(), "");
     ids.iter().for_each(|id| add_transcript(&rig, id));
     rig.cloud.clear_requests();

@@ -61,8 +61,8 @@ fn kinds() -> Vec<WebexRecording> {
     vec![
         recording("usual", 5),
         recording("long", 9).with_video(5 * MIB + 77),
-        recording("arf", 50).of_format("ARF").video_only(),
-        recording("uploaded", 60).of_format("UPLOADED").video_only(),
+        recording("arf", 50).with_format("ARF").video_only(),
+        recording("uploaded", 60).with_format("UPLOADED").video_only(),
         recording("stored", 70).with_stored_transcript(),
         prevented,
     ]
@@ -78,7 +78,7 @@ fn copies_of_all_kinds_are_exact() {
     let objects = rig.cloud.webex_objects();
     assert_eq!(objects.len(), 11, "{objects:?}");
     for object in &objects {
-        let name = match (object.file, object.recording.as_str()) {
+        let name = match (object.file, object.recording_id.as_str()) {
             (WebexFile::Video, "arf") => "recording.arf",
             (WebexFile::Video, "uploaded") => "recording.uploaded",
             (WebexFile::Video, _) => "recording.mp4",
@@ -143,7 +143,7 @@ fn copy_outlives_its_download_urls() {
         rig.log()
     );
     let media = rig.media_requests();
-    let took = media.last().unwrap().at - media.first().unwrap().at;
+    let took = media.last().unwrap().received_at - media.first().unwrap().received_at;
     assert!(took > Duration::from_secs(2), "over before anything ended: {took:?}");
 }
 
@@ -180,10 +180,10 @@ fn sixteen_readers_share_one_renewal() {
 
 #[test]
 fn three_hundred_recordings_cost_one_detail_each() {
-    let archive = WebexArchive::many(300, 90);
+    let archive = WebexArchive::with_recordings(300, 90);
     let rig = Rig::new(DemoCloudOptions { webex: archive, ..DemoCloudOptions::default() });
     // Details are slow, so that the listing is read before they arrive.
-    let slow = Trigger::always(Server::Webex).on(DETAILS);
+    let slow = Trigger::always(Server::Webex).with_path(DETAILS);
     rig.cloud.inject(slow.with_effect(Effect::Latency(Duration::from_millis(400))));
     mount(&rig);
     assert_eq!(count(&rig, "recording.mp4"), 300);
@@ -227,7 +227,7 @@ fn refusal_is_an_errno_and_one_log_line() {
     ]) {
         let read = |name| format!("LC_ALL=C cat cisco/*/*' {name}'/recording.mp4 2>&1 > /dev/null");
         let refusal = api_reply(status, r#"{"message":"m"}"#, &[]);
-        rig.cloud.inject(Trigger::always(Server::Webex).on(DETAILS).with_effect(refusal));
+        rig.cloud.inject(Trigger::always(Server::Webex).with_path(DETAILS).with_effect(refusal));
         let output = rig.try_shell(&read(name), COMMAND_TIMEOUT);
         let message = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(message.contains(errno), "{status}: {message}\n{}", rig.log());

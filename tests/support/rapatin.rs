@@ -58,7 +58,7 @@ pub(crate) fn last_days(days: i64) -> DaySpan {
 pub(crate) fn session(uuid: &str, meeting: &str, days: i64) -> RapatinSession {
     let start = Timestamp::now() - SignedDuration::from_hours(24 * days);
     let video = MeetingFile::new("MP4", Content::Pattern { seed: days as u64, length: 40_000 });
-    RapatinSession::new(uuid, meeting, uuid, start).with(video)
+    RapatinSession::new(uuid, meeting, uuid, start).with_file(video)
 }
 
 /// Returns the requests to `server` with `part` in their path.

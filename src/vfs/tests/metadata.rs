@@ -50,7 +50,7 @@ async fn modes_depend_on_owner_and_content() {
     for (directory_mode, file_mode, private_mode) in
         [(0o500, 0o400, 0o400), (0o555, 0o444, 0o400), (0o750, 0o640, 0o600)]
     {
-        let archive = demo_cloud::Archive::pattern(&[("budget", 1000)]);
+        let archive = demo_cloud::Archive::with_pattern_files(&[("budget", 1000)]);
         let fixture =
             Fixture::with(Setup { archive, directory_mode, file_mode, ..Setup::default() }).await;
         let attributes = |ino| fixture.file_system.getattr(ino).unwrap();

@@ -118,7 +118,7 @@ impl Fixture {
     /// Creates a fixture with a meeting for each topic. Each meeting has one MP4 of the given
     /// number of bytes.
     pub(super) async fn new(files: &[(&str, u64)]) -> Self {
-        let archive = demo_cloud::Archive::pattern(files);
+        let archive = demo_cloud::Archive::with_pattern_files(files);
         Self::with(Setup { archive, ..Setup::default() }).await
     }
 

@@ -28,7 +28,7 @@ async fn directory_cannot_be_opened_as_file() {
 
 #[tokio::test]
 async fn file_of_unmounted_source_is_not_found() {
-    let archive = demo_cloud::Archive::pattern(&[("budget", 1000)]);
+    let archive = demo_cloud::Archive::with_pattern_files(&[("budget", 1000)]);
     let setup = Setup { archive, is_source_unmounted: true, ..Setup::default() };
     let fixture = Fixture::with(setup).await;
     let error = fixture.open(fixture.video_of("budget")).await.unwrap_err();
@@ -75,7 +75,7 @@ async fn pages_are_kept_after_the_first_read() {
 
 #[tokio::test]
 async fn wrong_listed_length_is_corrected_before_open_returns() {
-    let mut archive = demo_cloud::Archive::pattern(&[("budget", 2 * MIB)]);
+    let mut archive = demo_cloud::Archive::with_pattern_files(&[("budget", 2 * MIB)]);
     archive.meetings[0].files[0].listed_size = demo_cloud::ListedSize::Wrong(-1000);
     let fixture = Fixture::with(Setup { archive, ..Setup::default() }).await;
     let ino = fixture.video_of("budget");
@@ -121,7 +121,7 @@ async fn open_handle_on_earlier_revision_bypasses_pages() {
 }
 
 async fn with_complete_file() -> (Fixture, Ino) {
-    let archive = demo_cloud::Archive::pattern(&[("budget", 3 * MIB)]);
+    let archive = demo_cloud::Archive::with_pattern_files(&[("budget", 3 * MIB)]);
     let fixture = Fixture::with(Setup { archive, has_disk: true, ..Setup::default() }).await;
     let handle = fixture.read_whole("budget").await;
     fixture.file_system.release(handle);
@@ -160,7 +160,7 @@ async fn rejected_backing_file_disables_passthrough() {
 
 #[tokio::test]
 async fn handle_through_pages_prevents_passthrough() {
-    let archive = demo_cloud::Archive::pattern(&[("budget", 3 * MIB)]);
+    let archive = demo_cloud::Archive::with_pattern_files(&[("budget", 3 * MIB)]);
     let fixture = Fixture::with(Setup { archive, has_disk: true, ..Setup::default() }).await;
     let ino = fixture.video_of("budget");
     let through_pages = fixture.read_whole("budget").await;

@@ -92,7 +92,7 @@ async fn wrong_length_is_corrected_before_the_read_fails() {
     fixture.cloud.clear_faults();
     let length = 3 * MIB + 5;
     let content = demo_cloud::Content::Pattern { seed: demo_cloud::pattern_seed("budget"), length };
-    let meeting = fixture.cloud.objects()[0].meeting.clone();
+    let meeting = fixture.cloud.objects()[0].meeting_uuid.clone();
     assert!(fixture.cloud.change_meeting(&meeting, |meeting| meeting.files[0].content = content));
     let error = fixture.read(handle, 2 * MIB, 1000).await.unwrap_err();
     assert!(matches!(error, Error::Fetch(FetchError::WrongTotal { .. })), "{error:?}");

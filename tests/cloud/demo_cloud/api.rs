@@ -21,7 +21,7 @@ fn demo() -> DemoCloud {
 
 fn many(meetings: usize) -> DemoCloud {
     DemoCloud::start(DemoCloudOptions {
-        archive: Archive::many(meetings, 10),
+        archive: Archive::with_meetings(meetings, 10),
         ..DemoCloudOptions::default()
     })
     .unwrap()
@@ -73,7 +73,7 @@ fn app_token_grants_access_to_the_api() {
     assert_eq!(format!("{}/v2", reply["api_url"].as_str().unwrap()), cloud.api_url());
     let (name, value) = bearer(reply["access_token"].as_str().unwrap());
     let answer = send("GET", &format!("{}/users/me", cloud.api_url()), &[(name, &value)], "");
-    assert_eq!((answer.status, &answer.json()["email"]), (200, &Archive::OWNER.into()));
+    assert_eq!((answer.status, &answer.json()["email"]), (200, &Archive::OWNER_EMAIL.into()));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn monthly_windows_find_all_meetings() {
     let owned: HashSet<String> = cloud
         .meetings()
         .into_iter()
-        .filter(|meeting| meeting.host_email == Archive::OWNER)
+        .filter(|meeting| meeting.host_email == Archive::OWNER_EMAIL)
         .map(|meeting| meeting.uuid)
         .collect();
     assert_eq!(uuids, owned);
@@ -182,7 +182,7 @@ fn account_listing_covers_all_hosts() {
         .iter()
         .map(|m| m["host_email"].as_str().unwrap())
         .collect();
-    assert_eq!(hosts, HashSet::from([Archive::OWNER, "guest@example.org"]));
+    assert_eq!(hosts, HashSet::from([Archive::OWNER_EMAIL, "guest@example.org"]));
     let active = api(&cloud, "/users?status=active").json();
     assert_eq!(active["users"].as_array().unwrap().len(), 2);
     let inactive = api(&cloud, "/users?status=inactive").json();
@@ -224,7 +224,7 @@ fn page_token_is_bound_to_its_query() {
         let refused = api(&cloud, &other);
         assert_eq!((refused.status, refused.code()), (400, Some(300)), "{other}");
     }
-    cloud.inject(Trigger::next(Server::Api, 2).with_effect(Effect::DeadPageToken));
+    cloud.inject(Trigger::next(Server::Api, 2).with_effect(Effect::InvalidPageToken));
     assert_eq!(api(&cloud, &query).status, 200);
     assert_eq!(api(&cloud, &next).code(), Some(300));
     assert_eq!(api(&cloud, &next).status, 200);
@@ -235,8 +235,8 @@ fn page_token_is_bound_to_its_query() {
 #[test]
 fn page_size_is_capped() {
     let options = DemoCloudOptions {
-        archive: Archive::many(10, 3),
-        page_cap: 4,
+        archive: Archive::with_meetings(10, 3),
+        max_page_size: 4,
         ..DemoCloudOptions::default()
     };
     let cloud = DemoCloud::start(options).unwrap();

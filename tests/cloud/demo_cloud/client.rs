@@ -115,7 +115,7 @@ pub(crate) fn api(cloud: &DemoCloud, path: &str) -> Answer {
 }
 
 pub(crate) fn download_url(cloud: &DemoCloud, object: &Object) -> String {
-    let meeting = object.meeting.replace('/', "%252F").replace('=', "%253D");
+    let meeting = object.meeting_uuid.replace('/', "%252F").replace('=', "%253D");
     let reply = api(cloud, &format!("/meetings/{meeting}/recordings")).json();
     let audio = reply["participant_audio_files"].as_array().unwrap();
     let files = reply["recording_files"].as_array().unwrap().iter().chain(audio);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use meetfs::demo_cloud::{
-    Archive, Content, DemoCloud, DemoCloudOptions, DownloadHeader, Object, PATTERN_HEAD, Server,
-    pattern_bytes, pattern_seed,
+    AcceptedCredentials, Archive, Content, DemoCloud, DemoCloudOptions, Object, PATTERN_HEAD,
+    Server, pattern_bytes, pattern_seed,
 };
 
 use super::client::{Answer, End, api, bearer, download_url, get, get_range, send, signed_link};
@@ -69,10 +69,10 @@ fn every_object_downloads_completely() {
 
 #[test]
 fn external_file_redirects_with_a_signature() {
-    let mut archive = Archive::pattern(&[("Elsewhere", 100)]);
+    let mut archive = Archive::with_pattern_files(&[("Elsewhere", 100)]);
     for file in archive.meetings.iter_mut().flat_map(|meeting| &mut meeting.files) {
         let origin = "http://127.0.0.1:9".to_owned();
-        file.content = Content::Elsewhere { origin, path: "/a%20film.mp4".into(), length: 100 };
+        file.content = Content::External { origin, path: "/a%20film.mp4".into(), length: 100 };
     }
     let cloud =
         DemoCloud::start(DemoCloudOptions { archive, ..DemoCloudOptions::default() }).unwrap();
@@ -141,13 +141,17 @@ fn download_access_token_is_bound_to_its_meeting() {
     let object = video(&cloud);
     let path = format!(
         "/meetings/{}/recordings?include_fields=download_access_token&ttl=1",
-        object.meeting
+        object.meeting_uuid
     );
     let token = api(&cloud, &path).json()["download_access_token"].as_str().unwrap().to_owned();
     let (name, value) = bearer(&token);
     let ask = |url: &str| send("GET", url, &[(name, &value)], "");
     assert_eq!(ask(&download_url(&cloud, &object)).status, 302);
-    let other = cloud.objects().into_iter().find(|other| other.meeting != object.meeting).unwrap();
+    let other = cloud
+        .objects()
+        .into_iter()
+        .find(|other| other.meeting_uuid != object.meeting_uuid)
+        .unwrap();
     assert!(is_password_page(&ask(&download_url(&cloud, &other))));
     assert_eq!(ask(&format!("{}/users/me", cloud.api_url())).status, 401);
     sleep(Duration::from_millis(1050));
@@ -156,12 +160,16 @@ fn download_access_token_is_bound_to_its_meeting() {
 
 #[test]
 fn download_url_accepts_configured_credentials() {
-    let none = DownloadHeader { bearer_oauth: false, bearer_download_token: false, query: false };
+    let none = AcceptedCredentials {
+        accepts_oauth_bearer: false,
+        accepts_download_token_bearer: false,
+        accepts_query: false,
+    };
     let settings = [
-        DownloadHeader { bearer_oauth: true, ..none },
-        DownloadHeader { bearer_download_token: true, ..none },
-        DownloadHeader { query: true, ..none },
-        DownloadHeader::default(),
+        AcceptedCredentials { accepts_oauth_bearer: true, ..none },
+        AcceptedCredentials { accepts_download_token_bearer: true, ..none },
+        AcceptedCredentials { accepts_query: true, ..none },
+        AcceptedCredentials::default(),
     ];
     let taken: Vec<[bool; 3]> = settings.into_iter().map(accepted_credentials).collect();
     assert_eq!(
@@ -172,16 +180,18 @@ fn download_url_accepts_configured_credentials() {
 
 /// Whether a URL accepts the OAuth token and the meeting's token in the header, and a token in the
 /// query.
-fn accepted_credentials(download_header: DownloadHeader) -> [bool; 3] {
+fn accepted_credentials(accepted_credentials: AcceptedCredentials) -> [bool; 3] {
     let options = DemoCloudOptions {
         archive: Archive::demo(),
-        download_header,
+        accepted_credentials,
         ..DemoCloudOptions::default()
     };
     let cloud = DemoCloud::start(options).unwrap();
     let object = object(&cloud, "Q&A / plan: été", "CC");
-    let path =
-        format!("/meetings/{}/recordings?include_fields=download_access_token", object.meeting);
+    let path = format!(
+        "/meetings/{}/recordings?include_fields=download_access_token",
+        object.meeting_uuid
+    );
     let of_meeting =
         api(&cloud, &path).json()["download_access_token"].as_str().unwrap().to_owned();
     let url = download_url(&cloud, &object);
@@ -288,7 +298,7 @@ fn validators_identify_content() {
     let if_range =
         |value: &str| send("GET", &link, &[("Range", "bytes=0-0"), ("If-Range", value)], "").status;
     assert_eq!((if_range(&etag), if_range("\"other\"")), (206, 200));
-    cloud.change_meeting(&object.meeting, |meeting| {
+    cloud.change_meeting(&object.meeting_uuid, |meeting| {
         for file in &mut meeting.files {
             file.content = Content::Stored("changed".into());
         }
@@ -308,7 +318,7 @@ fn head_returns_length_without_body() {
 #[test]
 fn pattern_file_matches_the_pattern_at_any_offset() {
     let length = 3_000_000_000_000;
-    let archive = Archive::pattern(&[("big", length), ("small", 10)]);
+    let archive = Archive::with_pattern_files(&[("big", length), ("small", 10)]);
     let cloud =
         DemoCloud::start(DemoCloudOptions { archive, ..DemoCloudOptions::default() }).unwrap();
     let object = object(&cloud, "big", "MP4");

@@ -18,7 +18,7 @@ fn cloud() -> DemoCloud {
 }
 
 fn cloud_with(options: DemoCloudOptions) -> DemoCloud {
-    let archive = Archive::pattern(&[("one", LENGTH), ("two", LENGTH)]);
+    let archive = Archive::with_pattern_files(&[("one", LENGTH), ("two", LENGTH)]);
     DemoCloud::start(DemoCloudOptions { archive, ..options }).unwrap()
 }
 
@@ -63,18 +63,18 @@ fn status_fault_has_body_and_headers() {
 
 #[test]
 fn short_body_declares_full_length() {
-    let (answer, logged) = range_reply_with(Effect::ShortBody { missing: 1 });
+    let (answer, logged) = range_reply_with(Effect::ShortBody { missing_bytes: 1 });
     assert_eq!((answer.status, answer.end), (206, End::Short));
     assert_eq!(answer.header("content-length"), Some("100000"));
     assert_eq!(answer.body, bytes(1_000_000, 99_999));
     assert_eq!(logged, 99_999);
-    let (answer, _) = range_reply_with(Effect::ShortBody { missing: u64::MAX });
+    let (answer, _) = range_reply_with(Effect::ShortBody { missing_bytes: u64::MAX });
     assert_eq!((answer.status, answer.body.len(), answer.end), (206, 0, End::Short));
 }
 
 #[test]
 fn reset_follows_its_bytes() {
-    let (answer, logged) = range_reply_with(Effect::Reset { after: 40_000 });
+    let (answer, logged) = range_reply_with(Effect::Reset { after_bytes: 40_000 });
     assert_eq!((answer.status, answer.end), (206, End::Reset));
     assert_eq!(answer.body, bytes(1_000_000, 40_000));
     assert_eq!(logged, 40_000);
@@ -82,14 +82,14 @@ fn reset_follows_its_bytes() {
 
 #[test]
 fn stall_lasts_until_faults_are_cleared() {
-    let (answer, logged) = range_reply_with(Effect::Stall { after: 40_000 });
+    let (answer, logged) = range_reply_with(Effect::Stall { after_bytes: 40_000 });
     assert_eq!((answer.status, answer.end), (206, End::Silent));
     assert_eq!(answer.body, bytes(1_000_000, 40_000));
     assert_eq!(logged, 40_000);
 
     let cloud = cloud();
     let link = signed_link(&cloud, &one(&cloud));
-    cloud.inject(Trigger::always(Server::Media).with_effect(Effect::Stall { after: 10 }));
+    cloud.inject(Trigger::always(Server::Media).with_effect(Effect::Stall { after_bytes: 10 }));
     let mut socket = open("GET", &link, &[("Range", "bytes=0-99")], "");
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(cloud.requests().pop().unwrap().body_bytes, 10);
@@ -143,7 +143,7 @@ fn pages_and_json_replace_bytes_with_200() {
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html;charset=UTF-8")));
     let (json, _) = range_reply_with(Effect::Json59);
     assert_eq!((json.status, json.body.len()), (200, 59));
-    let (link, _) = range_reply_with(Effect::ExpiredLink);
+    let (link, _) = range_reply_with(Effect::ExpiredUrl);
     assert_eq!((link.status, link.header("content-type")), (403, Some("text/xml")));
 }
 
@@ -242,8 +242,10 @@ fn fault_matches_file_offset_and_count() {
     let link = signed_link(&cloud, &one(&cloud));
     let two = cloud.objects().into_iter().find(|object| object.topic == "two").unwrap();
     let other = signed_link(&cloud, &two);
-    let trigger =
-        Trigger::next(Server::Media, 1).on(&one(&cloud).media_path).from_offset(1000).after(1);
+    let trigger = Trigger::next(Server::Media, 1)
+        .with_path(&one(&cloud).media_path)
+        .from_offset(1000)
+        .after_requests(1);
     cloud.inject(trigger.with_effect(Effect::status(500)));
     let statuses = [
         get_range(&other, "bytes=2000-2001").status,

@@ -110,7 +110,7 @@ fn files_are_null_until_session_is_ready() {
 fn schedule_lists_the_requested_days() {
     let at = |hours: i64| Timestamp::now() - SignedDuration::from_hours(hours);
     let mut series = RapatinSession::new("b==", "82", "b", at(30));
-    series.recurring = true;
+    series.is_recurring = true;
     let cloud = cloud(vec![
         RapatinSession::new("a==", "81", "a", at(24 * 9)),
         series,
@@ -148,7 +148,7 @@ fn url_needs_no_credential_until_stale() {
     assert_eq!((served.status, served.body.len() as u64), (200, object.length));
     assert!(served.body == object.content.slice(0..u64::MAX));
 
-    cloud.expire_rapatin_links();
+    cloud.expire_rapatin_urls();
     let stale = get(&link);
     assert_eq!(stale.status, 200);
     assert!(stale.header("content-type").unwrap().starts_with("text/html"));
@@ -156,7 +156,8 @@ fn url_needs_no_credential_until_stale() {
         recordings(&cloud, "85095598095")["files"][0]["download_url"].as_str().unwrap().to_owned();
     assert_ne!(fresh, link);
     assert_eq!(get(&fresh).status, 302);
-    cloud
-        .change_rapatin_session(&object.meeting, |session| session.status = RapatinStatus::Deleted);
+    cloud.change_rapatin_session(&object.meeting_uuid, |session| {
+        session.status = RapatinStatus::Deleted
+    });
     assert_eq!(get(&fresh).status, 200, "a deleted recording returns a page, too");
 }

@@ -159,8 +159,8 @@ fn captions_timelines_and_processing_files_are_sparse() {
 #[test]
 fn zoom_pages_add_up_to_their_totals() {
     let options = DemoCloudOptions {
-        archive: Archive::many(70, 10),
-        page_cap: 300,
+        archive: Archive::with_meetings(70, 10),
+        max_page_size: 300,
         ..DemoCloudOptions::default()
     };
     let cloud = DemoCloud::start(options).unwrap();
@@ -280,7 +280,7 @@ fn trashed_zoom_files_state_deletion_time() {
     let cloud = cloud();
     let (whole, part) = ("W1eeklyAAAAAAAAAAAA==", "aB3xY9QWeRtYuIoP1A==");
     let day = jiff::tz::Offset::UTC.to_datetime(Timestamp::now()).date();
-    assert!(cloud.change_meeting(whole, |meeting| meeting.auto_delete = Some(day)));
+    assert!(cloud.change_meeting(whole, |meeting| meeting.auto_delete_date = Some(day)));
     assert!(cloud.trash_meeting(whole, Timestamp::UNIX_EPOCH));
     assert!(cloud.trash_files(part, "CC", Timestamp::UNIX_EPOCH));
     let mut checked = Checked::default();
@@ -535,7 +535,7 @@ fn webex_lists_details_and_transcripts_have_documented_fields() {
             transcripts.reply(&json_of(&found), WEBEX_TRANSCRIPTS);
         }
     }
-    let owner = format!("&hostEmail={}", Archive::OWNER.replace('@', "%40"));
+    let owner = format!("&hostEmail={}", Archive::OWNER_EMAIL.replace('@', "%40"));
     lists.reply(
         &json_of(&webex(&cloud, &format!("/recordings?max=100&from={since}{owner}"))),
         WEBEX_LIST,

@@ -71,7 +71,7 @@ fn errors_have_message_description_and_tracking_id() {
 
 #[test]
 fn list_is_newest_first_with_ten_per_page() {
-    let cloud = cloud(WebexArchive::many(25, 5).recordings);
+    let cloud = cloud(WebexArchive::with_recordings(25, 5).recordings);
     let first = api(&cloud, "/recordings");
     assert_eq!(ids(&first).len(), 10);
     let made: Vec<String> = first.json()["items"]
@@ -139,8 +139,11 @@ fn url_accepts_only_its_ticket_until_expiry() {
 fn prevented_downloads_have_no_urls() {
     let mut prevented = recording("prevented");
     prevented.prevent_downloading = true;
-    let cloud =
-        cloud(vec![prevented, recording("alone").video_only(), recording("arf").of_format("ARF")]);
+    let cloud = cloud(vec![
+        prevented,
+        recording("alone").video_only(),
+        recording("arf").with_format("ARF"),
+    ]);
     let entry = api(&cloud, "/recordings/prevented").json();
     assert!(
         entry["downloadUrl"].is_null() && entry["temporaryDirectDownloadLinks"].is_null(),

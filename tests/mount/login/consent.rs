@@ -22,7 +22,7 @@ fn sign_in_in_a_browser_permits_a_mount() {
         assert_eq!(mode_of(file.parent().expect("a directory")), 0o700);
         mount(&rig);
         assert_exact(&rig);
-        assert_eq!(rig.cloud.sign_ins().signed_in, 1);
+        assert_eq!(rig.cloud.sign_in_counts().sign_ins, 1);
         rig.unmount();
     }
 }
@@ -166,7 +166,7 @@ fn wrong_paste_is_refused_and_not_repeated() {
         assert!(message.len() < 1000, "{number}: {message}");
     }
     assert!(sign_in_files(&rig).is_empty());
-    assert_eq!(rig.cloud.sign_ins().signed_in, 0);
+    assert_eq!(rig.cloud.sign_in_counts().sign_ins, 0);
 }
 
 /// The code may be of another request, and would sign in to another account.
@@ -189,7 +189,7 @@ fn code_without_state_is_refused_and_not_sent() {
     let requests =
         rig.cloud.requests().into_iter().filter(|request| request.path.contains("/oauth/token"));
     assert_eq!(requests.count(), 0);
-    assert_eq!(rig.cloud.sign_ins().signed_in, 0);
+    assert_eq!(rig.cloud.sign_in_counts().sign_ins, 0);
     assert!(sign_in_files(&rig).is_empty());
 }
 
@@ -261,7 +261,7 @@ fn webex_sign_in_works_like_zoom() {
     sign_in(&rig);
     mount(&rig);
     assert_ne!(rig.shell("find acme -name '*.mp4' | wc -l").trim(), "0");
-    assert_eq!(rig.cloud.webex_sign_ins().signed_in, 1);
+    assert_eq!(rig.cloud.webex_sign_in_counts().sign_ins, 1);
     rig.unmount();
 }
 
@@ -359,7 +359,7 @@ fn two_concurrent_logins_store_one_sign_in() {
         assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", login.output());
     }
     assert_eq!(sign_in_files(&rig).len(), 1);
-    assert_eq!(rig.cloud.sign_ins().signed_in, 2);
+    assert_eq!(rig.cloud.sign_in_counts().sign_ins, 2);
     rig.cloud.expire_tokens();
     mount(&rig);
     assert_exact(&rig);
@@ -421,7 +421,9 @@ fn invalid_token_reply_is_reported_and_not_stored() {
         (404, "", "Check oauth_url", 1),
     ] {
         rig.cloud.inject(
-            Trigger::always(Server::Api).on("/oauth/token").with_effect(answer(status, body)),
+            Trigger::always(Server::Api)
+                .with_path("/oauth/token")
+                .with_effect(answer(status, body)),
         );
         let (mut login, address) = begin(&rig, free_port());
         assert!(browse(&address).contains("The sign-in failed"), "{body}");
@@ -435,7 +437,9 @@ fn invalid_token_reply_is_reported_and_not_stored() {
         rig.cloud.clear_faults();
     }
     let odd = r#"{"access_token":"acc3ss","refresh_token":"r3fresh","expires_in":"9e99","scope":"a:b \u001b[31mred c:d","api_url":7}"#;
-    rig.cloud.inject(Trigger::always(Server::Api).on("/oauth/token").with_effect(answer(200, odd)));
+    rig.cloud.inject(
+        Trigger::always(Server::Api).with_path("/oauth/token").with_effect(answer(200, odd)),
+    );
     let (mut login, address) = begin(&rig, free_port());
     assert!(browse(&address).contains("You are signed in"));
     assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", login.output());

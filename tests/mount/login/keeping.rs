@@ -92,7 +92,7 @@ fn unusable_directory_is_reported_before_the_browser_opens() {
         run(command_without_home.env_remove("HOME").env_remove("XDG_STATE_HOME"), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(text(&output).contains("XDG_STATE_HOME"), "{}", text(&output));
-    assert_eq!(rig.cloud.sign_ins().signed_in, 0);
+    assert_eq!(rig.cloud.sign_in_counts().sign_ins, 0);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn exposed_or_damaged_sign_in_is_not_used() {
     rig.cloud.expire_tokens();
     let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(!output.status.success() && text(&output).contains("chmod 700"), "{}", text(&output));
-    assert_eq!(rig.cloud.sign_ins().renewed, 0);
+    assert_eq!(rig.cloud.sign_in_counts().renewals, 0);
     shell(&format!("chmod 700 {place}"));
     mount(&rig);
     assert_exact(&rig);

@@ -61,9 +61,9 @@ fn renewals_work_with_two_mounts_under_load() {
     let mut found: Vec<_> = reader.output().lines().map(|line| line[..64].to_owned()).collect();
     found.sort();
     assert_eq!(found, expected);
-    let counts = rig.cloud.sign_ins();
-    assert!(counts.renewed >= 3, "{counts:?}");
-    assert_eq!(counts.replayed, 0, "{counts:?}");
+    let counts = rig.cloud.sign_in_counts();
+    assert!(counts.renewals >= 3, "{counts:?}");
+    assert_eq!(counts.replays, 0, "{counts:?}");
     run(rig.meetfs().arg("unmount").arg(&other), COMMAND_TIMEOUT);
     rig.unmount();
 }
@@ -86,12 +86,12 @@ fn renewed_token_survives_a_killed_daemon() {
     };
     for _ in 0..6 {
         mount(&rig);
-        let renewed = rig.cloud.sign_ins().renewed;
+        let renewed = rig.cloud.sign_in_counts().renewals;
         rig.cloud.expire_tokens();
         let _refresh = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
         // The sign-in and each renewal issued one access token; the last one is in use.
         wait_until(COMMAND_TIMEOUT, "a renewed token is used", || {
-            let now = rig.cloud.sign_ins().renewed;
+            let now = rig.cloud.sign_in_counts().renewals;
             now > renewed && tokens(&rig).len() as u64 == 1 + now
         });
         let daemon = rig.daemon().expect("a daemon");
@@ -100,8 +100,8 @@ fn renewed_token_survives_a_killed_daemon() {
     }
     mount(&rig);
     assert_exact(&rig);
-    let counts = rig.cloud.sign_ins();
-    assert_eq!((counts.signed_in, counts.replayed), (1, 0), "{counts:?}");
+    let counts = rig.cloud.sign_in_counts();
+    assert_eq!((counts.sign_ins, counts.replays), (1, 0), "{counts:?}");
     rig.unmount();
 }
 
@@ -114,11 +114,13 @@ fn read_timeout_during_a_renewal_loses_no_token() {
     rig.cloud.expire_tokens();
     // When the read times out, the old refresh token is spent and the new one has not arrived.
     rig.cloud.inject(
-        Trigger::next(Server::Api, 1).on("/oauth/token").with_effect(Effect::Stall { after: 10 }),
+        Trigger::next(Server::Api, 1)
+            .with_path("/oauth/token")
+            .with_effect(Effect::Stall { after_bytes: 10 }),
     );
     let read = rig.try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", COMMAND_TIMEOUT);
     assert!(!read.status.success(), "{}", text(&read));
-    assert_eq!(rig.cloud.sign_ins().renewed, 1, "{}", rig.log());
+    assert_eq!(rig.cloud.sign_in_counts().renewals, 1, "{}", rig.log());
     rig.cloud.clear_faults();
     let began = std::time::Instant::now();
     while !rig
@@ -129,8 +131,8 @@ fn read_timeout_during_a_renewal_loses_no_token() {
         assert!(began.elapsed() < COMMAND_TIMEOUT, "{}", rig.log());
     }
     assert_exact(&rig);
-    let counts = rig.cloud.sign_ins();
-    assert_eq!((counts.renewed, counts.replayed), (1, 0), "{counts:?}");
+    let counts = rig.cloud.sign_in_counts();
+    assert_eq!((counts.renewals, counts.replays), (1, 0), "{counts:?}");
     rig.unmount();
 }
 
@@ -151,12 +153,12 @@ fn unmount_during_a_renewal_loses_no_token() {
         // At the unmount, the old refresh token is spent and the new one has not arrived.
         rig.cloud.inject(
             Trigger::next(Server::Api, 1)
-                .on("/oauth/token")
-                .with_effect(Effect::Stall { after: 10 }),
+                .with_path("/oauth/token")
+                .with_effect(Effect::Stall { after_bytes: 10 }),
         );
         let asking = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
         wait_until(COMMAND_TIMEOUT, "the token is spent", || {
-            rig.cloud.sign_ins().renewed == number
+            rig.cloud.sign_in_counts().renewals == number
         });
         let mut end = end(&rig);
         wait_until(COMMAND_TIMEOUT, "nothing is mounted", || rig.entries_in_mount_table() == 0);
@@ -170,8 +172,8 @@ fn unmount_during_a_renewal_loses_no_token() {
         assert_exact(&rig);
         rig.unmount();
     }
-    let counts = rig.cloud.sign_ins();
-    assert_eq!((counts.signed_in, counts.renewed, counts.replayed), (1, 2, 0), "{counts:?}");
+    let counts = rig.cloud.sign_in_counts();
+    assert_eq!((counts.sign_ins, counts.renewals, counts.replays), (1, 2, 0), "{counts:?}");
 }
 
 #[test]
@@ -181,11 +183,13 @@ fn interrupted_mount_loses_no_token() {
     sign_in(&rig);
     rig.cloud.expire_tokens();
     rig.cloud.inject(
-        Trigger::next(Server::Api, 1).on("/oauth/token").with_effect(Effect::Stall { after: 10 }),
+        Trigger::next(Server::Api, 1)
+            .with_path("/oauth/token")
+            .with_effect(Effect::Stall { after_bytes: 10 }),
     );
     // Only the server knows that the stored access token has expired, so it is tried first.
     let mut mounting = RunningCommand::start(rig.mount_command().arg("--foreground"));
-    wait_until(COMMAND_TIMEOUT, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
+    wait_until(COMMAND_TIMEOUT, "the token is spent", || rig.cloud.sign_in_counts().renewals == 1);
     mounting.signal("INT");
     std::thread::sleep(Duration::from_secs(2));
     rig.cloud.clear_faults();
@@ -197,8 +201,8 @@ fn interrupted_mount_loses_no_token() {
     );
     mount(&rig);
     assert_exact(&rig);
-    let counts = rig.cloud.sign_ins();
-    assert_eq!((counts.signed_in, counts.renewed, counts.replayed), (1, 1, 0), "{counts:?}");
+    let counts = rig.cloud.sign_in_counts();
+    assert_eq!((counts.sign_ins, counts.renewals, counts.replays), (1, 1, 0), "{counts:?}");
     rig.unmount();
 }
 
@@ -210,10 +214,12 @@ fn silent_token_service_does_not_block_the_unmount() {
     mount(&rig);
     rig.cloud.expire_tokens();
     rig.cloud.inject(
-        Trigger::always(Server::Api).on("/oauth/token").with_effect(Effect::Stall { after: 10 }),
+        Trigger::always(Server::Api)
+            .with_path("/oauth/token")
+            .with_effect(Effect::Stall { after_bytes: 10 }),
     );
     let _asking = RunningCommand::start(rig.meetfs().arg("refresh").arg(&rig.mountpoint));
-    wait_until(COMMAND_TIMEOUT, "the token is spent", || rig.cloud.sign_ins().renewed == 1);
+    wait_until(COMMAND_TIMEOUT, "the token is spent", || rig.cloud.sign_in_counts().renewals == 1);
     rig.unmount();
     assert!(rig.log().contains("may be lost"), "{}", rig.log());
 }
@@ -248,7 +254,7 @@ fn unwritable_sign_in_is_not_spent() {
     let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(!output.status.success(), "{}", text(&output));
     assert!(text(&output).contains("cannot be renewed"), "{}", text(&output));
-    assert_eq!(rig.cloud.sign_ins().renewed, 0);
+    assert_eq!(rig.cloud.sign_in_counts().renewals, 0);
     std::fs::remove_dir(&blocked).expect("a directory");
     mount(&rig);
     assert_exact(&rig);

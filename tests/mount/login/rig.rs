@@ -17,7 +17,7 @@ pub(crate) fn archive(meetings: u64) -> Archive {
         .map(|seed| {
             let start = Timestamp::now() - SignedDuration::from_hours(3 + seed as i64);
             Meeting::new(&format!("bWVldGluZw{seed}=="), &format!("Meeting {seed}"), start)
-                .with(MeetingFile::new("MP4", Content::Pattern { seed, length: LENGTH }))
+                .with_file(MeetingFile::new("MP4", Content::Pattern { seed, length: LENGTH }))
         })
         .collect();
     archive
