@@ -1,8 +1,8 @@
 //! The access pattern of one handle.
 //!
-//! A handle has up to four [streams](super::stream): positions at which it reads alternately, as a
-//! player reads audio and video. A read belongs to the stream that it continues. If it continues
-//! none, it begins a new stream.
+//! A handle has up to four [streams](super::stream): positions in the file at which it reads in
+//! turn, for example the audio and the video of a recording. A read belongs to the stream that it
+//! continues. A read that continues no stream begins a new one.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const STREAM_IDLE_TIMEOUT: Duration = Duration::from_millis(700);
 /// The streams of one handle.
 #[derive(Debug)]
 pub(super) struct AccessPattern {
-    /// The streams. The most recently read one is last.
+    /// The streams in the order of their last read, with the latest at the end.
     streams: Vec<Stream>,
     next_id: u64,
     /// The initial and the maximum number of connections of a stream.
@@ -30,10 +30,11 @@ impl AccessPattern {
         Self { streams: Vec::new(), next_id: 0, connections: (first_connections, max_connections) }
     }
 
-    /// Adds a read and returns its stream. `reading` is the current reading of the handle's meter.
+    /// Adds a read to its stream and returns the stream. `reading` is the current reading of the
+    /// handle's throughput meter.
     pub(super) fn observe(&mut self, read: BlockSpan, reading: MeterReading) -> &mut Stream {
-        let found = self.streams.iter().rposition(|stream| stream.is_continued_at(read.start));
-        let mut stream = match found {
+        let position = self.streams.iter().rposition(|stream| stream.is_continued_at(read.start));
+        let mut stream = match position {
             Some(position) => {
                 let mut stream = self.streams.remove(position);
                 stream.add(read, reading);
@@ -48,8 +49,8 @@ impl AccessPattern {
             }
         };
         for other in &mut self.streams {
-            let idle = reading.at.duration_since(other.last_read());
-            if other.has_chunks() && idle > STREAM_IDLE_TIMEOUT {
+            let idle_time = reading.time.duration_since(other.last_read_at());
+            if other.has_chunks() && idle_time > STREAM_IDLE_TIMEOUT {
                 other.cancel_chunks();
             }
         }
@@ -61,7 +62,7 @@ impl AccessPattern {
     }
 
     /// Returns the id of the most recently read stream.
-    pub(super) fn latest(&self) -> Option<StreamId> {
+    pub(super) fn latest_stream(&self) -> Option<StreamId> {
         self.streams.last().map(Stream::id)
     }
 
@@ -70,7 +71,7 @@ impl AccessPattern {
         self.connections.0
     }
 
-    pub(super) fn get(&mut self, id: StreamId) -> Option<&mut Stream> {
+    pub(super) fn stream_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
         self.streams.iter_mut().find(|stream| stream.id() == id)
     }
 }
@@ -96,13 +97,13 @@ mod tests {
         BlockSpan::new(start, start + length)
     }
 
-    /// Reads `from..to` in steps of 128 KiB, as the kernel does, and returns the chunks that are
-    /// requested. Each chunk arrives before the next read.
-    fn read(pattern: &mut AccessPattern, from: u64, to: u64, waits: bool) -> Vec<BlockSpan> {
+    /// Reads `from..to` in steps of 128 KiB, as the kernel does, and returns the chunks to request.
+    /// Each chunk arrives before the next read.
+    fn read(pattern: &mut AccessPattern, from: u64, to: u64, has_waiter: bool) -> Vec<BlockSpan> {
         let mut chunks = Vec::new();
         let mut offset = from;
         while offset < to {
-            let stream = pattern.observe(span(offset, 128 * KIB), reading(waits));
+            let stream = pattern.observe(span(offset, 128 * KIB), reading(has_waiter));
             while let Some(chunk) = stream.next_chunk(SIZE, SHARE) {
                 stream.record_chunk(chunk.end, 0);
                 chunks.push(chunk);
@@ -122,49 +123,50 @@ mod tests {
     }
 
     #[test]
-    fn reader_that_waits_gets_doubling_chunks() {
+    fn chunks_double_while_the_reader_waits() {
         let chunks = read(&mut pattern(), 0, 200 * BLOCK_LENGTH, true);
         let blocks: Vec<u64> = chunks.iter().map(|chunk| chunk.len() / BLOCK_LENGTH).collect();
         assert_eq!(blocks.get(..7), Some([1, 2, 4, 8, 12, 12, 12].as_slice()), "{blocks:?}");
     }
 
     #[test]
-    fn reader_that_never_waits_keeps_smallest_window() {
+    fn window_stays_small_if_reader_never_waits() {
         let chunks = read(&mut pattern(), 0, 50 * BLOCK_LENGTH, false);
         assert!(chunks.iter().all(|chunk| chunk.len() == BLOCK_LENGTH), "{chunks:?}");
     }
 
     #[test]
-    fn swapped_neighbors_belong_to_one_stream() {
+    fn reads_in_swapped_order_belong_to_one_stream() {
         let mut pattern = pattern();
         read(&mut pattern, 0, 20 * BLOCK_LENGTH, true);
-        let place = 20 * BLOCK_LENGTH;
-        let later = pattern.observe(span(place + 128 * KIB, 128 * KIB), reading(false)).id();
-        let earlier = pattern.observe(span(place, 128 * KIB), reading(false)).id();
-        assert_eq!(later, earlier);
+        let offset = 20 * BLOCK_LENGTH;
+        let later_stream =
+            pattern.observe(span(offset + 128 * KIB, 128 * KIB), reading(false)).id();
+        let earlier_stream = pattern.observe(span(offset, 128 * KIB), reading(false)).id();
+        assert_eq!(later_stream, earlier_stream);
     }
 
     #[test]
-    fn far_seek_begins_a_stream_without_window() {
+    fn seek_begins_a_stream_without_prefetch() {
         let mut pattern = pattern();
         read(&mut pattern, 0, 20 * BLOCK_LENGTH, true);
-        let before = pattern.latest();
-        let far = pattern.observe(span(500 * BLOCK_LENGTH, 1), reading(false));
-        assert_ne!(Some(far.id()), before);
-        assert_eq!(far.next_chunk(SIZE, SHARE), None);
+        let first_stream = pattern.latest_stream();
+        let stream = pattern.observe(span(500 * BLOCK_LENGTH, 1), reading(false));
+        assert_ne!(Some(stream.id()), first_stream);
+        assert_eq!(stream.next_chunk(SIZE, SHARE), None);
     }
 
     #[test]
     fn seeks_near_each_other_prefetch_nothing() {
         let mut pattern = pattern();
-        let mut place = 300 * BLOCK_LENGTH;
+        let mut offset = 300 * BLOCK_LENGTH;
         for _ in 0..40 {
-            place += BLOCK_LENGTH + 77 * KIB;
-            let seek = span(place, 260 * KIB);
+            offset += BLOCK_LENGTH + 77 * KIB;
+            let seek = span(offset, 260 * KIB);
             let stream = pattern.observe(seek, reading(true));
             assert_eq!(stream.next_chunk(SIZE, SHARE), None);
-            assert_eq!(stream.demand(seek, SIZE).len(), 260 * KIB);
-            place += 260 * KIB;
+            assert_eq!(stream.span_to_fetch(seek, SIZE).len(), 260 * KIB);
+            offset += 260 * KIB;
         }
     }
 
@@ -178,12 +180,12 @@ mod tests {
         for step in 1..16 {
             pattern.observe(span(start + (612 + step * 260) * KIB, 260 * KIB), reading(false));
         }
-        let id = pattern.latest().unwrap();
-        assert!(pattern.get(id).unwrap().next_chunk(SIZE, SHARE).is_some());
+        let id = pattern.latest_stream().unwrap();
+        assert!(pattern.stream_mut(id).unwrap().next_chunk(SIZE, SHARE).is_some());
     }
 
     #[test]
-    fn run_after_seek_starts_small() {
+    fn run_after_seek_starts_with_small_chunks() {
         let mut pattern = AccessPattern::new(4, 8);
         let seek = 300 * BLOCK_LENGTH + 5 * KIB;
         assert_eq!(read(&mut pattern, seek, seek + 640 * KIB, true), []);
@@ -195,23 +197,26 @@ mod tests {
     }
 
     #[test]
-    fn run_at_start_uses_known_connections() {
+    fn run_at_file_start_uses_initial_connections() {
         let chunks = read(&mut AccessPattern::new(4, 8), 0, 640 * KIB, true);
         let bytes: u64 = chunks.iter().map(|chunk| chunk.len()).sum();
         assert!(bytes >= 16 * BLOCK_LENGTH, "{chunks:?}");
     }
 
     #[test]
-    fn two_positions_read_alternately_have_two_windows() {
+    fn alternating_positions_get_separate_windows() {
         let mut pattern = pattern();
-        let (mut sound, mut picture) = (Vec::new(), Vec::new());
+        let (mut audio_chunks, mut video_chunks) = (Vec::new(), Vec::new());
         for step in 0..40 {
             let offset = step * 128 * KIB;
-            sound.extend(read(&mut pattern, offset, offset + 128 * KIB, true));
+            audio_chunks.extend(read(&mut pattern, offset, offset + 128 * KIB, true));
             let offset = offset + 500 * BLOCK_LENGTH;
-            picture.extend(read(&mut pattern, offset, offset + 128 * KIB, true));
+            video_chunks.extend(read(&mut pattern, offset, offset + 128 * KIB, true));
         }
-        assert!(sound.len() > 2 && picture.len() > 2, "{sound:?} {picture:?}");
+        assert!(
+            audio_chunks.len() > 2 && video_chunks.len() > 2,
+            "{audio_chunks:?} {video_chunks:?}"
+        );
     }
 
     #[test]
@@ -227,8 +232,8 @@ mod tests {
         stream.record_chunk_end();
         assert_eq!(stream.next_chunk(SIZE, LARGE_SHARE), None, "the window is full");
         stream.observe_throughput(reading(true));
-        let next = stream.next_chunk(SIZE, LARGE_SHARE).map(|chunk| chunk.start);
-        assert_eq!(next, chunks.last().map(|chunk| chunk.end));
+        let next_start = stream.next_chunk(SIZE, LARGE_SHARE).map(|chunk| chunk.start);
+        assert_eq!(next_start, chunks.last().map(|chunk| chunk.end));
     }
 
     #[test]
@@ -236,16 +241,16 @@ mod tests {
         let mut pattern = pattern();
         let oldest = pattern.observe(span(0, BLOCK_LENGTH), reading(false));
         let (id, token) = (oldest.id(), oldest.chunk_token());
-        for place in 1..MAX_STREAMS as u64 {
-            pattern.observe(span(place * 100 * BLOCK_LENGTH, 1), reading(false));
+        for offset in 1..MAX_STREAMS as u64 {
+            pattern.observe(span(offset * 100 * BLOCK_LENGTH, 1), reading(false));
             assert!(!token.is_cancelled());
         }
         pattern.observe(span(900 * BLOCK_LENGTH, 1), reading(false));
-        assert!(token.is_cancelled() && pattern.get(id).is_none());
+        assert!(token.is_cancelled() && pattern.stream_mut(id).is_none());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn idle_stream_loses_its_chunks() {
+    async fn chunks_of_an_idle_stream_are_canceled() {
         let meter = ThroughputMeter::new();
         let mut pattern = pattern();
         let stream = pattern.observe(span(0, BLOCK_LENGTH), meter.read());
@@ -266,15 +271,18 @@ mod tests {
             waits in prop::collection::vec(any::<bool>(), 1..400), connections in 1usize..9
         ) {
             let mut pattern = AccessPattern::new(connections, 8);
-            let mut covered: Option<u64> = None;
+            let mut requested_until: Option<u64> = None;
             for (step, waits) in waits.into_iter().enumerate() {
                 let offset = step as u64 * 128 * KIB;
                 for chunk in read(&mut pattern, offset, offset + 128 * KIB, waits) {
-                    prop_assert!(covered.is_none_or(|until| until == chunk.start), "{covered:?} {chunk:?}");
+                    prop_assert!(
+                        requested_until.is_none_or(|until| until == chunk.start),
+                        "{requested_until:?} {chunk:?}"
+                    );
                     prop_assert!(chunk.start < chunk.end);
-                    covered = Some(chunk.end);
+                    requested_until = Some(chunk.end);
                 }
-                prop_assert!(covered.is_none_or(|until| until > offset));
+                prop_assert!(requested_until.is_none_or(|until| until > offset));
             }
         }
     }

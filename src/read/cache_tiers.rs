@@ -1,4 +1,4 @@
-//! The blocks of a content in the memory cache and the disk cache.
+//! The cached blocks of file contents, in memory and on disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::content::Content;
 use crate::cache::disk::{CompleteFile, DiskCache};
 use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, BlockSpan, MemoryCache};
 
-/// The memory cache and the disk cache, addressed by content.
+/// The memory cache and the disk cache of the read path.
 pub(super) struct CacheTiers {
     pub(super) memory: Arc<MemoryCache>,
     pub(super) disk: Option<Arc<DiskCache>>,
@@ -23,27 +23,28 @@ impl CacheTiers {
         })
     }
 
-    /// Whether the inventory of the disk cache contains the whole file as verified. Does not access
-    /// the disk. Always false for a file of one block, which takes one read either way.
+    /// Whether the index of the disk cache lists all blocks of the file as verified. Does not
+    /// access the disk. Always `false` for a file of one block, because such a file takes a single
+    /// read in any case.
     pub(super) fn has_complete_file(&self, content: &Content) -> bool {
         content.recording.size > BLOCK_LENGTH
             && !content.is_stale()
             && self.disk.as_ref().is_some_and(|disk| disk.is_complete(content.disk_key()))
     }
 
-    /// Opens the file in the disk cache if it is complete there. Returns `None` if the disk takes
-    /// longer than `timeout`.
+    /// Opens the file in the disk cache if all its blocks are there. Returns `None` if the disk
+    /// does not respond within `timeout`.
     pub(super) async fn open_complete_file(
         &self,
         content: &Content,
         timeout: Duration,
     ) -> Option<CompleteFile> {
-        let opening = self.disk.as_ref()?.open_complete(content.disk_key());
-        tokio::time::timeout(timeout, opening).await.ok().flatten()
+        let file = self.disk.as_ref()?.open_complete(content.disk_key());
+        tokio::time::timeout(timeout, file).await.ok().flatten()
     }
 
-    /// Inserts bytes that came from the network. The disk cache gets only whole blocks: those that
-    /// arrived as a whole, and those of which memory now has all bytes.
+    /// Inserts bytes that arrived from the network. The disk cache gets only whole blocks: a block
+    /// that arrived as a whole, or a block that is now complete in memory.
     pub(super) fn insert(&self, content: &Content, extent: BlockExtent, bytes: &Bytes) {
         let key = content.key(extent.index);
         self.memory.insert(key, extent.from, bytes);
@@ -60,14 +61,14 @@ impl CacheTiers {
     }
 
     /// Marks the blocks that end in `span` as consumed, because a sequential reader has passed them
-    /// and does not read them again.
+    /// and will not read them again.
     pub(super) fn mark_consumed(&self, content: &Content, span: BlockSpan) {
         for index in span.ending_blocks(content.recording.size) {
             self.memory.mark_consumed(content.key(index));
         }
     }
 
-    /// Drops all blocks of a content from both caches.
+    /// Drops all blocks of the content from both caches.
     pub(super) fn forget(&self, content: &Content) {
         self.memory.forget(content.id);
         if let Some(disk) = &self.disk {

@@ -6,63 +6,67 @@ use super::throughput::MeterReading;
 use crate::cache::BLOCK_LENGTH;
 
 /// Minimum factor by which the throughput must grow for additional connections to be kept. Two
-/// connections that share one full line gain nothing. Two connections that are each limited by the
-/// server or by their round trips gain almost a factor of two. A factor of 1.2 is far from both.
+/// connections that share a full line gain nothing. Two connections that are each limited by the
+/// server or by their round trips gain almost a factor of two. A factor of 1.2 lies clearly between
+/// these cases.
 const MIN_GAIN: f64 = 1.2;
 
-/// Growth factors of the number of connections: the first step, and all further steps. The first
-/// step is large because each measurement takes a round trip: a copy of a few hundred megabytes
-/// would be half done before 2, 4 and 8 connections have been tried.
-pub(super) const FIRST_GROWTH: usize = 4;
-const GROWTH: usize = 2;
+/// Factor of the first growth of the number of connections. It is large because each measurement
+/// takes a round trip: a copy of a few hundred megabytes would be half done before 2, 4 and 8
+/// connections have been tried.
+pub(super) const FIRST_GROWTH_FACTOR: usize = 4;
 
-/// Number of measurements before more connections are tried again after they have gained nothing.
-/// The capacity of a line changes within minutes, not within a few megabytes.
+/// Factor of all further growth of the number of connections.
+const GROWTH_FACTOR: usize = 2;
+
+/// Number of measurements to skip before more connections are tried again, after they have gained
+/// nothing. The capacity of a line changes within minutes, not within a few megabytes.
 const PAUSED_MEASUREMENTS: u32 = 64;
 
-/// Minimum bytes per connection and minimum duration of a measurement. On a common line the bytes
-/// take 20 ms, so it takes four round trips to find out that eight connections help. On a fast line
-/// the bytes take almost no time. Without a minimum duration, the measurement would show scheduling
-/// delays instead of throughput.
+/// Minimum number of bytes per connection in a measurement. On a common line they take 20 ms, so it
+/// takes four round trips to find out that eight connections help.
 const MIN_MEASURED_BYTES: u64 = BLOCK_LENGTH / 4;
+
+/// Minimum duration of a measurement. On a fast line, [`MIN_MEASURED_BYTES`] arrive almost at once,
+/// and the measurement would show scheduling delays instead of throughput.
 const MIN_MEASURED_TIME: Duration = Duration::from_millis(20);
 
-/// Controls the number of connections of one stream. The number begins small and grows while the
-/// throughput grows with it. If the throughput does not grow, the smaller number is restored.
+/// Controls the number of connections of one stream. The number starts small and grows as long as
+/// the throughput grows with it. If the throughput does not grow, the previous number is restored.
 ///
 /// Only intervals in which a reader waited are measured. If the reader never waits, the throughput
-/// shows the speed of the reader, not the capacity of the line.
+/// shows the speed of the reader and not the capacity of the line.
 #[derive(Debug)]
 pub(super) struct ConcurrencyController {
     current: usize,
-    /// The current limit, and the configured maximum.
+    /// The current maximum, which is lower than `maximum` while other readers are active.
     limit: usize,
     maximum: usize,
-    /// The number of connections before the last growth, and its estimated throughput in bytes per
-    /// second. `None` once a measurement has decided whether to keep the growth.
+    /// The number of connections before the last growth and its estimated throughput in bytes per
+    /// second. `None` if the last growth has been accepted or reversed.
     before_growth: Option<(usize, f64)>,
-    paused: u32,
-    /// The meter reading at the start of the measured interval, and whether a reader has waited in
-    /// the interval.
-    interval: MeterReading,
+    paused_measurements: u32,
+    /// The meter reading at the start of the current interval.
+    interval_start: MeterReading,
+    /// Whether a reader has waited in the current interval.
     has_waiter: bool,
-    /// Whether all connections have delivered bytes since the last growth. Before that, a
-    /// measurement would count the round trip of the new ones.
+    /// Whether all connections have delivered bytes since the last growth. A measurement before
+    /// that would include the round trip of the new connections.
     is_settled: bool,
 }
 
 impl ConcurrencyController {
-    /// Creates a controller that starts with `first` connections. An earlier stream of the same
-    /// source may have determined this number.
-    pub(super) fn new(first: usize, maximum: usize, reading: MeterReading) -> Self {
+    /// Creates a controller that starts with `initial` connections. This can be the result of an
+    /// earlier stream of the same source.
+    pub(super) fn new(initial: usize, maximum: usize, reading: MeterReading) -> Self {
         let maximum = maximum.max(1);
         Self {
-            current: first.clamp(1, maximum),
+            current: initial.clamp(1, maximum),
             limit: maximum,
             maximum,
             before_growth: None,
-            paused: 0,
-            interval: reading,
+            paused_measurements: 0,
+            interval_start: reading,
             has_waiter: false,
             is_settled: true,
         }
@@ -81,52 +85,52 @@ impl ConcurrencyController {
         }
     }
 
-    /// Returns the number of connections that measurements have confirmed; `None` while other
-    /// readers limit it.
+    /// Returns the number of connections that measurements have confirmed. Returns `None` while
+    /// other readers limit the number.
     pub(super) fn proven_connections(&self) -> Option<usize> {
         (self.limit == self.maximum).then_some(self.current)
     }
 
-    /// Observes the throughput. At the end of each measured interval, decides on the number of
-    /// connections.
+    /// Processes a meter reading. Adjusts the number of connections at the end of each interval.
     pub(super) fn observe(&mut self, reading: MeterReading) {
         self.has_waiter |= reading.has_waiter;
-        if !self.is_settled && reading.delivering >= self.current {
+        if !self.is_settled && reading.active_connections >= self.current {
             self.is_settled = true;
             self.has_waiter = reading.has_waiter;
-            self.interval = reading;
+            self.interval_start = reading;
         }
-        let bytes = reading.bytes.saturating_sub(self.interval.bytes);
-        let is_enough = bytes >= self.current as u64 * MIN_MEASURED_BYTES
-            && reading.at.saturating_duration_since(self.interval.at) >= MIN_MEASURED_TIME;
-        if !self.is_settled || !is_enough {
+        let bytes = reading.bytes.saturating_sub(self.interval_start.bytes);
+        let is_long_enough = bytes >= self.current as u64 * MIN_MEASURED_BYTES
+            && reading.time.saturating_duration_since(self.interval_start.time)
+                >= MIN_MEASURED_TIME;
+        if !self.is_settled || !is_long_enough {
             return;
         }
         if std::mem::take(&mut self.has_waiter) {
-            let before = self.current;
-            self.decide(bytes, reading.seconds - self.interval.seconds);
-            self.is_settled = self.current <= before;
+            let previous = self.current;
+            self.evaluate(bytes, reading.seconds - self.interval_start.seconds);
+            self.is_settled = self.current <= previous;
         }
-        self.interval = reading;
+        self.interval_start = reading;
     }
 
-    /// Evaluates a measurement: `bytes` that arrived, and the `seconds` in which connections
-    /// delivered them, summed over all connections. The estimated throughput is that of one
-    /// connection times the number of connections.
-    fn decide(&mut self, bytes: u64, seconds: f64) {
+    /// Evaluates an interval in which `bytes` bytes arrived. `seconds` is the time in which
+    /// connections delivered bytes, summed over all connections. The estimated throughput is the
+    /// throughput of one connection times the number of connections.
+    fn evaluate(&mut self, bytes: u64, seconds: f64) {
         let throughput = self.current as f64 * bytes as f64 / seconds.max(1e-6);
-        if let Some((fewer, before)) = self.before_growth.take()
-            && throughput < before * MIN_GAIN
+        if let Some((fewer_connections, previous_throughput)) = self.before_growth.take()
+            && throughput < previous_throughput * MIN_GAIN
         {
-            self.current = fewer;
-            self.paused = PAUSED_MEASUREMENTS;
+            self.current = fewer_connections;
+            self.paused_measurements = PAUSED_MEASUREMENTS;
             return;
         }
-        if self.paused > 0 {
-            self.paused -= 1;
+        if self.paused_measurements > 0 {
+            self.paused_measurements -= 1;
         } else if self.current < self.limit {
             self.before_growth = Some((self.current, throughput));
-            let growth = if self.current == 1 { FIRST_GROWTH } else { GROWTH };
+            let growth = if self.current == 1 { FIRST_GROWTH_FACTOR } else { GROWTH_FACTOR };
             self.current = (self.current * growth).min(self.limit);
         }
     }
@@ -139,18 +143,18 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
-    fn controller(first: usize, maximum: usize) -> ConcurrencyController {
-        ConcurrencyController::new(first, maximum, ThroughputMeter::new().read())
+    fn controller(initial: usize, maximum: usize) -> ConcurrencyController {
+        ConcurrencyController::new(initial, maximum, ThroughputMeter::new().read())
     }
 
-    /// Simulates measurements of a line that delivers `throughput(connections)` bytes per second.
+    /// Simulates measurements on a line that delivers `throughput(connections)` bytes per second.
     fn measure(
         controller: &mut ConcurrencyController,
         throughput: impl Fn(usize) -> u64,
         measurements: usize,
     ) {
         for _ in 0..measurements {
-            controller.decide(throughput(controller.current()), controller.current() as f64);
+            controller.evaluate(throughput(controller.current()), controller.current() as f64);
         }
     }
 
@@ -176,7 +180,7 @@ mod tests {
     fn more_connections_are_tried_again_later() {
         let mut controller = controller(1, 8);
         measure(&mut controller, |_| 100 * MIB, 2 + PAUSED_MEASUREMENTS as usize + 1);
-        assert_eq!(controller.current(), FIRST_GROWTH);
+        assert_eq!(controller.current(), FIRST_GROWTH_FACTOR);
     }
 
     #[test]
@@ -187,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn limit_by_other_readers_is_not_remembered() {
+    fn limit_for_other_readers_is_temporary() {
         let mut controller = controller(8, 8);
         controller.set_limit(2);
         assert_eq!((controller.current(), controller.proven_connections()), (2, None));
@@ -199,9 +203,9 @@ mod tests {
     }
 
     #[test]
-    fn first_number_is_kept_within_bounds() {
-        for (first, maximum, current) in [(8, 8, 8), (0, 8, 1), (64, 4, 4), (1, 0, 1)] {
-            assert_eq!(controller(first, maximum).current(), current);
+    fn initial_number_of_connections_is_clamped() {
+        for (initial, maximum, current) in [(8, 8, 8), (0, 8, 1), (64, 4, 4), (1, 0, 1)] {
+            assert_eq!(controller(initial, maximum).current(), current);
         }
     }
 
@@ -230,7 +234,7 @@ mod tests {
         assert_eq!(controller.current(), 1);
         tokio::time::advance(MIN_MEASURED_TIME / 2).await;
         controller.observe(meter.read());
-        assert_eq!(controller.current(), FIRST_GROWTH);
+        assert_eq!(controller.current(), FIRST_GROWTH_FACTOR);
     }
 
     #[tokio::test(start_paused = true)]
@@ -242,12 +246,12 @@ mod tests {
         tokio::time::advance(Duration::from_millis(100)).await;
         meter.add_bytes(MIB as usize);
         controller.observe(meter.read());
-        assert_eq!(controller.current(), FIRST_GROWTH);
-        // One of four connections delivers bytes. The others wait for their replies.
+        assert_eq!(controller.current(), FIRST_GROWTH_FACTOR);
+        // One of four connections delivers bytes. The other three wait for their replies.
         tokio::time::advance(Duration::from_millis(100)).await;
         meter.add_bytes(8 * MIB as usize);
         controller.observe(meter.read());
-        assert_eq!(controller.current(), FIRST_GROWTH);
+        assert_eq!(controller.current(), FIRST_GROWTH_FACTOR);
         (0..3).for_each(|_| meter.add_connection());
         controller.observe(meter.read());
         tokio::time::advance(Duration::from_millis(100)).await;

@@ -1,4 +1,4 @@
-//! Contents: the bytes of file versions, which all handles on the same bytes share.
+//! The content of one version of a recording file, which all handles on the same bytes share.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock, Weak};
@@ -16,26 +16,28 @@ use crate::http::Validator;
 use crate::http::{ExpectedFile, FetchCause, FetchError, LeaseSource};
 use crate::sync::Mutex;
 
-/// How long reads of the same bytes get the error of a failed fetch. The kernel repeats a failed
-/// read-ahead at once as a plain read, which would otherwise wait for the deadline a second time.
+/// Time for which further reads of the same bytes get the error of a failed fetch. After a failed
+/// read-ahead, the kernel sends a plain read of the same bytes at once. Without the stored error,
+/// that read would wait for the deadline again.
 pub(super) const FAILURE_TTL: Duration = Duration::from_secs(1);
 
-/// How long a file is not prefetched after a prefetch of it has failed.
+/// Time for which a file is not prefetched after a prefetch of it has failed.
 const PREFETCH_BACKOFF: Duration = Duration::from_secs(60);
 
-/// Whether the server has confirmed the size that is shown.
+/// Whether the server has confirmed the size that readers see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SizeState {
     /// No reply has arrived yet.
     Unconfirmed,
     Confirmed,
-    /// The sizes differ, or the last request failed. The next `open` must confirm the size again.
+    /// The server stated another size, or the last request failed. The next `open` must confirm the
+    /// size again.
     NeedsConfirmation,
 }
 
-/// The bytes of one version of a recording file, shared by all handles on them.
+/// The bytes of one version of a recording file, which all handles on these bytes share.
 ///
-/// Lock order: no two locks of a content are held at once.
+/// Lock order: a thread never holds two locks of a content at the same time.
 pub struct Content {
     pub recording: Recording,
     /// Identifies the blocks of this content in the memory cache.
@@ -44,39 +46,41 @@ pub struct Content {
     pub(super) size_state: watch::Sender<SizeState>,
     pub(super) breaker: FileBreaker,
     revision: ContentRevision,
-    /// The contents of earlier revisions of the same file. Handles on them may still be open.
+    /// The contents of earlier revisions of the same file. Handles on these contents may still be
+    /// open.
     predecessors: Vec<Weak<Content>>,
-    /// The error that showed that the bytes on the server have changed. Reads fail once it is set.
+    /// The error that showed that the bytes on the server have changed. All reads fail once it is
+    /// set.
     stale_reason: OnceLock<FetchError>,
     validator: Mutex<Option<Validator>>,
     failures: Mutex<HashMap<BlockIndex, BlockFailure>>,
     last_prefetch_failure: Mutex<Option<Instant>>,
-    /// The time and the cause of the last failure of a request.
+    /// The time and the cause of the last failed request.
     last_failure: Mutex<Option<(Instant, FetchCause)>>,
-    /// Blocks that the disk cache listed but could not load.
+    /// The blocks that the disk cache listed but could not load.
     disk_misses: Mutex<HashSet<BlockIndex>>,
     handles: Mutex<HandleCount>,
 }
 
 #[derive(Debug)]
 struct BlockFailure {
-    at: Instant,
-    /// The error that the readers of the block got; `None` if no reader waited for it. In that case
-    /// the next reader must send a request, because it has its own deadline.
+    failed_at: Instant,
+    /// The error that the readers of the block got. `None` if no reader waited for the block. In
+    /// that case the next reader must send a request, because it has its own deadline.
     error: Option<FetchError>,
 }
 
 impl BlockFailure {
     fn is_recent(&self) -> bool {
-        self.at.elapsed() < FAILURE_TTL
+        self.failed_at.elapsed() < FAILURE_TTL
     }
 }
 
 struct HandleCount {
     open: usize,
-    /// Cancels the requests of this content. It is replaced when a handle is opened and no other is
-    /// open.
-    requests: CancellationToken,
+    /// The token that cancels the requests of this content. It is replaced when a handle is opened
+    /// while no other handle is open.
+    request_token: CancellationToken,
 }
 
 impl std::fmt::Debug for Content {
@@ -86,8 +90,8 @@ impl std::fmt::Debug for Content {
 }
 
 impl Content {
-    /// Creates a content. `validator` is the validator of an earlier reply with this revision, if
-    /// known.
+    /// Creates the content of a file. `validator` is the validator of an earlier reply with the
+    /// same revision, if there was one.
     pub(super) fn new(
         recording: Recording,
         id: ContentId,
@@ -114,7 +118,7 @@ impl Content {
             last_prefetch_failure: Mutex::default(),
             last_failure: Mutex::default(),
             disk_misses: Mutex::default(),
-            handles: Mutex::new(HandleCount { open: 0, requests: CancellationToken::new() }),
+            handles: Mutex::new(HandleCount { open: 0, request_token: CancellationToken::new() }),
         }
     }
 
@@ -126,8 +130,8 @@ impl Content {
         BlockKey { content: self.id, index }
     }
 
-    /// Returns the length of a block in bytes. The last block of a file may be shorter than the
-    /// others.
+    /// Returns the length of a block in bytes. Only the last block of a file may be shorter than
+    /// the others.
     pub(super) fn block_length(&self, index: BlockIndex) -> usize {
         index.length(self.recording.size)
     }
@@ -148,7 +152,7 @@ impl Content {
         }
     }
 
-    /// Records that the disk cache could not load a block although it listed it.
+    /// Records that the disk cache could not load a block that it listed.
     pub(super) fn record_disk_miss(&self, index: BlockIndex) {
         self.disk_misses.lock().insert(index);
     }
@@ -160,17 +164,19 @@ impl Content {
     /// Records the validator of an accepted reply.
     ///
     /// # Errors
-    /// [`FetchError::Changed`] if a reply to another request came from another version.
+    /// [`FetchError::Changed`] if an earlier reply contained another version of the file.
     pub(super) fn record_validator(&self, validator: &Validator) -> Result<(), FetchError> {
-        let mut known = self.validator.lock();
-        // Replies to requests that began at the same time were not compared with each other.
-        if known.get_or_insert_with(|| validator.clone()).cache_key() != validator.cache_key() {
-            return Err(FetchError::Changed("two replies came from different versions".into()));
+        let mut current = self.validator.lock();
+        // Replies to concurrent requests have not been compared with each other before.
+        if current.get_or_insert_with(|| validator.clone()).cache_key() != validator.cache_key() {
+            return Err(FetchError::Changed(
+                "two replies contain different versions of the file".into(),
+            ));
         }
         Ok(())
     }
 
-    /// Records that the server serves the size that is shown.
+    /// Records that the server states the size that readers see.
     pub(super) fn confirm_size(&self) {
         self.size_state.send_if_modified(|state| {
             std::mem::replace(state, SizeState::Confirmed) != SizeState::Confirmed
@@ -182,7 +188,7 @@ impl Content {
         self.size_state.send_replace(SizeState::NeedsConfirmation);
     }
 
-    /// Whether the server has confirmed the size that is shown.
+    /// Whether the server has confirmed the size that readers see.
     pub fn is_confirmed(&self) -> bool {
         *self.size_state.borrow() == SizeState::Confirmed
     }
@@ -197,39 +203,40 @@ impl Content {
         self.stale_reason.get()
     }
 
-    /// Makes all later reads fail with `reason`. Only the first reason is kept.
+    /// Makes all later reads fail with `reason`. If this content is already stale, the first reason
+    /// is kept.
     pub(super) fn set_stale(&self, reason: &FetchError) {
-        let _ = self.stale_reason.set(reason.clone()); // It was set before.
+        let _ = self.stale_reason.set(reason.clone()); // Fails if a reason is already set.
         self.breaker.close();
     }
 
-    /// Whether a handle on an earlier revision of the file is open.
+    /// Whether an earlier revision of the file still has an open handle.
     pub fn has_open_predecessor(&self) -> bool {
         let mut older = self.predecessors.iter().filter_map(Weak::upgrade);
         older.any(|content| content.revision != self.revision && content.handles.lock().open > 0)
     }
 
-    /// Records that a block could not be fetched, and the error that its readers got.
+    /// Records that a block could not be fetched, and the error that its readers got. `error` is
+    /// `None` if no reader waited for the block.
     pub(super) fn record_failure(&self, index: BlockIndex, error: Option<&FetchError>) {
         let mut failures = self.failures.lock();
         failures.retain(|_, failure| failure.is_recent());
-        failures.insert(index, BlockFailure { at: Instant::now(), error: error.cloned() });
+        failures.insert(index, BlockFailure { failed_at: Instant::now(), error: error.cloned() });
     }
 
-    /// Returns the error of a block that could not be fetched within the last [`FAILURE_TTL`].
+    /// Returns the error that readers of a block got within the last [`FAILURE_TTL`].
     pub(super) fn recent_failure(&self, index: BlockIndex) -> Option<FetchError> {
         let failures = self.failures.lock();
         failures.get(&index).filter(|failure| failure.is_recent())?.error.clone()
     }
 
-    /// Whether fetching a block has failed within the last [`FAILURE_TTL`], for a reader or for a
-    /// prefetch.
+    /// Whether a fetch of the block has failed within the last [`FAILURE_TTL`], for a reader or for
+    /// a prefetch.
     pub(super) fn has_failed_recently(&self, index: BlockIndex) -> bool {
         self.failures.lock().get(&index).is_some_and(BlockFailure::is_recent)
     }
 
-    /// Records the cause of a failed request. A read that reaches its deadline includes it in its
-    /// error.
+    /// Records the cause of a failed request. A read that reaches its deadline reports this cause.
     pub(super) fn record_request_failure(&self, error: &FetchError) {
         let cause = match error {
             FetchError::Deadline(cause) => cause.clone(),
@@ -238,35 +245,39 @@ impl Content {
         *self.last_failure.lock() = Some((Instant::now(), cause));
     }
 
-    /// Returns the cause of the last failed request, if one has failed since `start`.
+    /// Returns the cause of the last failed request, if the request failed at or after `start`.
     pub(super) fn failure_since(&self, start: Instant) -> Option<FetchCause> {
-        let last = self.last_failure.lock();
-        last.as_ref().filter(|(at, _)| *at >= start).map(|(_, cause)| cause.clone())
+        let last_failure = self.last_failure.lock();
+        last_failure
+            .as_ref()
+            .filter(|(failed_at, _)| *failed_at >= start)
+            .map(|(_, cause)| cause.clone())
     }
 
     pub(super) fn record_prefetch_failure(&self) {
         *self.last_prefetch_failure.lock() = Some(Instant::now());
     }
 
-    /// Whether a prefetch of the whole file has failed within the last minute. Otherwise a program
-    /// that walks through the directory repeatedly would cause the same failing request each time.
-    /// Reads are not affected.
+    /// Whether a prefetch of the whole file has failed within the last [`PREFETCH_BACKOFF`].
+    /// Without this pause, a program that walks through a directory repeatedly would cause the same
+    /// failing request each time. Reads are not affected.
     pub(super) fn is_prefetch_suspended(&self) -> bool {
         self.last_prefetch_failure.lock().is_some_and(|at| at.elapsed() < PREFETCH_BACKOFF)
     }
 
-    /// Returns the token that cancels a request that starts now.
+    /// Returns the token that cancels the requests that are started now.
     pub(super) fn request_token(&self) -> CancellationToken {
-        self.handles.lock().requests.clone()
+        self.handles.lock().request_token.clone()
     }
 
-    /// Counts a new handle. It requests blocks again even if they have just failed.
+    /// Adds a handle to the count and removes the recorded failures, so the new handle requests
+    /// failed blocks again.
     pub(super) fn add_handle(&self) {
         self.failures.lock().clear();
         let mut handles = self.handles.lock();
         handles.open += 1;
-        if handles.requests.is_cancelled() {
-            handles.requests = CancellationToken::new();
+        if handles.request_token.is_cancelled() {
+            handles.request_token = CancellationToken::new();
         }
     }
 
@@ -281,7 +292,7 @@ impl Content {
     pub(super) fn cancel_requests_if_closed(&self) {
         let handles = self.handles.lock();
         if handles.open == 0 {
-            handles.requests.cancel();
+            handles.request_token.cancel();
         }
     }
 }
@@ -294,14 +305,14 @@ mod tests {
 
     const SIZE: u64 = 2 * BLOCK_LENGTH + 5;
 
-    fn gone() -> FetchError {
+    fn not_found() -> FetchError {
         FetchError::Gone("deleted".into())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failure_is_shared_until_its_ttl() {
+    async fn block_failure_expires_after_its_ttl() {
         let content = content(SIZE);
-        content.record_failure(BlockIndex(1), Some(&gone()));
+        content.record_failure(BlockIndex(1), Some(&not_found()));
         assert!(matches!(content.recent_failure(BlockIndex(1)), Some(FetchError::Gone(_))));
         assert!(content.recent_failure(BlockIndex(0)).is_none());
         tokio::time::advance(FAILURE_TTL).await;
@@ -310,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failure_without_reader_has_no_error() {
+    async fn prefetch_failure_has_no_error_for_readers() {
         let content = content(SIZE);
         content.record_failure(BlockIndex(1), None);
         assert!(content.has_failed_recently(BlockIndex(1)));
@@ -318,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failed_prefetch_is_suspended_for_a_minute() {
+    async fn prefetch_is_suspended_for_a_minute_after_failure() {
         let content = content(SIZE);
         assert!(!content.is_prefetch_suspended());
         content.record_prefetch_failure();
@@ -329,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn request_failure_counts_from_begin_of_read() {
+    async fn only_failures_since_the_read_started_count() {
         let content = content(SIZE);
         content.record_request_failure(&FetchError::Deadline("status 503".into()));
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -341,11 +352,11 @@ mod tests {
     }
 
     #[test]
-    fn stale_content_keeps_its_first_reason() {
+    fn first_reason_of_stale_content_is_kept() {
         let content = content(SIZE);
         assert!(!content.is_stale());
         content.set_stale(&FetchError::Changed("another validator".into()));
-        content.set_stale(&gone());
+        content.set_stale(&not_found());
         assert!(matches!(content.stale_reason(), Some(FetchError::Changed(_))));
     }
 
@@ -363,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn unconfirmed_size_is_confirmed_again() {
+    fn size_can_be_confirmed_again() {
         let content = content(SIZE);
         content.confirm_size();
         content.mark_size_unconfirmed();
@@ -375,14 +386,20 @@ mod tests {
     #[test]
     fn open_handle_on_earlier_revision_is_found() {
         let first = content(SIZE);
-        let next = |number, predecessor: &Arc<Content>| {
+        let new_revision = |number, predecessor: &Arc<Content>| {
             let revision = (ContentRevision(number), None);
             let leases = Arc::new(NoLeases);
-            let before = Some(predecessor.clone());
-            Arc::new(Content::new(recording(SIZE), ContentId(number), leases, revision, before))
+            let predecessor = Some(predecessor.clone());
+            Arc::new(Content::new(
+                recording(SIZE),
+                ContentId(number),
+                leases,
+                revision,
+                predecessor,
+            ))
         };
-        let second = next(2, &first);
-        let third = next(3, &second);
+        let second = new_revision(2, &first);
+        let third = new_revision(3, &second);
         assert!(!third.has_open_predecessor());
         first.add_handle();
         assert!(second.has_open_predecessor() && third.has_open_predecessor());

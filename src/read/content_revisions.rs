@@ -1,4 +1,4 @@
-//! Tracks which revision of each file version is current.
+//! Stores the current revision of each file version.
 
 use std::num::NonZeroUsize;
 
@@ -10,21 +10,21 @@ use crate::http::Validator;
 use crate::model::{FileId, Version};
 use crate::sync::Mutex;
 
-/// Maximum number of files whose revision is remembered while they have no open handle. A validator
-/// has less than 100 bytes, so the table takes at most 4 MiB. A file that is evicted from the table
-/// gets a new revision at its next `open`, and the kernel drops its cached pages of the file.
-const MAX_REMEMBERED_FILES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+/// Maximum number of files whose revision is stored. A validator has less than 100 bytes, so the
+/// table takes at most 4 MiB. A file that is evicted from the table gets a new revision at its next
+/// `open`, and the kernel then drops its cached pages of the file.
+const MAX_STORED_REVISIONS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
 /// The current revisions of files.
 ///
-/// A file keeps its revision until a reply shows that the bytes on the server have changed. After a
-/// file is opened again, the validator in the first reply shows whether they have.
+/// A file keeps its revision until a reply shows that the bytes on the server have changed. When
+/// the file is opened again, the validator in the first reply shows whether they have changed.
 pub(super) struct ContentRevisions {
     state: Mutex<State>,
 }
 
 struct State {
-    next: u64,
+    next_revision: u64,
     files: LruCache<(FileId, Version), CurrentRevision>,
 }
 
@@ -37,11 +37,16 @@ struct CurrentRevision {
 
 impl ContentRevisions {
     pub(super) fn new() -> Self {
-        Self { state: Mutex::new(State { next: 1, files: LruCache::new(MAX_REMEMBERED_FILES) }) }
+        Self {
+            state: Mutex::new(State {
+                next_revision: 1,
+                files: LruCache::new(MAX_STORED_REVISIONS),
+            }),
+        }
     }
 
     /// Returns the current revision of a file, and its validator if one is known. Returns `None` if
-    /// the revision is not remembered.
+    /// no revision is stored.
     pub(super) fn find(
         &self,
         recording: &Recording,
@@ -51,8 +56,8 @@ impl ContentRevisions {
         (current.size == recording.size).then(|| (current.revision, current.validator.clone()))
     }
 
-    /// Returns the same as [`find`](Self::find) if the revision is remembered. Otherwise begins a
-    /// revision, with the validator that was last seen in an earlier run.
+    /// Returns the stored revision like [`find`](Self::find), or begins a new revision. The new
+    /// revision has the validator `last_validator`, which an earlier run recorded.
     pub(super) fn find_or_begin(
         &self,
         recording: &Recording,
@@ -62,24 +67,24 @@ impl ContentRevisions {
             return current;
         }
         let mut state = self.state.lock();
-        let revision = ContentRevision(state.next);
-        state.next += 1;
+        let revision = ContentRevision(state.next_revision);
+        state.next_revision += 1;
         let validator = last_validator.clone();
         let current = CurrentRevision { revision, size: recording.size, validator };
         state.files.put((recording.id.clone(), recording.version), current);
         (revision, last_validator)
     }
 
-    /// Records the validator with which a content is served. Returns whether the validator was
-    /// unknown.
+    /// Records the validator of the revision that a content belongs to. Returns whether the
+    /// revision had no validator before.
     pub(super) fn record_validator(
         &self,
         content: &Content,
         validator: Option<&Validator>,
     ) -> bool {
         let mut state = self.state.lock();
-        let name = (content.recording.id.clone(), content.recording.version);
-        if let Some(current) = state.files.get_mut(&name)
+        let key = (content.recording.id.clone(), content.recording.version);
+        if let Some(current) = state.files.get_mut(&key)
             && current.revision == content.revision()
             && current.validator.is_none()
         {
@@ -89,13 +94,14 @@ impl ContentRevisions {
         false
     }
 
-    /// Ends the revision of a content. The next handle on the file gets a new revision.
-    pub(super) fn end(&self, content: &Content) {
+    /// Ends the revision that a content belongs to. The next handle on the file gets a new
+    /// revision.
+    pub(super) fn end_revision(&self, content: &Content) {
         let mut state = self.state.lock();
-        let name = (content.recording.id.clone(), content.recording.version);
+        let key = (content.recording.id.clone(), content.recording.version);
         let is_current = |file: &CurrentRevision| file.revision == content.revision();
-        if state.files.peek(&name).is_some_and(is_current) {
-            state.files.pop(&name);
+        if state.files.peek(&key).is_some_and(is_current) {
+            state.files.pop(&key);
         }
     }
 }

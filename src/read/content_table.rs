@@ -1,4 +1,4 @@
-//! The table of contents that are open or were open recently.
+//! Stores the content of each file that is open or was open recently.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -19,13 +19,13 @@ use crate::model::{FileId, Version};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// Maximum number of closed contents that are kept. When a file is opened again, its blocks are
-/// still in the memory cache and its size need not be confirmed. The limit exceeds the number of
-/// files that an indexer or a backup reads within a short time. Each content takes less than a
-/// kilobyte.
+/// Maximum number of closed files whose content is kept. When such a file is opened again, its
+/// blocks are still in the memory cache, and its size need not be confirmed. The limit exceeds the
+/// number of files that an indexer or a backup reads within a short time. Each content takes less
+/// than a kilobyte.
 const MAX_RECENT_CONTENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 
-/// A file whose reads currently fail at once.
+/// A file whose reads currently fail at once, without a request.
 #[derive(Clone, Debug)]
 pub struct FailingFile {
     pub id: FileId,
@@ -35,15 +35,16 @@ pub struct FailingFile {
     pub error: FetchError,
 }
 
-/// Finds or creates the content of a file, and retires contents that have changed on the server.
+/// Finds or creates the content of a file, and retires a content that has changed on the server.
 ///
-/// Lock order: `open`, then the lock of `revisions`. Neither is held during a call of the observer.
+/// Lock order: `open_contents`, then the lock of `revisions`. Neither lock is held during a call of
+/// the observer.
 pub(super) struct ContentTable {
     caches: Arc<CacheTiers>,
     observer: Arc<dyn Observer>,
     revisions: ContentRevisions,
-    open: Mutex<HashMap<(FileId, Version), Weak<Content>>>,
-    recent: Mutex<LruCache<(FileId, Version), Arc<Content>>>,
+    open_contents: Mutex<HashMap<(FileId, Version), Weak<Content>>>,
+    recent_contents: Mutex<LruCache<(FileId, Version), Arc<Content>>>,
     next_id: AtomicU64,
 }
 
@@ -53,25 +54,26 @@ impl ContentTable {
             caches,
             observer,
             revisions: ContentRevisions::new(),
-            open: Mutex::default(),
-            recent: Mutex::new(LruCache::new(MAX_RECENT_CONTENTS)),
+            open_contents: Mutex::default(),
+            recent_contents: Mutex::new(LruCache::new(MAX_RECENT_CONTENTS)),
             next_id: AtomicU64::new(1),
         }
     }
 
-    /// Returns the content for a new handle.
+    /// Returns the content of a file for a new handle.
     pub(super) fn open(&self, recording: &Recording, leases: Arc<dyn LeaseSource>) -> Arc<Content> {
-        let name = (recording.id.clone(), recording.version);
-        let existing = usable(self.open.lock().get(&name), recording);
-        let content = existing.unwrap_or_else(|| self.insert(&name, recording, leases));
-        let displaced = self.recent.lock().push(name, content.clone());
-        drop(displaced); // Outside of the lock: it may be the last reference to a content.
+        let key = (recording.id.clone(), recording.version);
+        let existing = usable_content(self.open_contents.lock().get(&key), recording);
+        let content = existing.unwrap_or_else(|| self.insert(&key, recording, leases));
+        let evicted = self.recent_contents.lock().push(key, content.clone());
+        // The lock has been released, because this may be the last reference to a content.
+        drop(evicted);
         content
     }
 
     fn insert(
         &self,
-        name: &(FileId, Version),
+        key: &(FileId, Version),
         recording: &Recording,
         leases: Arc<dyn LeaseSource>,
     ) -> Arc<Content> {
@@ -79,21 +81,21 @@ impl ContentTable {
             Some((_, validator)) => validator,
             None => self.observer.last_validator(&recording.id, recording.version),
         };
-        let mut open = self.open.lock();
+        let mut open_contents = self.open_contents.lock();
         // Another thread may have inserted the content in the meantime.
-        if let Some(content) = usable(open.get(name), recording) {
+        if let Some(content) = usable_content(open_contents.get(key), recording) {
             return content;
         }
-        let predecessor = open.get(name).and_then(Weak::upgrade);
-        if open.len() > 2 * MAX_RECENT_CONTENTS.get() {
-            open.retain(|_, content| content.strong_count() > 0);
+        let predecessor = open_contents.get(key).and_then(Weak::upgrade);
+        if open_contents.len() > 2 * MAX_RECENT_CONTENTS.get() {
+            open_contents.retain(|_, content| content.strong_count() > 0);
         }
         let id = ContentId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let revision = self.revisions.find_or_begin(recording, last_validator);
         let content =
             Arc::new(Content::new(recording.clone(), id, leases, revision, predecessor.clone()));
-        open.insert(name.clone(), Arc::downgrade(&content));
-        drop(open);
+        open_contents.insert(key.clone(), Arc::downgrade(&content));
+        drop(open_contents);
         drop(predecessor);
         content
     }
@@ -102,18 +104,19 @@ impl ContentTable {
     pub(super) fn failing_files(&self) -> Vec<FailingFile> {
         // The contents are collected first. Otherwise the last reference to a content could be
         // dropped while the lock is held.
-        let contents: Vec<_> = self.open.lock().values().filter_map(Weak::upgrade).collect();
-        let failing = contents.iter().filter_map(|content| {
+        let contents: Vec<_> =
+            self.open_contents.lock().values().filter_map(Weak::upgrade).collect();
+        let failing_files = contents.iter().filter_map(|content| {
             let (retry_at, error) = content.breaker.outage()?;
             Some(FailingFile { id: content.recording.id.clone(), retry_at, error })
         });
-        failing.collect()
+        failing_files.collect()
     }
 
-    /// Records an accepted reply for a content, and its validator.
+    /// Records that a reply for a content was accepted, and the validator of the reply.
     ///
     /// # Errors
-    /// [`FetchError::Changed`] if a reply to another request came from another version.
+    /// [`FetchError::Changed`] if an earlier reply contained another version of the file.
     pub(super) fn confirm(
         &self,
         content: &Content,
@@ -148,7 +151,7 @@ impl ContentTable {
         content.mark_size_unconfirmed();
     }
 
-    /// Retires a content because the server serves the file with `served_length` bytes.
+    /// Retires a content, because the server states the length `served_length` for the file.
     pub(super) fn retire_size(&self, content: &Content, served_length: u64) {
         let Recording { id, version, size, .. } = &content.recording;
         self.retire(content, &FetchError::WrongTotal { expected_length: *size, served_length });
@@ -157,13 +160,13 @@ impl ContentTable {
 
     fn retire(&self, content: &Content, reason: &FetchError) {
         content.set_stale(reason);
-        self.revisions.end(content);
+        self.revisions.end_revision(content);
         self.caches.forget(content);
     }
 }
 
-fn usable(known: Option<&Weak<Content>>, recording: &Recording) -> Option<Arc<Content>> {
-    known
+fn usable_content(entry: Option<&Weak<Content>>, recording: &Recording) -> Option<Arc<Content>> {
+    entry
         .and_then(Weak::upgrade)
         .filter(|content| !content.is_stale() && content.recording.size == recording.size)
 }
@@ -176,9 +179,9 @@ mod tests {
 
     const SIZE: u64 = 2 * BLOCK_LENGTH;
 
-    /// Records the calls of the observer. The calls fail the test if a lock of the table is held.
+    /// An observer that records its calls. A call fails the test if a lock of the table is held.
     #[derive(Default)]
-    struct Observations {
+    struct TestObserver {
         table: Mutex<Weak<ContentTable>>,
         sizes: Mutex<Vec<u64>>,
         validators: Mutex<Vec<Validator>>,
@@ -186,15 +189,15 @@ mod tests {
         last_validator: Mutex<Option<Validator>>,
     }
 
-    impl Observations {
+    impl TestObserver {
         fn assert_unlocked(&self) {
             let table = self.table.lock().upgrade().unwrap();
-            assert!(table.open.try_lock().is_some(), "the table is locked");
-            assert!(table.recent.try_lock().is_some(), "the table is locked");
+            assert!(table.open_contents.try_lock().is_some(), "the table is locked");
+            assert!(table.recent_contents.try_lock().is_some(), "the table is locked");
         }
     }
 
-    impl Observer for Observations {
+    impl Observer for TestObserver {
         fn on_size_found(&self, _id: &FileId, _version: Version, size: u64) {
             self.assert_unlocked();
             self.sizes.lock().push(size);
@@ -218,7 +221,7 @@ mod tests {
 
     struct Setup {
         table: Arc<ContentTable>,
-        observations: Arc<Observations>,
+        observer: Arc<TestObserver>,
         caches: Arc<CacheTiers>,
     }
 
@@ -226,10 +229,10 @@ mod tests {
         fn new() -> Self {
             let memory = MemoryCache::new(64 * BLOCK_LENGTH);
             let caches = Arc::new(CacheTiers { memory, disk: None });
-            let observations = Arc::new(Observations::default());
-            let table = Arc::new(ContentTable::new(caches.clone(), observations.clone()));
-            *observations.table.lock() = Arc::downgrade(&table);
-            Self { table, observations, caches }
+            let observer = Arc::new(TestObserver::default());
+            let table = Arc::new(ContentTable::new(caches.clone(), observer.clone()));
+            *observer.table.lock() = Arc::downgrade(&table);
+            Self { table, observer, caches }
         }
 
         fn open(&self, size: u64) -> Arc<Content> {
@@ -237,18 +240,18 @@ mod tests {
         }
     }
 
-    fn changed() -> FetchError {
+    fn changed_error() -> FetchError {
         FetchError::Changed("another validator".into())
     }
 
     #[test]
-    fn handles_share_a_content() {
+    fn handles_on_the_same_file_share_its_content() {
         let setup = Setup::new();
         assert!(Arc::ptr_eq(&setup.open(SIZE), &setup.open(SIZE)));
     }
 
     #[test]
-    fn other_size_is_another_content() {
+    fn different_sizes_have_different_contents() {
         let setup = Setup::new();
         let (one, other) = (setup.open(SIZE), setup.open(SIZE + 1));
         assert_ne!(one.id, other.id);
@@ -261,21 +264,21 @@ mod tests {
         let content = setup.open(SIZE);
         let block = BlockExtent { index: BlockIndex(0), from: 0, to: 100 };
         setup.caches.insert(&content, block, &bytes_in(block));
-        setup.table.record_error(&content, &changed());
+        setup.table.record_error(&content, &changed_error());
         assert!(content.is_stale() && !content.is_confirmed());
         assert_eq!(
             setup.caches.memory.contiguous_end(content.key(BlockIndex(0)), 0),
             0,
             "bytes are dropped"
         );
-        assert_eq!(*setup.observations.changes.lock(), 1);
-        let next = setup.open(SIZE);
-        assert!(!next.is_stale());
-        assert_ne!(next.revision(), content.revision());
+        assert_eq!(*setup.observer.changes.lock(), 1);
+        let new_content = setup.open(SIZE);
+        assert!(!new_content.is_stale());
+        assert_ne!(new_content.revision(), content.revision());
     }
 
     #[test]
-    fn wrong_size_is_reported_and_retires() {
+    fn wrong_size_is_reported_and_retires_the_content() {
         let setup = Setup::new();
         let content = setup.open(SIZE);
         let error = FetchError::WrongTotal { expected_length: SIZE, served_length: 77 };
@@ -284,11 +287,11 @@ mod tests {
             content.stale_reason(),
             Some(FetchError::WrongTotal { served_length: 77, .. })
         ));
-        assert_eq!(*setup.observations.sizes.lock(), [77]);
+        assert_eq!(*setup.observer.sizes.lock(), [77]);
     }
 
     #[test]
-    fn transient_error_keeps_content_but_unconfirms_size() {
+    fn transient_error_only_requires_a_new_size_confirmation() {
         let setup = Setup::new();
         let content = setup.open(SIZE);
         setup.table.confirm(&content, None).unwrap();
@@ -305,17 +308,17 @@ mod tests {
         setup.table.confirm(&content, None).unwrap();
         setup.table.confirm(&content, Some(&validator)).unwrap();
         setup.table.confirm(&content, Some(&validator)).unwrap();
-        assert_eq!(*setup.observations.validators.lock(), [validator]);
+        assert_eq!(*setup.observer.validators.lock(), [validator]);
     }
 
     #[test]
     fn validator_of_earlier_run_is_expected() {
         let setup = Setup::new();
-        *setup.observations.last_validator.lock() = Validator::parse("\"old\"");
+        *setup.observer.last_validator.lock() = Validator::parse("\"old\"");
         let content = setup.open(SIZE);
         assert_eq!(content.expectation().validator, Validator::parse("\"old\""));
-        // The validator is already known, so serving it is not reported.
+        // The table already has this validator, so it does not report it.
         setup.table.confirm(&content, Some(&Validator::parse("\"old\"").unwrap())).unwrap();
-        assert!(setup.observations.validators.lock().is_empty());
+        assert!(setup.observer.validators.lock().is_empty());
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::http::FetchCause;
 use crate::model::{Diagnostic, ErrorKind};
 
-/// The deadline of a read passed before its bytes arrived.
+/// The error of a read whose bytes did not arrive before its deadline.
 #[derive(Debug, thiserror::Error)]
 #[error("{} s passed", .deadline.as_secs_f32())]
 pub(super) struct DeadlinePassed {
     pub(super) deadline: Duration,
-    /// The cause of the last request for the file that failed during the read, if any.
+    /// The cause of the last failed request for the file during the read, if any.
     #[source]
     pub(super) last_failure: Option<FetchCause>,
 }

@@ -1,4 +1,4 @@
-//! The engine, which reads recording files. It is the entry point of the module.
+//! The engine reads recording files and is the entry point of the module.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,22 +28,21 @@ use crate::http::{
 use crate::model::{BodyKind, FileId, SourceName, Version};
 use crate::providers::LeaseCache;
 
-/// How long an `open` waits for the server or the disk. The kernel cannot interrupt an `open` that
-/// is being answered, so Ctrl-C has no effect until then, and the timeout must be well below a
-/// second. If the server takes longer, the file opens with the listed size. If that size is wrong,
-/// the first read fails.
+/// Maximum time that an `open` waits for the server or the disk. The kernel cannot interrupt an
+/// `open` that is being answered, so Ctrl-C has no effect in this time, and the timeout must be
+/// well below a second. If the server takes longer, the file opens with the listed size. If that
+/// size is wrong, the first read fails.
 const OPEN_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// The components and settings of an [`Engine`].
 pub struct EngineOptions {
     pub client: Client,
-    /// The memory cache.
     pub cache: Arc<MemoryCache>,
     /// The disk cache; `None` if it is turned off.
     pub disk: Option<Arc<DiskCache>>,
     /// The lease caches of the mounted sources.
     pub lease_caches: HashMap<SourceName, LeaseCache>,
-    /// The maximum duration of a read.
+    /// Maximum duration of a read.
     pub deadline: Duration,
     pub observer: Arc<dyn Observer>,
     /// The runtime on which fetches run.
@@ -99,20 +98,25 @@ impl Engine {
         })
     }
 
-    /// Opens a handle. Sends no request and never blocks.
+    /// Opens a handle. Does not send requests or do blocking I/O.
     ///
     /// # Errors
-    /// [`FetchError::Gone`] if the source of the file is not mounted any more.
+    /// [`FetchError::Gone`] if the source of the file is no longer mounted.
     pub fn open(&self, recording: &Recording) -> Result<Arc<OpenFile>, FetchError> {
-        let content = self.contents.open(recording, self.leases(&recording.id, recording.version)?);
+        let content =
+            self.contents.open(recording, self.lease_source(&recording.id, recording.version)?);
         let pattern = self.prefetcher.new_pattern(&recording.id.source);
         let active_readers = self.prefetcher.active_readers();
         Ok(Arc::new(OpenFile::new(content, pattern, active_readers, self.runtime.clone())))
     }
 
-    fn leases(&self, id: &FileId, version: Version) -> Result<Arc<dyn LeaseSource>, FetchError> {
-        let leases = self.lease_caches.get(&id.source).map(|cache| cache.slot(id, version));
-        leases.ok_or_else(|| FetchError::Gone("its source is not mounted".into()))
+    fn lease_source(
+        &self,
+        id: &FileId,
+        version: Version,
+    ) -> Result<Arc<dyn LeaseSource>, FetchError> {
+        let lease_source = self.lease_caches.get(&id.source).map(|cache| cache.slot(id, version));
+        lease_source.ok_or_else(|| FetchError::Gone("the source of the file is not mounted".into()))
     }
 
     /// Confirms the size of a file that has not been read yet: fetches its first block and waits
@@ -123,22 +127,22 @@ impl Engine {
             return;
         }
         if self.caches.is_on_disk(content, BlockIndex(0)) {
-            // It was stored under this size, so the server has confirmed it before.
+            // The block was stored under this size, so the server has confirmed the size before.
             content.confirm_size();
             return;
         }
         let head = BlockIndex(0).span(content.recording.size);
         content.breaker.begin_probe(head, &file.probe_window, self.deadline);
-        // If the server takes longer than the timeout, the size stays unconfirmed.
-        let _ = tokio::time::timeout(OPEN_TIMEOUT, self.ask_for_size(file)).await;
+        // If the server takes longer than the timeout, the size remains unconfirmed.
+        let _ = tokio::time::timeout(OPEN_TIMEOUT, self.request_size(file)).await;
     }
 
-    async fn ask_for_size(&self, file: &Arc<OpenFile>) {
+    async fn request_size(&self, file: &Arc<OpenFile>) {
         let content = &file.content;
         let head = BlockIndex(0).span(content.recording.size);
         if self.caches.memory.contiguous_end(content.key(BlockIndex(0)), 0) as u64 >= head.end {
-            // The block was read before, and a later request failed. A request for one byte shows
-            // the size.
+            // The block was read before, and a later request failed. A request for one byte is
+            // sufficient to find out the size.
             let Recording { id, version, body, .. } = &content.recording;
             if let Ok(size) = self.find_size(id, *version, *body).await {
                 self.record_size(content, size);
@@ -148,7 +152,7 @@ impl Engine {
         let mut size_state = content.size_state.subscribe();
         content.size_state.send_replace(SizeState::Unconfirmed);
         let purpose = FetchPurpose::Demand(TrafficClass::Interactive, Arc::downgrade(file));
-        self.loader.ensure(content, head, &purpose, &self.prefetcher.listener());
+        self.loader.request_missing(content, head, &purpose, &self.prefetcher.listener());
         // The sender is part of the content, so the wait always ends with a value.
         let _ = size_state.wait_for(|state| *state != SizeState::Unconfirmed).await;
     }
@@ -164,34 +168,34 @@ impl Engine {
     /// Requests one byte of a file to find out its size.
     ///
     /// # Errors
-    /// The server does not answer with the size within the deadline.
+    /// The server does not state the size within the deadline.
     pub async fn find_size(
         &self,
         id: &FileId,
         version: Version,
         body: BodyKind,
     ) -> Result<u64, FetchError> {
-        let mut reply = self.beginning(id, version, body, 1)?;
+        let mut reply = self.open_beginning(id, version, body, 1)?;
         match reply.open().await {
             // An empty file has no first byte. The reply that rejects the range contains the size.
             Err(FetchError::WrongTotal { served_length, .. }) => return Ok(served_length),
             opened => opened?,
         }
-        size_of(&reply)
+        stated_size(&reply)
     }
 
     /// Requests the first bytes of a file of any format to find out its format and its size.
-    /// Returns up to `length` bytes, and the size.
+    /// Returns up to `length` bytes and the size.
     ///
     /// # Errors
-    /// The server does not answer with the bytes and the size within the deadline.
+    /// The server does not send the bytes and the size within the deadline.
     pub async fn find_beginning(
         &self,
         id: &FileId,
         version: Version,
         length: u64,
     ) -> Result<(Bytes, u64), FetchError> {
-        let mut reply = self.beginning(id, version, BodyKind::Opaque, length)?;
+        let mut reply = self.open_beginning(id, version, BodyKind::Opaque, length)?;
         match reply.open().await {
             Err(FetchError::WrongTotal { served_length: 0, .. }) => return Ok((Bytes::new(), 0)),
             opened => opened?,
@@ -200,10 +204,10 @@ impl Engine {
         while let Some(chunk) = reply.chunk().await? {
             bytes.extend_from_slice(&chunk);
         }
-        Ok((bytes.freeze(), size_of(&reply)?))
+        Ok((bytes.freeze(), stated_size(&reply)?))
     }
 
-    fn beginning(
+    fn open_beginning(
         &self,
         id: &FileId,
         version: Version,
@@ -212,7 +216,7 @@ impl Engine {
     ) -> Result<RangeStream, FetchError> {
         Ok(RangeStream::new(
             self.client.clone(),
-            self.leases(id, version)?,
+            self.lease_source(id, version)?,
             ByteRange { start: 0, end: length },
             ExpectedFile { total: None, body, validator: None },
             (TrafficClass::Bulk, Priority::Prefetch),
@@ -220,7 +224,7 @@ impl Engine {
         ))
     }
 
-    /// Returns `length` bytes at `offset` if all of them are in memory, and fills the prefetch
+    /// Returns `length` bytes at `offset` if all of them are in memory. Also fills the prefetch
     /// window of the reader. Returns fewer bytes only at the end of the file.
     pub fn read_now(&self, file: &Arc<OpenFile>, offset: u64, length: u32) -> Option<Bytes> {
         let content = &file.content;
@@ -231,8 +235,8 @@ impl Engine {
         if span.is_empty() {
             return Some(Bytes::new());
         }
-        let bytes = self.loader.available(content, span)?;
-        let read = file.pattern.lock().observe(span, file.meter.read()).observed(span);
+        let bytes = self.loader.available_bytes(content, span)?;
+        let read = file.pattern.lock().observe(span, file.meter.read()).describe_read(span);
         self.prefetcher.after_read(file, read);
         Some(bytes)
     }
@@ -250,11 +254,11 @@ impl Engine {
         self.read_since(Instant::now(), file, offset, length).await
     }
 
-    /// Reads like [`read`](Self::read), but the deadline counts from `call_start`. That time is in
+    /// Reads like [`read`](Self::read), but the deadline counts from `call_start`. This time is in
     /// the past if earlier requests belong to the same system call of the program.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// The same as those of [`read`](Self::read).
     pub async fn read_since(
         &self,
         call_start: Instant,
@@ -283,26 +287,26 @@ impl Engine {
         if let Admission::Refused(error) = admission {
             return Err(error);
         }
-        let (demand, class, read) = {
+        let (span_to_fetch, class, read) = {
             let mut pattern = file.pattern.lock();
             let stream = pattern.observe(span, file.meter.read());
-            let demand = stream.demand(span, content.recording.size);
-            (demand, stream.traffic_class(), stream.observed(span))
+            let span_to_fetch = stream.span_to_fetch(span, content.recording.size);
+            (span_to_fetch, stream.traffic_class(), stream.describe_read(span))
         };
         let purpose = FetchPurpose::Demand(class, Arc::downgrade(file));
         let listener = self.prefetcher.listener();
-        self.loader.ensure(content, demand, &purpose, &listener);
+        self.loader.request_missing(content, span_to_fetch, &purpose, &listener);
         self.prefetcher.after_read(file, read);
         let bytes = self.loader.read(file, span, &purpose, &listener);
         tokio::pin!(bytes);
         loop {
-            let until = match admission {
+            let wait_end = match admission {
                 Admission::Admitted => deadline,
-                Admission::Probe(until) => until.min(deadline),
+                Admission::Probe(probe_end) => probe_end.min(deadline),
                 Admission::Refused(error) => return Err(error),
             };
-            let is_probe = until < deadline;
-            let error = match tokio::time::timeout_at(until, &mut bytes).await {
+            let is_probe = wait_end < deadline;
+            let error = match tokio::time::timeout_at(wait_end, &mut bytes).await {
                 Ok(Ok(bytes)) => return Ok(bytes),
                 Ok(Err(error)) => error,
                 Err(_elapsed) if is_probe => {
@@ -310,30 +314,30 @@ impl Engine {
                     continue;
                 }
                 // Other requests of the same system call used up the time, so the file does not
-                // count as failing. A task that starts late used up little of it.
+                // count as failing. A task that starts late used up only a little of it.
                 Err(_elapsed) if start > call_start + self.deadline / 4 => {
-                    return Err(self.no_bytes(file, start));
+                    return Err(self.deadline_error(file, start));
                 }
-                Err(_elapsed) => self.deadline_passed(file, span, start),
+                Err(_elapsed) => self.record_timeout(file, span, start),
             };
             if is_probe {
                 content.breaker.record_failed_probe(&error);
             } else {
-                let missing = self.loader.missing(content, span);
-                content.breaker.record_failure(missing, &error, start, self.deadline);
+                let missing_span = self.loader.without_cached_start(content, span);
+                content.breaker.record_failure(missing_span, &error, start, self.deadline);
             }
             return Err(error);
         }
     }
 
-    fn no_bytes(&self, file: &OpenFile, start: Instant) -> FetchError {
+    fn deadline_error(&self, file: &OpenFile, start: Instant) -> FetchError {
         let last_failure = file.content.failure_since(start);
-        let passed = DeadlinePassed { deadline: self.deadline, last_failure };
-        FetchError::Deadline(FetchCause::new(passed))
+        let cause = DeadlinePassed { deadline: self.deadline, last_failure };
+        FetchError::Deadline(FetchCause::new(cause))
     }
 
-    fn deadline_passed(&self, file: &OpenFile, span: BlockSpan, start: Instant) -> FetchError {
-        let error = self.no_bytes(file, start);
+    fn record_timeout(&self, file: &OpenFile, span: BlockSpan, start: Instant) -> FetchError {
+        let error = self.deadline_error(file, start);
         file.record_timeout(span.start..span.end, &error);
         file.content.mark_size_unconfirmed();
         error
@@ -344,28 +348,31 @@ impl Engine {
         self.contents.failing_files()
     }
 
-    /// Prefetches a small file as a whole. Returns `false` if the memory budget does not allow it.
-    /// The requests continue while the handle is open.
+    /// Prefetches all bytes of a small file. Returns `false` if the memory budget does not allow
+    /// it. The requests continue while the handle is open.
     pub fn prefetch_whole_file(&self, file: &OpenFile) -> bool {
         self.prefetcher.prefetch_whole_file(file)
     }
 
-    /// Whether the inventory of the disk cache contains the whole file as verified. Does not access
-    /// the disk. Always false for a file of one block, which takes one read either way.
+    /// Whether the index of the disk cache lists all blocks of the file as verified. Does not
+    /// access the disk. Always `false` for a file of one block, because such a file takes a single
+    /// read in any case.
     pub fn has_complete_file(&self, file: &OpenFile) -> bool {
         self.caches.has_complete_file(&file.content)
     }
 
-    /// Opens the file in the disk cache, if it is complete there and the disk answers in time.
+    /// Opens the file in the disk cache if all its blocks are there and the disk responds in time.
     pub async fn open_complete_file(&self, file: &OpenFile) -> Option<CompleteFile> {
-        let complete = self.caches.open_complete_file(&file.content, OPEN_TIMEOUT).await?;
-        // It was stored under this size, so the server has confirmed it before.
+        let complete_file = self.caches.open_complete_file(&file.content, OPEN_TIMEOUT).await?;
+        // The file was stored under this size, so the server has confirmed the size before.
         file.content.confirm_size();
-        Some(complete)
+        Some(complete_file)
     }
 }
 
-/// Returns the size of the whole file as a reply has it.
-fn size_of(reply: &RangeStream) -> Result<u64, FetchError> {
-    reply.total().ok_or_else(|| FetchError::Failed("the reply does not contain the size".into()))
+/// Returns the size of the whole file that a reply states.
+fn stated_size(reply: &RangeStream) -> Result<u64, FetchError> {
+    reply
+        .total()
+        .ok_or_else(|| FetchError::Failed("the reply does not state the size of the file".into()))
 }

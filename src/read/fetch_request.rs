@@ -1,4 +1,4 @@
-//! Requests for ranges: what to fetch, for which purpose, and how the in-flight fetches end.
+//! A request for a byte range: its purpose, and the in-flight fetches that it fills.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) trait FetchListener: Send + Sync {
     fn on_chunk_end(self: Arc<Self>, file: &Arc<OpenFile>, stream: StreamId);
 }
 
-/// A range to fetch, with the in-flight fetches that are registered for it.
+/// A range to fetch, and the in-flight fetches that are registered for it.
 pub(super) struct FetchRequest {
     pub(super) content: Arc<Content>,
     pub(super) span: BlockSpan,
@@ -37,21 +37,22 @@ pub(super) struct FetchRequest {
     pub(super) in_flight: Arc<Mutex<InFlightFetches>>,
 }
 
-/// Starts the requests that fill in-flight fetches. Tests of the loader replace the implementation.
+/// Starts the requests that fill in-flight fetches. Tests of the loader use their own
+/// implementation.
 pub(super) trait StartFetch: Send + Sync {
-    /// Starts to fill the fetches of `request`, and returns at once. The caller holds the lock of
-    /// the table of in-flight fetches.
+    /// Starts to fill the in-flight fetches of `request` and returns at once. The caller holds the
+    /// lock of the table of in-flight fetches.
     fn start(&self, request: FetchRequest);
 }
 
 impl FetchRequest {
-    /// Whether `fetch` still belongs to this request. Another request takes over its bytes if a
-    /// reader cannot wait until this request reaches them.
+    /// Whether `fetch` still belongs to this request. If a reader cannot wait until this request
+    /// reaches the bytes of the fetch, another request takes these bytes over.
     pub(super) fn is_registered(&self, fetch: &Arc<InFlightFetch>) -> bool {
         self.in_flight.lock().contains(self.content.id, fetch)
     }
 
-    /// Moves the bytes of a fetch into the cache, and then removes the fetch from the table. In
+    /// Moves the bytes of a fetch into the cache, and then removes the fetch from the table. With
     /// this order, a reader always finds the bytes in the cache or in the table.
     pub(super) fn complete(&mut self, fetch: &Arc<InFlightFetch>) {
         let bytes = fetch.complete();
@@ -62,12 +63,12 @@ impl FetchRequest {
         self.in_flight.lock().remove(self.content.id, fetch);
     }
 
-    /// Ends the fetches that are not complete. A reader may have joined a prefetch just before the
-    /// prefetch fails. Such a reader starts its own request, unless that request would fail in the
-    /// same way.
+    /// Ends the in-flight fetches that are not complete. A reader may have joined a prefetch just
+    /// before the prefetch fails. Such a reader starts its own request, unless that request would
+    /// fail in the same way.
     pub(super) fn fail_remaining(&self, failure: FetchFailure) {
-        // The failure that waiters get, and the error that is recorded for the block, if any.
-        let (failure, recorded) = match failure {
+        // The failure that waiters get, and the error to record for the block, if any.
+        let (failure, error_to_record) = match failure {
             FetchFailure::Failed(
                 FetchError::Deadline(_) | FetchError::Failed(_) | FetchError::Down(_),
             ) if !self.purpose.is_demand() => (FetchFailure::Abandoned, Some(None)),
@@ -75,7 +76,7 @@ impl FetchRequest {
             FetchFailure::Abandoned => (FetchFailure::Abandoned, None),
         };
         for fetch in &self.fetches {
-            if let Some(error) = &recorded
+            if let Some(error) = &error_to_record
                 && self.is_registered(fetch)
             {
                 self.content.record_failure(fetch.extent.index, error.as_ref());

@@ -1,23 +1,23 @@
-//! Detects files that cannot be read. Without it, a program that continues to read after an error,
-//! or that reads the file again, would wait for the deadline at each block.
+//! Detects files that cannot be read. Without this, a program would wait for the deadline at each
+//! block if it continues to read after an error or reads the file again.
 //!
 //! Closed: reads send requests. If a read reaches its deadline or fails with an error that persists
-//! after retries, the breaker of its content opens.
+//! after retries, the breaker of the file opens.
 //!
 //! Open: reads that need the network fail at once with the same error. Bytes in memory and on disk
-//! are served, and nothing is prefetched. A handle that was opened after the failed read had begun
-//! can send requests for the [`probe_timeout`], so a copy that starts after the server has
-//! recovered does not fail.
+//! are still returned, and no bytes are prefetched. A handle that was opened after the start of the
+//! failed read can send requests for the [`probe_timeout`]. So a copy that starts after the server
+//! has recovered does not fail.
 //!
 //! Half-open: after the [`retry_interval`], one read sends requests and has the whole deadline.
 //!
-//! When bytes of the failed range arrive, the breaker closes. When bytes of another range arrive,
-//! from a request that was sent after the failure, the breaker closes except for the failed range.
-//! If it closed for the failed range, too, each program that reads such a file from its start would
-//! wait for the deadline again.
+//! When bytes of the failed range arrive, the breaker closes. When a request that was sent after
+//! the failure delivers bytes of another range, the breaker closes except for the failed range. If
+//! it also closed for the failed range, each program that reads the file from its start would wait
+//! for the deadline again.
 //!
-//! This file must not know why a read fails. An error that shows that the bytes or the size have
-//! changed is not recorded here: it retires the content.
+//! The breaker must not depend on the cause of a failure. An error that shows that the bytes or the
+//! size have changed is not recorded here: it retires the content.
 
 use std::time::Duration;
 
@@ -27,47 +27,48 @@ use crate::cache::BlockSpan;
 use crate::http::FetchError;
 use crate::sync::Mutex;
 
-/// Number of bytes of one request that show that the server delivers the file again. A server that
-/// sends the first bytes of each reply and then stalls has not recovered.
-const MIN_DELIVERED: u64 = 64 * 1024;
+/// Minimum number of bytes of one request that show that the server delivers the file again. A
+/// server that sends the first bytes of each reply and then stalls has not recovered.
+const MIN_DELIVERED_BYTES: u64 = 64 * 1024;
 
-/// Maximum number of failed ranges that are remembered per file. All reads that a player and a copy
+/// Maximum number of failed ranges that are stored per file. All reads that a player and a copy
 /// have in flight can fail at the same time.
 const MAX_FAILED_RANGES: usize = 16;
 
-/// Returns how long reads that need the network fail at once: ten times the deadline. So a program
-/// that reads the file spends at most a tenth of its time waiting for it.
+/// Returns the time for which reads that need the network fail at once: ten times the deadline. So
+/// a program that reads the file spends at most a tenth of its time waiting for the server.
 pub(super) fn retry_interval(deadline: Duration) -> Duration {
     deadline.saturating_mul(10)
 }
 
-/// Returns how long a handle that probes waits for bytes: a tenth of the deadline. A lease and the
-/// first bytes take less than a second on a common line, and up to three seconds on a slow one.
+/// Returns the time for which a handle that probes waits for bytes: a tenth of the deadline. A
+/// lease and the first bytes take less than a second on a common line, and up to three seconds on a
+/// slow one.
 pub(super) fn probe_timeout(deadline: Duration) -> Duration {
     (deadline / 10).clamp(Duration::from_secs(1), Duration::from_secs(3)).min(deadline)
 }
 
-/// The circuit breaker of one content.
+/// The circuit breaker of one file content.
 #[derive(Debug, Default)]
 pub(super) struct FileBreaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     outage: Option<Outage>,
-    /// Changes with each new outage, and when the affected ranges of an outage change.
+    /// A number that changes with each new outage and when the affected ranges of an outage change.
     epoch: u64,
 }
 
 #[derive(Debug)]
 struct Outage {
-    /// When the first read that failed began.
-    since: Instant,
-    /// The time from which one read may send requests with the whole deadline.
+    /// The time at which the first failed read started.
+    start: Instant,
+    /// The time from which one read may send requests and use the whole deadline.
     retry_at: Instant,
     error: FetchError,
     /// The ranges that could not be read and have not arrived since.
-    failed: Vec<BlockSpan>,
-    /// Whether the other ranges of the file are affected, too.
+    failed_ranges: Vec<BlockSpan>,
+    /// Whether the outage affects the whole file and not only the failed ranges.
     is_whole_file: bool,
 }
 
@@ -82,36 +83,36 @@ pub(super) enum Admission {
     Refused(FetchError),
 }
 
-/// The time at which a handle was opened, and how long it may wait for bytes of a file that cannot
-/// be read.
+/// The time at which a handle was opened, and the time until which it may wait for bytes during an
+/// outage.
 #[derive(Debug)]
 pub(super) struct ProbeWindow {
-    opened: Instant,
-    /// The epoch of the outage that the handle probes, and the end of its wait.
-    end: Mutex<Option<(u64, Instant)>>,
+    opened_at: Instant,
+    /// The epoch of the outage that the handle probes, and the end of the probe window.
+    probe_end: Mutex<Option<(u64, Instant)>>,
 }
 
 impl ProbeWindow {
     pub(super) fn new() -> Self {
-        Self { opened: Instant::now(), end: Mutex::default() }
+        Self { opened_at: Instant::now(), probe_end: Mutex::default() }
     }
 }
 
 impl Outage {
     fn affects(&self, span: BlockSpan) -> bool {
-        self.is_whole_file || self.failed.iter().any(|failed| overlap(*failed, span))
+        self.is_whole_file || self.failed_ranges.iter().any(|range| overlaps(*range, span))
     }
 }
 
 impl FileBreaker {
-    /// Whether reads of `span` that need the network are restricted. If so, nothing of `span` is
+    /// Whether reads of `span` that need the network are restricted. If so, no bytes of `span` are
     /// prefetched.
     pub(super) fn is_open(&self, span: BlockSpan) -> bool {
         self.0.lock().outage.as_ref().is_some_and(|outage| outage.affects(span))
     }
 
-    /// Decides about a read of `span` that needs the network. A half-open breaker admits only one
-    /// read in each [`retry_interval`]. Therefore a read that is canceled needs no clean-up.
+    /// Decides about a read of `span` that needs the network. A half-open breaker admits one read
+    /// per [`retry_interval`], so a canceled read needs no cleanup.
     pub(super) fn admit(
         &self,
         span: BlockSpan,
@@ -142,36 +143,36 @@ impl FileBreaker {
         }
     }
 
-    /// Records that an admitted read of `span`, which began at `began`, failed. Handles that were
-    /// opened in the meantime can probe: the kernel can still wait for a read-ahead of a program
-    /// that has ended, and the next program must not fail because of it.
+    /// Records that an admitted read of `span`, which started at `read_start`, has failed. Handles
+    /// that were opened since then can probe: the kernel may still wait for a read-ahead of a
+    /// program that has ended, and the next program must not fail because of it.
     pub(super) fn record_failure(
         &self,
         span: BlockSpan,
         error: &FetchError,
-        began: Instant,
+        read_start: Instant,
         deadline: Duration,
     ) {
-        if !persists(error) || span.is_empty() {
+        if !is_persistent(error) || span.is_empty() {
             return;
         }
         let mut state = self.0.lock();
         let now = Instant::now();
-        let (since, mut failed) = match state.outage.take() {
-            Some(outage) if outage.is_whole_file => (outage.since, outage.failed),
+        let (start, mut failed_ranges) = match state.outage.take() {
+            Some(outage) if outage.is_whole_file => (outage.start, outage.failed_ranges),
             _ => {
                 state.epoch += 1;
-                (began, Vec::new())
+                (read_start, Vec::new())
             }
         };
-        if failed.len() < MAX_FAILED_RANGES {
-            failed.push(span);
+        if failed_ranges.len() < MAX_FAILED_RANGES {
+            failed_ranges.push(span);
         }
         state.outage = Some(Outage {
-            since,
+            start,
             retry_at: now + retry_interval(deadline),
             error: error.clone(),
-            failed,
+            failed_ranges,
             is_whole_file: true,
         });
     }
@@ -180,26 +181,32 @@ impl FileBreaker {
     /// from now on.
     pub(super) fn record_failed_probe(&self, error: &FetchError) {
         if let Some(outage) = &mut self.0.lock().outage
-            && persists(error)
+            && is_persistent(error)
         {
             outage.error = error.clone();
         }
     }
 
-    /// Records that a request that was sent at `start` has delivered the range `delivered`.
-    /// `is_complete` is true if that is the whole requested range.
-    pub(super) fn record_delivery(&self, start: Instant, delivered: BlockSpan, is_complete: bool) {
+    /// Records that a request that was sent at `start` has delivered the bytes of `delivered_span`.
+    /// `is_complete` states whether that is the whole requested range.
+    pub(super) fn record_delivery(
+        &self,
+        start: Instant,
+        delivered_span: BlockSpan,
+        is_complete: bool,
+    ) {
         let mut state = self.0.lock();
         let Some(outage) = &mut state.outage else { return };
-        outage.failed =
-            outage.failed.iter().flat_map(|failed| without(*failed, delivered)).collect();
-        let has_proved = is_complete || delivered.len() >= MIN_DELIVERED;
-        if has_proved && start >= outage.since {
+        let failed_ranges = outage.failed_ranges.iter();
+        outage.failed_ranges =
+            failed_ranges.flat_map(|range| subtract(*range, delivered_span)).collect();
+        let is_proof = is_complete || delivered_span.len() >= MIN_DELIVERED_BYTES;
+        if is_proof && start >= outage.start {
             outage.is_whole_file = false;
         }
-        if outage.failed.is_empty() {
+        if outage.failed_ranges.is_empty() {
             state.outage = None;
-        } else if has_proved {
+        } else if is_proof {
             // A handle that has received bytes gets a new probe window.
             state.epoch += 1;
         }
@@ -210,7 +217,7 @@ impl FileBreaker {
         self.0.lock().outage = None;
     }
 
-    /// Returns the time until which reads fail at once, and their error.
+    /// Returns the time until which reads fail at once, and the error of these reads.
     pub(super) fn outage(&self) -> Option<(Instant, FetchError)> {
         let state = self.0.lock();
         let outage = state.outage.as_ref().filter(|outage| outage.retry_at > Instant::now())?;
@@ -218,37 +225,38 @@ impl FileBreaker {
     }
 }
 
-fn overlap(one: BlockSpan, other: BlockSpan) -> bool {
+fn overlaps(one: BlockSpan, other: BlockSpan) -> bool {
     one.start < other.end && other.start < one.end
 }
 
-/// Returns the parts of `span` that are not in `other`.
-fn without(span: BlockSpan, other: BlockSpan) -> impl Iterator<Item = BlockSpan> {
-    let before = BlockSpan::new(span.start, span.end.min(other.start));
-    let after = BlockSpan::new(span.start.max(other.end), span.end);
-    [before, after].into_iter().filter(|rest| !rest.is_empty())
+/// Returns the parts of `span` that are not in `removed`.
+fn subtract(span: BlockSpan, removed: BlockSpan) -> impl Iterator<Item = BlockSpan> {
+    let part_before = BlockSpan::new(span.start, span.end.min(removed.start));
+    let part_after = BlockSpan::new(span.start.max(removed.end), span.end);
+    [part_before, part_after].into_iter().filter(|part| !part.is_empty())
 }
 
-/// Returns the end of the wait of a handle; `None` if it was opened before the outage.
+/// Returns the end of the probe window of a handle. Returns `None` if the handle was opened before
+/// the outage.
 fn window_end(
     window: &ProbeWindow,
     outage: &Outage,
     epoch: u64,
     deadline: Duration,
 ) -> Option<Instant> {
-    if window.opened < outage.since {
+    if window.opened_at < outage.start {
         return None;
     }
-    let mut end = window.end.lock();
-    match *end {
-        Some((probed, end)) if probed == epoch => Some(end),
-        _ => Some(end.insert((epoch, Instant::now() + probe_timeout(deadline))).1),
+    let mut probe_end = window.probe_end.lock();
+    match *probe_end {
+        Some((probed_epoch, end)) if probed_epoch == epoch => Some(end),
+        _ => Some(probe_end.insert((epoch, Instant::now() + probe_timeout(deadline))).1),
     }
 }
 
-/// Whether the next read of the file would most likely fail in the same way, and later. A host that
-/// is down has its own breaker, and a file that has changed is read under another content.
-fn persists(error: &FetchError) -> bool {
+/// Whether the next read of the file would most likely fail in the same way after a wait. A host
+/// that is down has its own breaker, and a file that has changed is read with a new content.
+fn is_persistent(error: &FetchError) -> bool {
     match error {
         FetchError::NotAllowed(_)
         | FetchError::Gone(_)
@@ -267,25 +275,25 @@ mod tests {
     const FAILED: BlockSpan = BlockSpan { start: 1_000_000, end: 1_100_000 };
     const START: BlockSpan = BlockSpan { start: 0, end: 100_000 };
 
-    fn no_bytes() -> FetchError {
+    fn timeout_error() -> FetchError {
         FetchError::Deadline("no reply".into())
     }
 
-    /// A breaker that is open, and a handle that was opened before.
+    /// Returns an open breaker, and a handle that was opened before the outage.
     async fn open_breaker() -> (FileBreaker, ProbeWindow) {
         let breaker = FileBreaker::default();
-        let before = ProbeWindow::new();
-        pass(Duration::from_millis(1)).await;
-        fail(&breaker, FAILED);
-        (breaker, before)
+        let old_handle = ProbeWindow::new();
+        advance_time(Duration::from_millis(1)).await;
+        fail_read(&breaker, FAILED);
+        (breaker, old_handle)
     }
 
-    /// A read that begins now fails.
-    fn fail(breaker: &FileBreaker, span: BlockSpan) {
-        breaker.record_failure(span, &no_bytes(), Instant::now(), DEADLINE);
+    /// Simulates a read that starts now and fails.
+    fn fail_read(breaker: &FileBreaker, span: BlockSpan) {
+        breaker.record_failure(span, &timeout_error(), Instant::now(), DEADLINE);
     }
 
-    async fn pass(time: Duration) {
+    async fn advance_time(time: Duration) {
         tokio::time::advance(time).await;
     }
 
@@ -298,132 +306,136 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failed_file_refuses_with_the_same_error() {
-        let (breaker, before) = open_breaker().await;
+    async fn open_breaker_refuses_reads_with_the_same_error() {
+        let (breaker, old_handle) = open_breaker().await;
         for span in [FAILED, START] {
             assert!(breaker.is_open(span));
-            let admission = admit(&breaker, span, &before);
+            let admission = admit(&breaker, span, &old_handle);
             assert!(matches!(admission, Admission::Refused(FetchError::Deadline(_))));
         }
         assert!(breaker.outage().is_some());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_read_tries_after_the_interval() {
-        let (breaker, before) = open_breaker().await;
-        pass(retry_interval(DEADLINE)).await;
+    async fn one_read_is_admitted_after_the_retry_interval() {
+        let (breaker, old_handle) = open_breaker().await;
+        advance_time(retry_interval(DEADLINE)).await;
         assert!(breaker.outage().is_none());
-        assert!(is_admitted(&breaker, START, &before));
-        assert!(!is_admitted(&breaker, START, &before), "one read only");
-        fail(&breaker, START);
-        pass(retry_interval(DEADLINE) - Duration::from_millis(1)).await;
-        assert!(!is_admitted(&breaker, START, &before));
-        pass(Duration::from_millis(1)).await;
-        assert!(is_admitted(&breaker, START, &before));
+        assert!(is_admitted(&breaker, START, &old_handle));
+        assert!(!is_admitted(&breaker, START, &old_handle), "one read only");
+        fail_read(&breaker, START);
+        advance_time(retry_interval(DEADLINE) - Duration::from_millis(1)).await;
+        assert!(!is_admitted(&breaker, START, &old_handle));
+        advance_time(Duration::from_millis(1)).await;
+        assert!(is_admitted(&breaker, START, &old_handle));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn new_handle_waits_for_a_moment_only() {
+    async fn new_handle_waits_only_for_the_probe_timeout() {
         let (breaker, _) = open_breaker().await;
-        let after = ProbeWindow::new();
-        let end = match admit(&breaker, START, &after) {
+        let new_handle = ProbeWindow::new();
+        let end = match admit(&breaker, START, &new_handle) {
             Admission::Probe(end) => end,
             other => panic!("{other:?}"),
         };
         assert_eq!(end, Instant::now() + probe_timeout(DEADLINE));
-        pass(probe_timeout(DEADLINE)).await;
-        assert!(matches!(admit(&breaker, START, &after), Admission::Refused(_)));
-        let next = ProbeWindow::new();
-        assert!(matches!(admit(&breaker, START, &next), Admission::Probe(_)));
+        advance_time(probe_timeout(DEADLINE)).await;
+        assert!(matches!(admit(&breaker, START, &new_handle), Admission::Refused(_)));
+        let next_handle = ProbeWindow::new();
+        assert!(matches!(admit(&breaker, START, &next_handle), Admission::Probe(_)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn late_failure_does_not_refuse_a_handle_opened_since() {
+    async fn handle_opened_during_the_failed_read_can_probe() {
         let breaker = FileBreaker::default();
-        let before = ProbeWindow::new();
-        pass(Duration::from_millis(1)).await;
-        let began = Instant::now();
-        pass(Duration::from_secs(20)).await;
-        let since = ProbeWindow::new();
-        pass(Duration::from_secs(10)).await;
-        breaker.record_failure(FAILED, &no_bytes(), began, DEADLINE);
-        assert!(matches!(admit(&breaker, FAILED, &since), Admission::Probe(_)));
-        assert!(matches!(admit(&breaker, FAILED, &before), Admission::Refused(_)));
+        let old_handle = ProbeWindow::new();
+        advance_time(Duration::from_millis(1)).await;
+        let read_start = Instant::now();
+        advance_time(Duration::from_secs(20)).await;
+        let new_handle = ProbeWindow::new();
+        advance_time(Duration::from_secs(10)).await;
+        breaker.record_failure(FAILED, &timeout_error(), read_start, DEADLINE);
+        assert!(matches!(admit(&breaker, FAILED, &new_handle), Admission::Probe(_)));
+        assert!(matches!(admit(&breaker, FAILED, &old_handle), Admission::Refused(_)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn open_counts_as_a_part_of_the_wait() {
+    async fn probe_window_begins_when_the_file_is_opened() {
         let (breaker, _) = open_breaker().await;
-        let after = ProbeWindow::new();
-        breaker.begin_probe(START, &after, DEADLINE);
-        pass(probe_timeout(DEADLINE)).await;
-        assert!(matches!(admit(&breaker, START, &after), Admission::Refused(_)));
+        let new_handle = ProbeWindow::new();
+        breaker.begin_probe(START, &new_handle, DEADLINE);
+        advance_time(probe_timeout(DEADLINE)).await;
+        assert!(matches!(admit(&breaker, START, &new_handle), Admission::Refused(_)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failed_bytes_close_it() {
-        let (breaker, before) = open_breaker().await;
+    async fn delivery_of_the_failed_range_closes_the_breaker() {
+        let (breaker, old_handle) = open_breaker().await;
         breaker.record_delivery(Instant::now(), BlockSpan::new(FAILED.start, FAILED.end), true);
         assert!(!breaker.is_open(FAILED));
-        assert!(is_admitted(&breaker, FAILED, &before));
+        assert!(is_admitted(&breaker, FAILED, &old_handle));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn other_bytes_close_it_except_for_the_failed_range() {
-        let (breaker, before) = open_breaker().await;
+    async fn only_the_failed_range_is_refused_after_delivery() {
+        let (breaker, old_handle) = open_breaker().await;
         breaker.record_delivery(Instant::now(), START, false);
-        assert!(is_admitted(&breaker, START, &before));
-        assert!(!is_admitted(&breaker, FAILED, &before));
-        let after = ProbeWindow::new();
-        assert!(matches!(admit(&breaker, FAILED, &after), Admission::Probe(_)));
-        // Another range that fails affects the whole file again.
-        fail(&breaker, START);
+        assert!(is_admitted(&breaker, START, &old_handle));
+        assert!(!is_admitted(&breaker, FAILED, &old_handle));
+        let new_handle = ProbeWindow::new();
+        assert!(matches!(admit(&breaker, FAILED, &new_handle), Admission::Probe(_)));
+        // If a read of another range fails, the whole file is affected again.
+        fail_read(&breaker, START);
         assert!(breaker.is_open(BlockSpan::new(5_000_000, 5_000_001)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn probe_window_is_renewed_for_the_failed_range() {
         let (breaker, _) = open_breaker().await;
-        let after = ProbeWindow::new();
-        assert!(matches!(admit(&breaker, START, &after), Admission::Probe(_)));
+        let new_handle = ProbeWindow::new();
+        assert!(matches!(admit(&breaker, START, &new_handle), Admission::Probe(_)));
         breaker.record_delivery(Instant::now(), START, true);
-        pass(2 * probe_timeout(DEADLINE)).await;
-        assert!(matches!(admit(&breaker, FAILED, &after), Admission::Probe(_)));
+        advance_time(2 * probe_timeout(DEADLINE)).await;
+        assert!(matches!(admit(&breaker, FAILED, &new_handle), Admission::Probe(_)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn few_or_late_bytes_prove_nothing() {
+    async fn short_or_earlier_delivery_does_not_close_breaker() {
         let (breaker, _) = open_breaker().await;
-        let earlier = Instant::now() - Duration::from_secs(1);
+        let before_outage = Instant::now() - Duration::from_secs(1);
         breaker.record_delivery(Instant::now(), BlockSpan::new(0, 1), false);
-        breaker.record_delivery(earlier, START, true);
+        breaker.record_delivery(before_outage, START, true);
         assert!(breaker.is_open(START));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failed_probe_changes_the_error_and_not_the_time() {
-        let (breaker, before) = open_breaker().await;
-        pass(Duration::from_secs(1)).await;
+    async fn failed_probe_changes_only_the_error() {
+        let (breaker, old_handle) = open_breaker().await;
+        advance_time(Duration::from_secs(1)).await;
         breaker.record_failed_probe(&FetchError::Down("no answer".into()));
         assert!(matches!(breaker.outage(), Some((_, FetchError::Deadline(_)))));
         breaker.record_failed_probe(&FetchError::Gone("deleted".into()));
         let (retry_at, error) = breaker.outage().unwrap();
         assert!(matches!(error, FetchError::Gone(_)));
         assert!(retry_at < Instant::now() + retry_interval(DEADLINE));
-        assert!(matches!(admit(&breaker, START, &before), Admission::Refused(FetchError::Gone(_))));
+        assert!(matches!(
+            admit(&breaker, START, &old_handle),
+            Admission::Refused(FetchError::Gone(_))
+        ));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_failed_range_is_remembered() {
-        let (breaker, before) = open_breaker().await;
-        let next = BlockSpan::new(FAILED.end, FAILED.end + 100_000);
-        fail(&breaker, next);
+    async fn every_failed_range_is_stored() {
+        let (breaker, old_handle) = open_breaker().await;
+        let second_range = BlockSpan::new(FAILED.end, FAILED.end + 100_000);
+        fail_read(&breaker, second_range);
         breaker.record_delivery(Instant::now(), START, true);
-        assert!(!is_admitted(&breaker, FAILED, &before) && !is_admitted(&breaker, next, &before));
+        assert!(!is_admitted(&breaker, FAILED, &old_handle));
+        assert!(!is_admitted(&breaker, second_range, &old_handle));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn parts_in_any_order_close_it() {
+    async fn parts_of_failed_range_may_arrive_in_any_order() {
         let parts = [0, 1, 2, 3].map(|part| {
             let start = FAILED.start + part * 25_000;
             BlockSpan::new(start, start + 25_000)
@@ -439,13 +451,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn handle_that_gets_bytes_waits_for_more() {
+    async fn delivered_bytes_extend_the_probe_window() {
         let (breaker, _) = open_breaker().await;
-        let after = ProbeWindow::new();
+        let new_handle = ProbeWindow::new();
         let start = Instant::now();
-        for received in (MIN_DELIVERED..99_000).step_by(5_000) {
-            assert!(matches!(admit(&breaker, FAILED, &after), Admission::Probe(_)), "{received}");
-            pass(probe_timeout(DEADLINE) - Duration::from_millis(1)).await;
+        for received in (MIN_DELIVERED_BYTES..99_000).step_by(5_000) {
+            assert!(
+                matches!(admit(&breaker, FAILED, &new_handle), Admission::Probe(_)),
+                "{received}"
+            );
+            advance_time(probe_timeout(DEADLINE) - Duration::from_millis(1)).await;
             breaker.record_delivery(
                 start,
                 BlockSpan::new(FAILED.start, FAILED.start + received),
@@ -455,7 +470,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn changed_file_and_dead_host_leave_it_closed() {
+    async fn changed_file_or_down_host_keeps_breaker_closed() {
         let breaker = FileBreaker::default();
         for error in [
             FetchError::Changed("another validator".into()),

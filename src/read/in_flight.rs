@@ -1,4 +1,4 @@
-//! In-flight fetches: one fetch per block, shared by all its readers.
+//! In-flight fetches: one fetch per block, which all readers of the block share.
 //!
 //! A request registers one [`InFlightFetch`] for each block that it fills. Readers find the fetch
 //! in the table by the key of the block, join it and wait for the bytes that they need. Bytes are
@@ -13,7 +13,7 @@
 //!    fetch leaves the table, and its request ends when it reaches these bytes.
 //!
 //! Lock order: the table, then the state of a fetch. The locks of a content and of the memory cache
-//! are also taken while the table is locked.
+//! may also be acquired while the table is locked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,17 +26,18 @@ use crate::http::FetchError;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// Why an in-flight fetch ended without its bytes.
+/// The reason why an in-flight fetch ended without its bytes.
 #[derive(Clone, Debug)]
 pub(super) enum FetchFailure {
     /// The request ended for a reason that does not concern the waiters: the reader closed the file
-    /// or continued elsewhere in it, or another request took over the bytes. Waiters start again.
+    /// or continued elsewhere in it, or another request took over the bytes. Waiters repeat the
+    /// request.
     Abandoned,
     /// The bytes cannot be fetched.
     Failed(FetchError),
 }
 
-/// A part of one block that is being fetched.
+/// A fetch of a part of one block.
 #[derive(Debug)]
 pub(super) struct InFlightFetch {
     pub(super) extent: BlockExtent,
@@ -47,8 +48,8 @@ pub(super) struct InFlightFetch {
     progress: Notify,
 }
 
-/// The current position of a request in the file. Readers use it to decide whether to wait for the
-/// request.
+/// The current position of a request in the file. From the position, readers determine whether to
+/// wait for the request.
 #[derive(Debug)]
 pub(super) struct RequestPosition(AtomicU64);
 
@@ -72,15 +73,15 @@ enum State {
 
 impl InFlightFetch {
     pub(super) fn new(extent: BlockExtent, position: Arc<RequestPosition>) -> Arc<Self> {
-        Arc::new(Self::empty(extent, false, position))
+        Arc::new(Self::new_empty(extent, false, position))
     }
 
     /// Creates a fetch that is filled from the disk cache.
     pub(super) fn from_disk(extent: BlockExtent) -> Arc<Self> {
-        Arc::new(Self::empty(extent, true, RequestPosition::new(extent.start())))
+        Arc::new(Self::new_empty(extent, true, RequestPosition::new(extent.start())))
     }
 
-    fn empty(extent: BlockExtent, is_disk_load: bool, position: Arc<RequestPosition>) -> Self {
+    fn new_empty(extent: BlockExtent, is_disk_load: bool, position: Arc<RequestPosition>) -> Self {
         let state = Mutex::new(State::Filling(Vec::new()));
         Self { extent, is_disk_load, position, state, progress: Notify::new() }
     }
@@ -90,7 +91,7 @@ impl InFlightFetch {
         self.extent.start().saturating_sub(self.position.0.load(Ordering::Relaxed))
     }
 
-    /// Appends bytes to those that have arrived.
+    /// Appends bytes that have arrived.
     pub(super) fn append(&self, bytes: &[u8]) {
         if let State::Filling(buffer) = &mut *self.state.lock() {
             if buffer.capacity() == 0 {
@@ -101,7 +102,7 @@ impl InFlightFetch {
         self.progress.notify_waiters();
     }
 
-    /// Completes the fetch with the bytes that have been appended, and returns them.
+    /// Completes the fetch with the bytes that have been appended, and returns these bytes.
     pub(super) fn complete(&self) -> Bytes {
         let mut state = self.state.lock();
         let bytes = match &mut *state {
@@ -121,7 +122,7 @@ impl InFlightFetch {
         self.progress.notify_waiters();
     }
 
-    /// Ends the fetch without its bytes. Has no effect on a complete fetch.
+    /// Ends the fetch without its bytes. A complete fetch does not change.
     pub(super) fn fail(&self, failure: FetchFailure) {
         let mut state = self.state.lock();
         if !matches!(*state, State::Complete(_)) {
@@ -136,18 +137,22 @@ impl InFlightFetch {
         loop {
             let progress = self.progress.notified();
             tokio::pin!(progress);
-            // This registers the waiter before the check. Otherwise bytes that arrive in between
-            // would be missed.
+            // This registers the waiter before the check. Otherwise bytes that arrive between the
+            // two would be missed.
             progress.as_mut().enable();
-            if let Some(result) = self.available(extent) {
+            if let Some(result) = self.available_bytes(extent) {
                 return result;
             }
             progress.await;
         }
     }
 
-    /// Returns the bytes of `extent` if they have arrived, and the failure if the fetch has failed.
-    pub(super) fn available(&self, extent: BlockExtent) -> Option<Result<Bytes, FetchFailure>> {
+    /// Returns the bytes of `extent` if they have arrived, or the failure if the fetch has failed.
+    /// Returns `None` while the bytes are in flight.
+    pub(super) fn available_bytes(
+        &self,
+        extent: BlockExtent,
+    ) -> Option<Result<Bytes, FetchFailure>> {
         if !self.extent.contains(extent) || extent.from > extent.to {
             return Some(Err(FetchFailure::Abandoned));
         }
@@ -163,14 +168,14 @@ impl InFlightFetch {
     }
 }
 
-/// All in-flight fetches, by block.
+/// The table of all in-flight fetches, by block.
 #[derive(Debug, Default)]
 pub(super) struct InFlightFetches {
     by_block: HashMap<BlockKey, Vec<Arc<InFlightFetch>>>,
 }
 
 impl InFlightFetches {
-    /// Registers one fetch for each block of `span`, all filled by one request.
+    /// Registers one fetch for each block of `span`. A single request fills all of these fetches.
     pub(super) fn register(
         &mut self,
         content: ContentId,
@@ -186,7 +191,7 @@ impl InFlightFetches {
             .collect()
     }
 
-    /// Registers a fetch. It takes over the bytes that other fetches have in common with it.
+    /// Registers a fetch, which takes over the bytes that it has in common with other fetches.
     pub(super) fn insert(&mut self, content: ContentId, fetch: &Arc<InFlightFetch>) {
         let key = BlockKey { content, index: fetch.extent.index };
         let fetches = self.by_block.entry(key).or_default();
@@ -194,8 +199,8 @@ impl InFlightFetches {
         fetches.push(fetch.clone());
     }
 
-    /// Returns the fetch that contains the byte at `position` of a block.
-    pub(super) fn covering(&self, key: BlockKey, position: usize) -> Option<&Arc<InFlightFetch>> {
+    /// Returns the fetch that contains the byte at `position` in a block.
+    pub(super) fn fetch_at(&self, key: BlockKey, position: usize) -> Option<&Arc<InFlightFetch>> {
         self.by_block
             .get(&key)?
             .iter()
@@ -208,7 +213,8 @@ impl InFlightFetches {
         starts.filter(|start| *start > position).min()
     }
 
-    /// Whether a fetch is in the table. If not, another fetch has taken over its bytes.
+    /// Whether a fetch is in the table. If not, it has ended or another fetch has taken over its
+    /// bytes.
     pub(super) fn contains(&self, content: ContentId, fetch: &Arc<InFlightFetch>) -> bool {
         let key = BlockKey { content, index: fetch.extent.index };
         let fetches = self.by_block.get(&key);
@@ -250,8 +256,8 @@ mod tests {
         InFlightFetch::new(extent(from, to), RequestPosition::new(0))
     }
 
-    /// Begins to wait in a task, and returns once the task waits.
-    async fn wait(
+    /// Starts a task that waits for the bytes of `extent`. Returns when the task waits.
+    async fn start_waiter(
         fetch: &Arc<InFlightFetch>,
         extent: BlockExtent,
     ) -> tokio::task::JoinHandle<Result<Bytes, FetchFailure>> {
@@ -263,10 +269,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiter_gets_bytes_as_soon_as_they_arrive() {
+    async fn waiter_gets_bytes_when_they_arrive() {
         let fetch = fetch(10, 20);
-        let first = wait(&fetch, extent(10, 12)).await;
-        let last = wait(&fetch, extent(15, 20)).await;
+        let first = start_waiter(&fetch, extent(10, 12)).await;
+        let last = start_waiter(&fetch, extent(15, 20)).await;
         fetch.append(b"abcd");
         assert_eq!(first.await.unwrap().unwrap(), "ab");
         assert!(!last.is_finished());
@@ -278,12 +284,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn all_waiters_get_the_same_failure() {
         let fetch = fetch(0, 10);
-        let waiters = [wait(&fetch, extent(0, 1)).await, wait(&fetch, extent(5, 10)).await];
+        let waiters =
+            [start_waiter(&fetch, extent(0, 1)).await, start_waiter(&fetch, extent(5, 10)).await];
         fetch.append(b"a");
         fetch.fail(FetchFailure::Failed(FetchError::Gone("deleted".into())));
         let [first, last] = waiters;
         assert!(matches!(last.await.unwrap(), Err(FetchFailure::Failed(FetchError::Gone(_)))));
-        // The waiter woke up after the failure. It gets the failure even though its bytes had
+        // This waiter wakes up after the failure. It gets the failure even though its bytes have
         // arrived.
         assert!(first.await.unwrap().is_err());
     }
@@ -291,7 +298,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn abandoned_fetch_releases_its_waiters() {
         let fetch = fetch(0, 10);
-        let waiter = wait(&fetch, extent(0, 10)).await;
+        let waiter = start_waiter(&fetch, extent(0, 10)).await;
         fetch.fail(FetchFailure::Abandoned);
         assert!(matches!(waiter.await.unwrap(), Err(FetchFailure::Abandoned)));
     }
@@ -303,51 +310,51 @@ mod tests {
         fetch.complete();
         fetch.fail(FetchFailure::Abandoned);
         fetch.append(b"more");
-        assert_eq!(fetch.available(extent(1, 4)).unwrap().unwrap(), "bcd");
+        assert_eq!(fetch.available_bytes(extent(1, 4)).unwrap().unwrap(), "bcd");
         assert_eq!(fetch.complete(), "abcd");
     }
 
     #[test]
-    fn bytes_outside_of_the_fetch_are_refused() {
+    fn bytes_outside_of_the_fetch_are_not_available() {
         let fetch = fetch(10, 20);
         fetch.complete_with(&Bytes::from_static(b"0123456789"));
         for (from, to) in [(9, 12), (15, 21), (0, 5)] {
-            let available = fetch.available(extent(from, to));
-            assert!(matches!(available, Some(Err(FetchFailure::Abandoned))), "{from}..{to}");
+            let available_bytes = fetch.available_bytes(extent(from, to));
+            assert!(matches!(available_bytes, Some(Err(FetchFailure::Abandoned))), "{from}..{to}");
         }
-        assert_eq!(fetch.available(extent(12, 14)).unwrap().unwrap(), "23");
+        assert_eq!(fetch.available_bytes(extent(12, 14)).unwrap().unwrap(), "23");
     }
 
     #[test]
-    fn fetch_is_found_by_its_bytes() {
+    fn fetch_is_found_by_block_position() {
         let mut table = InFlightFetches::default();
         let (first, last) = (fetch(10, 20), fetch(40, 50));
         table.insert(CONTENT, &first);
         table.insert(CONTENT, &last);
-        let found = |at| table.covering(key(0), at).cloned();
-        assert!(found(9).is_none() && found(20).is_none());
-        assert!(Arc::ptr_eq(&found(10).unwrap(), &first));
-        assert!(Arc::ptr_eq(&found(49).unwrap(), &last));
-        assert!(table.covering(key(1), 10).is_none());
+        let find_fetch = |position| table.fetch_at(key(0), position).cloned();
+        assert!(find_fetch(9).is_none() && find_fetch(20).is_none());
+        assert!(Arc::ptr_eq(&find_fetch(10).unwrap(), &first));
+        assert!(Arc::ptr_eq(&find_fetch(49).unwrap(), &last));
+        assert!(table.fetch_at(key(1), 10).is_none());
         assert_eq!(table.next_start(key(0), 0), Some(10));
         assert_eq!(table.next_start(key(0), 10), Some(40));
         assert_eq!(table.next_start(key(0), 40), None);
     }
 
     #[test]
-    fn newer_fetch_takes_bytes_over() {
+    fn newer_fetch_takes_over_common_bytes() {
         let mut table = InFlightFetches::default();
-        let (older, beside, newer) = (fetch(0, 30), fetch(30, 40), fetch(20, 30));
+        let (older, neighbor, newer) = (fetch(0, 30), fetch(30, 40), fetch(20, 30));
         table.insert(CONTENT, &older);
-        table.insert(CONTENT, &beside);
+        table.insert(CONTENT, &neighbor);
         table.insert(CONTENT, &newer);
         assert!(!table.contains(CONTENT, &older));
-        assert!(table.contains(CONTENT, &beside) && table.contains(CONTENT, &newer));
+        assert!(table.contains(CONTENT, &neighbor) && table.contains(CONTENT, &newer));
         // The older request can remove only its own fetches.
         table.remove(CONTENT, &older);
         assert!(table.contains(CONTENT, &newer));
         table.remove(CONTENT, &newer);
-        table.remove(CONTENT, &beside);
+        table.remove(CONTENT, &neighbor);
         assert!(table.is_empty());
     }
 
@@ -381,7 +388,7 @@ mod model_check {
         InFlightFetch::new(extent(0, BYTES.len()), RequestPosition::new(0))
     }
 
-    fn waiter(
+    fn spawn_waiter(
         fetch: &Arc<InFlightFetch>,
         from: usize,
         to: usize,
@@ -391,7 +398,7 @@ mod model_check {
     }
 
     #[test]
-    fn schedules_of_waiters_lose_no_wakeup() {
+    fn schedules_of_waiters_do_not_lose_a_wakeup() {
         let check = || {
             let fetch = fetch();
             let waiters = [(0, 1), (3, 7), (0, 10)];
@@ -432,18 +439,18 @@ mod model_check {
         let check = || {
             let fetch = fetch();
             fetch.append(BYTES);
-            let waiter = waiter(&fetch, 0, 10);
-            let failing = {
+            let waiter = spawn_waiter(&fetch, 0, 10);
+            let failing_thread = {
                 let fetch = fetch.clone();
                 shuttle::thread::spawn(move || fetch.fail(FetchFailure::Abandoned))
             };
-            let completed = fetch.complete();
-            failing.join().unwrap();
+            let completed_bytes = fetch.complete();
+            failing_thread.join().unwrap();
             match waiter.join().unwrap() {
                 Ok(bytes) => assert_eq!(bytes, BYTES),
                 Err(failure) => assert!(matches!(failure, FetchFailure::Abandoned)),
             }
-            assert!(completed == BYTES || completed.is_empty());
+            assert!(completed_bytes == BYTES || completed_bytes.is_empty());
         };
         shuttle::check_random(check, SCHEDULES);
     }

@@ -1,29 +1,29 @@
 //! The read path: an open file, its access pattern, and the fetches that serve it.
 //!
 //! - Input: reads of `(offset, length)` on an [`OpenFile`].
-//! - Output: exactly these bytes, or fewer at the end of the file. Facts about a file that reading
-//!   reveals, such as its true size, go to the [`Observer`].
-//! - On failure a read returns a [`FetchError`](crate::http::FetchError) within its deadline.
+//! - Output: exactly these bytes, or fewer at the end of the file. Properties of a file that become
+//!   known when it is read, such as its true size, are reported to the [`Observer`].
+//! - On failure, a read returns a [`FetchError`](crate::http::FetchError) within its deadline.
 //!
 //! A read passes through these files, in this order:
 //!
-//! 1. [`engine`] limits the read to the size of the file, and adds it to the [`access_pattern`] of
+//! 1. [`engine`] limits the read to the size of the file and adds it to the [`access_pattern`] of
 //!    its handle. The access pattern consists of up to four [`stream`]s, each with a
 //!    [`sequential_run`].
 //! 2. [`block_loader`] takes the bytes from the [memory cache](crate::cache) or joins an
 //!    [`in_flight`] fetch. For missing bytes it starts a [`disk_load`] or a [`range_fetch`].
 //! 3. [`prefetcher`] fills the [`prefetch_window`] of the stream over as many connections as
-//!    [`concurrency`] determines. It also fetches the [`media_index`] of a video when its head has
-//!    arrived.
+//!    [`concurrency`] determines. It also fetches the [`media_index`] of a video when the first
+//!    bytes of the video have arrived.
 //!
-//! After a failed read, further reads that need the network fail at once: each content has a
+//! After a failed read, further reads that need the network fail at once: each file content has a
 //! [`file_breaker`].
 //!
 //! All handles on the same bytes share a [`content`]. [`content_table`] finds it, and retires it
-//! when the bytes on the server have changed. [`content_revisions`] remembers which revision is
-//! current.
+//! when the bytes on the server have changed. [`content_revisions`] stores the current revision of
+//! each file.
 //!
-//! This module must not know file names, inodes, or how a provider gets its leases.
+//! This module must not depend on file names, on inodes, or on how a provider gets its leases.
 //!
 //! Lock order: the access pattern of a handle, then the table of in-flight fetches, then the locks
 //! of a content and of the caches. No lock is held during a call of the observer or during a wait.

@@ -1,4 +1,4 @@
-//! Handles on files.
+//! Open files: one value per open handle.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,23 +15,24 @@ use crate::http::FetchError;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// How long requests continue after the last handle has been closed. Players and `ffprobe` close a
-/// file and open it again at once. With this delay they find the bytes still in flight. The delay
-/// is below the limit of one second, after which no bytes of a closed file may be transferred.
+/// Time for which requests continue after the last handle has been closed. Players and `ffprobe`
+/// close a file and open it again at once, and then find its bytes still in flight. The delay is
+/// below one second, because no bytes of a closed file may be transferred after that time.
 const CLOSE_DELAY: Duration = Duration::from_millis(500);
 
-/// A handle: a content and the access pattern of its reader. Dropping this value closes the handle.
+/// An open handle: a file content and the access pattern of its reader. Dropping this value closes
+/// the handle.
 #[derive(Debug)]
 pub struct OpenFile {
     pub(super) content: Arc<Content>,
-    /// Lock order: this lock is never taken while the table of in-flight fetches is locked.
+    /// Lock order: this lock is never acquired while the table of in-flight fetches is locked.
     pub(super) pattern: Mutex<AccessPattern>,
-    /// Measures the requests that were started for this handle.
+    /// Measures the throughput of the requests that were started for this handle.
     pub(super) meter: ThroughputMeter,
-    /// Number of chunks in flight. A handle with chunks gets a share of the budget and the
-    /// connections.
-    chunks: AtomicUsize,
-    /// Number of handles that have chunks in flight.
+    /// Number of chunks in flight. A handle with chunks in flight gets a share of the memory budget
+    /// and the connections.
+    chunks_in_flight: AtomicUsize,
+    /// Number of handles that have chunks in flight, which all handles share.
     active_readers: Arc<AtomicUsize>,
     last_timeout: Mutex<Option<ReadTimeout>>,
     pub(super) probe_window: ProbeWindow,
@@ -41,7 +42,7 @@ pub struct OpenFile {
 /// A read that did not finish within its deadline.
 #[derive(Debug)]
 struct ReadTimeout {
-    at: Instant,
+    failed_at: Instant,
     range: Range<u64>,
     error: FetchError,
 }
@@ -58,7 +59,7 @@ impl OpenFile {
             content,
             pattern: Mutex::new(pattern),
             meter: ThroughputMeter::new(),
-            chunks: AtomicUsize::new(0),
+            chunks_in_flight: AtomicUsize::new(0),
             active_readers,
             last_timeout: Mutex::default(),
             probe_window: ProbeWindow::new(),
@@ -66,52 +67,52 @@ impl OpenFile {
         }
     }
 
-    /// The content that this handle reads.
+    /// Returns the content that this handle reads.
     pub fn content(&self) -> &Content {
         &self.content
     }
 
-    /// Counts a chunk in flight.
+    /// Adds a chunk in flight to the count.
     pub(super) fn add_chunk(&self) {
-        if self.chunks.fetch_add(1, Ordering::Relaxed) == 0 {
+        if self.chunks_in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
             self.active_readers.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Removes a chunk from the count.
     pub(super) fn remove_chunk(&self) {
-        if self.chunks.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if self.chunks_in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.active_readers.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Records that the bytes of a read of `range` did not arrive within its deadline.
+    /// Records that the bytes of a read of `range` did not arrive within the deadline of the read.
     pub(super) fn record_timeout(&self, range: Range<u64>, error: &FetchError) {
-        let timeout = ReadTimeout { at: Instant::now(), range, error: error.clone() };
+        let timeout = ReadTimeout { failed_at: Instant::now(), range, error: error.clone() };
         *self.last_timeout.lock() = Some(timeout);
     }
 
-    /// Returns the error of a read that contained `offset` and timed out within the last
-    /// [`FAILURE_TTL`].
+    /// Returns the error of a read that timed out within the last [`FAILURE_TTL`], if its range
+    /// contained `offset`.
     pub(super) fn recent_timeout(&self, offset: u64) -> Option<FetchError> {
-        let last = self.last_timeout.lock();
-        let ReadTimeout { at, range, error } = last.as_ref()?;
-        (at.elapsed() < FAILURE_TTL && range.contains(&offset)).then(|| error.clone())
+        let last_timeout = self.last_timeout.lock();
+        let ReadTimeout { failed_at, range, error } = last_timeout.as_ref()?;
+        (failed_at.elapsed() < FAILURE_TTL && range.contains(&offset)).then(|| error.clone())
     }
 }
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        if *self.chunks.get_mut() > 0 {
+        if *self.chunks_in_flight.get_mut() > 0 {
             self.active_readers.fetch_sub(1, Ordering::Relaxed);
         }
         if self.content.remove_handle() {
             let content = self.content.clone();
-            let close = async move {
+            let cancel_after_delay = async move {
                 tokio::time::sleep(CLOSE_DELAY).await;
                 content.cancel_requests_if_closed();
             };
-            self.runtime.spawn(close.in_current_span());
+            self.runtime.spawn(cancel_after_delay.in_current_span());
         }
     }
 }
@@ -127,49 +128,49 @@ mod tests {
     const SIZE: u64 = 8 * BLOCK_LENGTH;
 
     /// Advances the time in small steps, so the tasks that close files can run.
-    async fn pass(time: Duration) {
+    async fn advance_time(time: Duration) {
         tokio::time::sleep(time).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_end_after_the_last_close() {
+    async fn requests_end_after_the_last_handle_is_closed() {
         let content = content(SIZE);
         let (first, last) =
             (open(&content, &Handle::current()), open(&content, &Handle::current()));
-        let requests = content.request_token();
+        let token = content.request_token();
         drop(first);
-        pass(2 * CLOSE_DELAY).await;
-        assert!(!requests.is_cancelled(), "a handle is open");
+        advance_time(2 * CLOSE_DELAY).await;
+        assert!(!token.is_cancelled(), "a handle is open");
         drop(last);
-        pass(CLOSE_DELAY / 2).await;
-        assert!(!requests.is_cancelled());
-        pass(CLOSE_DELAY).await;
-        assert!(requests.is_cancelled());
+        advance_time(CLOSE_DELAY / 2).await;
+        assert!(!token.is_cancelled());
+        advance_time(CLOSE_DELAY).await;
+        assert!(token.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]
     async fn reopened_file_keeps_its_requests() {
         let content = content(SIZE);
         drop(open(&content, &Handle::current()));
-        let requests = content.request_token();
-        pass(CLOSE_DELAY / 2).await;
-        let _again = open(&content, &Handle::current());
-        pass(2 * CLOSE_DELAY).await;
-        assert!(!requests.is_cancelled());
+        let token = content.request_token();
+        advance_time(CLOSE_DELAY / 2).await;
+        let _second_handle = open(&content, &Handle::current());
+        advance_time(2 * CLOSE_DELAY).await;
+        assert!(!token.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn file_opened_later_gets_a_new_token() {
+    async fn file_opened_after_cancellation_gets_new_token() {
         let content = content(SIZE);
         drop(open(&content, &Handle::current()));
-        pass(2 * CLOSE_DELAY).await;
+        advance_time(2 * CLOSE_DELAY).await;
         assert!(content.request_token().is_cancelled());
-        let _later = open(&content, &Handle::current());
+        let _second_handle = open(&content, &Handle::current());
         assert!(!content.request_token().is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn handle_with_chunks_is_one_active_reader() {
+    async fn handle_with_chunks_counts_as_one_reader() {
         let active_readers = Arc::<AtomicUsize>::default();
         let handle = || {
             let pattern = AccessPattern::new(1, 8);
@@ -191,12 +192,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn timeout_answers_its_range_for_a_moment() {
+    async fn reads_in_range_repeat_a_recent_timeout() {
         let file = open(&content(SIZE), &Handle::current());
         file.record_timeout(100..200, &FetchError::Deadline("no reply".into()));
         assert!(matches!(file.recent_timeout(150), Some(FetchError::Deadline(_))));
         assert!(file.recent_timeout(99).is_none() && file.recent_timeout(200).is_none());
-        pass(FAILURE_TTL).await;
+        advance_time(FAILURE_TTL).await;
         assert!(file.recent_timeout(150).is_none());
     }
 }

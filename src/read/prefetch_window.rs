@@ -1,23 +1,24 @@
-//! Prefetch windows: the bytes ahead of a sequential reader that are fetched before it asks for
-//! them.
+//! Prefetch windows: the bytes ahead of a sequential reader that are fetched before the reader
+//! requests them.
 
 use super::sequential_run::SequentialRun;
 use crate::cache::{BLOCK_LENGTH, BlockSpan, block_ceil, block_floor};
 
-/// Maximum length of a chunk. For each chunk, its connection is idle for one round trip. At 12 MB/s
-/// and 50 ms, chunks of 8 MiB lose 7 % of the throughput, and chunks of 12 MiB lose 5 %. Larger
-/// chunks would gain little, and the default budget has no space for larger chunks on eight
-/// connections.
+/// Maximum length of a chunk. The connection is idle for one round trip before each chunk. At 12
+/// MB/s and 50 ms, this costs 7 % of the throughput with chunks of 8 MiB, and 5 % with chunks of 12
+/// MiB. Larger chunks would gain little, and the default memory budget has no space for them on
+/// eight connections.
 const MAX_CHUNK: u64 = 12 * BLOCK_LENGTH;
 
 /// The prefetch window of one stream. It is filled with *chunks*. Each chunk is one request.
 ///
-/// The window doubles if the reader had to wait since the window last grew. Therefore a player that
-/// reads at the bit rate of its video keeps a small window, and a copy soon gets a large one.
+/// The window doubles if the reader had to wait since the last growth of the window. Therefore a
+/// player that reads at the bit rate of its video keeps a small window, and a copy soon gets a
+/// large one.
 #[derive(Debug, Default)]
 pub(super) struct PrefetchWindow {
-    /// The number of bytes ahead of the reader that should be cached or in flight; 0 before the
-    /// first chunk.
+    /// Number of bytes ahead of the reader that should be cached or in flight; 0 before the first
+    /// chunk.
     size: u64,
     /// The offset up to which bytes have been requested.
     requested_until: u64,
@@ -25,8 +26,8 @@ pub(super) struct PrefetchWindow {
     requested_bytes: u64,
     /// Number of chunks in flight.
     chunks: usize,
-    /// Whether the reader has waited since the window last grew.
-    reader_waited: bool,
+    /// Whether the reader has waited since the last growth of the window.
+    has_reader_waited: bool,
 }
 
 /// The limits of a window in addition to its own size.
@@ -38,8 +39,8 @@ pub(super) struct WindowLimits {
     pub(super) max_size: u64,
     /// Maximum number of concurrent requests.
     pub(super) connections: usize,
-    /// Bytes that have arrived for the stream.
-    pub(super) received: u64,
+    /// Number of bytes that have arrived for the stream.
+    pub(super) received_bytes: u64,
 }
 
 impl PrefetchWindow {
@@ -48,24 +49,24 @@ impl PrefetchWindow {
     }
 
     pub(super) fn record_wait(&mut self, has_waiter: bool) {
-        self.reader_waited |= has_waiter;
+        self.has_reader_waited |= has_waiter;
     }
 
-    /// Skips the blocks that the reader has read or is reading. Returns whether any bytes are left
-    /// to request in a file of `file_size` bytes.
+    /// Skips the blocks that the reader has read or is reading. Returns whether the file, which has
+    /// `file_size` bytes, has more bytes to request.
     pub(super) fn advance(&mut self, run: &SequentialRun, file_size: u64) -> bool {
         self.requested_until = self.requested_until.max(block_ceil(run.end()));
         self.requested_until < file_size
     }
 
-    /// Returns the next chunk to request after [`advance`](Self::advance), if the window is not
-    /// full.
+    /// Returns the next chunk to request, if the window is not full. Call it after
+    /// [`advance`](Self::advance).
     pub(super) fn next_chunk(
         &mut self,
         run: &SequentialRun,
         limits: WindowLimits,
     ) -> Option<BlockSpan> {
-        let WindowLimits { file_size, max_size, connections, received } = limits;
+        let WindowLimits { file_size, max_size, connections, received_bytes } = limits;
         let max_size = max_size.max(BLOCK_LENGTH);
         let min_size = match connections {
             1 => BLOCK_LENGTH,
@@ -73,44 +74,44 @@ impl PrefetchWindow {
         };
         let is_first = self.size == 0;
         self.size = self.size.clamp(min_size.min(max_size), max_size);
-        let ahead = self.requested_until - run.end();
-        // All connections should be busy. If that takes more bytes than the window while the reader
-        // waits, the window is too small. A single connection gets its next request before it has
-        // finished the previous one. Otherwise it would be idle for a round trip between two
-        // chunks.
+        let bytes_ahead = self.requested_until - run.end();
+        // All connections should be busy. If that requires more bytes than the window contains
+        // while the reader waits, the window is too small. A single connection gets its next
+        // request before it has finished the previous one. Otherwise it would be idle for a round
+        // trip between two chunks.
         let is_due = match connections {
-            1 => self.chunks < 2 && ahead <= self.size / 2,
-            _ => self.chunks < connections && (ahead < self.size || self.reader_waited),
+            1 => self.chunks < 2 && bytes_ahead <= self.size / 2,
+            _ => self.chunks < connections && (bytes_ahead < self.size || self.has_reader_waited),
         };
         if !is_due {
             return None;
         }
-        if std::mem::take(&mut self.reader_waited) && !is_first {
+        if std::mem::take(&mut self.has_reader_waited) && !is_first {
             self.size = self.size.saturating_mul(2).min(max_size);
         }
-        if ahead >= self.size {
+        if bytes_ahead >= self.size {
             return None;
         }
         // Near the end of the file, the missing bytes, including those in flight, are divided
-        // equally among all connections. So they all finish at the same time.
-        let in_flight = self.requested_bytes.saturating_sub(received);
-        let missing = (file_size - self.requested_until).saturating_add(in_flight);
-        let equal_part = missing.div_ceil(connections as u64).next_multiple_of(BLOCK_LENGTH);
+        // equally among all connections, so all connections finish at the same time.
+        let bytes_in_flight = self.requested_bytes.saturating_sub(received_bytes);
+        let missing_bytes = (file_size - self.requested_until).saturating_add(bytes_in_flight);
+        let equal_part = missing_bytes.div_ceil(connections as u64).next_multiple_of(BLOCK_LENGTH);
         let length = (self.size / connections as u64).clamp(BLOCK_LENGTH, MAX_CHUNK);
         let length = block_floor(length.min(equal_part));
         let start = self.requested_until;
         Some(BlockSpan::new(start, start.saturating_add(length).min(file_size)))
     }
 
-    /// Records that bytes up to `end` have been requested with `requests` requests.
+    /// Records that `requests` requests have been sent for the bytes up to `end`.
     pub(super) fn record_chunk(&mut self, end: u64, requests: usize) {
         self.requested_bytes += end.saturating_sub(self.requested_until);
         self.requested_until = self.requested_until.max(end);
         self.chunks += requests;
     }
 
-    /// Corrects the record of a chunk that was counted as one request up to its end. In fact, bytes
-    /// up to `until` have been requested with `requests` requests.
+    /// Corrects the record of a chunk that was counted as one request for all its bytes. In fact,
+    /// `requests` requests have been sent for the bytes up to `until`.
     pub(super) fn correct_chunk(&mut self, chunk: BlockSpan, until: u64, requests: usize) {
         self.chunks = (self.chunks + requests).saturating_sub(1);
         if until < chunk.end && self.requested_until == chunk.end {
@@ -125,7 +126,7 @@ impl PrefetchWindow {
         self.chunks = self.chunks.saturating_sub(1);
     }
 
-    /// Empties the window because its chunks have been canceled.
+    /// Empties the window, because its chunks have been canceled.
     pub(super) fn reset(&mut self, run: &SequentialRun) {
         self.requested_until = run.end();
         self.size = 0;
@@ -140,7 +141,7 @@ mod tests {
 
     fn limits(connections: usize) -> WindowLimits {
         let max_size = 64 * BLOCK_LENGTH;
-        WindowLimits { file_size: FILE_SIZE, max_size, connections, received: 0 }
+        WindowLimits { file_size: FILE_SIZE, max_size, connections, received_bytes: 0 }
     }
 
     fn run() -> SequentialRun {
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn single_connection_gets_two_requests_at_most() {
+    fn single_connection_gets_at_most_two_requests() {
         let run = run();
         let mut window = window(&run);
         window.record_chunk(window.requested_until, 2);
@@ -197,10 +198,10 @@ mod tests {
     fn remaining_bytes_are_divided_among_connections() {
         let run = run();
         let mut window = window(&run);
-        let near_end = WindowLimits { file_size: 9 * BLOCK_LENGTH, ..limits(4) };
+        let limits_near_end = WindowLimits { file_size: 9 * BLOCK_LENGTH, ..limits(4) };
         let mut chunks = Vec::new();
-        while window.advance(&run, near_end.file_size)
-            && let Some(chunk) = window.next_chunk(&run, near_end)
+        while window.advance(&run, limits_near_end.file_size)
+            && let Some(chunk) = window.next_chunk(&run, limits_near_end)
         {
             window.record_chunk(chunk.end, 1);
             chunks.push(chunk.len() / BLOCK_LENGTH);
@@ -209,17 +210,17 @@ mod tests {
     }
 
     #[test]
-    fn chunk_that_was_not_requested_is_offered_again() {
+    fn unrequested_part_of_a_chunk_is_returned_again() {
         let run = run();
         let mut window = window(&run);
         let chunk = window.next_chunk(&run, limits(4)).unwrap();
         window.record_chunk(chunk.end, 1);
         window.correct_chunk(chunk, chunk.start + BLOCK_LENGTH, 1);
         assert!(window.has_chunks());
-        let rest = window.next_chunk(&run, limits(4)).unwrap();
-        assert_eq!(rest.start, chunk.start + BLOCK_LENGTH);
-        window.record_chunk(rest.end, 1);
-        window.correct_chunk(rest, rest.start, 0);
+        let second_chunk = window.next_chunk(&run, limits(4)).unwrap();
+        assert_eq!(second_chunk.start, chunk.start + BLOCK_LENGTH);
+        window.record_chunk(second_chunk.end, 1);
+        window.correct_chunk(second_chunk, second_chunk.start, 0);
         window.record_chunk_end();
         assert!(!window.has_chunks());
     }

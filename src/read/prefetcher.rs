@@ -1,4 +1,4 @@
-//! Fetches bytes before a reader asks for them: the prefetch windows of streams, the index of media
+//! Fetches bytes before a reader requests them: the prefetch windows of streams, the index of media
 //! files, and small files that are expected to be opened next.
 
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::access_pattern::AccessPattern;
 use super::block_loader::BlockLoader;
-use super::concurrency::FIRST_GROWTH;
+use super::concurrency::FIRST_GROWTH_FACTOR;
 use super::content::Content;
 use super::fetch_purpose::FetchPurpose;
 use super::fetch_request::FetchListener;
@@ -19,14 +19,15 @@ use crate::model::{BodyKind, SourceName};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// Decides what to prefetch.
+/// Decides which bytes are prefetched.
 ///
 /// Lock order: the access pattern of a handle, then `proven_connections`. Neither lock is held
 /// during a call of the loader.
 pub(super) struct Prefetcher {
     loader: Arc<BlockLoader>,
     max_connections: usize,
-    /// Number of handles with chunks in flight, which share the memory budget and the connections.
+    /// Number of handles with chunks in flight. These handles share the memory budget and the
+    /// connections.
     active_readers: Arc<AtomicUsize>,
     /// The number of connections that measurements confirmed for the last reader of each source.
     proven_connections: Mutex<HashMap<SourceName, usize>>,
@@ -42,18 +43,19 @@ impl Prefetcher {
         })
     }
 
-    /// Returns the shared count of handles with chunks in flight, which each handle updates.
+    /// Returns the shared count of handles with chunks in flight. Each handle updates the count.
     pub(super) fn active_readers(&self) -> Arc<AtomicUsize> {
         self.active_readers.clone()
     }
 
-    /// Returns the access pattern for a new handle. It starts with at most the number of
-    /// connections after one growth step: the last reader may have been a copy, and this one may be
-    /// a player.
+    /// Returns the access pattern for a new handle. The number of connections starts at no more
+    /// than one growth step: the last reader may have been a copy, and the new reader may be a
+    /// player.
     pub(super) fn new_pattern(&self, source: &SourceName) -> AccessPattern {
-        let proven = self.proven_connections.lock().get(source).copied();
-        let first = proven.map_or(1, |proven| proven.min(FIRST_GROWTH));
-        AccessPattern::new(first, self.max_connections)
+        let proven_connections = self.proven_connections.lock().get(source).copied();
+        let first_connections =
+            proven_connections.map_or(1, |proven| proven.min(FIRST_GROWTH_FACTOR));
+        AccessPattern::new(first_connections, self.max_connections)
     }
 
     /// Fills the prefetch window of the stream to which a read belongs.
@@ -68,24 +70,24 @@ impl Prefetcher {
     /// requests continue while the handle is open.
     pub(super) fn prefetch_whole_file(self: &Arc<Self>, file: &OpenFile) -> bool {
         let content = &file.content;
-        let whole = BlockSpan::new(0, content.recording.size);
+        let whole_file = BlockSpan::new(0, content.recording.size);
         content.is_stale()
             || content.is_prefetch_suspended()
-            || self.ensure(content, whole, &FetchPurpose::WholeFile) >= whole.end
+            || self.request_missing(content, whole_file, &FetchPurpose::WholeFile) >= whole_file.end
     }
 
-    /// Starts requests for the missing bytes of `span`. Returns the offset up to which the budget
-    /// allowed it.
-    fn ensure(
+    /// Starts requests for the missing bytes of `span`. Returns the offset up to which the memory
+    /// budget allowed requests.
+    fn request_missing(
         self: &Arc<Self>,
         content: &Arc<Content>,
         span: BlockSpan,
         purpose: &FetchPurpose,
     ) -> u64 {
-        self.loader.ensure(content, span, purpose, &self.listener()).until
+        self.loader.request_missing(content, span, purpose, &self.listener()).until
     }
 
-    /// Returns this prefetcher as the listener of fetches, both its own and those of readers.
+    /// Returns this prefetcher as the listener for its own fetches and for those of readers.
     pub(super) fn listener(self: &Arc<Self>) -> Arc<dyn FetchListener> {
         self.clone()
     }
@@ -94,15 +96,17 @@ impl Prefetcher {
         let size = file.content.recording.size;
         loop {
             let mut pattern = file.pattern.lock();
-            let Some(stream) = pattern.get(id) else { return };
-            let Some(chunk) = stream.next_chunk(size, self.share()) else { return };
+            let Some(stream) = pattern.stream_mut(id) else { return };
+            let Some(chunk) = stream.next_chunk(size, self.reader_share()) else { return };
             let purpose = FetchPurpose::Chunk(Arc::downgrade(file), id, stream.chunk_token());
-            // The chunk is recorded before it starts, because it may end before `ensure` returns.
+            // The chunk is recorded before it starts, because it may end before `request_missing`
+            // returns.
             stream.record_chunk(chunk.end, 1);
             drop(pattern);
-            let coverage = self.loader.ensure(&file.content, chunk, &purpose, &self.listener());
+            let coverage =
+                self.loader.request_missing(&file.content, chunk, &purpose, &self.listener());
             let mut pattern = file.pattern.lock();
-            let Some(stream) = pattern.get(id) else { return };
+            let Some(stream) = pattern.stream_mut(id) else { return };
             stream.correct_chunk(chunk, coverage.until, coverage.requests);
             if coverage.until < chunk.end {
                 return;
@@ -110,10 +114,10 @@ impl Prefetcher {
         }
     }
 
-    /// Returns the share that each handle with chunks in flight gets. If the budget were not
-    /// shared, the first reader would lose its blocks before it reads them. If the connections were
-    /// not shared, all readers would request small chunks.
-    fn share(&self) -> ReaderShare {
+    /// Returns the share of the budget and the connections that each handle with chunks in flight
+    /// gets. If the budget were not shared, the first reader would lose its blocks before it reads
+    /// them. If the connections were not shared, all readers would request small chunks.
+    fn reader_share(&self) -> ReaderShare {
         let readers = self.active_readers.load(Ordering::Relaxed).max(1);
         ReaderShare {
             window: self.loader.caches.memory.max_prefetch() / readers as u64,
@@ -123,13 +127,13 @@ impl Prefetcher {
 }
 
 impl FetchListener for Prefetcher {
-    /// Prefetches the index of a media file if its head shows where the index is.
+    /// Prefetches the index of a media file if the first bytes of the file show where the index is.
     fn on_head(self: Arc<Self>, content: &Arc<Content>, head: &[u8]) {
         let Recording { size, body, .. } = content.recording;
         if body == BodyKind::IsoMedia
-            && let Some(index) = media_index::find(head, size)
+            && let Some(index) = media_index::find_index(head, size)
         {
-            self.ensure(content, index, &FetchPurpose::MediaIndex);
+            self.request_missing(content, index, &FetchPurpose::MediaIndex);
         }
     }
 
@@ -137,7 +141,7 @@ impl FetchListener for Prefetcher {
     fn on_progress(self: Arc<Self>, file: &Arc<OpenFile>, id: StreamId) {
         {
             let mut pattern = file.pattern.lock();
-            let Some(stream) = pattern.get(id) else { return };
+            let Some(stream) = pattern.stream_mut(id) else { return };
             stream.observe_throughput(file.meter.read());
         }
         self.fill_window(file, id);
@@ -147,7 +151,7 @@ impl FetchListener for Prefetcher {
     fn on_chunk_end(self: Arc<Self>, file: &Arc<OpenFile>, id: StreamId) {
         {
             let mut pattern = file.pattern.lock();
-            let Some(stream) = pattern.get(id) else { return };
+            let Some(stream) = pattern.stream_mut(id) else { return };
             stream.record_chunk_end();
             if let Some(connections) = stream.proven_connections() {
                 let source = file.content.recording.id.source.clone();
@@ -190,7 +194,7 @@ mod tests {
             let span = BlockSpan::new(block * BLOCK_LENGTH, (block + 1) * BLOCK_LENGTH);
             let read = {
                 let mut pattern = self.file.pattern.lock();
-                pattern.observe(span, self.file.meter.read()).observed(span)
+                pattern.observe(span, self.file.meter.read()).describe_read(span)
             };
             self.prefetcher.after_read(&self.file, read);
         }
@@ -209,54 +213,54 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn sequential_reader_gets_a_window() {
+    async fn sequential_read_starts_a_prefetch() {
         let setup = Setup::new(SIZE);
         setup.read(0);
         let requests = setup.requests();
         assert_eq!(requests[0].span, blocks(1, 2));
-        assert!(requests.iter().all(|it| matches!(it.purpose, FetchPurpose::Chunk(..))));
+        assert!(requests.iter().all(|request| matches!(request.purpose, FetchPurpose::Chunk(..))));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn seek_gets_no_window() {
+    async fn seek_starts_no_prefetch() {
         let setup = Setup::new(SIZE);
         let span = BlockSpan::new(500 * BLOCK_LENGTH, 500 * BLOCK_LENGTH + 4096);
         let read = {
             let mut pattern = setup.file.pattern.lock();
-            pattern.observe(span, setup.file.meter.read()).observed(span)
+            pattern.observe(span, setup.file.meter.read()).describe_read(span)
         };
         setup.prefetcher.after_read(&setup.file, read);
         assert_eq!(setup.spans(), []);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn end_of_chunk_starts_the_next() {
+    async fn next_chunk_starts_when_a_chunk_ends() {
         let setup = Setup::new(SIZE);
         setup.read(0);
         let request = setup.fetcher.take_only();
         let FetchPurpose::Chunk(_, stream, _) = request.purpose.clone() else { panic!() };
         assert_eq!(request.span, blocks(1, 2));
-        // The reader waits, so the window grows.
+        // A waiting reader makes the window grow.
         let _waiter = setup.file.meter.add_waiter();
         assert!(fulfill(request));
         setup.prefetcher.clone().on_progress(&setup.file, stream);
         setup.requests();
         setup.read(1);
         setup.prefetcher.clone().on_chunk_end(&setup.file, stream);
-        let next: Vec<_> = setup.spans();
-        assert!(next.iter().all(|span| span.start >= 2 * BLOCK_LENGTH), "{next:?}");
-        let proven = setup.prefetcher.proven_connections.lock();
-        assert_eq!(proven.get(&setup.file.content.recording.id.source), Some(&1));
+        let new_spans: Vec<_> = setup.spans();
+        assert!(new_spans.iter().all(|span| span.start >= 2 * BLOCK_LENGTH), "{new_spans:?}");
+        let proven_connections = setup.prefetcher.proven_connections.lock();
+        assert_eq!(proven_connections.get(&setup.file.content.recording.id.source), Some(&1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn active_readers_share_budget_and_connections() {
         let setup = Setup::new(SIZE);
-        let most = setup.prefetcher.loader.caches.memory.max_prefetch();
+        let max_prefetch = setup.prefetcher.loader.caches.memory.max_prefetch();
         for (readers, connections) in [(0, 8), (1, 8), (2, 4), (16, 1)] {
             setup.prefetcher.active_readers.store(readers, Ordering::Relaxed);
-            let share = setup.prefetcher.share();
-            let window = most / readers.max(1) as u64;
+            let share = setup.prefetcher.reader_share();
+            let window = max_prefetch / readers.max(1) as u64;
             assert_eq!((share.window, share.connections), (window, connections), "{readers}");
         }
     }
@@ -277,13 +281,13 @@ mod tests {
         let request = setup.fetcher.take_only();
         assert!(matches!(request.purpose, FetchPurpose::MediaIndex));
         assert_eq!(request.span, BlockSpan::new(SIZE - BLOCK_LENGTH, SIZE));
-        // The head of a file of another type does not show an index.
+        // The first bytes of a file of another type do not show an index.
         setup.prefetcher.clone().on_head(&setup.file.content, &head);
         assert_eq!(setup.spans(), []);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failed_whole_file_is_not_prefetched_again() {
+    async fn failed_prefetch_is_not_repeated_for_a_minute() {
         let setup = Setup::new(2 * BLOCK_LENGTH);
         assert!(setup.prefetcher.prefetch_whole_file(&setup.file));
         let request = setup.fetcher.take_only();
@@ -305,10 +309,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn new_reader_begins_with_few_useful_connections() {
+    async fn new_reader_starts_with_few_proven_connections() {
         let setup = Setup::new(SIZE);
         let source = setup.file.content.recording.id.source.clone();
-        for (proven, first) in [(None, 1), (Some(1), 1), (Some(2), 2), (Some(8), FIRST_GROWTH)] {
+        for (proven, first) in
+            [(None, 1), (Some(1), 1), (Some(2), 2), (Some(8), FIRST_GROWTH_FACTOR)]
+        {
             setup.prefetcher.proven_connections.lock().clear();
             if let Some(proven) = proven {
                 setup.prefetcher.proven_connections.lock().insert(source.clone(), proven);

@@ -1,4 +1,4 @@
-//! Range fetches. Each sends one range request, which fills the in-flight fetches of its blocks.
+//! Range fetches: each sends one range request, which fills the in-flight fetches of its blocks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use super::in_flight::FetchFailure;
 use crate::cache::BlockSpan;
 use crate::http::{ByteRange, Client, FetchError, RangeStream};
 
-/// Number of bytes between two progress reports of a fetch. That is about ten reports during a
+/// Number of bytes between two progress reports of a fetch. This gives about ten reports during a
 /// measurement by [`ConcurrencyController`](super::concurrency::ConcurrencyController), and a few
 /// thousand reports per second on the fastest line.
 const PROGRESS_INTERVAL: usize = 256 * 1024;
 
-/// The state that all range fetches share.
+/// The components that all range fetches share.
 pub(super) struct FetchContext {
     pub(super) client: Client,
     /// Maximum time that a fetch waits for a new byte.
@@ -46,16 +46,16 @@ impl StartFetch for RangeFetcher {
         {
             file.add_chunk();
         }
-        let closed = request.content.request_token();
+        let content_token = request.content.request_token();
         let fetch = RangeFetch {
             context: self.0.clone(),
             start: Instant::now(),
-            delivered: request.span.start,
+            delivered_until: request.span.start,
             request,
             has_delivered: false,
             unreported_bytes: 0,
         };
-        self.0.runtime.spawn(async move { fetch.run(closed).await }.instrument(span));
+        self.0.runtime.spawn(async move { fetch.run(content_token).await }.instrument(span));
     }
 }
 
@@ -63,32 +63,34 @@ struct RangeFetch {
     context: Arc<FetchContext>,
     request: FetchRequest,
     start: Instant,
-    /// Offset after the last byte that has arrived.
-    delivered: u64,
-    /// Whether the first bytes have arrived. From then on the handle's meter counts the connection.
+    /// The offset after the last byte that has arrived.
+    delivered_until: u64,
+    /// Whether the first bytes have arrived. Since then, the meter of the handle counts the
+    /// connection.
     has_delivered: bool,
     /// Number of bytes that have arrived since the last progress report.
     unreported_bytes: usize,
 }
 
 impl RangeFetch {
-    /// Fills the in-flight fetches. Ends early if `closed` or the token of the purpose is canceled.
-    async fn run(mut self, closed: CancellationToken) {
+    /// Fills the in-flight fetches. Ends early if `content_token` or the token of the purpose is
+    /// canceled.
+    async fn run(mut self, content_token: CancellationToken) {
         tracing::debug!("fetch started");
-        let canceled = self.request.purpose.token();
-        let outcome = tokio::select! {
-            outcome = self.fill() => outcome,
-            () = closed.cancelled() => Err(FetchFailure::Abandoned),
-            () = canceled.cancelled() => Err(FetchFailure::Abandoned),
+        let purpose_token = self.request.purpose.cancellation_token();
+        let result = tokio::select! {
+            result = self.fill_fetches() => result,
+            () = content_token.cancelled() => Err(FetchFailure::Abandoned),
+            () = purpose_token.cancelled() => Err(FetchFailure::Abandoned),
         };
-        match &outcome {
+        match &result {
             Ok(()) => tracing::debug!("fetch complete"),
             Err(FetchFailure::Abandoned) => tracing::debug!("fetch canceled"),
             Err(FetchFailure::Failed(error)) => {
                 tracing::debug!("fetch failed: {}", crate::model::one_line(error));
             }
         }
-        if let Err(failure) = outcome {
+        if let Err(failure) = result {
             let FetchRequest { content, purpose, .. } = &self.request;
             if let FetchFailure::Failed(error) = &failure {
                 content.record_request_failure(error);
@@ -114,7 +116,7 @@ impl RangeFetch {
         }
     }
 
-    async fn fill(&mut self) -> Result<(), FetchFailure> {
+    async fn fill_fetches(&mut self) -> Result<(), FetchFailure> {
         let FetchRequest { content, span, purpose, .. } = &self.request;
         let (content, span) = (content.clone(), *span);
         let mut body = RangeStream::new(
@@ -126,8 +128,8 @@ impl RangeFetch {
             self.context.deadline,
         );
         body.open().await.map_err(FetchFailure::Failed)?;
-        let confirmed = self.context.contents.confirm(&content, body.validator());
-        confirmed.map_err(FetchFailure::Failed)?;
+        let contents = &self.context.contents;
+        contents.confirm(&content, body.validator()).map_err(FetchFailure::Failed)?;
         let mut bytes = self.receive(&mut body).await?;
         if span.start == 0 {
             self.request.listener.clone().on_head(&content, &bytes);
@@ -137,14 +139,14 @@ impl RangeFetch {
                 return Err(FetchFailure::Abandoned);
             }
             self.request.position.set(fetch.extent.start());
-            let mut missing = fetch.extent.len();
-            while missing > 0 {
+            let mut missing_bytes = fetch.extent.len();
+            while missing_bytes > 0 {
                 if bytes.is_empty() {
                     bytes = self.receive(&mut body).await?;
                 }
-                let part = bytes.split_to(bytes.remaining().min(missing));
+                let part = bytes.split_to(bytes.remaining().min(missing_bytes));
                 fetch.append(&part);
-                missing -= part.len();
+                missing_bytes -= part.len();
             }
             self.request.complete(&fetch);
             if let (FetchPurpose::Chunk(..), Some(disk)) =
@@ -156,18 +158,23 @@ impl RangeFetch {
         Ok(())
     }
 
-    /// Returns the next bytes of the body, and counts them for the handle that needs them.
+    /// Returns the next bytes of the body, and adds them to the meter of the handle that needs
+    /// them.
     async fn receive(&mut self, body: &mut RangeStream) -> Result<Bytes, FetchFailure> {
         let bytes = body.chunk().await.map_err(FetchFailure::Failed)?;
         let bytes = bytes.ok_or_else(|| {
             FetchFailure::Failed(FetchError::Failed(
-                "the reply ended before the end of the range".into(),
+                "the reply ended before the end of the requested range".into(),
             ))
         })?;
-        self.delivered += bytes.len() as u64;
+        self.delivered_until += bytes.len() as u64;
         let FetchRequest { content, span, .. } = &self.request;
-        let delivered = BlockSpan::new(span.start, self.delivered);
-        content.breaker.record_delivery(self.start, delivered, self.delivered >= span.end);
+        let delivered_span = BlockSpan::new(span.start, self.delivered_until);
+        content.breaker.record_delivery(
+            self.start,
+            delivered_span,
+            self.delivered_until >= span.end,
+        );
         if let Some(file) = self.request.purpose.handle() {
             if !std::mem::replace(&mut self.has_delivered, true) {
                 file.meter.add_connection();
@@ -178,7 +185,7 @@ impl RangeFetch {
                 self.unreported_bytes = 0;
                 let stream = match self.request.purpose {
                     FetchPurpose::Chunk(_, stream, _) => Some(stream),
-                    _ => file.pattern.lock().latest(),
+                    _ => file.pattern.lock().latest_stream(),
                 };
                 if let Some(stream) = stream {
                     self.request.listener.clone().on_progress(&file, stream);

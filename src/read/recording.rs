@@ -2,7 +2,7 @@
 
 use crate::model::{BodyKind, FileId, Version};
 
-/// The facts about a recording file that the read path needs.
+/// The properties of a recording file that the read path needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     pub id: FileId,
@@ -13,8 +13,8 @@ pub struct Recording {
     pub body: BodyKind,
 }
 
-/// Identifies a revision: the bytes of one file version, as far as replies of the server show a
-/// change. The number is unique in the process.
+/// Identifies a revision of the bytes of one file version. A new revision begins when a reply of
+/// the server shows that the bytes have changed. The number is unique in the process.
 ///
 /// Handles with the same revision read the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,35 +1,36 @@
-//! Sequential runs: how much of a file has been read in sequence, and what that shows about the
-//! reader.
+//! Sequential runs: how much of a file a reader has read in sequence. This shows whether the reader
+//! seeks or continues.
 //!
 //! The kernel sends neighboring reads in any order and does not send reads of cached bytes. So a
-//! run consists of reads that are near each other, not of exactly consecutive ones. A reader that
-//! seeks needs only the bytes that it asks for. A reader that continues also needs the rest of the
-//! block.
+//! run consists of reads that are near each other and need not be consecutive. A reader that seeks
+//! needs only the bytes that it requests. A reader that continues also needs the rest of the block.
 
 use crate::cache::{BLOCK_LENGTH, BlockSpan, block_ceil};
 use crate::http::TrafficClass;
 
 /// Maximum distance between the end of a run and the start of a read that still belongs to it. The
-/// kernel's read-ahead sends several requests at once, and the event threads take them in any
-/// order. Two blocks cover the largest read-ahead. If the read turns out to be a seek, they cost
-/// little.
+/// read-ahead of the kernel sends several requests at once, and the event threads process them in
+/// any order. Two blocks cover the largest read-ahead. If the read turns out to be a seek, the
+/// wrong assumption costs little.
 const MAX_DISTANCE: u64 = 2 * BLOCK_LENGTH;
 
-/// Minimum length of a run that may have gaps. The kernel does not ask again for pages that it has
+/// Minimum length of a run that may have gaps. The kernel does not request pages again that it has
 /// cached, so the reads of a copy may have gaps. But two or three reads with gaps usually come from
 /// a player that seeks.
 const MIN_RUN_WITH_GAPS: u64 = 3 * BLOCK_LENGTH;
 
 /// Maximum length of a run for which only the requested bytes are fetched. A program that seeks
-/// reads up to 256 KiB at one position. The kernel rounds that up to pages, or splits it in two if
-/// its read-ahead is small. After half a block, the rest of the block is also fetched.
+/// reads up to 256 KiB at one position. The kernel rounds these reads up to pages, or splits them
+/// if its read-ahead is small. If a run exceeds half a block, the rest of the block is also
+/// fetched.
 const MAX_EXACT_RUN: u64 = BLOCK_LENGTH / 2;
 
-/// Minimum length of a request. A request costs a round trip, and far more bytes than this arrive
-/// in that time.
+/// Minimum number of bytes per request. A request takes a round trip, in which many more bytes than
+/// this can arrive.
 const MIN_REQUEST: u64 = 64 * 1024;
 
-/// Minimum length of a run of a copy. The requests of a copy wait for those of other readers.
+/// Minimum length of a run that counts as a copy. The requests of a copy wait for those of other
+/// readers.
 const MIN_BULK_RUN: u64 = 8 * BLOCK_LENGTH;
 
 /// A run of reads that are near each other.
@@ -38,12 +39,12 @@ pub(super) struct SequentialRun {
     start: u64,
     /// The furthest offset at which a read has ended.
     end: u64,
-    /// Number of bytes between the start and the end that have not been read.
+    /// Number of bytes between the start and the end of the run that have not been read.
     skipped: u64,
 }
 
 impl SequentialRun {
-    /// Begins a run with a first read.
+    /// Begins a run with its first read.
     pub(super) fn new(read: BlockSpan) -> Self {
         Self { start: read.start, end: read.end, skipped: 0 }
     }
@@ -63,7 +64,7 @@ impl SequentialRun {
             && offset <= self.end.saturating_add(MAX_DISTANCE)
     }
 
-    /// Adds a read that belongs to the run. The read may leave a gap or fill one.
+    /// Adds a read that belongs to the run. The read may leave a gap or fill a gap.
     pub(super) fn add(&mut self, read: BlockSpan) {
         if read.start > self.end {
             self.skipped += read.start - self.end;
@@ -87,7 +88,7 @@ impl SequentialRun {
 
     /// Returns the span to fetch if bytes of `read` are missing. `size` is the length of the file
     /// in bytes.
-    pub(super) fn demand(&self, read: BlockSpan, size: u64) -> BlockSpan {
+    pub(super) fn span_to_fetch(&self, read: BlockSpan, size: u64) -> BlockSpan {
         let end = if self.starts_at_file_start() || self.length() > MAX_EXACT_RUN {
             block_ceil(read.end)
         } else {
@@ -113,39 +114,42 @@ mod tests {
     }
 
     /// Continues the run in steps of 128 KiB, as the kernel does.
-    fn read_on(run: &mut SequentialRun, to: u64) {
+    fn continue_run(run: &mut SequentialRun, to: u64) {
         while run.end < to {
             run.add(read(run.end, 128 * KIB));
         }
     }
 
     #[test]
-    fn seek_fetches_what_is_read() {
-        let place = 77 * BLOCK_LENGTH + 5 * KIB;
-        for (length, fetched) in [(128 * KIB, 128 * KIB), (10, MIN_REQUEST)] {
-            let seek = read(place, length);
-            assert_eq!(SequentialRun::new(seek).demand(seek, SIZE).len(), fetched);
+    fn seek_fetches_only_the_requested_bytes() {
+        let offset = 77 * BLOCK_LENGTH + 5 * KIB;
+        for (length, fetched_length) in [(128 * KIB, 128 * KIB), (10, MIN_REQUEST)] {
+            let seek = read(offset, length);
+            assert_eq!(SequentialRun::new(seek).span_to_fetch(seek, SIZE).len(), fetched_length);
         }
     }
 
     #[test]
-    fn file_start_fetches_its_block() {
+    fn read_at_file_start_fetches_whole_block() {
         let head = read(0, 4 * KIB);
-        assert_eq!(SequentialRun::new(head).demand(head, SIZE), BlockSpan::new(0, BLOCK_LENGTH));
+        assert_eq!(
+            SequentialRun::new(head).span_to_fetch(head, SIZE),
+            BlockSpan::new(0, BLOCK_LENGTH)
+        );
     }
 
     #[test]
-    fn run_fetches_rest_of_block() {
+    fn longer_run_fetches_rest_of_block() {
         let mut run = SequentialRun::new(read(200 * BLOCK_LENGTH, 0));
-        read_on(&mut run, 200 * BLOCK_LENGTH + 640 * KIB);
+        continue_run(&mut run, 200 * BLOCK_LENGTH + 640 * KIB);
         let last = read(200 * BLOCK_LENGTH + 512 * KIB, 128 * KIB);
-        assert_eq!(run.demand(last, SIZE).end, 201 * BLOCK_LENGTH);
+        assert_eq!(run.span_to_fetch(last, SIZE).end, 201 * BLOCK_LENGTH);
     }
 
     #[test]
-    fn demand_ends_with_the_file() {
+    fn span_to_fetch_ends_at_the_end_of_file() {
         let tail = read(SIZE - 10, 10);
-        assert_eq!(SequentialRun::new(tail).demand(tail, SIZE), tail);
+        assert_eq!(SequentialRun::new(tail).span_to_fetch(tail, SIZE), tail);
     }
 
     #[test]
@@ -160,9 +164,9 @@ mod tests {
     #[test]
     fn long_run_is_bulk_traffic() {
         let mut run = SequentialRun::new(read(0, 0));
-        read_on(&mut run, MIN_BULK_RUN);
+        continue_run(&mut run, MIN_BULK_RUN);
         assert_eq!(run.traffic_class(), TrafficClass::Interactive);
-        read_on(&mut run, MIN_BULK_RUN + 1);
+        continue_run(&mut run, MIN_BULK_RUN + 1);
         assert_eq!(run.traffic_class(), TrafficClass::Bulk);
     }
 }

@@ -16,13 +16,13 @@ use crate::http::TrafficClass;
 /// not lose time.
 const MIN_RUN_AT_START: u64 = BLOCK_LENGTH / 2;
 
-/// Minimum length of a run after a seek before any bytes are prefetched. Of fifty seeks in a video
-/// of an hour, some are next to each other, and two reads of 256 KiB would look like a sequential
-/// reader. The rest of the block is fetched anyway.
+/// Minimum length of a run after a seek before any bytes are prefetched. Of fifty seeks in an hour
+/// of video, some are close together, and two reads of 256 KiB there would look like a sequential
+/// reader. The rest of the block is fetched in any case.
 const MIN_RUN_AFTER_SEEK: u64 = BLOCK_LENGTH;
 
-/// Minimum length of a run after a seek before it gets more than one connection. With several
-/// connections, each requests four blocks at once.
+/// Minimum length of a run after a seek before more than one connection is used. With several
+/// connections, four blocks are requested at once on each of them.
 const MIN_RUN_FOR_CONNECTIONS: u64 = 4 * BLOCK_LENGTH;
 
 /// Identifies a stream within its handle.
@@ -36,10 +36,10 @@ pub(super) struct Stream {
     run: SequentialRun,
     window: PrefetchWindow,
     connections: ConcurrencyController,
-    /// The meter readings at the first and at the last read of the stream.
-    first: MeterReading,
-    latest: MeterReading,
-    last_read: Instant,
+    /// The meter reading at the first read of the stream.
+    first_reading: MeterReading,
+    latest_reading: MeterReading,
+    last_read_at: Instant,
     chunk_token: CancellationToken,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct ReaderShare {
     pub(super) connections: usize,
 }
 
-/// What the stream of a read determined about it. A read must be added to its stream only once:
+/// A read and its classification by its stream. A read must be added to its stream only once:
 /// adding it again would count as filling a gap that still exists.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StreamRead {
@@ -62,23 +62,23 @@ pub(super) struct StreamRead {
 }
 
 impl Stream {
-    /// Begins a stream with a first read. `connections` are the initial and the maximum number of
-    /// connections.
+    /// Begins a stream with its first read. `connections` contains the initial and the maximum
+    /// number of connections.
     pub(super) fn new(
         id: StreamId,
         read: BlockSpan,
         connections: (usize, usize),
         reading: MeterReading,
     ) -> Self {
-        let (first, maximum) = connections;
+        let (initial_connections, max_connections) = connections;
         Self {
             id,
             run: SequentialRun::new(read),
             window: PrefetchWindow::default(),
-            connections: ConcurrencyController::new(first, maximum, reading),
-            first: reading,
-            latest: reading,
-            last_read: reading.at,
+            connections: ConcurrencyController::new(initial_connections, max_connections, reading),
+            first_reading: reading,
+            latest_reading: reading,
+            last_read_at: reading.time,
             chunk_token: CancellationToken::new(),
         }
     }
@@ -95,40 +95,40 @@ impl Stream {
     /// Adds a read that belongs to the stream.
     pub(super) fn add(&mut self, read: BlockSpan, reading: MeterReading) {
         self.run.add(read);
-        self.last_read = reading.at;
+        self.last_read_at = reading.time;
     }
 
-    /// Describes the read that was just added, for the prefetcher.
-    pub(super) fn observed(&self, span: BlockSpan) -> StreamRead {
+    /// Returns the classification of the read that was just added, for the prefetcher.
+    pub(super) fn describe_read(&self, span: BlockSpan) -> StreamRead {
         let is_sequential = self.run.length() >= BLOCK_LENGTH;
         StreamRead { stream: self.id, span, is_sequential }
     }
 
     /// Returns the span to fetch if bytes of `read` are missing. `size` is the length of the file
     /// in bytes.
-    pub(super) fn demand(&self, read: BlockSpan, size: u64) -> BlockSpan {
-        self.run.demand(read, size)
+    pub(super) fn span_to_fetch(&self, read: BlockSpan, size: u64) -> BlockSpan {
+        self.run.span_to_fetch(read, size)
     }
 
     pub(super) fn traffic_class(&self) -> TrafficClass {
         self.run.traffic_class()
     }
 
-    pub(super) fn last_read(&self) -> Instant {
-        self.last_read
+    pub(super) fn last_read_at(&self) -> Instant {
+        self.last_read_at
     }
 
     pub(super) fn has_chunks(&self) -> bool {
         self.window.has_chunks()
     }
 
-    /// Returns the token whose cancellation ends the chunks of the stream.
+    /// Returns the token that cancels the chunks of the stream.
     pub(super) fn chunk_token(&self) -> CancellationToken {
         self.chunk_token.clone()
     }
 
     /// Returns the next chunk to request in a file of `file_size` bytes, if the window is not full.
-    /// The caller records it with [`record_chunk`](Self::record_chunk).
+    /// The caller must record the chunk with [`record_chunk`](Self::record_chunk).
     pub(super) fn next_chunk(&mut self, file_size: u64, share: ReaderShare) -> Option<BlockSpan> {
         let length = self.run.length();
         let is_at_start = self.run.starts_at_file_start();
@@ -139,22 +139,22 @@ impl Stream {
             return None;
         }
         self.connections.set_limit(share.connections);
-        let may_use_several = is_at_start || length >= MIN_RUN_FOR_CONNECTIONS;
+        let may_use_several_connections = is_at_start || length >= MIN_RUN_FOR_CONNECTIONS;
         let limits = WindowLimits {
             file_size,
             max_size: share.window,
-            connections: if may_use_several { self.connections.current() } else { 1 },
-            received: self.latest.bytes.saturating_sub(self.first.bytes),
+            connections: if may_use_several_connections { self.connections.current() } else { 1 },
+            received_bytes: self.latest_reading.bytes.saturating_sub(self.first_reading.bytes),
         };
         self.window.next_chunk(&self.run, limits)
     }
 
-    /// Records that bytes up to `end` have been requested with `requests` requests.
+    /// Records that `requests` requests have been sent for the bytes up to `end`.
     pub(super) fn record_chunk(&mut self, end: u64, requests: usize) {
         self.window.record_chunk(end, requests);
     }
 
-    /// Corrects the record of a chunk; see [`PrefetchWindow::correct_chunk`].
+    /// Corrects the record of a chunk as [`PrefetchWindow::correct_chunk`] does.
     pub(super) fn correct_chunk(&mut self, chunk: BlockSpan, until: u64, requests: usize) {
         self.window.correct_chunk(chunk, until, requests);
     }
@@ -164,20 +164,19 @@ impl Stream {
         self.window.record_chunk_end();
     }
 
-    /// Observes the throughput of the handle.
     pub(super) fn observe_throughput(&mut self, reading: MeterReading) {
-        self.latest = reading;
+        self.latest_reading = reading;
         self.window.record_wait(reading.has_waiter);
         self.connections.observe(reading);
     }
 
-    /// Returns the number of connections that measurements have confirmed; `None` while other
-    /// readers limit it.
+    /// Returns the number of connections that measurements have confirmed. Returns `None` while
+    /// other readers limit the number.
     pub(super) fn proven_connections(&self) -> Option<usize> {
         self.connections.proven_connections()
     }
 
-    /// Cancels the chunks in flight because the reader continues elsewhere in the file.
+    /// Cancels the chunks in flight, because the reader continues elsewhere in the file.
     pub(super) fn cancel_chunks(&mut self) {
         self.chunk_token.cancel();
         self.chunk_token = CancellationToken::new();

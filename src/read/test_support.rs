@@ -1,4 +1,4 @@
-//! Contents, handles and a fetcher for the tests of this module.
+//! Contents, handles and a fetcher for the tests of the read path.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::http::{FetchError, LeaseSource, Priority, TrafficClass};
 use crate::model::{BodyKind, FileId, Lease, SourceName, Version};
 use crate::sync::Mutex;
 
-/// A lease source that has no leases.
+/// A lease source whose leases are never available.
 pub(super) struct NoLeases;
 
 #[async_trait]
@@ -49,7 +49,7 @@ pub(super) fn content(size: u64) -> Arc<Content> {
     Arc::new(Content::new(recording(size), ContentId(1), Arc::new(NoLeases), revision, None))
 }
 
-/// Opens a handle. The caller must have entered the runtime.
+/// Opens a handle on a content.
 pub(super) fn open(content: &Arc<Content>, runtime: &tokio::runtime::Handle) -> Arc<OpenFile> {
     let pattern = AccessPattern::new(1, 8);
     Arc::new(OpenFile::new(content.clone(), pattern, Arc::default(), runtime.clone()))
@@ -59,7 +59,7 @@ pub(super) fn demand(file: &Arc<OpenFile>) -> FetchPurpose {
     FetchPurpose::Demand(TrafficClass::Interactive, Arc::downgrade(file))
 }
 
-/// Returns the byte that every file has at `offset`.
+/// Returns the byte that every test file has at `offset`.
 pub(super) fn byte_at(offset: u64) -> u8 {
     (offset % 251) as u8
 }
@@ -72,7 +72,7 @@ pub(super) fn bytes_in(extent: BlockExtent) -> Bytes {
     bytes_of(BlockSpan::new(extent.start(), extent.end()))
 }
 
-/// A listener that ignores all progress.
+/// A listener that ignores the progress of fetches.
 pub(super) struct NoListener;
 
 impl FetchListener for NoListener {
@@ -87,7 +87,7 @@ pub(super) fn no_listener() -> Arc<dyn FetchListener> {
     Arc::new(NoListener)
 }
 
-/// A fetcher that collects its requests. The test fulfills them.
+/// A fetcher that collects requests, which the test fulfills.
 #[derive(Default)]
 pub(super) struct ManualFetcher {
     requests: Mutex<Vec<FetchRequest>>,
@@ -106,7 +106,7 @@ impl ManualFetcher {
         (!requests.is_empty()).then(|| requests.remove(0))
     }
 
-    /// Removes and returns the only request.
+    /// Removes and returns a request, and checks that there is only one.
     pub(super) fn take_only(&self) -> FetchRequest {
         let request = self.take().expect("a request");
         assert!(self.take().is_none(), "one request only");
@@ -115,7 +115,7 @@ impl ManualFetcher {
 }
 
 /// Delivers all bytes of a request, as a range fetch does. Returns `false` if another request has
-/// taken over some of them.
+/// taken over some of the bytes.
 pub(super) fn fulfill(mut request: FetchRequest) -> bool {
     for fetch in request.fetches.clone() {
         if !request.is_registered(&fetch) {
@@ -129,7 +129,7 @@ pub(super) fn fulfill(mut request: FetchRequest) -> bool {
     true
 }
 
-/// Creates a loader without a disk cache, and its fetcher.
+/// Creates a loader without a disk cache, and the fetcher of the loader.
 pub(super) fn loader(
     memory: u64,
     runtime: &tokio::runtime::Handle,
@@ -144,7 +144,7 @@ pub(super) fn loader(
     (Arc::new(loader), fetcher)
 }
 
-/// Returns a span. `start` and `end` are in units of a sixteenth of a block.
+/// Returns a span. `start` and `end` are multiples of a sixteenth of a block.
 pub(super) fn span(start: u64, end: u64) -> BlockSpan {
     const UNIT: u64 = BLOCK_LENGTH / 16;
     BlockSpan::new(start * UNIT, end * UNIT)

@@ -15,24 +15,25 @@ pub(super) struct ThroughputMeter {
 
 #[derive(Debug)]
 struct ConnectionTime {
-    delivering: usize,
-    since: Instant,
-    /// The seconds up to `since` in which connections delivered bytes, summed over all connections.
+    active_connections: usize,
+    updated_at: Instant,
+    /// Time in seconds, up to `updated_at`, in which connections delivered bytes, summed over all
+    /// connections.
     seconds: f64,
 }
 
 /// The values of a [`ThroughputMeter`] at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MeterReading {
-    pub(super) at: Instant,
+    pub(super) time: Instant,
     /// Number of bytes that have arrived.
     pub(super) bytes: u64,
-    /// The seconds in which connections have delivered bytes, summed over all connections. Each
-    /// connection counts from its first byte to its last. The wait for a reply is not included,
-    /// because it does not show the throughput of a connection.
+    /// Time in seconds in which connections have delivered bytes, summed over all connections. Each
+    /// connection counts from its first byte to its last byte. The wait for a reply is not
+    /// included, because it does not show the throughput of a connection.
     pub(super) seconds: f64,
     /// Number of connections that are delivering bytes.
-    pub(super) delivering: usize,
+    pub(super) active_connections: usize,
     /// Whether a read is waiting for its bytes.
     pub(super) has_waiter: bool,
 }
@@ -49,7 +50,8 @@ impl Drop for Waiter<'_> {
 
 impl ThroughputMeter {
     pub(super) fn new() -> Self {
-        let connections = ConnectionTime { delivering: 0, since: Instant::now(), seconds: 0.0 };
+        let connections =
+            ConnectionTime { active_connections: 0, updated_at: Instant::now(), seconds: 0.0 };
         Self {
             bytes: AtomicU64::new(0),
             waiters: AtomicUsize::new(0),
@@ -61,45 +63,45 @@ impl ThroughputMeter {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Counts a read that starts to wait for its bytes.
+    /// Adds a read that starts to wait for its bytes.
     pub(super) fn add_waiter(&self) -> Waiter<'_> {
         self.waiters.fetch_add(1, Ordering::Relaxed);
         Waiter(self)
     }
 
-    /// Counts a connection that has delivered its first byte.
+    /// Adds a connection that has delivered its first byte.
     pub(super) fn add_connection(&self) {
         let mut connections = self.connections.lock();
         connections.advance(Instant::now());
-        connections.delivering += 1;
+        connections.active_connections += 1;
     }
 
-    /// Removes a connection that has delivered its last byte from the count.
+    /// Removes a connection that has delivered its last byte.
     pub(super) fn remove_connection(&self) {
         let mut connections = self.connections.lock();
         connections.advance(Instant::now());
-        connections.delivering = connections.delivering.saturating_sub(1);
+        connections.active_connections = connections.active_connections.saturating_sub(1);
     }
 
     pub(super) fn read(&self) -> MeterReading {
-        let at = Instant::now();
+        let time = Instant::now();
         let mut connections = self.connections.lock();
-        connections.advance(at);
+        connections.advance(time);
         MeterReading {
-            at,
+            time,
             bytes: self.bytes.load(Ordering::Relaxed),
             seconds: connections.seconds,
-            delivering: connections.delivering,
+            active_connections: connections.active_connections,
             has_waiter: self.waiters.load(Ordering::Relaxed) > 0,
         }
     }
 }
 
 impl ConnectionTime {
-    fn advance(&mut self, to: Instant) {
-        let passed = to.saturating_duration_since(self.since).as_secs_f64();
-        self.seconds += passed * self.delivering as f64;
-        self.since = to;
+    fn advance(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.updated_at).as_secs_f64();
+        self.seconds += elapsed * self.active_connections as f64;
+        self.updated_at = now;
     }
 }
 
@@ -109,25 +111,25 @@ mod tests {
 
     use super::*;
 
-    async fn pass(milliseconds: u64) {
+    async fn advance_time(milliseconds: u64) {
         tokio::time::advance(Duration::from_millis(milliseconds)).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn seconds_add_up_while_connections_deliver() {
         let meter = ThroughputMeter::new();
-        pass(20).await;
+        advance_time(20).await;
         assert_eq!(meter.read().seconds, 0.0);
         meter.add_connection();
         meter.add_connection();
-        pass(500).await;
-        assert_eq!((meter.read().seconds, meter.read().delivering), (1.0, 2));
+        advance_time(500).await;
+        assert_eq!((meter.read().seconds, meter.read().active_connections), (1.0, 2));
         meter.remove_connection();
-        pass(500).await;
+        advance_time(500).await;
         assert_eq!(meter.read().seconds, 1.5);
         meter.remove_connection();
         meter.add_bytes(7);
-        pass(500).await;
+        advance_time(500).await;
         assert_eq!((meter.read().seconds, meter.read().bytes), (1.5, 7));
     }
 
