@@ -1,9 +1,9 @@
-//! Checks the owner and the type of the files that meetfs stores: they must be files and
+//! Checks the owner and the type of the files that meetfs stores. They must be regular files or
 //! directories of the user, and never symbolic links.
 //!
-//! A symbolic link could redirect writes to other files of the user, or to a place where other
-//! users can read them. The owner of a file can read and change it regardless of its mode. Both
-//! cases are rejected, and the file is not changed.
+//! A symbolic link could redirect writes to other files of the user, or to a directory that other
+//! users can read. The owner of a file can read and change it regardless of its mode. Therefore
+//! meetfs rejects symbolic links and files of other users, and does not change them.
 
 use std::borrow::Cow;
 use std::fmt::{Display, Formatter};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{Diagnostic, ErrorKind};
 
-/// Why a file or directory must not be used.
+/// The reason why a file or directory must not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OwnershipError {
     #[error("{} is a symbolic link", path.display())]
@@ -47,7 +47,7 @@ impl Diagnostic for OwnershipError {
     }
 }
 
-/// The type that a path must have.
+/// The required type of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileType {
     File,
@@ -64,10 +64,10 @@ impl Display for FileType {
 }
 
 /// Checks that `path` either does not exist, or has the `expected` type and belongs to the user. A
-/// path that cannot be examined passes the check, because opening it will report the reason.
+/// path whose metadata cannot be read passes the check, because opening it reports the reason.
 ///
 /// # Errors
-/// The path must not be used.
+/// Returns an error if the path must not be used.
 pub fn check_path(path: &Path, expected: FileType) -> Result<(), OwnershipError> {
     let Ok(metadata) = path.symlink_metadata() else { return Ok(()) };
     let file_type = metadata.file_type();
@@ -87,7 +87,7 @@ pub fn check_path(path: &Path, expected: FileType) -> Result<(), OwnershipError>
 /// Checks that a file of any type belongs to the user.
 ///
 /// # Errors
-/// [`OwnershipError::OtherOwner`].
+/// Returns [`OwnershipError::OtherOwner`] if the file belongs to another user.
 pub fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), OwnershipError> {
     if is_owned(metadata) {
         Ok(())

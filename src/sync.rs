@@ -1,23 +1,23 @@
 //! Locks and atomics that a model checker can replace.
 //!
-//! In a normal build this module re-exports the locks of `parking_lot` and the atomics of the
-//! standard library, at no cost. With the feature `model-check` the same names are thin wrappers
-//! around the types of `shuttle`, whose scheduler runs one thread at a time and explores the orders
-//! in which threads can meet. Code that is model-checked must use the locks and atomics of this
+//! In a normal build, this module re-exports the locks of `parking_lot` and the atomics of the
+//! standard library, at no cost. With the feature `model-check`, the same names are thin wrappers
+//! around the types of `shuttle`. Its scheduler runs one thread at a time and tries different
+//! orders of the operations. Code that is model-checked must use the locks and atomics of this
 //! module.
 //!
 //! Shuttle's types panic outside of its scheduler, so only model-checked tests can run with the
 //! feature. They are in modules named `model_check`, their names start with `schedules_`, and
 //! `scripts/test` runs them with `cargo test --locked --features model-check --lib model_check`.
 //!
-//! This module uses no other module.
+//! This module does not depend on other modules of meetfs.
 
 #[cfg(not(feature = "model-check"))]
 pub use parking_lot::{
     Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, WaitTimeoutResult,
 };
 
-/// The atomics, and [`Ordering`](std::sync::atomic::Ordering).
+/// The atomic types of the standard library, and [`Ordering`](std::sync::atomic::Ordering).
 #[cfg(not(feature = "model-check"))]
 pub mod atomic {
     pub use std::sync::atomic::{
@@ -30,7 +30,7 @@ pub use model::{
     Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, WaitTimeoutResult,
 };
 
-/// The atomics, and [`Ordering`](std::sync::atomic::Ordering).
+/// The atomic types of shuttle, and [`Ordering`](std::sync::atomic::Ordering).
 #[cfg(feature = "model-check")]
 pub mod atomic {
     pub use shuttle::sync::atomic::{
@@ -47,7 +47,7 @@ mod model {
     use shuttle::rand::Rng;
     pub use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
 
-    // A panic while a lock is held fails the test anyway, so poisoning can be ignored.
+    // A panic during a lock fails the test anyway, so poisoning can be ignored.
     fn guard_of<G>(result: TryLockResult<G>) -> Option<G> {
         match result {
             Ok(guard) => Some(guard),
@@ -56,46 +56,41 @@ mod model {
         }
     }
 
-    /// The interface of `parking_lot::Mutex` on top of shuttle's mutex.
+    /// A mutex of shuttle with the interface of `parking_lot::Mutex`.
     #[derive(Debug, Default)]
     pub struct Mutex<T: ?Sized>(shuttle::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
-        /// Creates an unlocked mutex.
         pub const fn new(value: T) -> Self {
             Self(shuttle::sync::Mutex::new(value))
         }
 
-        /// Consumes the lock and returns the value.
         pub fn into_inner(self) -> T {
             self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
     impl<T: ?Sized> Mutex<T> {
-        /// Waits for the lock.
         pub fn lock(&self) -> MutexGuard<'_, T> {
             let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             MutexGuard { mutex: self, guard: Some(guard) }
         }
 
-        /// Takes the lock if it is free.
         pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             let guard = guard_of(self.0.try_lock())?;
             Some(MutexGuard { mutex: self, guard: Some(guard) })
         }
 
-        /// Returns the value without locking.
         pub fn get_mut(&mut self) -> &mut T {
             self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
-    /// The interface of `parking_lot::MutexGuard` on top of shuttle's guard.
+    /// A mutex guard of shuttle with the interface of `parking_lot::MutexGuard`.
     #[derive(Debug)]
     pub struct MutexGuard<'a, T: ?Sized> {
         mutex: &'a Mutex<T>,
-        /// Always `Some`, except while [`Condvar`] waits with the guard.
+        /// The guard is `None` only while [`Condvar`] waits with it.
         guard: Option<shuttle::sync::MutexGuard<'a, T>>,
     }
 
@@ -115,50 +110,43 @@ mod model {
         }
     }
 
-    /// The interface of `parking_lot::RwLock` on top of shuttle's lock.
+    /// A reader-writer lock of shuttle with the interface of `parking_lot::RwLock`.
     #[derive(Debug, Default)]
     pub struct RwLock<T: ?Sized>(shuttle::sync::RwLock<T>);
 
     impl<T> RwLock<T> {
-        /// Creates an unlocked lock.
         pub const fn new(value: T) -> Self {
             Self(shuttle::sync::RwLock::new(value))
         }
 
-        /// Consumes the lock and returns the value.
         pub fn into_inner(self) -> T {
             self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
     impl<T: ?Sized> RwLock<T> {
-        /// Waits for shared access.
         pub fn read(&self) -> RwLockReadGuard<'_, T> {
             self.0.read().unwrap_or_else(PoisonError::into_inner)
         }
 
-        /// Waits for exclusive access.
         pub fn write(&self) -> RwLockWriteGuard<'_, T> {
             self.0.write().unwrap_or_else(PoisonError::into_inner)
         }
 
-        /// Takes shared access if no thread has exclusive access.
         pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
             guard_of(self.0.try_read())
         }
 
-        /// Takes exclusive access if no other thread has access.
         pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
             guard_of(self.0.try_write())
         }
 
-        /// Returns the value without locking.
         pub fn get_mut(&mut self) -> &mut T {
             self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
-    /// The interface of `parking_lot::Condvar` on top of shuttle's condition variable.
+    /// A condition variable of shuttle with the interface of `parking_lot::Condvar`.
     #[derive(Debug, Default)]
     pub struct Condvar(shuttle::sync::Condvar);
 
@@ -174,22 +162,21 @@ mod model {
     }
 
     impl Condvar {
-        /// Creates a condition variable that no thread waits for.
         pub const fn new() -> Self {
             Self(shuttle::sync::Condvar::new())
         }
 
-        /// Waits for a notification.
         pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-            if let Some(held) = guard.guard.take() {
-                let held = self.0.wait(held).unwrap_or_else(PoisonError::into_inner);
-                guard.guard = Some(held);
+            if let Some(shuttle_guard) = guard.guard.take() {
+                let shuttle_guard =
+                    self.0.wait(shuttle_guard).unwrap_or_else(PoisonError::into_inner);
+                guard.guard = Some(shuttle_guard);
             }
         }
 
-        /// Waits for a notification. The model has no clock, so the scheduler decides: the wait
-        /// either ends at once, as after its timeout, or lasts until the notification. Therefore a
-        /// lost notification shows up as a deadlock in some schedules.
+        /// Waits for a notification or the timeout. The model has no clock, so the scheduler
+        /// decides: the wait either ends at once with a timeout, or lasts until the notification. A
+        /// lost notification therefore causes a deadlock in some schedules.
         pub fn wait_for<T>(
             &self,
             guard: &mut MutexGuard<'_, T>,
@@ -198,20 +185,18 @@ mod model {
             if shuttle::rand::thread_rng().gen_bool(0.5) {
                 drop(guard.guard.take());
                 shuttle::thread::yield_now();
-                let held = guard.mutex.0.lock().unwrap_or_else(PoisonError::into_inner);
-                guard.guard = Some(held);
+                let shuttle_guard = guard.mutex.0.lock().unwrap_or_else(PoisonError::into_inner);
+                guard.guard = Some(shuttle_guard);
                 return WaitTimeoutResult(true);
             }
             self.wait(guard);
             WaitTimeoutResult(false)
         }
 
-        /// Wakes one waiting thread.
         pub fn notify_one(&self) {
             self.0.notify_one();
         }
 
-        /// Wakes all waiting threads.
         pub fn notify_all(&self) {
             self.0.notify_all();
         }

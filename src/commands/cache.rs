@@ -21,8 +21,8 @@ pub(crate) fn run(arguments: &CacheArgs) -> Result<(), Error> {
         CacheCommand::Status { flags, json } => {
             let config = Config::load_without_sources(&flags.overrides(), &ProcessEnvironment)?;
             let directory = config.cache.blocks_directory();
-            let usage =
-                disk::usage(&directory)?.unwrap_or_else(|| DiskUsage::of_missing(&directory));
+            let usage = disk::read_usage(&directory)?
+                .unwrap_or_else(|| DiskUsage::for_missing_directory(&directory));
             let limit = config.cache.disk;
             let text = if *json {
                 format_json(&directory, limit, &usage)
@@ -65,11 +65,11 @@ fn format_json(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String 
     let status = json!({
         "directory": directory.to_string_lossy(),
         "limit": limit,
-        "held": usage.held,
+        "used": usage.used,
         "files": usage.files,
         "blocks": usage.blocks,
         "free": usage.free,
-        "in_use": usage.in_use,
+        "in_use": usage.is_in_use,
         "pid": usage.pid,
     });
     format!("{status:#}")
@@ -80,7 +80,7 @@ fn format_text(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String 
         DiskLimit::Off => "off".to_owned(),
         DiskLimit::Bytes(bytes) => ByteSize(bytes).to_string(),
     };
-    let state = match (usage.in_use, usage.pid) {
+    let state = match (usage.is_in_use, usage.pid) {
         (false, _) => "not in use".to_owned(),
         (true, Some(pid)) => format!("used by process {pid}"),
         (true, None) => "used by a mount".to_owned(),
@@ -90,7 +90,7 @@ fn format_text(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String 
         "directory  {}\nsize       {} in {} of {}\nlimit      {limit}\n\
          free       {free} on its file system\nstate      {state}",
         directory.display(),
-        ByteSize(usage.held),
+        ByteSize(usage.used),
         pluralize(usage.blocks, "block"),
         pluralize(usage.files, "file"),
     )
@@ -107,9 +107,9 @@ mod tests {
     const USAGE: DiskUsage = DiskUsage {
         files: 1,
         blocks: 2,
-        held: 3 << 20,
+        used: 3 << 20,
         free: Some(5 << 30),
-        in_use: true,
+        is_in_use: true,
         pid: Some(42),
     };
 
@@ -127,7 +127,7 @@ mod tests {
     fn json_shows_bytes() {
         let json: serde_json::Value =
             serde_json::from_str(&format_json(Path::new("/c"), DiskLimit::Off, &USAGE)).unwrap();
-        assert_eq!(json["held"], 3 << 20);
+        assert_eq!(json["used"], 3 << 20);
         assert_eq!(json["limit"], serde_json::Value::Null);
         assert_eq!(json["pid"], 42);
     }

@@ -24,7 +24,7 @@ fn status(directory: &Path) -> serde_json::Value {
 #[test]
 fn cache_in_use_is_shown_but_not_cleared() {
     let directory = tempfile::tempdir().unwrap();
-    assert_eq!(status(directory.path())["held"], 0);
+    assert_eq!(status(directory.path())["used"], 0);
     let options = DiskOptions {
         directory: directory.path().join("blocks"),
         limit: 10 << 20,

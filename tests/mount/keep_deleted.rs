@@ -66,7 +66,7 @@ fn fill_cache(rig: &Rig) -> (String, String) {
     let before = state_of(rig, "Read");
     rig.shell("head -c 1000000 acme/*/*Partly/*.mp4 | wc -c");
     wait_until(COMMAND_TIMEOUT, "the disk cache has it", || {
-        rig.status()["disk"]["held"].as_u64().is_some_and(|held| held > LENGTH)
+        rig.status()["disk"]["used"].as_u64().is_some_and(|used| used > LENGTH)
     });
     before
 }

@@ -57,7 +57,7 @@ fn daemon_reads(rig: &Rig) -> u64 {
 /// Waits until the disk cache has written all blocks of the film.
 fn wait_for_disk(rig: &Rig) {
     wait_until(COMMAND_TIMEOUT, "the film is on disk", || {
-        rig.status()["disk"]["held"].as_u64().is_some_and(|held| held > LENGTH)
+        rig.status()["disk"]["used"].as_u64().is_some_and(|used| used > LENGTH)
     });
 }
 

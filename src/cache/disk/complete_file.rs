@@ -39,14 +39,14 @@ impl CompleteFile {
                 .pin(key)
                 .then(|| Pin { store: store.clone(), fingerprint: key.fingerprint })?
         };
-        let unverified = store.coordinator.state().inventory.unverified(key);
+        let unverified = store.coordinator.state().inventory.unverified_blocks(key);
         for index in unverified {
             store.read(key, index)?;
         }
         let file = store.volume.open_data(key.fingerprint).ok()?;
         let metadata = file.metadata().ok()?;
         let identity = (metadata.dev(), metadata.ino());
-        let change_time = ChangeTime::of(&file).ok()?;
+        let change_time = ChangeTime::read(&file).ok()?;
         let mut state = store.coordinator.state();
         // The kernel does not verify the bytes that it reads. If another process has changed the
         // file, each block must be read through the cache, which detects the damage.

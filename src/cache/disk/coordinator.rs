@@ -216,7 +216,7 @@ impl Coordinator {
             let is_flushing = state.flushes_requested != state.flushes_done;
             let is_check_due = state.last_space_check.elapsed() >= SPACE_CHECK_INTERVAL;
             if state.is_shutting_down || is_flushing || is_check_due {
-                if let Some(times) = state.inventory.next_access_times() {
+                if let Some(times) = state.inventory.take_access_times() {
                     return Task::WriteAccessTimes(times);
                 }
                 state.flushes_done = state.flushes_requested;
@@ -353,10 +353,10 @@ impl State {
         if self.is_abandoned {
             return Some(Task::End);
         }
-        if let Some(fingerprint) = self.inventory.next_marked_file() {
+        if let Some(fingerprint) = self.inventory.take_marked_file() {
             return Some(Task::RemoveFile(fingerprint));
         }
-        if let Some((fingerprint, index)) = self.inventory.next_marked_block() {
+        if let Some((fingerprint, index)) = self.inventory.take_marked_block() {
             return Some(Task::FreeBlock(fingerprint, index));
         }
         let request = self.queue.pop_front()?;

@@ -66,7 +66,7 @@ pub struct DiskStatus {
     /// Maximum disk space of the cache, in bytes.
     pub limit: u64,
     /// Bytes charged against the limit: the allocated disk space plus an allowance for overhead.
-    pub held: u64,
+    pub used: u64,
     /// Number of file versions with at least one stored block.
     pub files: u64,
     /// Number of stored blocks in the files whose indexes have been read.
@@ -100,7 +100,7 @@ impl DiskCache {
             |source| DiskError::Directory { directory: directory.clone(), source };
         let volume = Volume::open(&directory)?;
         let lock = DirectoryLock::acquire(&directory)?;
-        let fingerprints = volume.list().map_err(directory_error)?;
+        let fingerprints = volume.list_fingerprints().map_err(directory_error)?;
         let (_, total) = volume.space().map_err(directory_error)?;
         let free_floor = free_floor
             .unwrap_or_else(|| DEFAULT_FREE_FLOOR.min(total / DEFAULT_FREE_FLOOR_DIVISOR));
@@ -230,7 +230,7 @@ impl DiskCache {
         DiskStatus {
             directory: store.volume.path().into(),
             limit: store.limit,
-            held: state.inventory.charged_bytes(),
+            used: state.inventory.charged_bytes(),
             files,
             blocks,
             free: store.last_free_bytes(),

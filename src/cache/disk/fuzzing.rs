@@ -23,8 +23,8 @@ pub fn decode_record(
 ) -> Option<(u32, u64, Vec<u8>)> {
     let key = DiskKey { fingerprint: Fingerprint(fingerprint), size };
     let record = index_format::decode_record(bytes, key, index)?;
-    let BlockRecord { crc, accessed } = record;
-    Some((crc, accessed, index_format::encode_record(key, index, record).to_vec()))
+    let BlockRecord { crc, access_time } = record;
+    Some((crc, access_time, index_format::encode_record(key, index, record).to_vec()))
 }
 
 /// Parses the stem of a file name. Returns its fingerprint.

@@ -1,6 +1,7 @@
-//! The format of an index file, which contains a record of each stored block of a cached file.
+//! The format of index files. An index file contains one record for each stored block of a cached
+//! file.
 //!
-//! The file has a header, then one record per block at a fixed position. All integers are
+//! The file has a header, followed by one record per block at a fixed position. All integers are
 //! little-endian:
 //!
 //! ```text
@@ -25,29 +26,30 @@ use crate::cache::BLOCK_LENGTH;
 
 pub(super) const HEADER_LENGTH: usize = 64;
 pub(super) const RECORD_LENGTH: usize = 32;
-/// The record of a block that is not stored.
+/// The bytes at the position of the record of a block that is not stored.
 pub(super) const NO_RECORD: [u8; RECORD_LENGTH] = [0; RECORD_LENGTH];
 
 const MAGIC: [u8; 8] = *b"meetfsBI";
 const FORMAT_VERSION: u32 = 1;
 
-/// The record of a stored block.
+/// The record of a stored block in an index file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BlockRecord {
-    /// CRC32C of the block.
+    /// CRC32C checksum of the bytes of the block.
     pub(super) crc: u32,
-    /// Time of the last access to the block before its record was last written.
-    pub(super) accessed: u64,
+    /// Time of the last access to the block, in microseconds since 1970. Later accesses are kept in
+    /// memory until the record is written again.
+    pub(super) access_time: u64,
 }
 
-/// Returns the position of the record of block `index` in the index file.
+/// Returns the offset of the record of block `index` in the index file.
 pub(super) fn record_offset(index: u32) -> u64 {
     HEADER_LENGTH as u64 + u64::from(index) * RECORD_LENGTH as u64
 }
 
-/// Returns the maximum length of an index of a file with `blocks` blocks.
-pub(super) fn index_length(blocks: u32) -> u64 {
-    record_offset(blocks)
+/// Returns the maximum length of the index file for a file with `block_count` blocks.
+pub(super) fn max_index_length(block_count: u32) -> u64 {
+    record_offset(block_count)
 }
 
 pub(super) fn encode_header(key: DiskKey) -> [u8; HEADER_LENGTH] {
@@ -57,19 +59,19 @@ pub(super) fn encode_header(key: DiskKey) -> [u8; HEADER_LENGTH] {
     writer.put(&(BLOCK_LENGTH as u32).to_le_bytes());
     writer.put(&key.fingerprint.0.to_le_bytes());
     writer.put(&key.size.to_le_bytes());
-    writer.sealed(0)
+    writer.finish(0)
 }
 
-/// Returns the key in a header. Returns `None` if the header is damaged, is not a meetfs header,
-/// has another format version, or has another fingerprint than the file name.
+/// Decodes the header of an index file. Returns `None` if the header is damaged, is not a meetfs
+/// header, has another format version, or does not have the fingerprint from the file name.
 pub(super) fn decode_header(header: &[u8], fingerprint: Fingerprint) -> Option<DiskKey> {
-    let mut reader = FieldReader::unsealed(header, HEADER_LENGTH, 0)?;
-    let same = reader.take()? == MAGIC
+    let mut reader = FieldReader::verified(header, HEADER_LENGTH, 0)?;
+    let is_valid = reader.take()? == MAGIC
         && u32::from_le_bytes(reader.take()?) == FORMAT_VERSION
         && u64::from(u32::from_le_bytes(reader.take()?)) == BLOCK_LENGTH
         && u128::from_le_bytes(reader.take()?) == fingerprint.0;
     let key = DiskKey { fingerprint, size: u64::from_le_bytes(reader.take()?) };
-    (same && key.block_count().is_some()).then_some(key)
+    (is_valid && key.block_count().is_some()).then_some(key)
 }
 
 pub(super) fn encode_record(key: DiskKey, index: u32, record: BlockRecord) -> [u8; RECORD_LENGTH] {
@@ -77,69 +79,70 @@ pub(super) fn encode_record(key: DiskKey, index: u32, record: BlockRecord) -> [u
     let length = key.block_length(index).and_then(|length| u32::try_from(length).ok()).unwrap_or(0);
     writer.put(&length.to_le_bytes());
     writer.put(&record.crc.to_le_bytes());
-    writer.put(&record.accessed.to_le_bytes());
-    writer.sealed(seed(key, index))
+    writer.put(&record.access_time.to_le_bytes());
+    writer.finish(checksum_seed(key, index))
 }
 
-/// Returns the record of block `index`, if that block is stored.
+/// Decodes the record of block `index`. Returns `None` if that block is not stored.
 pub(super) fn decode_record(record: &[u8], key: DiskKey, index: u32) -> Option<BlockRecord> {
-    let mut reader = FieldReader::unsealed(record, RECORD_LENGTH, seed(key, index))?;
+    let mut reader = FieldReader::verified(record, RECORD_LENGTH, checksum_seed(key, index))?;
     let length = u32::from_le_bytes(reader.take()?);
     let crc = u32::from_le_bytes(reader.take()?);
-    let accessed = u64::from_le_bytes(reader.take()?);
+    let access_time = u64::from_le_bytes(reader.take()?);
     (key.block_length(index) == usize::try_from(length).ok())
-        .then_some(BlockRecord { crc, accessed })
+        .then_some(BlockRecord { crc, access_time })
 }
 
-/// Returns the initial value of the checksum of a record, which binds the record to its file and
-/// position.
-fn seed(key: DiskKey, index: u32) -> u32 {
+/// Returns the initial value of the checksum of a record. It depends on the file and the index of
+/// the block, so a record is valid only at its own position.
+fn checksum_seed(key: DiskKey, index: u32) -> u32 {
     let seed = crc32c::crc32c(&key.fingerprint.0.to_le_bytes());
     crc32c::crc32c_append(seed, &u64::from(index).to_le_bytes())
 }
 
-/// Writes fields into `N` bytes in order, followed by zeros and a CRC32C.
+/// Encodes fields in order into `N` bytes, followed by zeros and a CRC32C.
 struct FieldWriter<const N: usize> {
     bytes: [u8; N],
-    filled: usize,
+    position: usize,
 }
 
 impl<const N: usize> Default for FieldWriter<N> {
     fn default() -> Self {
-        Self { bytes: [0; N], filled: 0 }
+        Self { bytes: [0; N], position: 0 }
     }
 }
 
 impl<const N: usize> FieldWriter<N> {
     fn put(&mut self, field: &[u8]) {
-        for (target, byte) in self.bytes.iter_mut().skip(self.filled).zip(field) {
+        for (target, byte) in self.bytes.iter_mut().skip(self.position).zip(field) {
             *target = *byte;
         }
-        self.filled += field.len();
+        self.position += field.len();
     }
 
-    fn sealed(mut self, seed: u32) -> [u8; N] {
-        if let Some((fields, seal)) = self.bytes.split_last_chunk_mut::<4>() {
-            *seal = crc32c::crc32c_append(seed, fields).to_le_bytes();
+    fn finish(mut self, seed: u32) -> [u8; N] {
+        if let Some((fields, checksum)) = self.bytes.split_last_chunk_mut::<4>() {
+            *checksum = crc32c::crc32c_append(seed, fields).to_le_bytes();
         }
         self.bytes
     }
 }
 
-/// Reads the fields that a [`FieldWriter`] wrote, in the same order.
+/// Decodes the fields that a [`FieldWriter`] encoded, in the same order.
 struct FieldReader<'a>(&'a [u8]);
 
 impl<'a> FieldReader<'a> {
-    /// Creates a reader. Returns `None` unless `bytes` starts with `length` bytes that have the
-    /// correct checksum.
-    fn unsealed(bytes: &'a [u8], length: usize, seed: u32) -> Option<Self> {
-        let (fields, seal) = bytes.get(..length)?.split_last_chunk::<4>()?;
-        (crc32c::crc32c_append(seed, fields) == u32::from_le_bytes(*seal)).then_some(Self(fields))
+    /// Creates a reader of the first `length` bytes. Returns `None` if there are fewer bytes or
+    /// their checksum is wrong.
+    fn verified(bytes: &'a [u8], length: usize, seed: u32) -> Option<Self> {
+        let (fields, checksum) = bytes.get(..length)?.split_last_chunk::<4>()?;
+        (crc32c::crc32c_append(seed, fields) == u32::from_le_bytes(*checksum))
+            .then_some(Self(fields))
     }
 
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (field, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
+        let (field, remaining) = self.0.split_first_chunk::<N>()?;
+        self.0 = remaining;
         Some(*field)
     }
 }
@@ -153,15 +156,16 @@ mod tests {
         fingerprint: Fingerprint(0x0123_4567_89ab_cdef_0011_2233_4455_6677),
         size: 3 * BLOCK_LENGTH + 9,
     };
-    const RECORD: BlockRecord = BlockRecord { crc: 0xdead_beef, accessed: 0x0102_0304_0506_0708 };
+    const RECORD: BlockRecord =
+        BlockRecord { crc: 0xdead_beef, access_time: 0x0102_0304_0506_0708 };
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     #[test]
-    fn the_disk_format_is_frozen() {
-        let wrong = "disk format appears to have changed, version bump required";
+    fn disk_format_does_not_change() {
+        let message = "disk format appears to have changed, version bump required";
         assert_eq!(
             hex(&encode_header(KEY)),
             concat!(
@@ -173,7 +177,7 @@ mod tests {
                 "0000000000000000000000000000000000000000",
                 "fe5eecfc"
             ),
-            "{wrong}"
+            "{message}"
         );
         assert_eq!(
             hex(&encode_record(KEY, 3, RECORD)),
@@ -184,9 +188,9 @@ mod tests {
                 "000000000000000000000000",
                 "bf1d4b9c"
             ),
-            "{wrong}"
+            "{message}"
         );
-        assert_eq!((record_offset(0), record_offset(3)), (64, 160), "{wrong}");
+        assert_eq!((record_offset(0), record_offset(3)), (64, 160), "{message}");
     }
 
     #[test]
@@ -194,9 +198,9 @@ mod tests {
         let record = encode_record(KEY, 2, RECORD);
         assert_eq!(decode_record(&record, KEY, 2), Some(RECORD));
         assert_eq!(decode_record(&record, KEY, 1), None);
-        let other = DiskKey { fingerprint: Fingerprint(1), ..KEY };
-        assert_eq!(decode_record(&record, other, 2), None);
-        assert_eq!(decode_header(&encode_header(KEY), other.fingerprint), None);
+        let other_key = DiskKey { fingerprint: Fingerprint(1), ..KEY };
+        assert_eq!(decode_record(&record, other_key, 2), None);
+        assert_eq!(decode_header(&encode_header(KEY), other_key.fingerprint), None);
     }
 
     #[test]
@@ -210,11 +214,11 @@ mod tests {
     proptest! {
         #[test]
         fn flipped_bits_and_truncation_are_detected(bit in 0usize..256, cut in 0usize..32, index in 0u32..4) {
-            let whole = encode_record(KEY, index, RECORD);
-            let mut damaged = whole;
+            let record = encode_record(KEY, index, RECORD);
+            let mut damaged = record;
             damaged[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(decode_record(&damaged, KEY, index), None);
-            prop_assert_eq!(decode_record(&whole[..cut], KEY, index), None);
+            prop_assert_eq!(decode_record(&record[..cut], KEY, index), None);
             let mut header = encode_header(KEY);
             header[bit / 4] ^= 1 << (bit % 8);
             prop_assert_eq!(decode_header(&header, KEY.fingerprint), None);

@@ -1,8 +1,8 @@
-//! The inventory of the stored blocks, in memory: their checksums and ages, and the space that they
-//! take together.
+//! The in-memory inventory of the stored blocks: their checksums, their access times, and the disk
+//! space that they take.
 //!
-//! This module never accesses the disk. The writer does, and it updates the inventory before it
-//! removes a block and after it has written one.
+//! This module never accesses the disk. The writer does so: it updates the inventory before it
+//! removes a block from the disk, and after it has written a block.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -10,19 +10,19 @@ use super::index_format::BlockRecord;
 use super::key::{DiskKey, Fingerprint};
 use super::volume::{AllocatedSpace, ChangeTime, IndexContent};
 
-/// Bytes charged for a file in addition to its data: the first leaf of its extent tree. ext4 can
-/// allocate and count this leaf as late as when it writes the data out.
+/// Bytes that count against the limit for each file in addition to its data. They are for the first
+/// leaf of the extent tree, which ext4 can allocate as late as when it writes the data to disk.
 const FILE_ALLOWANCE: u64 = 4096;
 
-/// Bytes charged for a block in addition to its data: 85 extents of 12 bytes. That covers the
-/// extent tree of a very fragmented disk, down to extents of 12 KiB.
+/// Bytes that count against the limit for each block in addition to its data. They are for 85
+/// extents of 12 bytes, which is enough for a very fragmented disk with extents of 12 KiB.
 const BLOCK_ALLOWANCE: u64 = 1024;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoredBlock {
     pub(super) crc: u32,
-    accessed: u64,
-    /// Whether this process has written the block or has read it and found it correct.
+    access_time: u64,
+    /// Whether this process has written the block, or has read it and found its checksum correct.
     is_verified: bool,
 }
 
@@ -30,44 +30,45 @@ pub(super) struct StoredBlock {
 struct FileEntry {
     key: DiskKey,
     blocks: BTreeMap<u32, StoredBlock>,
-    /// Upper bound for the space of the blocks, computed from their lengths.
+    /// Upper bound for the disk space of the blocks, computed from their lengths.
     estimate: u64,
-    /// Space of the files when last measured.
-    allocated: AllocatedSpace,
-    /// Change time of the data file after its last change by this process. If another process has
-    /// changed the file, this is the change time that was found then.
+    /// Disk space of the data file and the index file at the last measurement.
+    space: AllocatedSpace,
+    /// Change time of the data file after the last change by this process. If another process has
+    /// changed the file since then, this is the change time when that was detected.
     change_time: ChangeTime,
-    /// Number of live [`CompleteFile`](super::CompleteFile)s. A pinned file is not evicted.
+    /// Number of [`CompleteFile`](super::CompleteFile)s of the file that have not been dropped. A
+    /// pinned file is not evicted.
     pins: usize,
-    /// Whether the file is stale: no block of it may be used any more.
+    /// Whether the file is stale. The blocks of a stale file must not be used.
     is_stale: bool,
-    /// Changes with every removed block, and never repeats a value of an earlier entry of the same
-    /// file. A reader that gets wrong bytes compares this value to find out whether the block was
-    /// removed during the read.
+    /// A counter that increases with every removed block. It never has the same value again, even
+    /// if the file is removed and stored again. A reader that gets wrong bytes compares the counter
+    /// to detect that the block was removed during the read.
     removals: u64,
-    /// Lower bound for the access times of all blocks. It is the key in
-    /// `BlockInventory::eviction_order`.
-    oldest_bound: u64,
+    /// Lower bound for the access times of the blocks. `BlockInventory::eviction_order` is sorted
+    /// by it.
+    min_access_time: u64,
 }
 
 impl FileEntry {
-    fn empty(key: DiskKey) -> Self {
+    fn new(key: DiskKey) -> Self {
         Self {
             key,
             blocks: BTreeMap::new(),
             estimate: 0,
-            allocated: AllocatedSpace::default(),
+            space: AllocatedSpace::default(),
             change_time: ChangeTime::default(),
             pins: 0,
             is_stale: false,
             removals: 0,
-            oldest_bound: 0,
+            min_access_time: 0,
         }
     }
 
     fn charge(&self) -> u64 {
         let allowance = FILE_ALLOWANCE + self.blocks.len() as u64 * BLOCK_ALLOWANCE;
-        self.allocated.data.max(self.estimate) + self.allocated.index + allowance
+        self.space.data.max(self.estimate) + self.space.index + allowance
     }
 
     fn is_evictable(&self) -> bool {
@@ -75,14 +76,16 @@ impl FileEntry {
     }
 }
 
-/// A copy of the entry of a stored block at one moment.
+/// The entry of a stored block together with the removal counter of its file, copied at the same
+/// time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockSnapshot {
     pub(super) block: StoredBlock,
     pub(super) removals: u64,
 }
 
-/// The access times of all blocks of a file.
+/// The index records of all blocks of a file, with access times that the index does not contain
+/// yet.
 #[derive(Debug)]
 pub(super) struct AccessTimes {
     pub(super) key: DiskKey,
@@ -92,54 +95,56 @@ pub(super) struct AccessTimes {
 /// The inventory of one cache directory; see the module.
 #[derive(Debug)]
 pub(super) struct BlockInventory {
-    /// Allocation unit of the file system.
+    /// Allocation unit of the file system, in bytes.
     unit: u64,
     files: HashMap<Fingerprint, FileEntry>,
-    /// Files found at the start whose index has not been read yet.
-    unread: HashSet<Fingerprint>,
-    /// **Invariant**: contains exactly the evictable files, each with its `oldest_bound`.
+    /// Files that were in the directory at the start and whose index has not been read yet.
+    unread_files: HashSet<Fingerprint>,
+    /// **Invariant**: contains exactly the evictable files, each with its `min_access_time`.
     eviction_order: BTreeSet<(u64, Fingerprint)>,
-    pinned: BTreeSet<Fingerprint>,
-    /// Files with access times that have not been written to their indexes yet.
-    accessed: BTreeSet<Fingerprint>,
-    /// Files for the writer to remove.
+    pinned_files: BTreeSet<Fingerprint>,
+    /// Files with access times that have not been written to their index yet.
+    files_with_new_access_times: BTreeSet<Fingerprint>,
+    /// Files that the writer must remove.
     marked_files: BTreeSet<Fingerprint>,
-    /// Damaged blocks for the writer to free.
+    /// Damaged blocks whose disk space the writer must free.
     marked_blocks: BTreeSet<(Fingerprint, u32)>,
-    /// **Invariant**: the sum of all charges.
-    charged: u64,
+    /// Bytes that count against the limit. **Invariant**: this is the sum of `FileEntry::charge`
+    /// over all files.
+    total_charge: u64,
     overhead: u64,
-    blocks: u64,
-    clock: u64,
+    block_count: u64,
+    last_access_time: u64,
 }
 
 impl BlockInventory {
-    /// Creates the inventory of a directory with files for the `unread` fingerprints.
-    pub(super) fn new(unit: u64, overhead: u64, unread: HashSet<Fingerprint>) -> Self {
+    /// Creates the inventory of a directory. `unread_files` are the fingerprints that have files in
+    /// it.
+    pub(super) fn new(unit: u64, overhead: u64, unread_files: HashSet<Fingerprint>) -> Self {
         Self {
             unit,
             files: HashMap::new(),
-            unread,
+            unread_files,
             eviction_order: BTreeSet::new(),
-            pinned: BTreeSet::new(),
-            accessed: BTreeSet::new(),
+            pinned_files: BTreeSet::new(),
+            files_with_new_access_times: BTreeSet::new(),
             marked_files: BTreeSet::new(),
             marked_blocks: BTreeSet::new(),
-            charged: 0,
+            total_charge: 0,
             overhead,
-            blocks: 0,
-            clock: 0,
+            block_count: 0,
+            last_access_time: 0,
         }
     }
 
-    /// Returns the bytes that are charged against the limit.
+    /// Returns the number of bytes that count against the limit.
     pub(super) fn charged_bytes(&self) -> u64 {
-        self.charged + self.overhead
+        self.total_charge + self.overhead
     }
 
-    /// Returns the part of [`charged_bytes`](Self::charged_bytes) that no eviction can free.
-    pub(super) fn fixed_bytes(&self) -> u64 {
-        let pinned = self.pinned.iter().filter_map(|fingerprint| self.files.get(fingerprint));
+    /// Returns the part of [`charged_bytes`](Self::charged_bytes) that evictions cannot free.
+    pub(super) fn unevictable_bytes(&self) -> u64 {
+        let pinned = self.pinned_files.iter().filter_map(|fingerprint| self.files.get(fingerprint));
         self.overhead + pinned.map(FileEntry::charge).sum::<u64>()
     }
 
@@ -147,13 +152,14 @@ impl BlockInventory {
         self.overhead = overhead;
     }
 
-    /// Returns the number of files and of blocks.
+    /// Returns the number of files and the number of blocks.
     pub(super) fn counts(&self) -> (u64, u64) {
-        ((self.files.len() + self.unread.len()) as u64, self.blocks)
+        ((self.files.len() + self.unread_files.len()) as u64, self.block_count)
     }
 
-    /// Returns the maximum charge of storing block `index`, including its file if that is new.
-    pub(super) fn cost(&self, key: DiskKey, index: u32) -> u64 {
+    /// Returns the maximum number of bytes by which storing block `index` increases
+    /// [`charged_bytes`](Self::charged_bytes). This includes the file if it is not stored yet.
+    pub(super) fn max_charge_of(&self, key: DiskKey, index: u32) -> u64 {
         let file = if self.files.contains_key(&key.fingerprint) { 0 } else { FILE_ALLOWANCE };
         self.estimate(key, index) + BLOCK_ALLOWANCE + file
     }
@@ -162,201 +168,209 @@ impl BlockInventory {
         (key.block_length(index).unwrap_or(0) as u64).next_multiple_of(self.unit)
     }
 
-    /// Returns the next access time. It follows the wall clock, so the times of different files can
-    /// be compared without reading all indexes. It never runs backwards while the process lives.
+    /// Returns a new access time, in microseconds since 1970. It is later than all access times
+    /// that this process has assigned or read. A counter in place of the clock would need all
+    /// indexes to be read before the first access.
     fn next_access_time(&mut self) -> u64 {
         let now =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-        self.clock = now.max(self.clock.saturating_add(1));
-        self.clock
+        self.last_access_time = now.max(self.last_access_time.saturating_add(1));
+        self.last_access_time
     }
 
-    /// Applies a change to an entry, and updates the sums and the eviction order.
-    fn change<T>(
+    /// Changes the entry of a file, and updates the sums and the eviction order.
+    fn update_entry<T>(
         &mut self,
         fingerprint: Fingerprint,
         change: impl FnOnce(&mut FileEntry) -> T,
     ) -> Option<T> {
         let entry = self.files.get_mut(&fingerprint)?;
-        self.charged -= entry.charge();
-        self.blocks -= entry.blocks.len() as u64;
-        self.eviction_order.remove(&(entry.oldest_bound, fingerprint));
-        let changed = change(entry);
-        self.charged += entry.charge();
-        self.blocks += entry.blocks.len() as u64;
+        self.total_charge -= entry.charge();
+        self.block_count -= entry.blocks.len() as u64;
+        self.eviction_order.remove(&(entry.min_access_time, fingerprint));
+        let result = change(entry);
+        self.total_charge += entry.charge();
+        self.block_count += entry.blocks.len() as u64;
         if entry.is_evictable() {
-            self.eviction_order.insert((entry.oldest_bound, fingerprint));
+            self.eviction_order.insert((entry.min_access_time, fingerprint));
         }
         if entry.pins > 0 {
-            self.pinned.insert(fingerprint);
+            self.pinned_files.insert(fingerprint);
         } else {
-            self.pinned.remove(&fingerprint);
+            self.pinned_files.remove(&fingerprint);
         }
-        Some(changed)
+        Some(result)
     }
 
-    fn usable(&self, key: DiskKey) -> Option<&FileEntry> {
+    fn usable_entry(&self, key: DiskKey) -> Option<&FileEntry> {
         self.files.get(&key.fingerprint).filter(|entry| entry.key == key && !entry.is_stale)
     }
 
     /// Returns `false` if the block is known not to be stored. Returns `true` if it is stored, or
-    /// if the index of its file has not been read.
+    /// if the index of its file has not been read yet.
     pub(super) fn may_contain(&self, key: DiskKey, index: u32) -> bool {
-        self.unread.contains(&key.fingerprint) || self.block(key, index).is_some()
+        self.unread_files.contains(&key.fingerprint) || self.block(key, index).is_some()
     }
 
     pub(super) fn is_unread(&self, fingerprint: Fingerprint) -> bool {
-        self.unread.contains(&fingerprint)
+        self.unread_files.contains(&fingerprint)
     }
 
-    /// Removes a file without a usable index from the unread files.
+    /// Removes a file with an unusable index from the files whose index has not been read.
     pub(super) fn discard_unread(&mut self, fingerprint: Fingerprint) {
-        self.unread.remove(&fingerprint);
+        self.unread_files.remove(&fingerprint);
     }
 
     pub(super) fn contains_file(&self, fingerprint: Fingerprint) -> bool {
         self.files.contains_key(&fingerprint)
     }
 
-    /// Adds the blocks of an index that was read, unless they have been added already.
+    /// Adds the blocks in an index. Does nothing if the index of the file has been added before.
     pub(super) fn add_index(&mut self, index: IndexContent) {
-        let IndexContent { key, records, allocated, change_time } = index;
-        if !self.unread.remove(&key.fingerprint) {
+        let IndexContent { key, records, space, change_time } = index;
+        if !self.unread_files.remove(&key.fingerprint) {
             return;
         }
-        let oldest = records.iter().map(|(_, record)| record.accessed).min().unwrap_or(0);
-        let blocks = records.into_iter().map(|(at, BlockRecord { crc, accessed })| {
-            self.clock = self.clock.max(accessed);
-            (at, StoredBlock { crc, accessed, is_verified: false })
+        let min_access_time =
+            records.iter().map(|(_, record)| record.access_time).min().unwrap_or(0);
+        let blocks = records.into_iter().map(|(block_index, BlockRecord { crc, access_time })| {
+            self.last_access_time = self.last_access_time.max(access_time);
+            (block_index, StoredBlock { crc, access_time, is_verified: false })
         });
         let blocks: BTreeMap<_, _> = blocks.collect();
-        let estimate = blocks.keys().map(|at| self.estimate(key, *at)).sum();
+        let estimate = blocks.keys().map(|block_index| self.estimate(key, *block_index)).sum();
         self.add_file(FileEntry {
             blocks,
             estimate,
-            allocated,
+            space,
             change_time,
-            oldest_bound: oldest,
-            ..FileEntry::empty(key)
+            min_access_time,
+            ..FileEntry::new(key)
         });
     }
 
     fn add_file(&mut self, entry: FileEntry) {
         let fingerprint = entry.key.fingerprint;
-        self.charged += entry.charge();
-        self.blocks += entry.blocks.len() as u64;
+        self.total_charge += entry.charge();
+        self.block_count += entry.blocks.len() as u64;
         if entry.is_evictable() {
-            self.eviction_order.insert((entry.oldest_bound, fingerprint));
+            self.eviction_order.insert((entry.min_access_time, fingerprint));
         }
         self.files.insert(fingerprint, entry);
     }
 
-    /// Returns a stored block.
+    /// Returns the entry of a block. Returns `None` if the block is not stored or its file is
+    /// stale.
     pub(super) fn block(&self, key: DiskKey, index: u32) -> Option<BlockSnapshot> {
-        let entry = self.usable(key)?;
+        let entry = self.usable_entry(key)?;
         Some(BlockSnapshot { block: *entry.blocks.get(&index)?, removals: entry.removals })
     }
 
-    /// Records that a block was read and is correct.
+    /// Records an access to a block whose checksum was correct.
     pub(super) fn record_access(&mut self, key: DiskKey, index: u32) {
         let now = self.next_access_time();
-        // The bound remains valid: no block became older.
+        // `min_access_time` stays a lower bound, because access times only increase.
         let Some(entry) = self.files.get_mut(&key.fingerprint) else { return };
         if let Some(block) = entry.blocks.get_mut(&index) {
-            block.accessed = now;
+            block.access_time = now;
             block.is_verified = true;
-            self.accessed.insert(key.fingerprint);
+            self.files_with_new_access_times.insert(key.fingerprint);
         }
     }
 
-    /// Records an access to all blocks of a file.
+    /// Records an access to every block of a file.
     pub(super) fn record_file_access(&mut self, key: DiskKey) {
         let now = self.next_access_time();
         let Some(entry) = self.files.get_mut(&key.fingerprint) else { return };
-        entry.blocks.values_mut().for_each(|block| block.accessed = now);
-        self.accessed.insert(key.fingerprint);
+        entry.blocks.values_mut().for_each(|block| block.access_time = now);
+        self.files_with_new_access_times.insert(key.fingerprint);
     }
 
-    /// Returns the record of a block that is about to be stored.
+    /// Creates the record of a block that is about to be written, with the current access time.
     pub(super) fn new_record(&mut self, crc: u32) -> BlockRecord {
-        BlockRecord { crc, accessed: self.next_access_time() }
+        BlockRecord { crc, access_time: self.next_access_time() }
     }
 
-    /// Adds a block that was written, with its record.
+    /// Adds a block that the writer has written to disk.
     pub(super) fn insert(
         &mut self,
         key: DiskKey,
         index: u32,
         record: BlockRecord,
-        allocated: AllocatedSpace,
+        space: AllocatedSpace,
     ) {
         let estimate = self.estimate(key, index);
-        let block = StoredBlock { crc: record.crc, accessed: record.accessed, is_verified: true };
+        let block =
+            StoredBlock { crc: record.crc, access_time: record.access_time, is_verified: true };
         if !self.files.contains_key(&key.fingerprint) {
             self.add_file(FileEntry {
-                oldest_bound: record.accessed,
-                removals: record.accessed,
-                ..FileEntry::empty(key)
+                min_access_time: record.access_time,
+                removals: record.access_time,
+                ..FileEntry::new(key)
             });
         }
         self.marked_blocks.remove(&(key.fingerprint, index));
-        self.change(key.fingerprint, |entry| {
+        self.update_entry(key.fingerprint, |entry| {
             if entry.blocks.insert(index, block).is_none() {
                 entry.estimate += estimate;
             }
-            entry.allocated = allocated;
+            entry.space = space;
         });
     }
 
-    /// Whether the data file was last changed by this process. If another process has changed it,
-    /// all its blocks count as unverified from now on.
-    pub(super) fn verify_change_time(&mut self, fingerprint: Fingerprint, now: ChangeTime) -> bool {
+    /// Compares the change time of the data file with the recorded change time. If another process
+    /// has changed the file, marks all its blocks as unverified and returns `false`.
+    pub(super) fn verify_change_time(
+        &mut self,
+        fingerprint: Fingerprint,
+        change_time: ChangeTime,
+    ) -> bool {
         let Some(entry) = self.files.get_mut(&fingerprint) else { return true };
-        let is_unchanged = std::mem::replace(&mut entry.change_time, now) == now;
+        let is_unchanged = std::mem::replace(&mut entry.change_time, change_time) == change_time;
         if !is_unchanged {
             entry.blocks.values_mut().for_each(|block| block.is_verified = false);
         }
         is_unchanged
     }
 
-    /// Records that this process has changed the data file.
-    pub(super) fn set_change_time(&mut self, fingerprint: Fingerprint, now: ChangeTime) {
+    /// Records the change time of the data file after a change by this process.
+    pub(super) fn set_change_time(&mut self, fingerprint: Fingerprint, change_time: ChangeTime) {
         if let Some(entry) = self.files.get_mut(&fingerprint) {
-            entry.change_time = now;
+            entry.change_time = change_time;
         }
     }
 
-    /// Records the measured space of the files of a fingerprint.
-    pub(super) fn set_allocated(&mut self, fingerprint: Fingerprint, allocated: AllocatedSpace) {
-        self.change(fingerprint, |entry| entry.allocated = allocated);
+    /// Records the measured disk space of the files of a fingerprint.
+    pub(super) fn set_space(&mut self, fingerprint: Fingerprint, space: AllocatedSpace) {
+        self.update_entry(fingerprint, |entry| entry.space = space);
     }
 
-    /// Returns the least recently used of the blocks that can be evicted.
-    pub(super) fn oldest(&mut self) -> Option<(Fingerprint, u32)> {
+    /// Returns the least recently used block that can be evicted.
+    pub(super) fn least_recently_used(&mut self) -> Option<(Fingerprint, u32)> {
         loop {
-            let (bound, fingerprint) = *self.eviction_order.first()?;
+            let (recorded_time, fingerprint) = *self.eviction_order.first()?;
             let entry = self.files.get_mut(&fingerprint)?;
-            let (at, accessed) = entry
+            let (block_index, access_time) = entry
                 .blocks
                 .iter()
-                .min_by_key(|(_, block)| block.accessed)
-                .map(|(at, block)| (*at, block.accessed))?;
-            self.eviction_order.remove(&(bound, fingerprint));
-            entry.oldest_bound = accessed;
-            self.eviction_order.insert((accessed, fingerprint));
-            if self.eviction_order.first() == Some(&(accessed, fingerprint)) {
-                return Some((fingerprint, at));
+                .min_by_key(|(_, block)| block.access_time)
+                .map(|(block_index, block)| (*block_index, block.access_time))?;
+            self.eviction_order.remove(&(recorded_time, fingerprint));
+            entry.min_access_time = access_time;
+            self.eviction_order.insert((access_time, fingerprint));
+            if self.eviction_order.first() == Some(&(access_time, fingerprint)) {
+                return Some((fingerprint, block_index));
             }
         }
     }
 
-    /// Removes a block. Its space stays charged until the file is measured again. Returns whether
-    /// the file has no block left.
+    /// Removes a block from the inventory. Its disk space stays charged until the file is measured
+    /// again. Returns whether the file has no blocks left.
     pub(super) fn remove_block(&mut self, fingerprint: Fingerprint, index: u32) -> bool {
         let Some(key) = self.files.get(&fingerprint).map(|entry| entry.key) else { return true };
         let estimate = self.estimate(key, index);
-        let is_empty = self.change(fingerprint, |entry| {
+        let is_empty = self.update_entry(fingerprint, |entry| {
             if entry.blocks.remove(&index).is_some() {
                 entry.estimate -= estimate;
                 entry.removals += 1;
@@ -366,94 +380,99 @@ impl BlockInventory {
         is_empty != Some(false)
     }
 
-    /// Removes a file that was deleted from the disk.
+    /// Removes a file from the inventory after its files have been deleted from disk.
     pub(super) fn remove_file(&mut self, fingerprint: Fingerprint) {
         if let Some(entry) = self.files.remove(&fingerprint) {
-            self.charged -= entry.charge();
-            self.blocks -= entry.blocks.len() as u64;
-            self.eviction_order.remove(&(entry.oldest_bound, fingerprint));
-            self.pinned.remove(&fingerprint);
+            self.total_charge -= entry.charge();
+            self.block_count -= entry.blocks.len() as u64;
+            self.eviction_order.remove(&(entry.min_access_time, fingerprint));
+            self.pinned_files.remove(&fingerprint);
         }
     }
 
-    /// Makes a file stale, so no block of it is used any more, and marks its files for removal.
+    /// Makes a file stale, so its blocks are not used any more, and marks it for removal.
     pub(super) fn forget(&mut self, fingerprint: Fingerprint) {
-        let was_unread = self.unread.remove(&fingerprint);
-        let was_known = self.change(fingerprint, |entry| {
+        let was_unread = self.unread_files.remove(&fingerprint);
+        let was_present = self.update_entry(fingerprint, |entry| {
             entry.is_stale = true;
             // The space of the blocks stays charged until the files are removed.
             entry.blocks.clear();
             entry.removals += 1;
         });
-        if was_unread || was_known.is_some() {
+        if was_unread || was_present.is_some() {
             self.marked_files.insert(fingerprint);
         }
     }
 
-    /// Marks the files of a fingerprint for removal, whether the inventory contains it or not.
+    /// Marks the files of a fingerprint for removal, even if the inventory does not contain the
+    /// fingerprint.
     pub(super) fn mark_for_removal(&mut self, fingerprint: Fingerprint) {
         self.marked_files.insert(fingerprint);
     }
 
-    /// Removes a block that is damaged and marks its space to be freed.
+    /// Removes a damaged block from the inventory, and marks its disk space to be freed.
     pub(super) fn remove_damaged_block(&mut self, fingerprint: Fingerprint, index: u32) {
         self.remove_block(fingerprint, index);
         self.marked_blocks.insert((fingerprint, index));
     }
 
-    /// Removes and returns the next file that is marked for removal.
-    pub(super) fn next_marked_file(&mut self) -> Option<Fingerprint> {
+    /// Takes the next file from the files that are marked for removal.
+    pub(super) fn take_marked_file(&mut self) -> Option<Fingerprint> {
         self.marked_files.pop_first()
     }
 
-    /// Removes and returns the next damaged block to free. Skips pinned files, because their
-    /// readers would see zeros.
-    pub(super) fn next_marked_block(&mut self) -> Option<(Fingerprint, u32)> {
-        let is_free = |(fingerprint, _): &&(Fingerprint, u32)| !self.pinned.contains(fingerprint);
-        let next = *self.marked_blocks.iter().find(is_free)?;
-        self.marked_blocks.remove(&next);
-        Some(next)
+    /// Takes the next block from the damaged blocks whose disk space must be freed. Skips the
+    /// blocks of pinned files, because their readers would see zeros.
+    pub(super) fn take_marked_block(&mut self) -> Option<(Fingerprint, u32)> {
+        let is_unpinned =
+            |(fingerprint, _): &&(Fingerprint, u32)| !self.pinned_files.contains(fingerprint);
+        let block = *self.marked_blocks.iter().find(is_unpinned)?;
+        self.marked_blocks.remove(&block);
+        Some(block)
     }
 
-    /// Makes a file stale because its data and index are about to be removed. Returns whether it is
+    /// Makes a file stale before its files are removed from disk. Returns whether the file is
     /// pinned.
     pub(super) fn retire(&mut self, fingerprint: Fingerprint) -> bool {
-        let is_pinned = self.change(fingerprint, |entry| {
+        let is_pinned = self.update_entry(fingerprint, |entry| {
             entry.is_stale = true;
             entry.pins > 0
         });
         is_pinned == Some(true)
     }
 
-    /// Whether the file is stale and is kept only for its readers.
+    /// Whether the inventory contains the file only because readers still have it pinned.
     pub(super) fn is_stale(&self, fingerprint: Fingerprint) -> bool {
         self.files.get(&fingerprint).is_some_and(|entry| entry.is_stale)
     }
 
-    /// Returns the number of unverified blocks; `None` unless every block is stored.
+    /// Returns the number of unverified blocks of a file, or `None` if not every block is stored.
     pub(super) fn unverified_count(&self, key: DiskKey) -> Option<usize> {
-        let entry = self.usable(key)?;
+        let entry = self.usable_entry(key)?;
         let is_complete = Some(entry.blocks.len())
             == key.block_count().and_then(|count| usize::try_from(count).ok());
         let unverified = || entry.blocks.values().filter(|block| !block.is_verified);
         is_complete.then(|| unverified().count())
     }
 
-    /// Returns the stored blocks that are not verified yet.
-    pub(super) fn unverified(&self, key: DiskKey) -> Vec<u32> {
-        let blocks = self.usable(key).into_iter().flat_map(|entry| &entry.blocks);
-        blocks.filter(|(_, block)| !block.is_verified).map(|(at, _)| *at).collect()
+    /// Returns the indexes of the stored blocks that are not verified.
+    pub(super) fn unverified_blocks(&self, key: DiskKey) -> Vec<u32> {
+        let blocks = self.usable_entry(key).into_iter().flat_map(|entry| &entry.blocks);
+        blocks
+            .filter(|(_, block)| !block.is_verified)
+            .map(|(block_index, _)| *block_index)
+            .collect()
     }
 
-    /// Protects a file from eviction until [`unpin`](Self::unpin) has been called as often as this
-    /// function. Returns whether the file is stored; if not, it is not pinned.
+    /// Protects a stored file from eviction until [`unpin`](Self::unpin) has been called as often
+    /// as this function. Returns `false` if the file is not stored.
     pub(super) fn pin(&mut self, key: DiskKey) -> bool {
-        self.usable(key).is_some()
-            && self.change(key.fingerprint, |entry| entry.pins += 1).is_some()
+        self.usable_entry(key).is_some()
+            && self.update_entry(key.fingerprint, |entry| entry.pins += 1).is_some()
     }
 
     pub(super) fn unpin(&mut self, fingerprint: Fingerprint) {
-        let is_unused = self.change(fingerprint, |entry| {
+        let is_unused = self.update_entry(fingerprint, |entry| {
             entry.pins = entry.pins.saturating_sub(1);
             entry.pins == 0 && entry.is_stale
         });
@@ -462,17 +481,22 @@ impl BlockInventory {
         }
     }
 
-    /// Removes and returns the access times of one file that have not been written to its index
-    /// yet.
-    pub(super) fn next_access_times(&mut self) -> Option<AccessTimes> {
+    /// Takes the access times of one file that have not been written to its index yet.
+    pub(super) fn take_access_times(&mut self) -> Option<AccessTimes> {
         loop {
-            let fingerprint = self.accessed.pop_first()?;
+            let fingerprint = self.files_with_new_access_times.pop_first()?;
             let Some(entry) = self.files.get(&fingerprint).filter(|entry| !entry.is_stale) else {
                 continue;
             };
-            let record =
-                |block: &StoredBlock| BlockRecord { crc: block.crc, accessed: block.accessed };
-            let records = entry.blocks.iter().map(|(at, block)| (*at, record(block))).collect();
+            let record = |block: &StoredBlock| BlockRecord {
+                crc: block.crc,
+                access_time: block.access_time,
+            };
+            let records = entry
+                .blocks
+                .iter()
+                .map(|(block_index, block)| (*block_index, record(block)))
+                .collect();
             return Some(AccessTimes { key: entry.key, records });
         }
     }
@@ -513,21 +537,24 @@ mod tests {
                 }
                 let files = || inventory.files.iter();
                 prop_assert_eq!(
-                    inventory.charged,
+                    inventory.total_charge,
                     files().map(|(_, entry)| entry.charge()).sum::<u64>()
                 );
                 let blocks: usize = files().map(|(_, entry)| entry.blocks.len()).sum();
-                prop_assert_eq!(inventory.blocks, blocks as u64);
+                prop_assert_eq!(inventory.block_count, blocks as u64);
                 let evictable = || files().filter(|(_, entry)| entry.is_evictable());
-                let order: BTreeSet<_> = evictable()
-                    .map(|(_, entry)| (entry.oldest_bound, entry.key.fingerprint))
+                let expected_order: BTreeSet<_> = evictable()
+                    .map(|(_, entry)| (entry.min_access_time, entry.key.fingerprint))
                     .collect();
-                prop_assert_eq!(&inventory.eviction_order, &order);
-                let ages = evictable().flat_map(|(fingerprint, entry)| {
-                    entry.blocks.iter().map(|(at, block)| (block.accessed, *fingerprint, *at))
+                prop_assert_eq!(&inventory.eviction_order, &expected_order);
+                let access_times = evictable().flat_map(|(fingerprint, entry)| {
+                    entry
+                        .blocks
+                        .iter()
+                        .map(|(index, block)| (block.access_time, *fingerprint, *index))
                 });
-                let oldest = ages.min().map(|(_, fingerprint, at)| (fingerprint, at));
-                prop_assert_eq!(inventory.oldest(), oldest);
+                let expected = access_times.min().map(|(_, fingerprint, index)| (fingerprint, index));
+                prop_assert_eq!(inventory.least_recently_used(), expected);
             }
         }
     }
@@ -540,22 +567,22 @@ mod tests {
         assert!(inventory.pin(key(1)));
         inventory.remove_damaged_block(key(1).fingerprint, 2);
         assert!(inventory.block(key(1), 2).is_none());
-        assert_eq!(inventory.next_marked_block(), None);
+        assert_eq!(inventory.take_marked_block(), None);
         inventory.unpin(key(1).fingerprint);
-        assert_eq!(inventory.next_marked_block(), Some((key(1).fingerprint, 2)));
+        assert_eq!(inventory.take_marked_block(), Some((key(1).fingerprint, 2)));
     }
 
     #[test]
-    fn access_times_continue_from_the_youngest_block() {
+    fn access_times_continue_after_the_latest_block() {
         let key = key(1);
         let mut inventory = BlockInventory::new(4096, 0, HashSet::from([key.fingerprint]));
-        let late = BlockRecord { crc: 0, accessed: u64::MAX - 5 };
+        let latest = BlockRecord { crc: 0, access_time: u64::MAX - 5 };
         inventory.add_index(IndexContent {
             key,
-            records: vec![(0, late)],
-            allocated: AllocatedSpace::default(),
+            records: vec![(0, latest)],
+            space: AllocatedSpace::default(),
             change_time: ChangeTime::default(),
         });
-        assert_eq!(inventory.new_record(0).accessed, u64::MAX - 4);
+        assert_eq!(inventory.new_record(0).access_time, u64::MAX - 4);
     }
 }

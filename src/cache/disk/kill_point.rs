@@ -1,20 +1,20 @@
-//! Points at which a test can kill the process, before each change on disk.
+//! Lets a test kill the process before any change on disk.
 
-/// Does nothing outside of tests.
+/// Does nothing: only tests kill the process.
 #[cfg(not(test))]
 pub(super) fn kill_point() {}
 
 #[cfg(test)]
-pub(super) use in_tests::{MAX_CHANGES, kill_point, set_remaining_changes};
+pub(super) use in_tests::{MAX_CHANGES_VARIABLE, kill_point, set_remaining_changes};
 
 #[cfg(test)]
 mod in_tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// Environment variable with the number of changes until the process is killed.
-    pub(in crate::cache::disk) const MAX_CHANGES: &str = "MEETFS_TEST_MAX_CHANGES";
+    /// Environment variable with the number of changes on disk after which the process is killed.
+    pub(in crate::cache::disk) const MAX_CHANGES_VARIABLE: &str = "MEETFS_TEST_MAX_CHANGES";
 
-    /// Number of changes until the process is killed; 0 means never.
+    /// Number of changes on disk before the process is killed. At 0, the process is not killed.
     static REMAINING_CHANGES: AtomicU64 = AtomicU64::new(0);
 
     pub(in crate::cache::disk) fn set_remaining_changes(changes: u64) {

@@ -1,4 +1,4 @@
-//! The lock file: one process per directory.
+//! The lock file. It allows only one process to use a cache directory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -14,16 +14,16 @@ use super::hole::punch_hole;
 use super::volume::LOCK_FILE;
 use crate::ownership::{self, FileType};
 
-/// How long to retry a lock that is held. A command that reads the usage of a cache holds the lock
-/// for an instant, and a process that was just signaled needs a moment to end.
+/// How long acquiring the lock is retried. A command that reads the usage of a cache holds the lock
+/// for an instant, and a process that has just received a signal needs a moment to end.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Longer than any process id.
+/// Maximum number of bytes that are read from the lock file. It is longer than any process id.
 const MAX_PID_LENGTH: u64 = 32;
 
-/// Exclusive use of a directory until dropped. The kernel releases it when the process dies.
+/// Exclusive use of a cache directory. It ends when this value is dropped or the process dies.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     _file: Flock<File>,
@@ -32,65 +32,65 @@ pub(super) struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Acquires the lock and checks that the file system can free parts of files.
+    /// Acquires the lock, and checks that the file system can free parts of files.
     pub(super) fn acquire(directory: &Path) -> Result<Self, DiskError> {
-        let failed =
+        let directory_error =
             |source: std::io::Error| DiskError::Directory { directory: directory.into(), source };
         ownership::check_path(&directory.join(LOCK_FILE), FileType::File)?;
-        let (mut file, is_read_only) = open(directory).map_err(failed)?;
+        let (mut file, is_read_only) = open_or_create(directory).map_err(directory_error)?;
         let start = Instant::now();
-        let mut locked = loop {
+        let mut lock_file = loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(locked) => break locked,
-                Err((returned, Errno::EWOULDBLOCK)) => {
+                Ok(lock_file) => break lock_file,
+                Err((unlocked_file, Errno::EWOULDBLOCK)) => {
                     if start.elapsed() >= LOCK_TIMEOUT {
                         return Err(DiskError::InUse {
                             directory: directory.into(),
                             pid: read_pid(directory),
                         });
                     }
-                    file = returned;
+                    file = unlocked_file;
                     std::thread::sleep(RETRY_INTERVAL);
                 }
-                Err((returned, Errno::EINTR)) => file = returned,
-                Err((_, errno)) => return Err(failed(errno.into())),
+                Err((unlocked_file, Errno::EINTR)) => file = unlocked_file,
+                Err((_, errno)) => return Err(directory_error(errno.into())),
             }
         };
         if !is_read_only {
             // There is nothing to free after the end of the file. This only checks whether holes
             // are supported.
-            match punch_hole(&locked, 1 << 20, 1 << 20) {
+            match punch_hole(&lock_file, 1 << 20, 1 << 20) {
                 Err(error) if is_unsupported(&error) => {
                     return Err(DiskError::NoHoles { directory: directory.into() });
                 }
-                punched => punched.map_err(failed)?,
+                result => result.map_err(directory_error)?,
             }
-            // On a full disk the process id is not written. Then a message cannot name the process.
-            let _ = locked
+            // On a full disk the process id is not written. Messages then cannot name the process.
+            let _ = lock_file
                 .set_len(0)
-                .and_then(|()| locked.write_all(format!("{}\n", std::process::id()).as_bytes()));
+                .and_then(|()| lock_file.write_all(format!("{}\n", std::process::id()).as_bytes()));
         }
-        Ok(Self { _file: locked, is_read_only })
+        Ok(Self { _file: lock_file, is_read_only })
     }
 
-    /// Returns the process that holds the lock: `None` if the lock is free, `Some(None)` if the
-    /// process has not written its id.
-    pub(super) fn holder(directory: &Path) -> Result<Option<Option<u32>>, DiskError> {
-        let failed = |source| DiskError::Directory { directory: directory.into(), source };
+    /// Returns the id of the process that holds the lock. Returns `None` if the lock is free, and
+    /// `Some(None)` if the process has not written its id.
+    pub(super) fn read_holder(directory: &Path) -> Result<Option<Option<u32>>, DiskError> {
+        let directory_error = |source| DiskError::Directory { directory: directory.into(), source };
         ownership::check_path(&directory.join(LOCK_FILE), FileType::File)?;
-        let file = match open_to_read(directory) {
+        let file = match open_for_reading(directory) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(failed)?,
+            result => result.map_err(directory_error)?,
         };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(_free) => Ok(None),
             Err((_, Errno::EWOULDBLOCK)) => Ok(Some(read_pid(directory))),
-            Err((_, errno)) => Err(failed(errno.into())),
+            Err((_, errno)) => Err(directory_error(errno.into())),
         }
     }
 }
 
-fn open(directory: &Path) -> std::io::Result<(File, bool)> {
+fn open_or_create(directory: &Path) -> std::io::Result<(File, bool)> {
     let path = directory.join(LOCK_FILE);
     let mut options = OpenOptions::new();
     options.read(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
@@ -98,18 +98,17 @@ fn open(directory: &Path) -> std::io::Result<(File, bool)> {
         Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
             Ok((options.open(&path)?, true))
         }
-        opened => Ok((opened?, false)),
+        result => Ok((result?, false)),
     }
 }
 
-fn open_to_read(directory: &Path) -> std::io::Result<File> {
+fn open_for_reading(directory: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(directory.join(LOCK_FILE))
 }
 
-/// Reads the process id in the lock file.
 fn read_pid(directory: &Path) -> Option<u32> {
     let mut text = String::new();
-    open_to_read(directory).ok()?.take(MAX_PID_LENGTH).read_to_string(&mut text).ok()?;
+    open_for_reading(directory).ok()?.take(MAX_PID_LENGTH).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 

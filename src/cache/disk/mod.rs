@@ -1,4 +1,4 @@
-//! The disk cache. Its blocks survive the process, are verified at every read, and stay within a
+//! The disk cache. Its blocks survive a restart, are verified at every read, and stay within a size
 //! limit.
 //!
 //! Input: whole, verified blocks with a [`DiskKey`]. Output: the same bytes, or nothing. Damage on
@@ -11,14 +11,14 @@
 //! 3. When space runs out, the least recently used block is evicted: punching a hole in its file
 //!    frees the space (`inventory`).
 //! 4. One thread writes (`writer`). The blocking pool reads, and callers wait for it only for a
-//!    bounded time. Everything else that callers ask for is in memory (`coordinator`).
+//!    bounded time. All other calls are answered from memory (`coordinator`).
 //! 5. Only one process at a time can use a directory (`lock`).
 //!
-//! Failures: a full disk pauses writing, and a broken disk ends it. Reads continue without the
-//! cache.
+//! Failures: when the disk is full, writing pauses. When the disk is broken, writing ends. Reads
+//! continue without the cache.
 //!
-//! Locks: the state in `coordinator` has the only lock. It is never held during a disk access, nor
-//! while another lock is taken.
+//! Locks: the only lock is that of the state in `coordinator`. It is never held during disk access,
+//! nor while another lock is taken.
 //!
 //! This module must not know what a provider, a URL or a recording is. It identifies files by
 //! fingerprint.
@@ -48,7 +48,7 @@ pub use directory_probe::probe_directory;
 pub use disk_cache::{DiskCache, DiskOptions, DiskStatus};
 pub use error::DiskError;
 pub use key::DiskKey;
-pub use usage::{ClearedFiles, DiskUsage, clear, usage};
+pub use usage::{ClearedFiles, DiskUsage, clear, read_usage};
 
 #[cfg(test)]
 mod tests;

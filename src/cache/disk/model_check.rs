@@ -19,7 +19,7 @@ use super::writer::Writer;
 
 const SCHEDULES: usize = 10_000;
 const SIZE: u64 = 64;
-/// The model has no clock, so any timeout can expire at once.
+/// Timeout of every wait. The model has no clock, so any wait can time out at once.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open cache with its writer thread.
@@ -42,7 +42,7 @@ fn store(store: &DiskStore, number: u8) {
     store.coordinator.enqueue(request);
 }
 
-/// Reads a block. Checks that it has the stored bytes or is a miss.
+/// Reads a block, and checks that it has the stored bytes or is a miss.
 fn read(store: &DiskStore, number: u8) {
     if let Some(block) = store.read(key(number), 0) {
         assert_eq!(block, content(number));
@@ -50,7 +50,8 @@ fn read(store: &DiskStore, number: u8) {
 }
 
 impl Cache {
-    /// Opens a cache. With `has_little_space`, its limit has space for one file and not for two.
+    /// Opens a cache. With `has_little_space`, its limit is large enough for one file but not for
+    /// two.
     fn open(has_little_space: bool) -> Self {
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let volume = Volume::open(directory.path()).unwrap();
@@ -83,10 +84,11 @@ impl Cache {
     }
 
     fn data_path(&self, number: u8) -> PathBuf {
-        self.directory.path().join(format!("{}.data", key(number).fingerprint.hex()))
+        self.directory.path().join(format!("{}.data", key(number).fingerprint.to_hex()))
     }
 
-    /// Checks that inventory and disk agree and nothing is pending, then ends the writer.
+    /// Checks that the inventory agrees with the disk and that nothing is pending, then ends the
+    /// writer.
     fn check_and_end(self) {
         self.flush();
         {
@@ -112,13 +114,13 @@ impl Cache {
 fn schedules_forget_queued_and_written_blocks() {
     let check = || {
         let cache = Cache::open(false);
-        let storing = cache.spawn(|cache| {
+        let storing_thread = cache.spawn(|cache| {
             store(cache, 1);
             store(cache, 2);
         });
-        let forgetting = cache.spawn(|cache| cache.coordinator.forget(key(1).fingerprint));
-        storing.join().unwrap();
-        forgetting.join().unwrap();
+        let forgetting_thread = cache.spawn(|cache| cache.coordinator.forget(key(1).fingerprint));
+        storing_thread.join().unwrap();
+        forgetting_thread.join().unwrap();
         // The block can be queued, being written or stored now.
         cache.store.coordinator.forget(key(1).fingerprint);
         cache.flush();
@@ -133,18 +135,18 @@ fn schedules_forget_queued_and_written_blocks() {
 fn schedules_evict_blocks_that_are_being_read() {
     let check = || {
         let cache = Cache::open(true);
-        let storing = cache.spawn(|cache| {
+        let storing_thread = cache.spawn(|cache| {
             store(cache, 1);
             store(cache, 2);
         });
-        let reading = cache.spawn(|cache| {
+        let reading_thread = cache.spawn(|cache| {
             for number in [1, 2, 1] {
                 read(cache, number);
                 thread::yield_now();
             }
         });
-        storing.join().unwrap();
-        reading.join().unwrap();
+        storing_thread.join().unwrap();
+        reading_thread.join().unwrap();
         cache.flush();
         assert!(!cache.is_stored(1) && cache.is_stored(2), "the second evicts the first");
         cache.check_and_end();
@@ -158,7 +160,7 @@ fn schedules_keep_pinned_files_readable() {
         let cache = Cache::open(true);
         store(&cache.store, 1);
         cache.flush();
-        let pinning = {
+        let pinning_thread = {
             let store = cache.store.clone();
             thread::spawn(move || {
                 let Some(file) = CompleteFile::open(&store, key(1)) else { return };
@@ -168,10 +170,10 @@ fn schedules_keep_pinned_files_readable() {
                 assert_eq!(bytes, content(1));
             })
         };
-        let evicting = cache.spawn(|cache| store(cache, 2));
+        let evicting_thread = cache.spawn(|cache| store(cache, 2));
         cache.store.coordinator.forget(key(1).fingerprint);
-        pinning.join().unwrap();
-        evicting.join().unwrap();
+        pinning_thread.join().unwrap();
+        evicting_thread.join().unwrap();
         cache.flush();
         assert!(!cache.is_stored(1) && !cache.data_path(1).exists());
         cache.check_and_end();
@@ -183,11 +185,11 @@ fn schedules_keep_pinned_files_readable() {
 fn schedules_shut_down_with_queued_blocks() {
     let check = || {
         let cache = Cache::open(false);
-        let storing = cache.spawn(|cache| (1..=3).for_each(|number| store(cache, number)));
-        let reading = cache.spawn(|cache| read(cache, 1));
+        let storing_thread = cache.spawn(|cache| (1..=3).for_each(|number| store(cache, number)));
+        let reading_thread = cache.spawn(|cache| read(cache, 1));
         let has_ended = cache.store.coordinator.shut_down(TIMEOUT);
-        storing.join().unwrap();
-        reading.join().unwrap();
+        storing_thread.join().unwrap();
+        reading_thread.join().unwrap();
         cache.writer.join().unwrap();
         for number in 1..=3 {
             let index = cache.store.volume.read_index(key(number).fingerprint).ok().flatten();

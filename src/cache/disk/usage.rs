@@ -1,4 +1,4 @@
-//! Measures and clears a cache directory that this process has not opened.
+//! Measures and clears a cache directory without opening it as a cache.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,63 +7,64 @@ use super::error::DiskError;
 use super::lock::DirectoryLock;
 use super::volume::{self, Volume};
 
-/// The contents of a cache directory.
+/// The files of a cache directory, and the disk space that they take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskUsage {
-    /// File versions with at least one block.
+    /// Number of file versions with at least one stored block.
     pub files: u64,
     pub blocks: u64,
-    /// Space of the directory with all its files, in bytes.
-    pub held: u64,
-    /// Bytes free on its file system, if known.
+    /// Disk space of the directory and all its files, in bytes.
+    pub used: u64,
+    /// Free bytes on the file system of the directory, if known.
     pub free: Option<u64>,
-    /// Whether a process has the directory open.
-    pub in_use: bool,
-    /// The id of that process, if it has written one.
+    /// Whether a process has the directory open as a cache.
+    pub is_in_use: bool,
+    /// The id of the process that has the directory open, if that process has written its id.
     pub pid: Option<u32>,
 }
 
-/// The number and size of the files that were removed.
+/// The number of files that [`clear`] has removed, and their disk space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClearedFiles {
-    /// File versions.
+    /// Number of removed file versions.
     pub files: u64,
-    /// Freed space in bytes.
+    /// Freed disk space in bytes.
     pub bytes: u64,
 }
 
 impl DiskUsage {
-    /// Returns the usage of a directory that does not exist: no files, and the free space of the
-    /// file system on which the directory will be created.
-    pub fn of_missing(directory: &Path) -> Self {
+    /// Returns the usage of a directory that does not exist. It has no files, and the free space is
+    /// that of the file system on which the directory will be created.
+    pub fn for_missing_directory(directory: &Path) -> Self {
         let parent = directory.ancestors().find(|parent| parent.exists());
         let free = parent.and_then(|parent| volume::space_at(parent).ok()).map(|(free, _)| free);
         Self { free, ..Self::default() }
     }
 }
 
-/// Reads the usage of a directory without opening it as a cache; `None` if it does not exist.
+/// Reads the usage of a directory without opening it as a cache. Returns `None` if the directory
+/// does not exist.
 ///
 /// # Errors
 /// The directory cannot be read.
-pub fn usage(directory: &Path) -> Result<Option<DiskUsage>, DiskError> {
-    let failed = |source| DiskError::Directory { directory: directory.into(), source };
+pub fn read_usage(directory: &Path) -> Result<Option<DiskUsage>, DiskError> {
+    let directory_error = |source| DiskError::Directory { directory: directory.into(), source };
     if !exists(directory)? {
         return Ok(None);
     }
     let volume = Volume::open(directory)?;
-    let holder = DirectoryLock::holder(directory)?;
-    let (free, _) = volume.space().map_err(failed)?;
+    let holder = DirectoryLock::read_holder(directory)?;
+    let (free, _) = volume.space().map_err(directory_error)?;
     let mut usage = DiskUsage {
-        held: volume.overhead(),
+        used: volume.overhead(),
         free: Some(free),
-        in_use: holder.is_some(),
+        is_in_use: holder.is_some(),
         pid: holder.flatten(),
         ..DiskUsage::default()
     };
-    for fingerprint in volume.list().map_err(failed)? {
-        usage.held += volume.allocated_by(fingerprint);
-        // A damaged or just removed file counts as a file without blocks.
+    for fingerprint in volume.list_fingerprints().map_err(directory_error)? {
+        usage.used += volume.disk_space_of(fingerprint);
+        // A file that is damaged or was just removed counts as a file without blocks.
         let Ok(Some(index)) = volume.read_index(fingerprint) else { continue };
         usage.files += 1;
         usage.blocks += index.records.len() as u64;
@@ -71,27 +72,27 @@ pub fn usage(directory: &Path) -> Result<Option<DiskUsage>, DiskError> {
     Ok(Some(usage))
 }
 
-/// Removes every block in a directory. Leaves foreign files alone.
+/// Removes all blocks from a cache directory. Does not touch other files in it.
 ///
 /// # Errors
 /// A process has the directory open, or the directory cannot be read or written.
 pub fn clear(directory: &Path) -> Result<ClearedFiles, DiskError> {
-    let failed = |source| DiskError::Directory { directory: directory.into(), source };
+    let directory_error = |source| DiskError::Directory { directory: directory.into(), source };
     if !exists(directory)? {
         return Ok(ClearedFiles::default());
     }
     let volume = Volume::open(directory)?;
     let _lock = DirectoryLock::acquire(directory)?;
     let mut cleared = ClearedFiles::default();
-    for fingerprint in volume.list().map_err(failed)? {
-        cleared.bytes += volume.allocated_by(fingerprint);
-        volume.remove(fingerprint).map_err(failed)?;
+    for fingerprint in volume.list_fingerprints().map_err(directory_error)? {
+        cleared.bytes += volume.disk_space_of(fingerprint);
+        volume.remove(fingerprint).map_err(directory_error)?;
         cleared.files += 1;
     }
     Ok(cleared)
 }
 
-/// Whether the path exists. A dangling symbolic link exists, too.
+/// Whether the path exists. A dangling symbolic link counts as existing.
 fn exists(directory: &Path) -> Result<bool, DiskError> {
     match directory.symlink_metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

@@ -1,19 +1,20 @@
-//! The errors of writing a block, and whether the next block may still be written.
+//! The errors of writing a block. They tell whether the next block can still be written.
 
 use std::io::ErrorKind;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {
-    /// The process lacks a resource. The next block may be written.
+    /// The process lacks a resource, for example file descriptors. The next block can still be
+    /// written.
     #[error("the process lacks a resource")]
     Transient(#[source] std::io::Error),
-    /// The disk, or the user's quota, is full.
+    /// The disk or the quota of the user is full.
     #[error("the disk is full")]
     DiskFull(#[source] std::io::Error),
     /// The write would leave less free space than the floor.
     #[error("the disk has too little free space")]
     BelowFloor,
-    /// The disk rejects writes.
+    /// The disk rejects writes, for example because it is broken or read-only.
     #[error("the disk rejects writes")]
     Rejected(#[source] std::io::Error),
 }
@@ -40,7 +41,7 @@ impl From<std::io::Error> for WriteError {
     }
 }
 
-/// Whether the error was caused by the process and not by the disk.
+/// Whether the cause of the error is the process and not the disk.
 pub(super) fn is_transient(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR))
 }
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn full_disk_is_retried_but_broken_one_not() {
+    fn full_disk_is_temporary_but_broken_disk_is_not() {
         assert!(matches!(write_error(libc::ENOSPC), WriteError::DiskFull(_)));
         assert!(matches!(write_error(libc::EDQUOT), WriteError::DiskFull(_)));
         assert!(matches!(write_error(libc::EIO), WriteError::Rejected(_)));

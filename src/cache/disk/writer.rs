@@ -3,9 +3,9 @@
 //!
 //! A single writer needs no lock for the disk, and no other thread uses the space that it has
 //! freed. It stores a block in this order: space under the limit, space above the floor, data,
-//! record, inventory. It removes a block in this order: inventory, record, data. So no matter when
-//! the process dies, the data of every record is on disk. At most one block has data without a
-//! record, and the next start frees that data.
+//! record, inventory. It removes a block in this order: inventory, record, data. Therefore the data
+//! of every record is on disk, no matter when the process dies. At most one block has data without
+//! a record, and the next start frees that data.
 
 use std::sync::Arc;
 
@@ -20,54 +20,56 @@ use super::writer_load::Stopwatch;
 use crate::cache::BLOCK_LENGTH;
 use crate::sync::atomic::Ordering;
 
-/// Bytes that stay free under the limit in addition to the charge of a block. File systems
-/// temporarily allocate more: up to four indirect blocks, a larger directory and a page of the
-/// index.
+/// Bytes that must be free under the limit in addition to the charge of a new block. While a block
+/// is written, file systems temporarily allocate more: up to four indirect blocks, a larger
+/// directory and a page of the index.
 const HEADROOM: u64 = 32 * 1024;
 
-/// Maximum number of bytes that are evicted for one block beyond what it needs. If evictions free
-/// nothing, the file system is not returning space at the moment, and further evictions would empty
-/// the cache without effect.
-const MAX_VAIN_EVICTION: u64 = 8 * 1024 * 1024;
+/// Maximum number of bytes that are evicted for one block in addition to the required space. If
+/// evictions free nothing, the file system is not returning space at the moment, and further
+/// evictions would empty the cache without effect.
+const MAX_EXTRA_EVICTION: u64 = 8 * 1024 * 1024;
 
-/// A file has data without records if it takes this many more bytes than its recorded blocks.
+/// A file is assumed to have data without records if its data takes more than this number of bytes
+/// in addition to its recorded blocks.
 const UNRECORDED_DATA_THRESHOLD: u64 = 64 * 1024;
 
 pub(super) struct Writer {
     store: Arc<DiskStore>,
-    /// The files that were written last. Consecutive blocks usually belong to the same file.
-    open: Option<(Fingerprint, OpenFiles)>,
+    /// The open files of the last task. Consecutive blocks usually belong to the same file version.
+    open_files: Option<(Fingerprint, OpenFiles)>,
 }
 
 impl Writer {
     pub(super) fn new(store: Arc<DiskStore>) -> Self {
-        Self { store, open: None }
+        Self { store, open_files: None }
     }
 
-    /// Reads the indexes of the files with these fingerprints, then runs tasks until the shutdown.
+    /// Reads the indexes of the files with these fingerprints, then executes tasks until the
+    /// shutdown.
     pub(super) fn run(mut self, fingerprints: Vec<Fingerprint>) {
         self.read_indexes(fingerprints);
         loop {
-            let done = match self.store.coordinator.next_task() {
+            let result = match self.store.coordinator.next_task() {
                 Task::RemoveFile(fingerprint) => self.remove_file(fingerprint),
                 Task::FreeBlock(fingerprint, index) => self.remove_block(fingerprint, index),
                 Task::WriteAccessTimes(times) => self.write_access_times(&times),
                 Task::CheckSpace => self.restore_free_floor(),
                 Task::Store(request) => {
                     let stopwatch = Stopwatch::start();
-                    let stored = self.store_block(&request);
+                    let store_result = self.store_block(&request);
                     let WriteRequest { key, index, .. } = request;
                     self.store.coordinator.record_store(
                         (key.fingerprint, index),
-                        matches!(stored, Ok(true)),
+                        matches!(store_result, Ok(true)),
                         stopwatch.time_spent(),
                     );
-                    stored.map(drop)
+                    store_result.map(drop)
                 }
                 Task::End => break,
             };
-            if let Err(error) = done {
-                self.open = None;
+            if let Err(error) = result {
+                self.open_files = None;
                 self.record_error(&error);
             }
         }
@@ -103,7 +105,7 @@ impl Writer {
                 self.store.coordinator.state().inventory.add_index(index);
                 Ok(())
             }
-            // An unreadable file is useless, and its space would not be counted.
+            // A file without a readable index is useless, and its space would not be counted.
             _ => {
                 self.store.coordinator.state().inventory.discard_unread(fingerprint);
                 self.remove_file(fingerprint)
@@ -111,33 +113,35 @@ impl Writer {
         }
     }
 
-    /// Frees data without records.
+    /// Frees the disk space of data that has no record.
     fn free_unrecorded_data(&self, mut index: IndexContent) -> Result<IndexContent, WriteError> {
         let key = index.key;
-        let lengths = index.records.iter().filter_map(|(at, _)| key.block_length(*at));
+        let lengths = index.records.iter().filter_map(|(index, _)| key.block_length(*index));
         let unit = self.store.volume.unit();
-        let recorded: u64 = lengths.map(|length| (length as u64).next_multiple_of(unit)).sum();
-        if index.allocated.data <= recorded + UNRECORDED_DATA_THRESHOLD
+        let recorded_space: u64 =
+            lengths.map(|length| (length as u64).next_multiple_of(unit)).sum();
+        if index.space.data <= recorded_space + UNRECORDED_DATA_THRESHOLD
             || self.store.coordinator.state().is_off()
         {
             return Ok(index);
         }
         let files = self.store.volume.open_files(key.fingerprint)?;
-        let mut from = 0;
-        for at in index.records.iter().map(|(at, _)| *at).chain(key.block_count()) {
-            if at > from {
-                files.punch(from, at - from)?;
+        let mut first_unrecorded = 0;
+        for recorded_index in index.records.iter().map(|(index, _)| *index).chain(key.block_count())
+        {
+            if recorded_index > first_unrecorded {
+                files.punch_blocks(first_unrecorded, recorded_index - first_unrecorded)?;
             }
-            from = at + 1;
+            first_unrecorded = recorded_index + 1;
         }
-        index.allocated = self.store.volume.allocated(&files)?;
+        index.space = self.store.volume.measure_space(&files)?;
         Ok(index)
     }
 
-    /// Stores a block if there is space for it. Returns whether it is stored.
+    /// Stores a block if there is space for it. Returns whether the block is stored now.
     fn store_block(&mut self, request: &WriteRequest) -> Result<bool, WriteError> {
         let WriteRequest { key, index, block } = request;
-        let need = {
+        let required = {
             let state = self.store.coordinator.state();
             if state.inventory.block(*key, *index).is_some() {
                 return Ok(true);
@@ -145,22 +149,22 @@ impl Writer {
             if state.inventory.is_stale(key.fingerprint) {
                 return Ok(false);
             }
-            state.inventory.cost(*key, *index) + HEADROOM + 2 * self.store.volume.unit()
+            state.inventory.max_charge_of(*key, *index) + HEADROOM + 2 * self.store.volume.unit()
         };
-        if !self.make_space(need)? || !self.keep_free_floor(need)? {
+        if !self.make_space(required)? || !self.keep_free_floor(required)? {
             return Ok(false);
         }
         let is_new = !self.store.coordinator.state().inventory.contains_file(key.fingerprint);
-        let written = self.write(*key, *index, block, is_new);
-        if written.is_err() {
+        let result = self.write_block(*key, *index, block, is_new);
+        if result.is_err() {
             // The space of a partly written block is not counted, so it is freed. An error here is
-            // ignored: the caller gets the first error.
-            let _ = self.undo(key.fingerprint, *index, is_new);
+            // ignored, because the caller gets the error of the write.
+            let _ = self.undo_write(key.fingerprint, *index, is_new);
         }
-        written.map(|()| true)
+        result.map(|()| true)
     }
 
-    fn write(
+    fn write_block(
         &mut self,
         key: DiskKey,
         index: u32,
@@ -169,52 +173,53 @@ impl Writer {
     ) -> Result<(), WriteError> {
         let store = self.store.clone();
         let crc = crc32c::crc32c(block);
-        let files = self.files(key, is_new)?;
-        let before = ChangeTime::of(&files.data)?;
-        store.coordinator.state().inventory.verify_change_time(key.fingerprint, before);
+        let files = self.open_files(key, is_new)?;
+        let time_before = ChangeTime::read(&files.data)?;
+        store.coordinator.state().inventory.verify_change_time(key.fingerprint, time_before);
         files.write_block(index, block)?;
         let record = store.coordinator.state().inventory.new_record(crc);
         files.write_record(key, index, record)?;
-        let (allocated, after) = (store.volume.allocated(files)?, ChangeTime::of(&files.data)?);
+        let (space, time_after) =
+            (store.volume.measure_space(files)?, ChangeTime::read(&files.data)?);
         let overhead = if is_new { Some(store.volume.overhead()) } else { None };
         let mut state = store.coordinator.state();
-        state.inventory.insert(key, index, record, allocated);
-        state.inventory.set_change_time(key.fingerprint, after);
+        state.inventory.insert(key, index, record, space);
+        state.inventory.set_change_time(key.fingerprint, time_after);
         if let Some(overhead) = overhead {
             state.inventory.set_overhead(overhead);
         }
         Ok(())
     }
 
-    fn undo(
+    fn undo_write(
         &mut self,
         fingerprint: Fingerprint,
         index: u32,
         is_new: bool,
     ) -> Result<(), WriteError> {
         if is_new {
-            self.open = None;
+            self.open_files = None;
             return Ok(self.store.volume.remove(fingerprint)?);
         }
         self.free_block(fingerprint, index)
     }
 
-    /// Returns the open files of a key. Creates them if `is_new`.
-    fn files(&mut self, key: DiskKey, is_new: bool) -> Result<&OpenFiles, WriteError> {
+    /// Returns the open files of a file version, and creates them if `is_new`.
+    fn open_files(&mut self, key: DiskKey, is_new: bool) -> Result<&OpenFiles, WriteError> {
         if is_new {
             let files = self.store.volume.create_files(key)?;
-            return Ok(&self.open.insert((key.fingerprint, files)).1);
+            return Ok(&self.open_files.insert((key.fingerprint, files)).1);
         }
-        self.existing_files(key.fingerprint)
+        self.open_existing_files(key.fingerprint)
     }
 
-    fn existing_files(&mut self, fingerprint: Fingerprint) -> Result<&OpenFiles, WriteError> {
-        let open = match self.open.take() {
-            Some((known, files)) if known == fingerprint => (known, files),
+    fn open_existing_files(&mut self, fingerprint: Fingerprint) -> Result<&OpenFiles, WriteError> {
+        let files = match self.open_files.take() {
+            Some((open, files)) if open == fingerprint => (open, files),
             _ => match self.store.volume.open_files(fingerprint) {
                 Ok(files) => (fingerprint, files),
-                // Another process has removed one of the files. The other one is removed here, and
-                // the next block creates both files again.
+                // Another process has removed one of the files. The remaining file is removed here,
+                // and the next block creates both files again.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     self.remove_file(fingerprint)?;
                     return Err(WriteError::Transient(error));
@@ -222,63 +227,67 @@ impl Writer {
                 Err(error) => return Err(error.into()),
             },
         };
-        Ok(&self.open.insert(open).1)
+        Ok(&self.open_files.insert(files).1)
     }
 
-    /// Evicts blocks until `need` more bytes fit within the limit. Returns whether they do.
-    fn make_space(&mut self, need: u64) -> Result<bool, WriteError> {
+    /// Evicts blocks until `required` more bytes fit within the limit. Returns whether they fit.
+    fn make_space(&mut self, required: u64) -> Result<bool, WriteError> {
         let limit = self.store.limit;
         let excess = {
             let state = self.store.coordinator.state();
-            if state.inventory.fixed_bytes() + need > limit {
+            if state.inventory.unevictable_bytes() + required > limit {
                 return Ok(false);
             }
-            (state.inventory.charged_bytes() + need).saturating_sub(limit)
+            (state.inventory.charged_bytes() + required).saturating_sub(limit)
         };
         self.evict(excess)?;
-        Ok(self.store.coordinator.state().inventory.charged_bytes() + need <= limit)
+        Ok(self.store.coordinator.state().inventory.charged_bytes() + required <= limit)
     }
 
-    /// Evicts blocks until a write of `need` bytes leaves at least the floor of free space.
+    /// Evicts blocks until a write of `required` bytes leaves at least the floor of free space.
     ///
     /// # Errors
-    /// [`WriteError::BelowFloor`] if no evictable block is left, or evictions have not freed
-    /// enough.
-    fn keep_free_floor(&mut self, need: u64) -> Result<bool, WriteError> {
-        let wanted = self.store.free_floor.saturating_add(need);
-        let missing = wanted.saturating_sub(self.check_free_space()?);
-        if missing == 0 {
+    /// Returns [`WriteError::BelowFloor`] if evictions cannot free enough space.
+    fn keep_free_floor(&mut self, required: u64) -> Result<bool, WriteError> {
+        let min_free_bytes = self.store.free_floor.saturating_add(required);
+        let missing_bytes = min_free_bytes.saturating_sub(self.check_free_space()?);
+        if missing_bytes == 0 {
             return Ok(true);
         }
-        self.evict(missing)?;
-        if self.check_free_space()? >= wanted { Ok(true) } else { Err(WriteError::BelowFloor) }
+        self.evict(missing_bytes)?;
+        if self.check_free_space()? >= min_free_bytes {
+            Ok(true)
+        } else {
+            Err(WriteError::BelowFloor)
+        }
     }
 
-    /// Evicts the least recently used blocks until `bytes` of the charged space are free, or as
-    /// many as possible.
+    /// Evicts the least recently used blocks until the charged space has decreased by `bytes`, or
+    /// by as much as possible.
     fn evict(&mut self, bytes: u64) -> Result<(), WriteError> {
-        let before = self.store.coordinator.state().inventory.charged_bytes();
-        let mut evicted = 0;
+        let charged_before = self.store.coordinator.state().inventory.charged_bytes();
+        let mut evicted_bytes = 0;
         loop {
-            let next = {
+            let oldest_block = {
                 let mut state = self.store.coordinator.state();
-                let freed = before.saturating_sub(state.inventory.charged_bytes());
-                if freed >= bytes || evicted > bytes.saturating_add(MAX_VAIN_EVICTION) {
+                let freed_bytes = charged_before.saturating_sub(state.inventory.charged_bytes());
+                if freed_bytes >= bytes || evicted_bytes > bytes.saturating_add(MAX_EXTRA_EVICTION)
+                {
                     return Ok(());
                 }
-                state.inventory.oldest()
+                state.inventory.least_recently_used()
             };
-            let Some((fingerprint, index)) = next else { return Ok(()) };
+            let Some((fingerprint, index)) = oldest_block else { return Ok(()) };
             self.remove_block(fingerprint, index)?;
-            evicted += BLOCK_LENGTH;
+            evicted_bytes += BLOCK_LENGTH;
         }
     }
 
     /// Evicts blocks if the free space is below the floor.
     fn restore_free_floor(&mut self) -> Result<(), WriteError> {
-        let missing = self.store.free_floor.saturating_sub(self.check_free_space()?);
-        if missing > 0 && !self.store.coordinator.state().is_off() {
-            self.evict(missing)?;
+        let missing_bytes = self.store.free_floor.saturating_sub(self.check_free_space()?);
+        if missing_bytes > 0 && !self.store.coordinator.state().is_off() {
+            self.evict(missing_bytes)?;
         }
         Ok(())
     }
@@ -289,7 +298,7 @@ impl Writer {
         Ok(free)
     }
 
-    /// Removes a block. If it was the last one of its file, also removes the file.
+    /// Removes a block. If it was the last block of its file, also removes the file.
     fn remove_block(&mut self, fingerprint: Fingerprint, index: u32) -> Result<(), WriteError> {
         if self.store.coordinator.state().inventory.remove_block(fingerprint, index) {
             return self.remove_file(fingerprint);
@@ -297,31 +306,31 @@ impl Writer {
         self.free_block(fingerprint, index)
     }
 
-    /// Clears the record of a block and frees its space. The space is freed even if the record
-    /// cannot be cleared. That happens on a full Btrfs, which never writes in place. The checksum
-    /// of a record without its data does not match, so such a block is not returned.
+    /// Clears the record of a block, and frees its disk space. The space is freed even if the
+    /// record cannot be cleared, as on a full Btrfs, which never writes in place. A block with a
+    /// record but without its data has a wrong checksum, so it is not returned.
     fn free_block(&mut self, fingerprint: Fingerprint, index: u32) -> Result<(), WriteError> {
         let store = self.store.clone();
-        let files = self.existing_files(fingerprint)?;
-        let cleared = files.clear_record(index);
-        let before = ChangeTime::of(&files.data)?;
-        store.coordinator.state().inventory.verify_change_time(fingerprint, before);
-        files.punch(index, 1)?;
-        let (allocated, after) = (store.volume.allocated(files)?, ChangeTime::of(&files.data)?);
+        let files = self.open_existing_files(fingerprint)?;
+        let clear_result = files.clear_record(index);
+        let time_before = ChangeTime::read(&files.data)?;
+        store.coordinator.state().inventory.verify_change_time(fingerprint, time_before);
+        files.punch_blocks(index, 1)?;
+        let (space, time_after) =
+            (store.volume.measure_space(files)?, ChangeTime::read(&files.data)?);
         let mut state = store.coordinator.state();
-        state.inventory.set_allocated(fingerprint, allocated);
-        state.inventory.set_change_time(fingerprint, after);
+        state.inventory.set_space(fingerprint, space);
+        state.inventory.set_change_time(fingerprint, time_after);
         drop(state);
-        Ok(cleared?)
+        Ok(clear_result?)
     }
 
-    /// Removes a file version. If the file is pinned, only its index is removed now.
+    /// Removes both files of a file version. If the file is pinned, removes only its index now.
     fn remove_file(&mut self, fingerprint: Fingerprint) -> Result<(), WriteError> {
-        if self.open.as_ref().is_some_and(|(open, _)| *open == fingerprint) {
-            self.open = None;
+        if self.open_files.as_ref().is_some_and(|(open, _)| *open == fingerprint) {
+            self.open_files = None;
         }
-        // A stale file cannot be pinned any more, so no reader can begin to use it before it is
-        // truncated.
+        // A stale file cannot be pinned any more, so no reader can open it before it is truncated.
         let is_pinned = self.store.coordinator.state().inventory.retire(fingerprint);
         if is_pinned {
             return Ok(self.store.volume.remove_index(fingerprint)?);
@@ -331,17 +340,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the access times of the blocks of a file, with one write per run of blocks.
+    /// Writes the access times of the blocks of a file, with one write for each run of consecutive
+    /// blocks.
     fn write_access_times(&mut self, times: &AccessTimes) -> Result<(), WriteError> {
         if self.store.coordinator.state().is_off() {
             return Ok(());
         }
-        let files = self.existing_files(times.key.fingerprint)?;
-        for run in times.records.chunk_by(|(before, _), (after, _)| before + 1 == *after) {
+        let files = self.open_existing_files(times.key.fingerprint)?;
+        for run in times.records.chunk_by(|(previous, _), (next, _)| previous + 1 == *next) {
             let Some((first, _)) = run.first() else { continue };
             let mut bytes = Vec::with_capacity(run.len() * RECORD_LENGTH);
-            for (at, record) in run {
-                bytes.extend_from_slice(&encode_record(times.key, *at, *record));
+            for (index, record) in run {
+                bytes.extend_from_slice(&encode_record(times.key, *index, *record));
             }
             std::os::unix::fs::FileExt::write_all_at(&files.index, &bytes, record_offset(*first))?;
         }
@@ -371,7 +381,7 @@ mod tests {
         WriteRequest { key: key(number), index, block: Bytes::from(vec![number; length]) }
     }
 
-    /// Creates a writer without a thread. The test runs its tasks.
+    /// Creates a writer without a thread. The test executes its tasks.
     fn writer(directory: &Path, limit: u64, free_floor: u64) -> Writer {
         let volume = Volume::open(directory).unwrap();
         let lock = DirectoryLock::acquire(directory).unwrap();
@@ -385,9 +395,11 @@ mod tests {
         }
 
         /// Returns the indexes of the blocks that have a record on disk.
-        fn recorded(&self, number: u8) -> Vec<u32> {
+        fn recorded_blocks(&self, number: u8) -> Vec<u32> {
             let index = self.store.volume.read_index(key(number).fingerprint).ok().flatten();
-            index.map(|index| index.records.iter().map(|(at, _)| *at).collect()).unwrap_or_default()
+            index
+                .map(|index| index.records.iter().map(|(index, _)| *index).collect())
+                .unwrap_or_default()
         }
     }
 
@@ -398,19 +410,19 @@ mod tests {
         for _ in 0..2 {
             assert!(writer.store_block(&request(1, 1)).unwrap());
         }
-        assert_eq!(writer.recorded(1), [1]);
+        assert_eq!(writer.recorded_blocks(1), [1]);
         assert_eq!(writer.store.read(key(1), 1).unwrap(), request(1, 1).block);
         assert!(!writer.is_stored(1, 0));
     }
 
     #[test]
-    fn the_oldest_block_is_evicted_with_its_file() {
+    fn oldest_block_is_evicted_with_its_file() {
         let directory = tempfile::tempdir().unwrap();
         let mut writer = writer(directory.path(), BLOCK_LENGTH * 2, 0);
         assert!(writer.store_block(&request(1, 0)).unwrap());
         assert!(writer.store_block(&request(2, 0)).unwrap());
         assert!(!writer.is_stored(1, 0) && writer.is_stored(2, 0));
-        assert_eq!(writer.store.volume.list().unwrap().len(), 1);
+        assert_eq!(writer.store.volume.list_fingerprints().unwrap().len(), 1);
     }
 
     #[test]
@@ -418,15 +430,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut writer = writer(directory.path(), BLOCK_LENGTH, 0);
         assert!(!writer.store_block(&request(1, 0)).unwrap());
-        assert!(writer.store.volume.list().unwrap().is_empty());
+        assert!(writer.store.volume.list_fingerprints().unwrap().is_empty());
     }
 
     #[test]
     fn a_write_below_the_floor_fails() {
         let directory = tempfile::tempdir().unwrap();
         let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, u64::MAX / 2);
-        let stored = writer.store_block(&request(1, 0));
-        assert!(matches!(stored, Err(WriteError::BelowFloor)), "{stored:?}");
+        let result = writer.store_block(&request(1, 0));
+        assert!(matches!(result, Err(WriteError::BelowFloor)), "{result:?}");
         assert!(!writer.is_stored(1, 0));
     }
 
@@ -439,7 +451,9 @@ mod tests {
         let fingerprint = key(1).fingerprint;
         assert!(store.coordinator.state().inventory.pin(key(1)));
         writer.remove_file(fingerprint).unwrap();
-        assert!(store.volume.open_data(fingerprint).is_ok() && writer.recorded(1).is_empty());
+        assert!(
+            store.volume.open_data(fingerprint).is_ok() && writer.recorded_blocks(1).is_empty()
+        );
         assert!(!writer.store_block(&request(1, 1)).unwrap(), "the file is stale");
         store.coordinator.unpin(fingerprint);
         assert!(
@@ -454,13 +468,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, 0);
         writer.store_block(&request(1, 0)).unwrap();
-        writer.open = None;
-        let data = directory.path().join(format!("{}.data", key(1).fingerprint.hex()));
+        writer.open_files = None;
+        let data = directory.path().join(format!("{}.data", key(1).fingerprint.to_hex()));
         std::fs::remove_file(data).unwrap();
-        let stored = writer.store_block(&request(1, 1));
-        assert!(matches!(stored, Err(WriteError::Transient(_))), "{stored:?}");
+        let result = writer.store_block(&request(1, 1));
+        assert!(matches!(result, Err(WriteError::Transient(_))), "{result:?}");
         assert!(writer.store_block(&request(1, 1)).unwrap());
-        assert_eq!(writer.recorded(1), [1]);
+        assert_eq!(writer.recorded_blocks(1), [1]);
     }
 
     #[test]
@@ -469,15 +483,15 @@ mod tests {
         let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, 0);
         writer.store_block(&request(1, 0)).unwrap();
         writer.store_block(&request(1, 1)).unwrap();
-        let accessed = |writer: &Writer| {
+        let access_times = |writer: &Writer| {
             let index = writer.store.volume.read_index(key(1).fingerprint).unwrap().unwrap();
-            index.records.iter().map(|(_, record)| record.accessed).collect::<Vec<_>>()
+            index.records.iter().map(|(_, record)| record.access_time).collect::<Vec<_>>()
         };
-        let before = accessed(&writer);
+        let before = access_times(&writer);
         writer.store.read(key(1), 0).unwrap();
-        let times = writer.store.coordinator.state().inventory.next_access_times().unwrap();
+        let times = writer.store.coordinator.state().inventory.take_access_times().unwrap();
         writer.write_access_times(&times).unwrap();
-        let after = accessed(&writer);
+        let after = access_times(&writer);
         assert!(before[0] < before[1] && before[1] < after[0] && before[1] == after[1]);
     }
 }

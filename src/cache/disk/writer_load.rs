@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use nix::time::ClockId;
 
-/// Each new block reduces the weight of the earlier ones by one part in this number. A single
-/// delayed block does not change the result, and a disk that becomes slow is noticed within one
-/// prefetch window.
-const DECAY: u32 = 16;
+/// Each new block reduces the weight of the earlier blocks by a sixteenth. A single delayed block
+/// does not change the result, and a disk that becomes slow is noticed within one prefetch window.
+const DECAY_DIVISOR: u32 = 16;
 
-/// The time that the writer spent on the last blocks.
+/// The time that the writer has spent on recent blocks. The weight of a block decreases with its
+/// age.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct WriterLoad(TimeSpent);
 
@@ -17,15 +17,15 @@ pub(super) struct WriterLoad(TimeSpent);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TimeSpent {
     elapsed: Duration,
-    /// The part of the time that the thread ran on the processor or waited for one. The rest is the
-    /// disk.
+    /// Time in which the thread ran on a processor or waited for one. The remaining time is that of
+    /// the disk.
     processor: Duration,
 }
 
 impl WriterLoad {
-    /// Adds the time of one block.
+    /// Adds the time that the writer spent on a block.
     pub(super) fn record(&mut self, block: TimeSpent) {
-        let decayed = |sum: Duration| sum - sum / DECAY;
+        let decayed = |sum: Duration| sum - sum / DECAY_DIVISOR;
         self.0.elapsed = decayed(self.0.elapsed) + block.elapsed;
         self.0.processor = decayed(self.0.processor) + block.processor;
     }
@@ -56,17 +56,20 @@ impl Stopwatch {
     }
 }
 
-/// Returns the time for which the calling thread has run on a processor or has waited for one.
-/// Returns zero if the system does not report it: `schedstat` needs `CONFIG_SCHED_INFO` (Linux,
-/// Documentation/scheduler/sched-stats.rst).
+/// Returns the time for which the calling thread has run on a processor or has waited for a
+/// processor. Returns zero if the system does not report it: `schedstat` needs `CONFIG_SCHED_INFO`
+/// (Linux, Documentation/scheduler/sched-stats.rst).
 fn processor_time() -> Duration {
-    let waited = || {
+    let waiting_time = || {
         let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
         Some(Duration::from_nanos(statistics.split_whitespace().nth(1)?.parse().ok()?))
     };
     // `schedstat` updates the time on the processor with a delay. This clock is always current.
-    let on_processor = || ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from).ok();
-    on_processor().zip(waited()).map(|(had, waited)| had + waited).unwrap_or_default()
+    let running_time = || ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from).ok();
+    running_time()
+        .zip(waiting_time())
+        .map(|(running, waiting)| running + waiting)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -86,10 +89,10 @@ mod tests {
     }
 
     #[test]
-    fn computing_differs_from_sleeping() {
+    fn only_a_busy_thread_is_processor_bound() {
         let stopwatch = Stopwatch::start();
-        let until = Instant::now() + Duration::from_millis(60);
-        while Instant::now() < until {
+        let deadline = Instant::now() + Duration::from_millis(60);
+        while Instant::now() < deadline {
             std::hint::spin_loop();
         }
         let mut load = WriterLoad::default();
@@ -104,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn one_delayed_block_does_not_decide() {
+    fn one_delayed_block_does_not_change_the_result() {
         let mut load = WriterLoad::default();
         (0..100).for_each(|_| load.record(time_spent(10, 9)));
         load.record(time_spent(80, 9));

@@ -20,19 +20,19 @@ pub(crate) fn run_checks(config: &Config) -> Vec<Check> {
     };
     let blocks = config.cache.blocks_directory();
     let mut checks = vec![check_directory(&config.cache.dir, true)];
-    let usage = disk::usage(&blocks).and_then(|usage| {
+    let usage = disk::read_usage(&blocks).and_then(|usage| {
         if usage.is_some() {
             // The directory of the blocks may be on another file system.
             disk::probe_directory(&blocks, true)?;
         }
-        Ok(usage.unwrap_or_else(|| DiskUsage::of_missing(&blocks)))
+        Ok(usage.unwrap_or_else(|| DiskUsage::for_missing_directory(&blocks)))
     });
     match usage {
         Err(error) => checks.push(failed_check(BLOCKS_SUBJECT, &error)),
         Ok(usage) => {
-            let finding = format!("{} of {}", ByteSize(usage.held), ByteSize(limit));
+            let finding = format!("{} of {}", ByteSize(usage.used), ByteSize(limit));
             checks.push(match usage.free {
-                Some(free) if free < limit.saturating_sub(usage.held) => Check::warning(
+                Some(free) if free < limit.saturating_sub(usage.used) => Check::warning(
                     BLOCKS_SUBJECT,
                     format!("{finding}, and the file system has only {} free", ByteSize(free)),
                     "Free some space on it, or lower `disk` in [cache].",

@@ -134,8 +134,8 @@ pub(crate) struct DiskReport {
     pub directory: String,
     /// In bytes.
     pub limit: u64,
-    /// Bytes in the cache.
-    pub held: u64,
+    /// Disk space that the cache uses, in bytes.
+    pub used: u64,
     /// File versions with at least one block.
     pub files: u64,
     /// Whether blocks are written. `false` while the disk is full, read-only or failing.
@@ -159,7 +159,7 @@ impl MountReport {
         let disk = archive.disk().map(|disk| DiskReport {
             directory: disk.directory.to_string_lossy().into_owned(),
             limit: disk.limit,
-            held: disk.held,
+            used: disk.used,
             files: disk.files,
             is_written: disk.writing,
             skipped_blocks: disk.skipped,
@@ -257,7 +257,7 @@ impl MountReport {
             let _ = writeln!(
                 text,
                 "  cache   {} of {} in {}{state}",
-                ByteSize(disk.held),
+                ByteSize(disk.used),
                 ByteSize(disk.limit),
                 disk.directory
             );

@@ -12,7 +12,7 @@ use super::*;
 #[test]
 fn stored_blocks_survive_a_restart_exactly() {
     let directory = tempfile::tempdir().unwrap();
-    let (large, small) = (file(1, 3 * MIB + 17), file(2, 9));
+    let (large, small) = (file_key(1, 3 * MIB + 17), file_key(2, 9));
     let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, large);
     store_all(&cache, small);
@@ -21,7 +21,7 @@ fn stored_blocks_survive_a_restart_exactly() {
     let cache = open(directory.path(), 100 * MIB);
     assert!((0..4).all(|index| load(&cache, large, index)) && load(&cache, small, 0));
     let status = cache.status();
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     assert_eq!((status.files, status.damaged, status.writing), (2, 0, true));
     assert_eq!(cache.status().blocks, 5);
 }
@@ -29,14 +29,18 @@ fn stored_blocks_survive_a_restart_exactly() {
 #[test]
 fn blocks_that_were_not_stored_are_misses() {
     let directory = tempfile::tempdir().unwrap();
-    let key = file(1, 2 * MIB);
+    let key = file_key(1, 2 * MIB);
     let cache = open(directory.path(), 100 * MIB);
     store(&cache, key, 0);
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     assert!(cache.may_contain(key, BlockIndex(0)));
-    for (other, index) in
-        [(key, 1), (key, 2), (key, u64::MAX), (file(2, 2 * MIB), 0), (file(1, 2 * MIB + 1), 0)]
-    {
+    for (other, index) in [
+        (key, 1),
+        (key, 2),
+        (key, u64::MAX),
+        (file_key(2, 2 * MIB), 0),
+        (file_key(1, 2 * MIB + 1), 0),
+    ] {
         assert!(!cache.may_contain(other, BlockIndex(index)));
         assert!(runtime().block_on(cache.load(other, BlockIndex(index), MIB as usize)).is_none());
     }
@@ -46,69 +50,69 @@ fn blocks_that_were_not_stored_are_misses() {
 #[test]
 fn blocks_of_the_wrong_length_are_dropped() {
     let directory = tempfile::tempdir().unwrap();
-    let key = file(1, MIB + 5);
+    let key = file_key(1, MIB + 5);
     let cache = open(directory.path(), 100 * MIB);
     cache.store(key, BlockIndex(0), Bytes::from_static(b"short"));
     cache.store(key, BlockIndex(1), Bytes::from_static(b"too long"));
     cache.store(key, BlockIndex(2), Bytes::from_static(b"behind the end"));
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     assert_eq!(cache.status().blocks, 0);
 }
 
 #[test]
 fn eviction_order_spans_files_and_restarts() {
     let directory = tempfile::tempdir().unwrap();
-    let (one, two) = (file(1, 3 * MIB), file(2, 3 * MIB));
+    let (first, second) = (file_key(1, 3 * MIB), file_key(2, 3 * MIB));
     let cache = open(directory.path(), 100 * MIB);
-    store_all(&cache, one);
-    store_all(&cache, two);
-    assert!(load(&cache, one, 1));
+    store_all(&cache, first);
+    store_all(&cache, second);
+    assert!(load(&cache, first, 1));
     drop(cache);
     let cache = open(directory.path(), 4 * MIB);
-    assert!(cache.flush(SOON));
-    let held: Vec<_> = [one, two]
+    assert!(cache.flush(FLUSH_TIMEOUT));
+    let is_stored: Vec<_> = [first, second]
         .iter()
         .flat_map(|key| (0..3).map(|index| cache.may_contain(*key, BlockIndex(index))))
         .collect();
-    assert_eq!(held, [false, true, false, false, true, true]);
-    assert!(allocated(directory.path()) <= 4 * MIB);
+    assert_eq!(is_stored, [false, true, false, false, true, true]);
+    assert!(disk_space(directory.path()) <= 4 * MIB);
 }
 
 #[test]
 fn blocks_of_an_oversized_file_evict_each_other() {
     let directory = tempfile::tempdir().unwrap();
-    let key = file(1, 10 * MIB);
+    let key = file_key(1, 10 * MIB);
     let cache = open(directory.path(), 3 * MIB);
     for index in 0..10 {
         store(&cache, key, index);
-        assert!(cache.flush(SOON));
+        assert!(cache.flush(FLUSH_TIMEOUT));
         assert!(load(&cache, key, index));
-        assert!(allocated(directory.path()) <= 3 * MIB);
+        assert!(disk_space(directory.path()) <= 3 * MIB);
     }
-    assert!(!cache.may_contain(key, BlockIndex(0)) && complete(&cache, key).is_none());
+    assert!(!cache.may_contain(key, BlockIndex(0)) && open_complete(&cache, key).is_none());
 }
 
 #[test]
 fn a_limit_below_one_block_stores_small_files() {
     let directory = tempfile::tempdir().unwrap();
     let cache = open(directory.path(), MIB);
-    store_all(&cache, file(1, MIB));
-    store_all(&cache, file(2, 5000));
-    assert!(!load(&cache, file(1, MIB), 0) && load(&cache, file(2, 5000), 0));
+    store_all(&cache, file_key(1, MIB));
+    store_all(&cache, file_key(2, 5000));
+    assert!(!load(&cache, file_key(1, MIB), 0) && load(&cache, file_key(2, 5000), 0));
     assert_eq!(cache.status().skipped, 1);
 }
 
 #[test]
 fn eviction_frees_space_and_keeps_neighbors() {
     let directory = tempfile::tempdir().unwrap();
-    let key = file(1, 3 * MIB);
+    let key = file_key(1, 3 * MIB);
     let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, key);
     assert!(load(&cache, key, 0) && load(&cache, key, 2));
     drop(cache);
     let before = path_of(directory.path(), key, "data").metadata().unwrap();
-    let cache = open(directory.path(), allocated(directory.path()) - MIB / 2);
-    assert!(cache.flush(SOON));
+    let cache = open(directory.path(), disk_space(directory.path()) - MIB / 2);
+    assert!(cache.flush(FLUSH_TIMEOUT));
     let after = path_of(directory.path(), key, "data").metadata().unwrap();
     assert_eq!(after.len(), before.len());
     assert!(after.blocks() * 512 <= before.blocks() * 512 - MIB);
@@ -118,44 +122,44 @@ fn eviction_frees_space_and_keeps_neighbors() {
 #[test]
 fn a_forgotten_file_is_a_miss_at_once() {
     let directory = tempfile::tempdir().unwrap();
-    let (gone, stays) = (file(1, 2 * MIB), file(2, MIB));
+    let (forgotten, other) = (file_key(1, 2 * MIB), file_key(2, MIB));
     let cache = open(directory.path(), 100 * MIB);
-    store_all(&cache, gone);
-    store_all(&cache, stays);
-    store(&cache, file(3, MIB), 0);
-    cache.forget(gone);
-    cache.forget(file(3, MIB));
-    assert!(!load(&cache, gone, 0) && complete(&cache, gone).is_none());
-    assert!(cache.flush(SOON));
+    store_all(&cache, forgotten);
+    store_all(&cache, other);
+    store(&cache, file_key(3, MIB), 0);
+    cache.forget(forgotten);
+    cache.forget(file_key(3, MIB));
+    assert!(!load(&cache, forgotten, 0) && open_complete(&cache, forgotten).is_none());
+    assert!(cache.flush(FLUSH_TIMEOUT));
     assert!(
-        !path_of(directory.path(), gone, "data").exists()
-            && !path_of(directory.path(), gone, "index").exists()
+        !path_of(directory.path(), forgotten, "data").exists()
+            && !path_of(directory.path(), forgotten, "index").exists()
     );
-    assert!(!load(&cache, file(3, MIB), 0) && load(&cache, stays, 0));
-    store_all(&cache, gone);
-    assert!(load(&cache, gone, 1));
+    assert!(!load(&cache, file_key(3, MIB), 0) && load(&cache, other, 0));
+    store_all(&cache, forgotten);
+    assert!(load(&cache, forgotten, 1));
 }
 
 #[test]
 fn a_complete_file_reads_like_the_original() {
     let directory = tempfile::tempdir().unwrap();
-    let key = file(1, 2 * MIB + 99);
+    let key = file_key(1, 2 * MIB + 99);
     let cache = open(directory.path(), 100 * MIB);
     store(&cache, key, 0);
     store(&cache, key, 2);
-    assert!(cache.flush(SOON));
-    assert!(!cache.is_complete(key) && complete(&cache, key).is_none());
+    assert!(cache.flush(FLUSH_TIMEOUT));
+    assert!(!cache.is_complete(key) && open_complete(&cache, key).is_none());
     store(&cache, key, 1);
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     assert!(cache.is_complete(key));
     drop(cache);
     let cache = open(directory.path(), 100 * MIB);
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     assert!(!cache.is_complete(key), "a restart makes all blocks unverified");
-    let whole = complete(&cache, key).unwrap();
+    let complete_file = open_complete(&cache, key).unwrap();
     assert!(cache.is_complete(key));
     let mut bytes = Vec::new();
-    whole.file().read_to_end(&mut bytes).unwrap();
+    complete_file.file().read_to_end(&mut bytes).unwrap();
     let expected: Vec<u8> = (0..3).flat_map(|index| content(key, index)).collect();
     assert!(bytes == expected);
 }
@@ -163,7 +167,7 @@ fn a_complete_file_reads_like_the_original() {
 #[test]
 fn a_damaged_file_is_not_complete() {
     let directory = tempfile::tempdir().unwrap();
-    let key = file(1, 3 * MIB);
+    let key = file_key(1, 3 * MIB);
     drop({
         let cache = open(directory.path(), 100 * MIB);
         store_all(&cache, key);
@@ -175,54 +179,54 @@ fn a_damaged_file_is_not_complete() {
         .unwrap();
     data.write_all_at(b"?", 2 * MIB - 1).unwrap();
     let cache = open(directory.path(), 100 * MIB);
-    assert!(complete(&cache, key).is_none());
-    assert!(cache.flush(SOON));
+    assert!(open_complete(&cache, key).is_none());
+    assert!(cache.flush(FLUSH_TIMEOUT));
     assert!(load(&cache, key, 0) && !load(&cache, key, 1) && load(&cache, key, 2));
     assert_eq!(cache.status().damaged, 1);
     store(&cache, key, 1);
-    assert!(cache.flush(SOON));
-    assert!(complete(&cache, key).is_some());
+    assert!(cache.flush(FLUSH_TIMEOUT));
+    assert!(open_complete(&cache, key).is_some());
 }
 
 #[test]
 fn eviction_spares_pinned_files_within_the_limit() {
     let directory = tempfile::tempdir().unwrap();
-    let (used, other) = (file(1, 3 * MIB), file(2, 4 * MIB));
+    let (pinned, other) = (file_key(1, 3 * MIB), file_key(2, 4 * MIB));
     let cache = open(directory.path(), 5 * MIB);
-    store_all(&cache, used);
-    let whole = complete(&cache, used).unwrap();
+    store_all(&cache, pinned);
+    let complete_file = open_complete(&cache, pinned).unwrap();
     for index in 0..4 {
         store(&cache, other, index);
-        assert!(cache.flush(SOON));
-        assert!(allocated(directory.path()) <= 5 * MIB);
+        assert!(cache.flush(FLUSH_TIMEOUT));
+        assert!(disk_space(directory.path()) <= 5 * MIB);
     }
-    assert!((0..3).all(|index| load(&cache, used, index)) && load(&cache, other, 3));
-    drop(whole);
-    store_all(&cache, file(3, 4 * MIB));
-    assert!(complete(&cache, used).is_none());
+    assert!((0..3).all(|index| load(&cache, pinned, index)) && load(&cache, other, 3));
+    drop(complete_file);
+    store_all(&cache, file_key(3, 4 * MIB));
+    assert!(open_complete(&cache, pinned).is_none());
 }
 
 #[test]
 fn a_forgotten_pinned_file_stays_readable_and_counted() {
     let directory = tempfile::tempdir().unwrap();
-    let key = file(1, 2 * MIB);
+    let key = file_key(1, 2 * MIB);
     let cache = open(directory.path(), 100 * MIB);
     store_all(&cache, key);
-    let whole = complete(&cache, key).unwrap();
+    let complete_file = open_complete(&cache, key).unwrap();
     cache.forget(key);
     // A fetch that was started before can store a block again.
     store(&cache, key, 0);
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     assert!(
         !cache.may_contain(key, BlockIndex(0)) && !path_of(directory.path(), key, "index").exists()
     );
-    assert!(cache.status().held >= 2 * MIB);
+    assert!(cache.status().used >= 2 * MIB);
     let mut bytes = vec![0; MIB as usize];
-    whole.file().read_exact_at(&mut bytes, MIB).unwrap();
+    complete_file.file().read_exact_at(&mut bytes, MIB).unwrap();
     assert!(bytes == content(key, 1));
-    drop(whole);
-    assert!(cache.flush(SOON));
-    assert!(!path_of(directory.path(), key, "data").exists() && cache.status().held < MIB);
+    drop(complete_file);
+    assert!(cache.flush(FLUSH_TIMEOUT));
+    assert!(!path_of(directory.path(), key, "data").exists() && cache.status().used < MIB);
 }
 
 #[test]
@@ -235,20 +239,20 @@ fn a_second_cache_names_the_first_process() {
         free_floor: None,
         queue_limit: MIB,
     };
-    let refused = DiskCache::open(options).unwrap_err();
-    let own = std::process::id();
+    let error = DiskCache::open(options).unwrap_err();
+    let own_pid = std::process::id();
     assert!(
-        matches!(&refused, DiskError::InUse { pid: Some(pid), .. } if *pid == own),
-        "{refused:?}"
+        matches!(&error, DiskError::InUse { pid: Some(pid), .. } if *pid == own_pid),
+        "{error:?}"
     );
-    assert!(refused.to_string().contains(&format!("process {own}")), "{refused}");
+    assert!(error.to_string().contains(&format!("process {own_pid}")), "{error}");
     assert!(
-        matches!(clear(directory.path()), Err(DiskError::InUse { pid: Some(pid), .. }) if pid == own)
+        matches!(clear(directory.path()), Err(DiskError::InUse { pid: Some(pid), .. }) if pid == own_pid)
     );
-    let seen = usage(directory.path()).unwrap().unwrap();
-    assert_eq!((seen.in_use, seen.pid), (true, Some(own)));
+    let usage = read_usage(directory.path()).unwrap().unwrap();
+    assert_eq!((usage.is_in_use, usage.pid), (true, Some(own_pid)));
     drop(first);
-    assert!(!usage(directory.path()).unwrap().unwrap().in_use);
+    assert!(!read_usage(directory.path()).unwrap().unwrap().is_in_use);
     drop(open(directory.path(), MIB));
 }
 
@@ -257,19 +261,19 @@ fn the_directory_is_private_and_reveals_no_names() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("cache").join("blocks");
     let cache = open(&directory, 100 * MIB);
-    store_all(&cache, file(1, 100));
+    store_all(&cache, file_key(1, 100));
     drop(cache);
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&directory), mode(directory.parent().unwrap())), (0o700, 0o700));
     for entry in std::fs::read_dir(&directory).unwrap() {
         let path = entry.unwrap().path();
         assert_eq!(mode(&path), 0o600, "{}", path.display());
-        let mut seen = path.file_name().unwrap().to_str().unwrap().as_bytes().to_vec();
+        let mut bytes = path.file_name().unwrap().to_str().unwrap().as_bytes().to_vec();
         if path.extension().is_none_or(|kind| kind != "data") {
-            seen.extend(std::fs::read(&path).unwrap());
+            bytes.extend(std::fs::read(&path).unwrap());
         }
         for word in ["acme", "ana", "example", "4yUx", "topic", "http"] {
-            assert!(!seen.windows(word.len()).any(|window| window == word.as_bytes()), "{word}");
+            assert!(!bytes.windows(word.len()).any(|window| window == word.as_bytes()), "{word}");
         }
     }
 }
@@ -283,11 +287,11 @@ fn a_readable_directory_is_made_private() {
 }
 
 #[test]
-fn clearing_removes_blocks_and_no_foreign_file() {
+fn clear_removes_only_the_files_of_the_cache() {
     let directory = tempfile::tempdir().unwrap();
     let cache = open(directory.path(), 100 * MIB);
-    store_all(&cache, file(1, MIB));
-    store_all(&cache, file(2, 10));
+    store_all(&cache, file_key(1, MIB));
+    store_all(&cache, file_key(2, 10));
     drop(cache);
     let hex = "0123456789abcdef0123456789abcdef";
     let foreign =
@@ -304,8 +308,8 @@ fn clearing_removes_blocks_and_no_foreign_file() {
     let cleared = clear(directory.path()).unwrap();
     assert_eq!(cleared.files, 2);
     assert!(cleared.bytes >= MIB);
-    let seen = usage(directory.path()).unwrap().unwrap();
-    assert_eq!((seen.files, seen.blocks), (0, 0));
+    let usage = read_usage(directory.path()).unwrap().unwrap();
+    assert_eq!((usage.files, usage.blocks), (0, 0));
     assert!(
         foreign
             .iter()
@@ -314,7 +318,7 @@ fn clearing_removes_blocks_and_no_foreign_file() {
     assert!(directory.path().join(format!("{hex}.data")).is_dir());
     assert!(directory.path().join(format!("{hex}.index")).is_symlink());
     let cache = open(directory.path(), 100 * MIB);
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     drop(cache);
     assert!(foreign.iter().all(|name| directory.path().join(name).exists()));
 }
@@ -323,10 +327,10 @@ fn clearing_removes_blocks_and_no_foreign_file() {
 fn usage_and_clear_create_no_directory() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("blocks");
-    assert_eq!(usage(&directory).unwrap(), None);
-    let nothing = DiskUsage::of_missing(&directory);
-    assert!(nothing.free.is_some_and(|free| free > 0), "that of the parent directory");
-    assert_eq!(DiskUsage { free: None, ..nothing }, DiskUsage::default());
+    assert_eq!(read_usage(&directory).unwrap(), None);
+    let missing_usage = DiskUsage::for_missing_directory(&directory);
+    assert!(missing_usage.free.is_some_and(|free| free > 0), "free space of the parent");
+    assert_eq!(DiskUsage { free: None, ..missing_usage }, DiskUsage::default());
     assert_eq!(clear(&directory).unwrap(), ClearedFiles::default());
     assert!(!directory.exists());
 }
@@ -335,13 +339,16 @@ fn usage_and_clear_create_no_directory() {
 fn usage_agrees_with_the_open_cache() {
     let directory = tempfile::tempdir().unwrap();
     let cache = open(directory.path(), 100 * MIB);
-    store_all(&cache, file(1, 3 * MIB));
-    store_all(&cache, file(2, 10));
-    let seen = usage(directory.path()).unwrap().unwrap();
+    store_all(&cache, file_key(1, 3 * MIB));
+    store_all(&cache, file_key(2, 10));
+    let usage = read_usage(directory.path()).unwrap().unwrap();
     let status = cache.status();
-    assert_eq!((seen.files, seen.blocks), (status.files, status.blocks));
-    assert_eq!(seen.held, allocated(directory.path()));
-    assert!(seen.held <= status.held && status.held < seen.held + 64 * 1024, "{seen:?} {status:?}");
+    assert_eq!((usage.files, usage.blocks), (status.files, status.blocks));
+    assert_eq!(usage.used, disk_space(directory.path()));
+    assert!(
+        usage.used <= status.used && status.used < usage.used + 64 * 1024,
+        "{usage:?} {status:?}"
+    );
 }
 
 #[test]
@@ -354,21 +361,21 @@ fn a_full_queue_drops_blocks_without_waiting() {
         queue_limit: 2 * MIB,
     };
     let cache = DiskCache::open(options).unwrap();
-    let key = file(1, 200 * MIB);
+    let key = file_key(1, 200 * MIB);
     let blocks: Vec<_> = (0..200).map(|index| content(key, index)).collect();
     for (index, block) in blocks.into_iter().enumerate() {
         cache.store(key, BlockIndex(index as u64), block);
     }
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     let status = cache.status();
     assert_eq!(status.skipped + status.blocks, 200);
     assert!(status.skipped > 0 && status.blocks > 0, "{status:?}");
 }
 
-/// Stores a file and waits for the writer before each block. The queue has space for a tenth of the
+/// Stores a file, and waits for the writer after each block. The queue has space for a tenth of the
 /// file. Returns the number of stored blocks.
-fn stored_while_waiting(cache: &DiskCache, key: DiskKey) -> u64 {
-    let before = cache.status().blocks;
+fn store_with_waits(cache: &DiskCache, key: DiskKey) -> u64 {
+    let blocks_before = cache.status().blocks;
     let count = BlockIndex::count(key.size).0;
     runtime().block_on(async {
         for index in 0..count {
@@ -376,26 +383,26 @@ fn stored_while_waiting(cache: &DiskCache, key: DiskKey) -> u64 {
             cache.wait_for_writer().await;
         }
     });
-    assert!(cache.flush(SOON));
-    cache.status().blocks - before
+    assert!(cache.flush(FLUSH_TIMEOUT));
+    cache.status().blocks - blocks_before
 }
 
 #[test]
 #[ignore = "needs root: mounts a file system"]
 fn callers_wait_for_a_processor_bound_writer() {
     // The file system is in memory, so the disk does not limit the writer.
-    let disk = SmallDisk::mounted(100 * MIB);
+    let disk = SmallDisk::mount(100 * MIB);
     let options = DiskOptions {
-        directory: disk.blocks(),
+        directory: disk.cache_directory(),
         limit: 90 * MIB,
         free_floor: Some(0),
         queue_limit: 4 * MIB,
     };
     let cache = DiskCache::open(options).unwrap();
-    store_all(&cache, file(1, MIB));
-    // Usually all blocks are stored; fewer if the machine pauses and the writer seems stuck.
-    // Without the wait, about a dozen are stored.
-    assert!(stored_while_waiting(&cache, file(2, 40 * MIB)) > 30, "{:?}", cache.status());
+    store_all(&cache, file_key(1, MIB));
+    // Usually all blocks are stored. Fewer are stored if the machine pauses and the writer seems
+    // stuck. Without the wait, about a dozen are stored.
+    assert!(store_with_waits(&cache, file_key(2, 40 * MIB)) > 30, "{:?}", cache.status());
 }
 
 #[test]
@@ -408,13 +415,13 @@ fn callers_wait_once_for_a_stuck_writer() {
     let limits = Limits { limit: 100 * MIB, free_floor: 0, queue_limit: 4 * MIB };
     // No writer takes a block from this queue.
     let store = DiskStore::new(volume, lock, limits, Default::default());
-    let busy = Stopwatch::start();
-    let until = std::time::Instant::now() + Duration::from_millis(20);
-    while std::time::Instant::now() < until {
+    let stopwatch = Stopwatch::start();
+    let deadline = std::time::Instant::now() + Duration::from_millis(20);
+    while std::time::Instant::now() < deadline {
         std::hint::spin_loop();
     }
-    store.coordinator.record_store((file(1, MIB).fingerprint, 0), true, busy.time_spent());
-    let key = file(2, 40 * MIB);
+    store.coordinator.record_store((file_key(1, MIB).fingerprint, 0), true, stopwatch.time_spent());
+    let key = file_key(2, 40 * MIB);
     let start = std::time::Instant::now();
     runtime().block_on(async {
         for index in 0..40 {
@@ -433,13 +440,13 @@ fn callers_wait_once_for_a_stuck_writer() {
 fn unusable_files_are_removed_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path(), MIB));
-    let hex = file(9, 5).fingerprint.hex();
+    let hex = file_key(9, 5).fingerprint.to_hex();
     std::fs::write(directory.path().join(format!("{hex}.data")), "data without an index").unwrap();
-    let other = file(8, 5).fingerprint.hex();
-    std::fs::write(directory.path().join(format!("{other}.index")), "no index of this format")
+    let other_hex = file_key(8, 5).fingerprint.to_hex();
+    std::fs::write(directory.path().join(format!("{other_hex}.index")), "no index of this format")
         .unwrap();
     let cache = open(directory.path(), MIB);
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     assert_eq!(cache.status().files, 0);
     assert_eq!(
         std::fs::read_dir(directory.path()).unwrap().count(),
@@ -453,28 +460,28 @@ fn ten_thousand_files_open_within_a_second() {
     let directory = tempfile::tempdir().unwrap();
     let cache = open(directory.path(), 1000 * MIB);
     for number in 0..10_000 {
-        store(&cache, file(number, 100), 0);
+        store(&cache, file_key(number, 100), 0);
     }
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     drop(cache);
     let start = std::time::Instant::now();
     let cache = open(directory.path(), 1000 * MIB);
-    let opened = start.elapsed();
-    assert!(load(&cache, file(7777, 100), 0));
-    let loaded = start.elapsed();
-    assert!(cache.flush(SOON));
+    let open_time = start.elapsed();
+    assert!(load(&cache, file_key(7777, 100), 0));
+    let load_time = start.elapsed();
+    assert!(cache.flush(FLUSH_TIMEOUT));
     eprintln!(
-        "opened in {opened:?}, first block after {loaded:?}, all read after {:?}",
+        "opened in {open_time:?}, first block after {load_time:?}, all indexes after {:?}",
         start.elapsed()
     );
-    assert!(opened < Duration::from_secs(1), "{opened:?}");
+    assert!(open_time < Duration::from_secs(1), "{open_time:?}");
     assert_eq!(cache.status().files, 10_000);
 }
 
 #[test]
 fn only_first_load_waits_for_stuck_disk() {
     let directory = tempfile::tempdir().unwrap();
-    let key = file(1, MIB);
+    let key = file_key(1, MIB);
     let cache = open(directory.path(), 10 * MIB);
     store_all(&cache, key);
     let attempt = LoadAttempt::default();
@@ -491,40 +498,40 @@ fn only_first_load_waits_for_stuck_disk() {
 #[test]
 fn a_damaged_block_of_a_pinned_file_stays() {
     let directory = tempfile::tempdir().unwrap();
-    let key = file(1, 2 * MIB);
+    let key = file_key(1, 2 * MIB);
     let cache = open(directory.path(), 10 * MIB);
     store_all(&cache, key);
-    let whole = complete(&cache, key).unwrap();
+    let complete_file = open_complete(&cache, key).unwrap();
     let data = std::fs::OpenOptions::new()
         .write(true)
         .open(path_of(directory.path(), key, "data"))
         .unwrap();
     data.write_all_at(b"?", 7).unwrap();
     assert!(!load(&cache, key, 0) && load(&cache, key, 1));
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     let mut byte = [0];
-    whole.file().read_exact_at(&mut byte, 7).unwrap();
-    assert_eq!(byte, *b"?", "the block was punched under its reader");
-    assert!(complete(&cache, key).is_none());
+    complete_file.file().read_exact_at(&mut byte, 7).unwrap();
+    assert_eq!(byte, *b"?", "the block was freed while a reader had the file open");
+    assert!(open_complete(&cache, key).is_none());
     store(&cache, key, 0);
-    assert!(cache.flush(SOON));
-    drop(whole);
-    assert!(cache.flush(SOON));
-    assert!(load(&cache, key, 0) && complete(&cache, key).is_some());
+    assert!(cache.flush(FLUSH_TIMEOUT));
+    drop(complete_file);
+    assert!(cache.flush(FLUSH_TIMEOUT));
+    assert!(load(&cache, key, 0) && open_complete(&cache, key).is_some());
 }
 
 #[test]
 fn a_lower_limit_holds_despite_complete_files() {
     let directory = tempfile::tempdir().unwrap();
-    let key = file(1, MIB);
+    let key = file_key(1, MIB);
     for _ in 0..20 {
         let cache = open(directory.path(), 3 * MIB);
         store_all(&cache, key);
         drop(cache);
         let cache = open(directory.path(), MIB);
-        let _ = complete(&cache, key);
-        assert!(cache.flush(SOON));
-        let (taken, held) = (allocated(directory.path()), cache.status().held);
-        assert!(taken <= MIB && held <= MIB, "{taken} and {held}");
+        let _ = open_complete(&cache, key);
+        assert!(cache.flush(FLUSH_TIMEOUT));
+        let (allocated, used) = (disk_space(directory.path()), cache.status().used);
+        assert!(allocated <= MIB && used <= MIB, "{allocated} and {used}");
     }
 }

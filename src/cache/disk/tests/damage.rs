@@ -27,15 +27,15 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-fn inflict(path: &Path, damage: &Damage) {
+fn apply_damage(path: &Path, damage: &Damage) {
     let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
     let length = file.metadata().unwrap().len() as usize;
     match damage {
         Damage::Flip { at, bit } => {
-            let at = at.index(length) as u64;
+            let offset = at.index(length) as u64;
             let mut byte = [0];
-            file.read_exact_at(&mut byte, at).unwrap();
-            file.write_all_at(&[byte[0] ^ (1 << bit)], at).unwrap();
+            file.read_exact_at(&mut byte, offset).unwrap();
+            file.write_all_at(&[byte[0] ^ (1 << bit)], offset).unwrap();
         }
         Damage::Truncate(at) => file.set_len(at.index(length) as u64).unwrap(),
         Damage::Append(byte) => file.write_all_at(&[*byte], length as u64).unwrap(),
@@ -50,42 +50,42 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(80))]
 
     #[test]
-    fn damage_gives_exact_bytes_or_a_miss(
+    fn damaged_files_give_exact_bytes_or_misses(
         data in any::<bool>(), while_open in any::<bool>(), damage in damage()
     ) {
         let directory = tempfile::tempdir().unwrap();
-        let (key, other) = (file(1, SIZE), file(2, 500));
+        let (key, other) = (file_key(1, SIZE), file_key(2, 500));
         let mut cache = open(directory.path(), 100 * MIB);
         store_all(&cache, key);
         store_all(&cache, other);
         let path = path_of(directory.path(), key, if data { "data" } else { "index" });
         if while_open {
-            inflict(&path, &damage);
+            apply_damage(&path, &damage);
         } else {
             drop(cache);
-            inflict(&path, &damage);
+            apply_damage(&path, &damage);
             cache = open(directory.path(), 100 * MIB);
         }
         // Each load checks that the bytes are exact.
-        let kept: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
+        let loaded_after_damage: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
         prop_assert!(load(&cache, other, 0));
-        prop_assert!(cache.flush(SOON));
+        prop_assert!(cache.flush(FLUSH_TIMEOUT));
         for index in 0..3 {
             if !cache.may_contain(key, BlockIndex(index)) {
                 store(&cache, key, index);
-                // The first write after another process has removed the files notices it. The next
-                // write creates the files again.
-                prop_assert!(cache.flush(SOON));
+                // If another process has removed the files, the first write after that fails. The
+                // next write creates the files again.
+                prop_assert!(cache.flush(FLUSH_TIMEOUT));
                 store(&cache, key, index);
             }
         }
-        prop_assert!(cache.flush(SOON));
-        prop_assert!((0..3).all(|index| !cache.may_contain(key, BlockIndex(index)) || load(&cache, key, index)), "{kept:?}");
+        prop_assert!(cache.flush(FLUSH_TIMEOUT));
+        prop_assert!((0..3).all(|index| !cache.may_contain(key, BlockIndex(index)) || load(&cache, key, index)), "{loaded_after_damage:?}");
         drop(cache);
         let cache = open(directory.path(), 100 * MIB);
-        let again: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
+        let loaded_after_restart: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
         if !while_open {
-            prop_assert_eq!(again, [true; 3], "{:?}", kept);
+            prop_assert_eq!(loaded_after_restart, [true; 3], "{:?}", loaded_after_damage);
         }
         prop_assert!(load(&cache, other, 0));
     }
@@ -94,7 +94,7 @@ proptest! {
 #[test]
 fn data_without_records_is_freed_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
-    let key = file(1, 5 * MIB);
+    let key = file_key(1, 5 * MIB);
     let cache = open(directory.path(), 100 * MIB);
     for index in [1, 3] {
         store(&cache, key, index);
@@ -105,24 +105,27 @@ fn data_without_records_is_freed_at_the_start() {
         data.write_all_at(&content(key, index), index * MIB).unwrap();
     }
     let cache = open(directory.path(), 100 * MIB);
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     assert!(data.metadata().unwrap().blocks() * 512 < 3 * MIB);
-    let held: Vec<_> = (0..5).map(|index| load(&cache, key, index)).collect();
-    assert_eq!(held, [false, true, false, true, false]);
+    let is_stored: Vec<_> = (0..5).map(|index| load(&cache, key, index)).collect();
+    assert_eq!(is_stored, [false, true, false, true, false]);
 }
 
 #[test]
 fn an_index_of_another_file_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
-    let (one, two) = (file(1, MIB), file(2, MIB));
+    let (first, second) = (file_key(1, MIB), file_key(2, MIB));
     let cache = open(directory.path(), 100 * MIB);
-    store_all(&cache, one);
-    store_all(&cache, two);
+    store_all(&cache, first);
+    store_all(&cache, second);
     drop(cache);
     for kind in ["data", "index"] {
-        std::fs::copy(path_of(directory.path(), one, kind), path_of(directory.path(), two, kind))
-            .unwrap();
+        std::fs::copy(
+            path_of(directory.path(), first, kind),
+            path_of(directory.path(), second, kind),
+        )
+        .unwrap();
     }
     let cache = open(directory.path(), 100 * MIB);
-    assert!(load(&cache, one, 0) && !load(&cache, two, 0));
+    assert!(load(&cache, first, 0) && !load(&cache, second, 0));
 }

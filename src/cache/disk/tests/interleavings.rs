@@ -36,10 +36,10 @@ proptest! {
         first_limit in 1u64..8, steps in steps()
     ) {
         let directory = tempfile::tempdir().unwrap();
-        let key = |number: usize| file(number as u64, SIZES[number]);
+        let key = |number: usize| file_key(number as u64, SIZES[number]);
         let mut limit = first_limit * MIB;
         let mut cache = open(directory.path(), limit);
-        let mut pinned = Vec::new();
+        let mut pinned_files = Vec::new();
         for step in steps {
             match step {
                 Step::Store(number, index) if index < BlockIndex::count(SIZES[number]).0 => {
@@ -50,27 +50,27 @@ proptest! {
                 }
                 Step::Store(..) | Step::Load(..) => {}
                 Step::Forget(number) => cache.forget(key(number)),
-                Step::Pin(number) => pinned.extend(complete(&cache, key(number)).map(|whole| (number, whole))),
-                Step::Unpin => drop(pinned.pop()),
-                Step::Flush => prop_assert!(cache.flush(SOON)),
+                Step::Pin(number) => pinned_files.extend(open_complete(&cache, key(number)).map(|file| (number, file))),
+                Step::Unpin => drop(pinned_files.pop()),
+                Step::Flush => prop_assert!(cache.flush(FLUSH_TIMEOUT)),
                 Step::Reopen(mib) => {
-                    pinned.clear();
+                    pinned_files.clear();
                     drop(cache);
                     limit = mib * MIB;
                     cache = open(directory.path(), limit);
                 }
             }
-            for (number, whole) in &pinned {
+            for (number, complete_file) in &pinned_files {
                 let mut bytes = vec![0; SIZES[*number] as usize];
-                std::os::unix::fs::FileExt::read_exact_at(whole.file(), &mut bytes, 0).unwrap();
+                std::os::unix::fs::FileExt::read_exact_at(complete_file.file(), &mut bytes, 0).unwrap();
                 let blocks = 0..BlockIndex::count(SIZES[*number]).0;
                 let expected: Vec<u8> = blocks.flat_map(|index| content(key(*number), index)).collect();
                 prop_assert!(bytes == expected);
             }
             if matches!(step, Step::Flush) {
-                let (taken, held) = (allocated(directory.path()), cache.status().held);
-                prop_assert!(taken <= limit && held <= limit, "{taken} and {held} of {limit}");
-                prop_assert!(taken <= held, "{taken} counted as {held}");
+                let (allocated, used) = (disk_space(directory.path()), cache.status().used);
+                prop_assert!(allocated <= limit && used <= limit, "{allocated} and {used} of {limit}");
+                prop_assert!(allocated <= used, "{allocated} counted as {used}");
             }
         }
         prop_assert_eq!(cache.status().damaged, 0);
@@ -81,7 +81,7 @@ proptest! {
 fn concurrent_use_never_returns_wrong_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let cache = open(directory.path(), 6 * MIB);
-    let keys = [file(1, 4 * MIB), file(2, 3 * MIB + 5), file(3, 2 * MIB)];
+    let keys = [file_key(1, 4 * MIB), file_key(2, 3 * MIB + 5), file_key(3, 2 * MIB)];
     std::thread::scope(|scope| {
         for seed in 0..3u64 {
             let cache = &cache;
@@ -93,14 +93,14 @@ fn concurrent_use_never_returns_wrong_bytes() {
                     match random.u8(0..10) {
                         0 => cache.forget(key),
                         1..5 => store(cache, key, index),
-                        5 => drop(complete(cache, key)),
+                        5 => drop(open_complete(cache, key)),
                         _ => drop(load(cache, key, index)),
                     }
                 }
             });
         }
     });
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
     assert_eq!(cache.status().damaged, 0, "a block that is removed during a read is not damaged");
-    assert!(allocated(directory.path()) <= 6 * MIB);
+    assert!(disk_space(directory.path()) <= 6 * MIB);
 }

@@ -1,15 +1,15 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 
-use super::super::kill_point::{MAX_CHANGES, set_remaining_changes};
+use super::super::kill_point::{MAX_CHANGES_VARIABLE, set_remaining_changes};
 use super::*;
 
-/// The limit is a fraction of the total length of the files, so nearly every store causes a write
-/// and an eviction.
+/// Limit of the cache. It is a fraction of the total length of the files, so nearly every store
+/// needs an eviction.
 const LIMIT: u64 = 6 * MIB;
 
 fn keys() -> [DiskKey; 3] {
-    [file(1, 12 * MIB), file(2, 9 * MIB + 5), file(3, 4000)]
+    [file_key(1, 12 * MIB), file_key(2, 9 * MIB + 5), file_key(3, 4000)]
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn child_stores_and_evicts_until_killed() {
         let (key, index, block) = &blocks[random.usize(0..blocks.len())];
         match random.u8(0..20) {
             0 => cache.forget(*key),
-            1 => assert!(cache.flush(SOON)),
+            1 => assert!(cache.flush(FLUSH_TIMEOUT)),
             2..6 => drop(load(&cache, *key, *index)),
             _ => cache.store(*key, BlockIndex(*index), block.clone()),
         }
@@ -34,13 +34,13 @@ fn child_stores_and_evicts_until_killed() {
     }
 }
 
-/// Kills the process when dropped, even if the test fails.
-struct KilledOnDrop(Child);
+/// A process that is killed when this value is dropped, even if the test fails.
+struct KillOnDrop(Child);
 
-impl Drop for KilledOnDrop {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        let _ = self.0.kill(); // it can be dead already
-        let _ = self.0.wait(); // leaves no zombie
+        let _ = self.0.kill(); // The process can have ended already.
+        let _ = self.0.wait(); // Removes the zombie.
     }
 }
 
@@ -48,58 +48,63 @@ impl Drop for KilledOnDrop {
 fn a_killed_writer_leaves_exact_blocks_or_none() {
     let directory = tempfile::tempdir().unwrap();
     let mut random = fastrand::Rng::new();
-    let mut found = 0;
+    let mut loaded_blocks = 0;
     for _ in 0..25 {
-        let mut command = child(
+        let mut command = test_process(
             "cache::disk::tests::killed::child_stores_and_evicts_until_killed",
             directory.path(),
         );
         let writer =
-            KilledOnDrop(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+            KillOnDrop(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         std::thread::sleep(Duration::from_millis(random.u64(30..150)));
         drop(writer);
         let cache = open(directory.path(), LIMIT);
-        assert!(cache.flush(SOON));
-        assert!(allocated(directory.path()) <= LIMIT);
+        assert!(cache.flush(FLUSH_TIMEOUT));
+        assert!(disk_space(directory.path()) <= LIMIT);
         for key in keys() {
-            found += (0..BlockIndex::count(key.size).0)
+            loaded_blocks += (0..BlockIndex::count(key.size).0)
                 .filter(|index| load(&cache, key, *index))
                 .count();
         }
-        assert_eq!(
-            cache.status().damaged,
-            0,
-            "a record stands for data that was written before it"
-        );
+        assert_eq!(cache.status().damaged, 0, "the data of a block is written before its record");
     }
-    assert!(found > 25, "the killed writers left only {found} blocks");
+    assert!(loaded_blocks > 25, "the killed writers left only {loaded_blocks} blocks");
 }
 
 #[test]
 #[ignore = "helper process of another test"]
 fn child_makes_changes_until_killed() {
-    set_remaining_changes(std::env::var(MAX_CHANGES).unwrap().parse().unwrap());
+    set_remaining_changes(std::env::var(MAX_CHANGES_VARIABLE).unwrap().parse().unwrap());
     let cache = open(&child_directory(), LIMIT);
-    let [one, two, small] = keys();
-    for (key, index) in
-        [(one, 0), (one, 1), (small, 0), (one, 2), (two, 0), (two, 9), (one, 3), (two, 1)]
-    {
+    let [first, second, small] = keys();
+    for (key, index) in [
+        (first, 0),
+        (first, 1),
+        (small, 0),
+        (first, 2),
+        (second, 0),
+        (second, 9),
+        (first, 3),
+        (second, 1),
+    ] {
         store(&cache, key, index);
-        assert!(cache.flush(SOON));
-        load(&cache, one, 1);
+        assert!(cache.flush(FLUSH_TIMEOUT));
+        load(&cache, first, 1);
     }
-    cache.forget(one);
-    store_all(&cache, two);
+    cache.forget(first);
+    store_all(&cache, second);
 }
 
 #[test]
-fn a_kill_before_any_change_loses_no_space() {
+fn kill_before_any_change_does_not_leak_space() {
     for changes in 1.. {
         assert!(changes < 500, "the helper makes too many changes");
         let directory = tempfile::tempdir().unwrap();
-        let mut command =
-            child("cache::disk::tests::killed::child_makes_changes_until_killed", directory.path());
-        let output = command.env(MAX_CHANGES, changes.to_string()).output().unwrap();
+        let mut command = test_process(
+            "cache::disk::tests::killed::child_makes_changes_until_killed",
+            directory.path(),
+        );
+        let output = command.env(MAX_CHANGES_VARIABLE, changes.to_string()).output().unwrap();
         let was_killed = output.status.signal() == Some(libc::SIGKILL);
         assert!(
             was_killed || output.status.success(),
@@ -107,7 +112,7 @@ fn a_kill_before_any_change_loses_no_space() {
             String::from_utf8_lossy(&output.stderr)
         );
         let cache = open(directory.path(), LIMIT);
-        assert!(cache.flush(SOON));
+        assert!(cache.flush(FLUSH_TIMEOUT));
         for key in keys() {
             for index in 0..BlockIndex::count(key.size).0 {
                 assert_eq!(
@@ -119,10 +124,10 @@ fn a_kill_before_any_change_loses_no_space() {
         }
         let status = cache.status();
         assert_eq!(status.damaged, 0, "a record without its data after {changes} changes");
-        let (taken, used) = (allocated(directory.path()), status.blocks * MIB);
+        let (allocated, stored) = (disk_space(directory.path()), status.blocks * MIB);
         assert!(
-            taken <= used + 256 * 1024,
-            "{taken} bytes for {} blocks after {changes} changes",
+            allocated <= stored + 256 * 1024,
+            "{allocated} bytes for {} blocks after {changes} changes",
             status.blocks
         );
         if !was_killed {

@@ -1,7 +1,7 @@
-//! Tests the cache through its public interface, on a real file system.
+//! Tests the disk cache through its public interface, on a real file system.
 //!
-//! The content of a block is a function of its file and index, so the bytes of any load can be
-//! checked.
+//! The content of a block is derived from its file and index, so a test can check the bytes of any
+//! load.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ mod interleavings;
 mod killed;
 
 const MIB: u64 = 1024 * 1024;
-/// Timeout of a flush. A flush that takes longer counts as hanging.
-const SOON: Duration = Duration::from_secs(20);
+/// Timeout of a flush. A flush that takes longer hangs.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Returns the key of a file version of `size` bytes. Each `number` stands for a different file.
-fn file(number: u64, size: u64) -> DiskKey {
+/// Returns the key of a file version of `size` bytes. Different numbers stand for different files.
+fn file_key(number: u64, size: u64) -> DiskKey {
     let id = FileId {
         source: SourceName::new("acme-of-ana").unwrap(),
         meeting: MeetingId::from("4yUxQw==-ana@example.org"),
@@ -53,7 +53,7 @@ fn content(key: DiskKey, index: u64) -> Bytes {
     block.into()
 }
 
-/// Opens a cache without a floor of free space.
+/// Opens a cache that does not keep any space free.
 fn open(directory: &Path, limit: u64) -> Arc<DiskCache> {
     let options = DiskOptions {
         directory: directory.into(),
@@ -68,25 +68,28 @@ fn store(cache: &DiskCache, key: DiskKey, index: u64) {
     cache.store(key, BlockIndex(index), content(key, index));
 }
 
-/// Stores the blocks one at a time, so their access times are in order and the queue is never full.
+/// Stores all blocks of a file in order, and waits until they are on disk.
 fn store_all(cache: &DiskCache, key: DiskKey) {
     for index in 0..BlockIndex::count(key.size).0 {
         store(cache, key, index);
     }
-    assert!(cache.flush(SOON));
+    assert!(cache.flush(FLUSH_TIMEOUT));
 }
 
-/// Whether the block is stored. Checks its content if it is.
+/// Loads a block, and checks its bytes. Returns whether the block is stored.
 fn load(cache: &DiskCache, key: DiskKey, index: u64) -> bool {
     let length = content(key, index).len();
-    let loaded = runtime().block_on(cache.load(key, BlockIndex(index), length));
-    if let Some(block) = &loaded {
-        assert!(*block == content(key, index), "block {index} of {key:?} is not what was stored");
+    let result = runtime().block_on(cache.load(key, BlockIndex(index), length));
+    if let Some(block) = &result {
+        assert!(
+            *block == content(key, index),
+            "block {index} of {key:?} differs from the stored block"
+        );
     }
-    loaded.is_some()
+    result.is_some()
 }
 
-fn complete(cache: &DiskCache, key: DiskKey) -> Option<CompleteFile> {
+fn open_complete(cache: &DiskCache, key: DiskKey) -> Option<CompleteFile> {
     runtime().block_on(cache.open_complete(key))
 }
 
@@ -95,39 +98,39 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Returns the disk space of a directory and its files, in bytes.
-fn allocated(directory: &Path) -> u64 {
+fn disk_space(directory: &Path) -> u64 {
     let files =
         std::fs::read_dir(directory).unwrap().filter_map(|entry| entry.unwrap().metadata().ok());
     let directory = directory.metadata().unwrap();
-    (directory.blocks() + files.map(|found| found.blocks()).sum::<u64>()) * 512
+    (directory.blocks() + files.map(|metadata| metadata.blocks()).sum::<u64>()) * 512
 }
 
 fn path_of(directory: &Path, key: DiskKey, kind: &str) -> PathBuf {
-    directory.join(format!("{}.{kind}", key.fingerprint.hex()))
+    directory.join(format!("{}.{kind}", key.fingerprint.to_hex()))
 }
 
-/// A small file system in memory, unmounted when dropped. Mounting needs root.
+/// A small file system in memory, which is unmounted when dropped. Mounting it needs root.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    fn mounted(size: u64) -> Self {
-        Self::of_kind("tmpfs", &format!("size={size}"))
+    fn mount(size: u64) -> Self {
+        Self::mount_as("tmpfs", &format!("size={size}"))
     }
 
-    fn of_kind(kind: &str, options: &str) -> Self {
+    fn mount_as(kind: &str, options: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         mount(Some(kind), directory.path(), Some(kind), MsFlags::empty(), Some(options)).unwrap();
         Self(directory)
     }
 
-    fn blocks(&self) -> PathBuf {
+    fn cache_directory(&self) -> PathBuf {
         self.0.path().join("blocks")
     }
 
-    /// Returns the bytes in use on the file system.
-    fn used(&self) -> u64 {
-        let found = nix::sys::statvfs::statvfs(self.0.path()).unwrap();
-        (found.blocks() - found.blocks_free()) * found.fragment_size()
+    /// Returns the number of bytes in use on the file system.
+    fn used_bytes(&self) -> u64 {
+        let statistics = nix::sys::statvfs::statvfs(self.0.path()).unwrap();
+        (statistics.blocks() - statistics.blocks_free()) * statistics.fragment_size()
     }
 }
 
@@ -137,8 +140,8 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Returns a command that runs one ignored test of this binary in its own process.
-fn child(test: &str, directory: &Path) -> Command {
+/// Returns a command that runs one ignored test of this binary in a process of its own.
+fn test_process(test: &str, directory: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "--nocapture", test]).env(CHILD_DIRECTORY, directory);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -147,7 +150,7 @@ fn child(test: &str, directory: &Path) -> Command {
 
 const CHILD_DIRECTORY: &str = "MEETFS_TEST_DIRECTORY";
 
-/// Returns the directory of a test that runs in a [`child`].
+/// Returns the directory that was given to [`test_process`].
 fn child_directory() -> PathBuf {
     std::env::var_os(CHILD_DIRECTORY).expect("another test runs this one").into()
 }
