@@ -1,20 +1,20 @@
-//! Configuration: file, environment and flags in, validated values out, secrets wrapped.
+//! Loads the configuration from a file, the environment and flags, and validates all values.
 //!
 //! Inputs:
 //! 1. [`Overrides`]: the values of flags and of `MEETFS_…` variables, which [`crate::cli`] reads
-//!    with clap. A flag beats its variable, a variable beats the file.
-//! 2. The configuration file, and what it points to: secret files, variables, and commands, which
-//!    this module runs.
-//! 3. [`Environment`]: `HOME`, the XDG variables, and variables that hold a secret.
+//!    with clap. A flag overrides its variable, and a variable overrides the file.
+//! 2. The configuration file, and the sources of secrets that it names: files, environment
+//!    variables, and commands, which this module runs.
+//! 3. [`Environment`]: `HOME`, the XDG variables, and variables that contain a secret.
 //!
-//! Output: a [`Config`] that needs no further checks. Paths are absolute, base URLs are safe to
-//! send a secret to, sizes and durations are within their limits.
+//! Output: a [`Config`] that needs no further checks. Paths are absolute, secrets can safely be
+//! sent to base URLs, and sizes and durations are within their limits.
 //!
-//! Failure: a [`ConfigError`], which names the file and line, the variable or the flag, and hints
-//! at the fix. No message contains a value that can be a secret.
+//! Failure: a [`ConfigError`], which names the file and line, the variable or the flag, and
+//! suggests a fix. No message contains a value that can be a secret.
 //!
-//! This module must not know the network, the cache or FUSE. It creates no file or directory. It
-//! takes no lock.
+//! This module must not depend on the network, the cache or FUSE. It creates no files or
+//! directories and takes no locks.
 //!
 //! The keys that every source has are in `source` and `filter`. Each provider has one file with its
 //! keys, defaults and credentials, and one entry in `provider::SECTIONS`.

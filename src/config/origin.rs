@@ -1,4 +1,4 @@
-//! Where a value comes from.
+//! The origin of a value: the configuration file, an environment variable or a flag.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ pub enum Origin {
     /// The configuration file.
     File {
         path: PathBuf,
-        /// From 1.
+        /// The line number. The first line is 1.
         line: usize,
-        /// With its table, as in `cache.memory`.
+        /// The key with its table, such as `cache.memory`.
         key: String,
     },
     /// An environment variable.
@@ -20,7 +20,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Returns the key without its table, the variable or the flag.
+    /// Returns the name of the variable or flag, or the key without its table.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::File { key, .. } => key.rsplit('.').next().unwrap_or(key),

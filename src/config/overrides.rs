@@ -1,16 +1,16 @@
-//! The values that flags and variables give.
+//! The values of flags and environment variables, which override the configuration file.
 
 use std::ffi::OsString;
 
 use super::setting::Setting;
 
-/// Values of flags and `MEETFS_…` variables as they were given. [`super::Config::load`] checks
-/// them. Each beats the key of the same name in the file.
+/// The values of flags and `MEETFS_…` variables, not yet validated. [`super::Config::load`]
+/// validates them. Each value overrides the key of the same name in the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// The configuration file.
+    /// The path of the configuration file.
     pub config: Option<Setting<OsString>>,
-    /// The sources to load. None means all.
+    /// The names of the sources to load. An empty list selects all sources.
     pub sources: Vec<Setting<OsString>>,
     pub cache_dir: Option<Setting<OsString>>,
     pub memory: Option<Setting<OsString>>,

@@ -1,4 +1,4 @@
-//! The providers that a source can have, each with its section.
+//! The providers that a source can have, and the keys of each provider.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use super::value_problem::ValueProblem;
 use super::webex::{self, WebexConfig};
 use super::zoom::{self, ZoomConfig};
 
-/// The provider of a source, with its section.
+/// The provider of a source, with its settings.
 #[derive(Clone, Debug)]
 pub enum ProviderConfig {
     Zoom(ZoomConfig),
     Webex(WebexConfig),
     Rapatin(RapatinConfig),
-    /// A provider that is registered from outside of this crate.
+    /// A provider that another crate registers.
     Custom {
         /// The name of the provider.
         provider: &'static str,
-        /// Its settings, of a type that its factory knows.
+        /// The settings of the provider. Its factory defines the type.
         settings: Arc<dyn Any + Send + Sync>,
     },
 }
 
 impl ProviderConfig {
-    /// Returns the value of `provider` in the configuration.
+    /// Returns the name of the provider, as in the key `provider` of a source.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Zoom(_) => zoom::NAME,
@@ -38,18 +38,18 @@ impl ProviderConfig {
     }
 }
 
-/// The keys of one provider in the section of a source.
+/// The keys that a source of one provider has, in addition to those of every source.
 #[derive(Clone, Copy)]
 pub(super) struct ProviderSection {
-    /// The value of `provider`.
+    /// The name of the provider, as in the key `provider` of a source.
     pub(super) name: &'static str,
-    /// Returns the names of its keys, besides those of every source.
+    /// Returns the names of the keys.
     pub(super) key_names: fn() -> Vec<String>,
-    /// Reads its keys.
+    /// Reads the values of the keys.
     pub(super) read: fn(&Section<'_>) -> Result<ProviderConfig, ConfigError>,
 }
 
-/// Every provider of this crate. A new one is one entry here, one file with its section, and one
+/// All providers of this crate. A new provider needs an entry here, a file with its keys, and a
 /// variant of [`ProviderConfig`].
 pub(super) const SECTIONS: [ProviderSection; 3] = [
     ProviderSection {
@@ -70,24 +70,23 @@ pub(super) const SECTIONS: [ProviderSection; 3] = [
 ];
 
 impl ProviderSection {
-    /// Returns the section for a value of `provider`.
+    /// Returns the section of the provider with this name.
     pub(super) fn from_name(name: String) -> Result<Self, ValueProblem> {
         let section = SECTIONS.into_iter().find(|section| section.name == name);
         section.ok_or_else(|| ValueProblem::UnknownName {
             subject: "provider",
             nearest: nearest(&name, SECTIONS.iter().map(|section| section.name)).map(str::to_owned),
             name,
-            choices: format!("The providers are {}.", join_words(&names(), "and")).into(),
+            choices: format!("The providers are {}.", join_words(&provider_names(), "and")).into(),
         })
     }
 }
 
-/// Returns the names of all providers.
-pub(super) fn names() -> Vec<&'static str> {
+pub(super) fn provider_names() -> Vec<&'static str> {
     SECTIONS.iter().map(|section| section.name).collect()
 }
 
-/// Joins words as in "a, b and c".
+/// Joins words to a list such as "a, b and c", in which "and" is the conjunction.
 pub(super) fn join_words(words: &[&str], conjunction: &str) -> String {
     match words {
         [] => String::new(),

@@ -1,4 +1,4 @@
-//! The section of a Rapatin source: its keys, defaults and credentials.
+//! The keys, defaults and credentials of a Rapatin source.
 
 use secrecy::SecretString;
 use url::Url;
@@ -9,36 +9,37 @@ use super::section::Section;
 use super::value;
 use super::value_problem::ValueProblem;
 
-/// The value of `provider`.
+/// The name of the provider, as in the key `provider` of a source.
 pub(super) const NAME: &str = "rapatin";
 
-/// The default of `api_url`.
+/// The default value of the key `api_url`.
 pub const RAPATIN_API_URL: &str = "https://api.rapatin.id";
 
-/// Users do not sign in to an app of this provider.
+/// The kind of app that users sign in to. Rapatin has no such app.
 const LOGIN_APP: Option<&str> = None;
 
-/// A Rapatin account.
+/// The settings of a Rapatin source.
 #[derive(Clone, Debug)]
 pub struct RapatinConfig {
     pub credential: RapatinCredential,
-    /// Ids of meetings to list besides those of the schedule: digits only, each once.
+    /// The ids of meetings to list in addition to those of the schedule. They contain only digits.
+    /// There are no duplicates.
     pub meetings: Vec<String>,
-    /// Base URL of the API, without a slash at its end.
+    /// The base URL of the API, without a trailing slash.
     pub api_url: Url,
 }
 
-/// How a Rapatin source signs in.
+/// The credential of a Rapatin source.
 #[derive(Clone, Debug)]
 pub enum RapatinCredential {
     /// A bearer token. It cannot be renewed.
     Token(SecretString),
-    /// A login, which gives a token on request.
+    /// An e-mail address and a password, with which meetfs requests tokens.
     Login { email: String, password: SecretString },
 }
 
 known_keys! {
-    /// Keys of a Rapatin source, besides those of every source.
+    /// The keys of a Rapatin source, in addition to those of every source.
     struct RapatinKeys {
         token: Secret,
         email: Text,
@@ -52,7 +53,7 @@ impl RapatinConfig {
     pub(super) fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
         let keys = RapatinKeys::read(section.table)?;
         let meetings = match keys.meetings {
-            Some(list) => list.validate(meeting_ids)?,
+            Some(list) => list.validate(parse_meeting_ids)?,
             None => Vec::new(),
         };
         let api_url = section.base_url_or_default(keys.api_url, "api_url", RAPATIN_API_URL)?;
@@ -73,14 +74,15 @@ impl RapatinConfig {
                 }
             }
             (None, None, None) => {
-                let hint = "Set `email` and `password_file` (or `_env`, `_command`), or \
-                            `token_file`.";
+                let hint = "Set `email` and `password_file`, or set `token_file`. The keys can \
+                            also end in `_env` or `_command` instead of `_file`.";
                 return Err(section.incomplete_error("a credential", Some(hint.into())));
             }
             (None, Some(_), None) => {
-                return Err(
-                    section.incomplete_error("`password_file` (or `_env`, `_command`)", None)
-                );
+                return Err(section.incomplete_error(
+                    "`password_file`, `password_env` or `password_command`",
+                    None,
+                ));
             }
             (None, None, Some(_)) => return Err(section.incomplete_error("`email`", None)),
         };
@@ -88,30 +90,29 @@ impl RapatinConfig {
     }
 }
 
-/// Returns the names of the keys.
 pub(super) fn key_names() -> Vec<String> {
     RapatinKeys::names()
 }
 
-/// Checks ids of meetings. Returns their digits, each once.
-fn meeting_ids(ids: Vec<String>) -> Result<Vec<String>, ValueProblem> {
-    value::check_each(ids, "Write meeting ids such as \"85095598095\".", meeting_id)
+/// Parses meeting ids. Returns their digits, without duplicates.
+fn parse_meeting_ids(ids: Vec<String>) -> Result<Vec<String>, ValueProblem> {
+    value::check_each(ids, "Write meeting ids such as \"85095598095\".", parse_meeting_id)
 }
 
 /// Returns the digits of a meeting id, without the spaces and hyphens that users write in it.
-fn meeting_id(id: String) -> Result<String, ValueProblem> {
-    /// Meeting ids have nine to eleven digits.
+fn parse_meeting_id(id: String) -> Result<String, ValueProblem> {
+    /// Meeting ids have nine to eleven digits. A higher limit also allows longer ids in the future.
     const MAX_DIGITS: usize = 20;
     let digits: String = id.chars().filter(|character| !matches!(character, ' ' | '-')).collect();
-    let is_id = (1..=MAX_DIGITS).contains(&digits.len())
+    let is_valid = (1..=MAX_DIGITS).contains(&digits.len())
         && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_id {
+    if is_valid {
         return Ok(digits);
     }
     Err(ValueProblem::Malformed {
         value: id,
         expected: "a meeting id",
-        hint: Some("Write its digits, as in \"85095598095\"."),
+        hint: Some("Write the digits of the id, as in \"85095598095\"."),
     })
 }
 
@@ -128,13 +129,14 @@ mod tests {
 
     #[test]
     fn meeting_ids_are_reduced_to_digits() {
-        let list = |ids: &[&str]| meeting_ids(ids.iter().map(|id| (*id).to_owned()).collect());
+        let parse =
+            |ids: &[&str]| parse_meeting_ids(ids.iter().map(|id| (*id).to_owned()).collect());
         let ids = ["85095598095", "850 9559 8095", "123-456-789"];
-        assert_eq!(list(&ids).unwrap(), ["85095598095", "123456789"]);
-        assert_eq!(list(&[]).unwrap(), [] as [String; 0]);
-        assert!(matches!(list(&["", "1"]), Err(ValueProblem::EmptyInList { .. })));
+        assert_eq!(parse(&ids).unwrap(), ["85095598095", "123456789"]);
+        assert_eq!(parse(&[]).unwrap(), [] as [String; 0]);
+        assert!(matches!(parse(&["", "1"]), Err(ValueProblem::EmptyInList { .. })));
         for wrong in ["12a", "..", "1/2", "-", "123456789012345678901", "\u{664}\u{665}"] {
-            assert!(matches!(list(&[wrong]), Err(ValueProblem::Malformed { .. })), "{wrong}");
+            assert!(matches!(parse(&[wrong]), Err(ValueProblem::Malformed { .. })), "{wrong}");
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Reads secrets from where the configuration says they are, checks them and wraps them at once.
+//! Reads secrets from the places that the configuration names, and checks them.
+//!
+//! Every secret is a [`SecretString`] as soon as it has been read, so it is never logged.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -21,16 +23,17 @@ use super::setting::Setting;
 use super::text_file::TextFile;
 use super::value::to_absolute_path;
 
-/// Maximum length of a secret. Tokens have a few KiB at most. More is the wrong file, or a command
-/// that prints something else.
+/// Maximum length of a secret. A token has a few KiB at most. More bytes mean that the file is the
+/// wrong one, or that the command prints something else.
 const MAX_SECRET_BYTES: usize = 64 * 1024;
 
-/// Time limit for the command of a secret. A password manager that asks a server takes a second or
-/// two. Without a limit, one that waits for input would keep `mount` from ever returning.
+/// Time limit for a command that prints a secret. A password manager that contacts a server takes
+/// one or two seconds. Without a limit, `mount` would hang if the command waited for input.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Variables that the command of a secret inherits. It needs to find programs, files, servers and
-/// the agent of the user; it does not need the secrets of other programs.
+/// Environment variables that a command for a secret inherits. The command must be able to find
+/// programs, files, servers and the agents of the user. It does not need the secrets of other
+/// programs.
 const COMMAND_VARIABLES: [&str; 26] = [
     "PATH",
     "HOME",
@@ -60,9 +63,9 @@ const COMMAND_VARIABLES: [&str; 26] = [
     "CREDENTIALS_DIRECTORY",
 ];
 
-/// First letters of further variables that it inherits: of the locale, of directories, and of the
-/// usual password managers (GnuPG, pass, gopass, 1Password, Bitwarden, Vault, AWS, Google Cloud,
-/// Azure).
+/// Prefixes of the other environment variables that a command for a secret inherits: those of the
+/// locale, of directories, and of common password managers (GnuPG, pass, gopass, 1Password,
+/// Bitwarden, Vault, AWS, Google Cloud, Azure).
 const COMMAND_VARIABLE_PREFIXES: [&str; 12] = [
     "LC_",
     "XDG_",
@@ -78,19 +81,18 @@ const COMMAND_VARIABLE_PREFIXES: [&str; 12] = [
     "AZURE_",
 ];
 
-/// The environment of the commands of one source.
+/// The environment variables that the commands of one source inherit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CommandEnvironment<'a> {
-    /// Further variables, as the configuration names them.
+    /// Variables that the key `command_variables` of the source adds.
     pub(super) additional_variables: &'a [String],
-    /// Variables that hold a secret of any source.
+    /// Variables that contain a secret of any source. Commands inherit them only if they are added.
     pub(super) secret_variables: &'a BTreeSet<String>,
 }
 
 impl CommandEnvironment<'_> {
-    /// Whether a command inherits the variable.
-    fn contains(&self, name: &OsStr) -> bool {
-        // A name that is not UTF-8 is not one of these.
+    fn is_inherited(&self, name: &OsStr) -> bool {
+        // The names of all inherited variables are UTF-8.
         let Some(name) = name.to_str() else { return false };
         if self.additional_variables.iter().any(|variable| variable == name) {
             return true;
@@ -104,28 +106,28 @@ impl CommandEnvironment<'_> {
         self,
         variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> impl Iterator<Item = (OsString, OsString)> {
-        variables.filter(move |(name, _)| self.contains(name))
+        variables.filter(move |(name, _)| self.is_inherited(name))
     }
 }
 
-/// Where a secret is.
+/// The place from which a secret is read.
 #[derive(Clone, Debug)]
 pub(super) enum SecretSource {
-    /// In the configuration file.
+    /// The value of the key is the secret.
     Value(SecretString),
-    /// In the environment variable of this name. The name is wrapped because users put the secret
-    /// itself here by mistake.
+    /// The value is the name of an environment variable. It is stored like a secret, because a user
+    /// can write the secret here by mistake.
     Variable(SecretString),
-    /// In the file of this path.
+    /// The value is the path of a file that contains the secret.
     File(SecretString),
-    /// On the standard output of this shell command.
+    /// The value is a shell command that prints the secret.
     Command(SecretString),
 }
 
-/// Makes a source of the value of a key.
+/// Creates the source for the value of a key.
 type SourceConstructor = fn(SecretString) -> SecretSource;
 
-/// The ways to give a secret: the suffix of its key, and the source that its text means.
+/// The suffixes of the keys of a secret, each with the kind of source that the value is.
 pub(super) const SECRET_SUFFIXES: [(&str, SourceConstructor); 4] = [
     ("", SecretSource::Value),
     ("_env", SecretSource::Variable),
@@ -133,17 +135,18 @@ pub(super) const SECRET_SUFFIXES: [(&str, SourceConstructor); 4] = [
     ("_command", SecretSource::Command),
 ];
 
-/// Whether a key names an environment variable that holds a secret.
+/// Whether the value of the key is the name of an environment variable with a secret.
 pub(super) fn is_variable_key(key: &str) -> bool {
     key.ends_with("_env")
 }
 
-/// Returns the keys that hold a secret by value, out of the names of a table.
+/// Returns those keys in `names` whose value is a secret. Each of them also has a name that ends in
+/// `_command`.
 pub(super) fn secret_value_keys(names: &[String]) -> impl Iterator<Item = &str> {
     names.iter().filter_map(|name| name.strip_suffix("_command"))
 }
 
-/// Reads and checks a secret. Relative paths start from `directory`.
+/// Reads and checks a secret. A relative path of a file starts from `directory`.
 pub(super) fn read_secret(
     setting: Setting<SecretSource>,
     directory: &Path,
@@ -151,7 +154,7 @@ pub(super) fn read_secret(
     command_environment: CommandEnvironment<'_>,
 ) -> Result<SecretString, ConfigError> {
     let secret = match setting.value {
-        // Random text must not run a command or open a file.
+        // The random text of a fuzz target must not run a command or open a file.
         _ if cfg!(fuzzing) => Ok(SecretString::from("s3cret")),
         SecretSource::Value(secret) => Ok(secret),
         SecretSource::Variable(name) => read_variable(name.expose_secret(), environment),
@@ -166,8 +169,8 @@ pub(super) fn read_secret(
     })
 }
 
-/// Refuses a secret that cannot be sent. It becomes part of an HTTP header, where a line break
-/// would begin another header.
+/// Returns an error if the secret cannot be sent. A secret becomes part of an HTTP header, in which
+/// a line break would start another header.
 fn check_secret(secret: SecretString) -> Result<SecretString, SecretProblem> {
     let text = secret.expose_secret();
     if text.is_empty() {
@@ -214,23 +217,24 @@ fn read_file(
     Ok(SecretString::from(strip_bom_and_line_end(file.text.expose_secret())))
 }
 
-/// Removes what editors and `echo` add: a byte order mark at the beginning and one line end.
+/// Removes a byte order mark and one line end, which editors and `echo` add.
 fn strip_bom_and_line_end(text: &str) -> &str {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
 
-/// Returns what a shell command prints, without its line end.
+/// Runs a shell command and returns its output without the line end.
 ///
-/// The command has no terminal to ask questions on. Its standard error is discarded, because tools
-/// repeat secrets there.
+/// The command has no terminal on which it could ask questions. Its standard error is discarded,
+/// because some tools print secrets there.
 fn run_command(
     command: &str,
     environment: CommandEnvironment<'_>,
     timeout: Duration,
 ) -> Result<SecretString, SecretProblem> {
-    /// Short compared with the start of any program.
+    /// The interval between checks whether the command has ended. It is much shorter than the start
+    /// of a program.
     const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
     if command.trim().is_empty() {
@@ -242,9 +246,9 @@ fn run_command(
     let deadline = Instant::now() + timeout;
     let mut output = Zeroizing::new(Vec::new());
     let status = loop {
-        // The status is read before the output: what the shell printed before its end is then in
-        // the pipe. Waiting for the end of the pipe instead would wait for every background
-        // process that the command has left, such as a password agent.
+        // The status is read before the output. If the shell has exited, the pipe then contains its
+        // complete output. Waiting for the end of the pipe would also wait for every background
+        // process that the command has started, such as a password agent.
         let status = process.0.try_wait().map_err(SecretProblem::CommandStart)?;
         process.read_available(&mut output)?;
         match status {
@@ -262,13 +266,13 @@ fn run_command(
     Ok(SecretString::from(strip_bom_and_line_end(text)))
 }
 
-/// A command that runs in its own process group. Dropping it kills the group if the command has not
-/// ended.
+/// A command that runs in its own process group. If the command has not ended when this value is
+/// dropped, the group is killed.
 struct CommandProcess(Child);
 
 impl CommandProcess {
     fn start(command: &str, environment: CommandEnvironment<'_>) -> Result<Self, SecretProblem> {
-        // An absolute path, because PATH can be empty under systemd.
+        // The path is absolute, because PATH can be empty under systemd.
         let child = Command::new("/bin/sh")
             .arg("-c")
             .arg(command)
@@ -288,7 +292,7 @@ impl CommandProcess {
         Ok(child)
     }
 
-    /// Appends what is in the pipe now.
+    /// Appends the bytes that are in the pipe now to `output`.
     fn read_available(&mut self, output: &mut Vec<u8>) -> Result<(), SecretProblem> {
         let Some(stdout) = &mut self.0.stdout else { return Ok(()) };
         let remaining = (MAX_SECRET_BYTES + 1).saturating_sub(output.len()) as u64;
@@ -306,9 +310,9 @@ impl CommandProcess {
 
 impl Drop for CommandProcess {
     fn drop(&mut self) {
-        // Until `try_wait` reports an end, the process is not reaped and its id is not reused.
+        // Until `try_wait` reports the exit, the process is not reaped and its id is not reused.
         if let (Ok(None), Ok(id)) = (self.0.try_wait(), i32::try_from(self.0.id())) {
-            // If the signal fails, the wait takes as long as the command.
+            // If the signal cannot be sent, `wait` returns when the command ends.
             let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
             let _ = self.0.wait();
         }
@@ -333,8 +337,8 @@ mod tests {
         BTreeMap::from([("HOME".into(), "/home/ana".into()), ("GIVEN".into(), SECRET.into())])
     }
 
-    /// Creates a secret file of mode `mode` in a temporary directory.
-    fn file(content: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {
+    /// Creates a secret file with permission bits `mode` in a temporary directory.
+    fn secret_file(content: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         std::fs::write(&path, content).unwrap();
@@ -359,33 +363,33 @@ mod tests {
     }
 
     #[test]
-    fn one_line_end_of_a_file_is_removed() {
+    fn one_line_end_is_removed_from_a_file() {
         for content in ["s3cr3t-value", "s3cr3t-value\n", "s3cr3t-value\r\n"] {
-            let (_directory, path) = file(content.as_bytes(), 0o400);
+            let (_directory, path) = secret_file(content.as_bytes(), 0o400);
             assert_eq!(read(&path).unwrap(), SECRET);
         }
-        let (_directory, path) = file(b"s3cr3t-value\n\n", 0o600);
+        let (_directory, path) = secret_file(b"s3cr3t-value\n\n", 0o600);
         assert!(matches!(read(&path), Err(SecretProblem::ControlCharacter)));
     }
 
     #[test]
     fn byte_order_mark_is_removed() {
-        let (_directory, path) = file("\u{feff}s3cr3t-value\r\n".as_bytes(), 0o600);
+        let (_directory, path) = secret_file("\u{feff}s3cr3t-value\r\n".as_bytes(), 0o600);
         assert_eq!(read(&path).unwrap(), SECRET);
         assert_eq!(run("printf '\\357\\273\\277s3cr3t-value'").unwrap(), SECRET);
-        let (_directory, path) = file("\u{feff}\n".as_bytes(), 0o600);
+        let (_directory, path) = secret_file("\u{feff}\n".as_bytes(), 0o600);
         assert!(matches!(read(&path), Err(SecretProblem::Empty)));
     }
 
     #[test]
-    fn command_inherits_only_what_it_needs() {
+    fn command_inherits_only_necessary_variables() {
         let secret_variables = BTreeSet::from(["VAULT_ZOOM".to_owned(), "WEBEX_TOKEN".to_owned()]);
         let additional_variables = ["MY_TOOL".to_owned()];
         let environment = CommandEnvironment {
             additional_variables: &additional_variables,
             secret_variables: &secret_variables,
         };
-        let given = [
+        let names = [
             "PATH",
             "HOME",
             "LC_ALL",
@@ -404,31 +408,33 @@ mod tests {
             "ENV",
             "RUST_LOG",
         ];
-        let variables = given.iter().map(|name| (OsString::from(name), OsString::from("x")));
+        let variables = names.iter().map(|name| (OsString::from(name), OsString::from("x")));
         let inherited: Vec<_> =
             environment.select_inherited(variables).map(|(name, _)| name).collect();
-        assert_eq!(inherited, given[..9]);
-        let seen = run("env | cut -d= -f1 | tr '\\n' ' '").unwrap();
-        for name in seen.split_whitespace() {
+        assert_eq!(inherited, names[..9]);
+        let output = run("env | cut -d= -f1 | tr '\\n' ' '").unwrap();
+        for name in output.split_whitespace() {
             assert!(
-                environment.contains(OsStr::new(name)) || ["PWD", "SHLVL", "_"].contains(&name),
+                environment.is_inherited(OsStr::new(name)) || ["PWD", "SHLVL", "_"].contains(&name),
                 "{name}"
             );
         }
     }
 
     #[test]
-    fn relative_path_starts_from_the_given_directory() {
-        let (directory, _path) = file(SECRET.as_bytes(), 0o600);
+    fn relative_path_starts_from_the_directory() {
+        let (directory, _path) = secret_file(SECRET.as_bytes(), 0o600);
         let secret = read_file("secret", directory.path(), &environment()).unwrap();
         assert_eq!(secret.expose_secret(), SECRET);
     }
 
     #[test]
-    fn tilde_is_the_home_directory() {
-        let (directory, _path) = file(SECRET.as_bytes(), 0o600);
-        let home = BTreeMap::from([("HOME".to_owned(), directory.path().as_os_str().to_owned())]);
-        assert_eq!(read_file("~/secret", Path::new("/"), &home).unwrap().expose_secret(), SECRET);
+    fn tilde_stands_for_the_home_directory() {
+        let (directory, _path) = secret_file(SECRET.as_bytes(), 0o600);
+        let with_home =
+            BTreeMap::from([("HOME".to_owned(), directory.path().as_os_str().to_owned())]);
+        let secret = read_file("~/secret", Path::new("/"), &with_home).unwrap();
+        assert_eq!(secret.expose_secret(), SECRET);
         let without_home = BTreeMap::from([("HOME".to_owned(), "".into())]);
         let problem = read_file("~/secret", Path::new("/"), &without_home).unwrap_err();
         assert!(problem.to_string().contains("HOME is not set"), "{problem}");
@@ -437,10 +443,10 @@ mod tests {
     #[test]
     fn file_accessible_to_others_is_refused_with_hint() {
         for mode in [0o640, 0o604, 0o620, 0o601, 0o644] {
-            let (_directory, path) = file(SECRET.as_bytes(), mode);
+            let (_directory, path) = secret_file(SECRET.as_bytes(), mode);
             let problem = read(&path).unwrap_err();
             assert!(
-                matches!(problem, SecretProblem::FileExposed { mode: found, .. } if found == mode)
+                matches!(problem, SecretProblem::FileExposed { mode: actual, .. } if actual == mode)
             );
             let message = problem.to_string();
             assert!(message.contains(&format!("{mode:04o}")), "{message}");
@@ -451,23 +457,23 @@ mod tests {
 
     #[test]
     fn missing_empty_or_large_file_is_refused() {
-        let missing = read(Path::new("/nonexistent/secret")).unwrap_err();
-        let missing = one_line(&missing);
-        assert!(missing.contains("/nonexistent/secret: No such file"), "{missing}");
-        let (_directory, path) = file(b"", 0o600);
+        let problem = read(Path::new("/nonexistent/secret")).unwrap_err();
+        let message = one_line(&problem);
+        assert!(message.contains("/nonexistent/secret: No such file"), "{message}");
+        let (_directory, path) = secret_file(b"", 0o600);
         assert!(matches!(read(&path), Err(SecretProblem::Empty)));
-        let (_directory, path) = file(b"\n", 0o600);
+        let (_directory, path) = secret_file(b"\n", 0o600);
         assert!(matches!(read(&path), Err(SecretProblem::Empty)));
-        let (_directory, path) = file(&vec![b'x'; MAX_SECRET_BYTES], 0o600);
+        let (_directory, path) = secret_file(&vec![b'x'; MAX_SECRET_BYTES], 0o600);
         assert_eq!(read(&path).unwrap().len(), MAX_SECRET_BYTES);
-        let (_directory, path) = file(&vec![b'x'; MAX_SECRET_BYTES + 1], 0o600);
+        let (_directory, path) = secret_file(&vec![b'x'; MAX_SECRET_BYTES + 1], 0o600);
         let problem = read(&path).unwrap_err();
         assert!(matches!(
             problem,
             SecretProblem::File { problem: FileProblem::TooLarge { .. }, .. }
         ));
         assert!(one_line(&problem).contains("larger than 64 KiB"), "{problem}");
-        let (_directory, path) = file(b"\xff\xfe", 0o600);
+        let (_directory, path) = secret_file(b"\xff\xfe", 0o600);
         let problem = read(&path).unwrap_err();
         assert!(matches!(problem, SecretProblem::File { problem: FileProblem::NotUtf8, .. }));
     }
@@ -487,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn variable_is_read_or_reported_unset() {
+    fn missing_variable_is_reported_as_unset() {
         assert_eq!(read_variable("GIVEN", &environment()).unwrap().expose_secret(), SECRET);
         for name in ["ABSENT", "a=b"] {
             assert!(matches!(
@@ -511,22 +517,22 @@ mod tests {
     }
 
     #[test]
-    fn failed_command_shows_status_but_no_output() {
+    fn error_of_command_shows_status_but_no_output() {
         let problem = run("echo s3cr3t-value; echo s3cr3t-value >&2; exit 7").unwrap_err();
-        let shown = format!("{problem} {problem:?}");
-        assert!(shown.contains("exit status: 7"), "{shown}");
-        assert!(!shown.contains("s3cr3t"), "{shown}");
+        let text = format!("{problem} {problem:?}");
+        assert!(text.contains("exit status: 7"), "{text}");
+        assert!(!text.contains("s3cr3t"), "{text}");
     }
 
     #[test]
     fn endless_command_output_is_stopped() {
         assert!(matches!(run("yes"), Err(SecretProblem::CommandOutput { .. })));
-        let exact = run("head -c 65536 /dev/zero | tr '\\0' x").unwrap();
-        assert_eq!(exact.len(), MAX_SECRET_BYTES);
+        let longest_secret = run("head -c 65536 /dev/zero | tr '\\0' x").unwrap();
+        assert_eq!(longest_secret.len(), MAX_SECRET_BYTES);
     }
 
     #[test]
-    fn background_process_of_command_is_not_awaited() {
+    fn command_does_not_wait_for_its_background_process() {
         let start = Instant::now();
         assert_eq!(run("sleep 5 & echo s3cr3t-value").unwrap(), SECRET);
         assert!(start.elapsed() < Duration::from_secs(4));
@@ -548,7 +554,7 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(20));
 
         let pid = std::fs::read_to_string(&pid_file).unwrap();
-        // A killed process is gone, or a zombie until its parent reaps it.
+        // A killed process has no status file. Until its parent reaps it, it is a zombie.
         let is_running = || {
             let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim()));
             status.is_ok_and(|status| !status.contains("State:\tZ"))

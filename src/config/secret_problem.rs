@@ -1,7 +1,7 @@
-//! Why a secret cannot be read.
+//! The reasons why a secret cannot be read.
 //!
-//! No message contains the secret, the command or the name of the variable. A user can put the
-//! secret itself there by mistake.
+//! No message contains the secret, the command or the name of the environment variable, because a
+//! user can write the secret in place of the command or name by mistake.
 
 use std::borrow::Cow;
 use std::io;
@@ -19,14 +19,14 @@ use crate::model::{Diagnostic, ErrorKind};
 pub enum SecretProblem {
     #[error("the secret is empty")]
     Empty,
-    /// The key that says where the secret is has no value.
-    #[error("the key is empty")]
+    /// The key that states where the secret is has an empty value.
+    #[error("the value of the key is empty")]
     EmptyLocation { hint: &'static str },
     #[error("the secret contains a line break or another control character")]
     ControlCharacter,
     #[error("the secret is not UTF-8 text")]
     NotUtf8,
-    #[error("the environment variable that the key names is not set or is empty")]
+    #[error("the environment variable in this key is not set or is empty")]
     VariableUnset,
     #[error("cannot read {}", .path.display())]
     File {
@@ -37,12 +37,12 @@ pub enum SecretProblem {
     #[error("{} has mode {mode:04o}, so other users can read it", .path.display())]
     FileExposed {
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
     },
     #[error("{} belongs to user {owner}, who can read and replace it", .path.display())]
     FileForeign { path: PathBuf, owner: Uid },
-    /// The path cannot be made absolute.
+    /// The path cannot be converted to an absolute path.
     #[error("the path {0}")]
     Path(ValueProblem),
     #[error("cannot run the command")]
@@ -53,7 +53,7 @@ pub enum SecretProblem {
     CommandTimeout { timeout: Duration },
     #[error("the command printed more than {} KiB and was killed", .limit / 1024)]
     CommandOutput {
-        /// In bytes.
+        /// Maximum size in bytes.
         limit: usize,
     },
 }
@@ -65,11 +65,11 @@ impl Diagnostic for SecretProblem {
 
     fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
-            Self::Empty => "Write the secret there, or omit the key to sign in another way.",
+            Self::Empty => "Provide the secret, or omit the key to use another credential.",
             Self::EmptyLocation { hint } => hint,
             Self::ControlCharacter => "A secret must be a single line.",
             Self::NotUtf8 => return None,
-            Self::VariableUnset => "Set the variable for the process that mounts.",
+            Self::VariableUnset => "Set the variable in the environment in which meetfs starts.",
             Self::File { problem, .. } => return problem.hint(),
             Self::FileExposed { path, .. } => {
                 return Some(format!("Run `chmod 600 {}`.", path.display()).into());
@@ -87,7 +87,7 @@ impl Diagnostic for SecretProblem {
             Self::Path(problem) => return problem.hint(),
             Self::CommandStart(_) => return None,
             Self::CommandFailed(_) => "Run the command in a shell to see why.",
-            Self::CommandTimeout { .. } => "The command must not ask questions.",
+            Self::CommandTimeout { .. } => "The command must not wait for input.",
             Self::CommandOutput { .. } => "The command must print the secret and nothing else.",
         };
         Some(hint.into())

@@ -1,4 +1,4 @@
-//! One `[source.NAME]` table while a provider's keys are read out of it.
+//! The table `[source.NAME]` of a source, from which its provider reads keys.
 
 use std::borrow::Cow;
 
@@ -15,25 +15,26 @@ use super::sign_in::SignInFile;
 use super::table::Table;
 use crate::model::SourceName;
 
-/// The table of a source, and what reading it needs.
+/// The table of a source, and the context for reading its keys.
 pub(super) struct Section<'a> {
     pub(super) name: &'a SourceName,
     pub(super) table: &'a Table<'a>,
     pub(super) environment: &'a dyn Environment,
-    /// The environment of its commands.
+    /// The environment of the commands that print secrets of the source.
     pub(super) command_environment: CommandEnvironment<'a>,
     /// Whether the user is about to sign in to the source.
     pub(super) is_for_login: bool,
 }
 
 impl Section<'_> {
-    /// Reads a secret. This can run a command, so read all other keys first.
+    /// Reads a secret. This can run a command, so call it after all other keys have been read.
     pub(super) fn read_secret(&self, secret: Secret) -> Result<SecretString, ConfigError> {
         let directory = self.table.file().directory();
         read_secret(secret, directory, self.environment, self.command_environment)
     }
 
-    /// Reads a token with which the source signs in by itself. See [`Self::refuse_login`].
+    /// Reads a token. A source with a token needs no login, so this first calls
+    /// [`Self::refuse_login`].
     pub(super) fn read_token(
         &self,
         token: Secret,
@@ -43,7 +44,7 @@ impl Section<'_> {
         self.read_secret(token)
     }
 
-    /// Returns the base URL in `url`, the value of `key`, or the provider's own.
+    /// Returns the base URL that is the value of `key`. If `url` is `None`, returns the default.
     pub(super) fn base_url_or_default(
         &self,
         url: Option<Text>,
@@ -54,7 +55,7 @@ impl Section<'_> {
             .validate(parse_base_url)
     }
 
-    /// Returns the file for the sign-in of this source to an app.
+    /// Returns the file that stores the sign-in of this source to an app.
     pub(super) fn sign_in_file(
         &self,
         oauth_url: &Url,
@@ -63,11 +64,11 @@ impl Section<'_> {
         SignInFile::locate(self.name, oauth_url, client_id, self.environment)
     }
 
-    /// Refuses a login to a source that signs in with `credential` by itself. `app` is the kind of
-    /// app of this provider that users sign in to.
+    /// Returns an error if the user is about to sign in, because a source with `credential` needs
+    /// no login. `app` is the kind of app that users of this provider sign in to.
     ///
-    /// Call it before the credential is read: an error in the credential does not matter to a user
-    /// who need not sign in.
+    /// Call this before the credential is read, so that an error in the credential does not hide
+    /// the fact that no login is needed.
     pub(super) fn refuse_login(
         &self,
         credential: &str,
@@ -83,7 +84,7 @@ impl Section<'_> {
         Ok(())
     }
 
-    /// Returns the error for a source that lacks `needed`.
+    /// Returns the error for a source in which `needed` is missing.
     pub(super) fn incomplete_error(
         &self,
         needed: impl Into<String>,

@@ -17,7 +17,7 @@ impl<T> Setting<T> {
         Self { value, origin }
     }
 
-    /// Converts the value with `check`. An error names the origin of the value.
+    /// Validates and converts the value with `validate`. An error names the origin of the value.
     pub(super) fn validate<U>(
         self,
         validate: impl FnOnce(T) -> Result<U, ValueProblem>,
@@ -30,7 +30,7 @@ impl<T> Setting<T> {
 }
 
 impl Setting<OsString> {
-    /// Returns the value as text.
+    /// Converts the value to UTF-8 text.
     pub(super) fn into_text(self) -> Result<Setting<String>, ConfigError> {
         let origin = self.origin.clone();
         let value =

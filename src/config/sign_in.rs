@@ -1,4 +1,4 @@
-//! Where the sign-in of a source is stored.
+//! The file in which the sign-in of a source is stored.
 
 use std::path::PathBuf;
 
@@ -10,16 +10,17 @@ use super::environment::Environment;
 use super::error::ConfigError;
 use crate::model::SourceName;
 
-/// The file in which a sign-in is stored. `None` if no directory for it is known.
+/// The path of the file in which a sign-in is stored, or `None` if there is no directory for it.
 #[derive(Clone, Debug)]
 pub struct SignInFile(pub Option<PathBuf>);
 
 impl SignInFile {
-    /// Returns the file for a source, an app and its service. Each app has its own file, so that a
-    /// source whose name is used for another account does not find the sign-in of the old one.
+    /// Returns the file for a source and an app at `oauth_url`. Each app has its own file. If a
+    /// user later gives the name of the source to another account, meetfs does not use the old
+    /// sign-in for it.
     ///
     /// # Errors
-    /// Neither `XDG_STATE_HOME` nor `HOME` is set.
+    /// Returns an error if neither `XDG_STATE_HOME` nor `HOME` is set.
     pub(super) fn locate(
         source: &SourceName,
         oauth_url: &Url,
@@ -27,7 +28,7 @@ impl SignInFile {
         environment: &dyn Environment,
     ) -> Result<Self, ConfigError> {
         let directory = SIGN_IN_HOME.locate(environment)?.join("meetfs").join("sign-in");
-        let app = xxh3_64(format!("{oauth_url} {client_id}").as_bytes());
-        Ok(Self(Some(directory.join(format!("{source}-{app:016x}.json")))))
+        let app_hash = xxh3_64(format!("{oauth_url} {client_id}").as_bytes());
+        Ok(Self(Some(directory.join(format!("{source}-{app_hash:016x}.json")))))
     }
 }

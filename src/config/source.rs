@@ -1,4 +1,4 @@
-//! The tables `[source.NAME]`: the keys that every source has, and the section of its provider.
+//! The tables `[source.NAME]`, with the keys of every source and the keys of its provider.
 
 use std::collections::BTreeSet;
 
@@ -20,23 +20,23 @@ use crate::model::SourceName;
 /// One configured account of a provider.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
-    /// The directory below the mountpoint.
+    /// The name of the source, which is also the name of its directory below the mountpoint.
     pub name: SourceName,
-    /// First day whose meetings are listed. Default: two years ago.
+    /// First day whose meetings are listed. The default is the day two years ago.
     pub since: Date,
-    /// Hosts to download from, besides the provider's own: lower case, at least two labels. Each
-    /// includes the hosts below it.
+    /// Hosts from which files may be downloaded, in addition to those of the provider. The names
+    /// are in lower case and have at least two labels. Each name includes its subdomains.
     pub download_hosts: Vec<String>,
     pub filter: FilterConfig,
     /// Whether the recycle bin of the provider is shown.
     pub trash: bool,
-    /// Whether a file that was deleted upstream is shown while all of it is in the disk cache.
+    /// Whether a file that was deleted at the provider is shown while the disk cache has all of it.
     pub keep_deleted: bool,
     pub provider: ProviderConfig,
 }
 
 known_keys! {
-    /// Keys that every source has, besides those of the filter.
+    /// The keys that every source has, except those of the filter.
     struct CommonKeys {
         provider: Text,
         since: Text,
@@ -47,12 +47,12 @@ known_keys! {
     }
 }
 
-/// What reading a source needs besides its table.
+/// The context that is needed to read the table of a source.
 pub(super) struct SourceContext<'a> {
     pub(super) environment: &'a dyn Environment,
-    /// Variables that hold a secret of any source of the file.
+    /// Environment variables that contain a secret of any source in the file.
     pub(super) secret_variables: &'a BTreeSet<String>,
-    /// In the configured time zone.
+    /// The current date in the configured time zone.
     pub(super) today: Date,
     /// Whether the user is about to sign in to the source.
     pub(super) is_for_login: bool,
@@ -85,10 +85,10 @@ impl SourceConfig {
             is_for_login: context.is_for_login,
         };
         let provider = provider.ok_or_else(|| {
-            let names = provider::names().into_iter().map(|name| format!("`\"{name}\"`"));
+            let names = provider::provider_names().into_iter().map(|name| format!("`\"{name}\"`"));
             let names: Vec<_> = names.collect();
             let names: Vec<_> = names.iter().map(String::as_str).collect();
-            let hint = format!("Set it to {}.", provider::join_words(&names, "or"));
+            let hint = format!("Set `provider` to {}.", provider::join_words(&names, "or"));
             section.incomplete_error("a `provider`", Some(hint.into()))
         })?;
 
@@ -108,8 +108,10 @@ impl SourceConfig {
     }
 }
 
-/// Refuses a key that a source of `provider` does not have. Without a provider, the keys of all
-/// providers are known: `provder = "zoom"` is a typing error of `provider`.
+/// Returns an error for a key that a source of `provider` does not have.
+///
+/// If `provider` is `None`, the keys of all providers are accepted. The unknown key can then be a
+/// misspelled `provider`, as in `provder = "zoom"`.
 fn refuse_unknown_keys(
     table: &Table<'_>,
     provider: Option<ProviderSection>,
@@ -120,12 +122,13 @@ fn refuse_unknown_keys(
     table.refuse_unknown(&known.collect::<Vec<_>>(), |key| describe_misplaced_key(key, provider))
 }
 
-/// Returns the keys that every source has.
+/// Returns the names of the keys that every source has.
 fn common_key_names() -> impl Iterator<Item = String> {
     CommonKeys::names().into_iter().chain(FilterKeys::names())
 }
 
-/// Returns which sources have a key that those of `provider` do not have.
+/// Returns a sentence that states which sources have `key`, if sources of `provider` do not have
+/// it.
 fn describe_misplaced_key(key: &str, provider: Option<ProviderSection>) -> Option<String> {
     let has_key =
         |section: &&ProviderSection| (section.key_names)().iter().any(|known| known == key);
@@ -138,14 +141,14 @@ fn describe_misplaced_key(key: &str, provider: Option<ProviderSection>) -> Optio
     ))
 }
 
-/// Returns every key of every source, with those of several providers more than once.
+/// Returns the names of all keys of all providers. A key of several providers occurs several times.
 #[cfg(test)]
 pub(super) fn all_key_names() -> Vec<String> {
     SECTIONS.iter().flat_map(|provider| (provider.key_names)()).chain(common_key_names()).collect()
 }
 
-/// Refuses a file that other users can read if `source`, a table of it, holds a secret by value,
-/// whatever its provider.
+/// Returns an error if other users can read the file and the table `source` contains a secret. The
+/// secret keys of all providers are checked.
 pub(super) fn refuse_exposed_secrets(source: &Table<'_>) -> Result<(), ConfigError> {
     let names: Vec<_> = SECTIONS.iter().flat_map(|provider| (provider.key_names)()).collect();
     match source.keys().find(|key| secret_value_keys(&names).any(|secret| secret == *key)) {
@@ -154,7 +157,7 @@ pub(super) fn refuse_exposed_secrets(source: &Table<'_>) -> Result<(), ConfigErr
     }
 }
 
-/// Returns the environment variables that hold a secret of `source`, whatever its provider.
+/// Returns the names of the environment variables that contain a secret of `source`.
 pub(super) fn secret_variables(source: &Table<'_>) -> impl Iterator<Item = String> {
     let variables = source.keys().filter(|key| is_variable_key(key)).filter_map(|key| match source
         .entry(key)
@@ -165,8 +168,10 @@ pub(super) fn secret_variables(source: &Table<'_>) -> impl Iterator<Item = Strin
     variables.collect::<Vec<_>>().into_iter()
 }
 
-/// Providers usually keep recordings for 30 to 365 days, so two years miss few. A provider that
-/// lists one month per request needs about 25 requests for two years and each user.
+/// Returns the default of `since`.
+///
+/// Providers usually keep recordings for 30 to 365 days, so the default misses few of them. A
+/// provider that lists one month per request needs about 25 requests for each user.
 fn two_years_before(today: Date) -> Date {
     today.saturating_sub(jiff::Span::new().years(2))
 }

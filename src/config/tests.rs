@@ -468,7 +468,7 @@ fn unreadable_secret_names_its_key() {
         ),
         (
             "token_env = 's3cr3t-value'",
-            "`source.a.token_env`: cannot read the secret: the environment variable that",
+            "`source.a.token_env`: cannot read the secret: the environment variable in this key",
         ),
         (
             "token_command = 'echo s3cr3t; exit 3'",
@@ -604,12 +604,9 @@ fn incomplete_webex_source_names_missing_keys() {
         ),
         (
             "client_id = 'x'\nrefresh_token = 's3cr3t'",
-            "needs `client_secret_file` (or `_env`, `_command`)",
+            "needs `client_secret_file`, `client_secret_env` or `client_secret_command`",
         ),
-        (
-            "refresh_token = 's3cr3t'",
-            "needs `client_id` and `client_secret_file` (or `_env`, `_command`)",
-        ),
+        ("refresh_token = 's3cr3t'", "needs `client_id` and `client_secret_file`"),
         (
             "token = 's3cr3t'\nrefresh_token = 's3cr3t'",
             "`source.a.token`: `refresh_token` is also set",
@@ -697,7 +694,7 @@ fn unknown_provider_suggests_the_nearest() {
     assert!(
         message.contains(
             "[source.a] needs a `provider`\n\
-             hint: Set it to `\"zoom\"`, `\"webex\"` or `\"rapatin\"`."
+             hint: Set `provider` to `\"zoom\"`, `\"webex\"` or `\"rapatin\"`."
         ),
         "{message}"
     );

@@ -1,4 +1,4 @@
-//! A small text file with its owner and mode.
+//! A small text file with its owner and permission bits.
 
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -10,32 +10,32 @@ use secrecy::zeroize::Zeroizing;
 
 use super::file_problem::FileProblem;
 
-/// Permission bits of the group and of others.
+/// The permission bits of the group and of other users.
 const ACCESSIBLE_TO_OTHERS: u32 = 0o077;
 
-/// Write permission of the group and of others.
+/// The write permission bits of the group and of other users.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// A small text file, read completely.
+/// The complete content of a small text file, with its owner and permission bits.
 pub(super) struct TextFile {
-    /// Wrapped, for it can contain secrets.
+    /// The content of the file. It is stored like a secret, because it can contain secrets.
     pub(super) text: SecretString,
-    /// Its permission bits.
+    /// The permission bits of the file.
     pub(super) mode: u32,
     owner: Uid,
 }
 
 impl TextFile {
-    /// Returns a file of this user with mode 0600.
+    /// Returns a file that belongs to this user and has mode 0600.
     pub(super) fn new_private(text: SecretString) -> Self {
         Self { text, mode: 0o600, owner: Uid::effective() }
     }
 
     /// Reads a regular file of at most `limit` bytes.
     pub(super) fn read(path: &Path, limit: u64) -> Result<Self, FileProblem> {
-        // Without O_NONBLOCK, opening a FIFO without a writer waits forever. The flag has no effect
-        // on a regular file. All checks use the open file, so that it cannot be replaced between
-        // the check and the read.
+        // Without O_NONBLOCK, opening a FIFO that has no writer would wait forever. The flag has no
+        // effect on a regular file. All checks use the open file, so the file cannot be replaced
+        // between the check and the read.
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
         let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         let metadata = file.metadata()?;
@@ -53,8 +53,8 @@ impl TextFile {
         Ok(Self { text: SecretString::from(text), mode, owner })
     }
 
-    /// Returns the owner, if it is neither this user nor root. The owner of a file can write to it
-    /// whatever its mode.
+    /// Returns the owner of the file if it is neither this user nor root. An owner can write to a
+    /// file regardless of its mode.
     pub(super) fn foreign_owner(&self) -> Option<Uid> {
         (!self.owner.is_root() && self.owner != Uid::effective()).then_some(self.owner)
     }

@@ -1,4 +1,4 @@
-//! Validators: one text in, one checked value out, or what is wrong with it.
+//! Validators of values. Each returns the value that a text contains, or the problem with the text.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::limits::{MAX_CONNECTIONS, MAX_READ_DEADLINE, MIN_READ_DEADLINE};
 use super::suggestion::nearest;
 use super::value_problem::ValueProblem;
 
-/// Returns an absolute path. `~/` stands for the home directory, a relative path starts from
+/// Returns an absolute path. `~/` stands for the home directory. A relative path starts from
 /// `directory`.
 pub(super) fn to_absolute_path(
     path: &Path,
@@ -24,7 +24,9 @@ pub(super) fn to_absolute_path(
     environment: &dyn Environment,
 ) -> Result<PathBuf, ValueProblem> {
     if path.as_os_str().is_empty() {
-        return Err(ValueProblem::Empty { hint: "Write a path, or omit it for the default." });
+        return Err(ValueProblem::Empty {
+            hint: "Write a path, or omit the setting to use the default.",
+        });
     }
     let path = match path.strip_prefix("~") {
         Ok(below_home) => home_directory(environment).ok_or(ValueProblem::NoHome)?.join(below_home),
@@ -33,7 +35,7 @@ pub(super) fn to_absolute_path(
     std::path::absolute(path).map_err(ValueProblem::Path)
 }
 
-/// Parses the memory for block buffers, which is at most the memory of the machine.
+/// Parses the maximum memory for block buffers. It must not exceed the memory of the machine.
 pub(super) fn parse_memory(text: String) -> Result<MemoryBudget, ValueProblem> {
     let requested = parse_size(text)?;
     // If the system does not report its memory, the size is not limited.
@@ -44,9 +46,9 @@ pub(super) fn parse_memory(text: String) -> Result<MemoryBudget, ValueProblem> {
     MemoryBudget::new(requested).ok_or(ValueProblem::MemoryTooSmall)
 }
 
-/// Parses a size, or "off".
+/// Parses the maximum size of the disk cache, or "off".
 pub(super) fn parse_disk_limit(text: String) -> Result<DiskLimit, ValueProblem> {
-    /// File offsets are signed 64-bit numbers, so no file system holds more.
+    /// File offsets are signed 64-bit numbers, so no file system can be larger.
     const MAX_BYTES: u64 = i64::MAX as u64;
     if text.eq_ignore_ascii_case("off") {
         return Ok(DiskLimit::Off);
@@ -58,7 +60,7 @@ pub(super) fn parse_disk_limit(text: String) -> Result<DiskLimit, ValueProblem> 
     }
 }
 
-/// Parses a size in bytes. A size above the range of 64 bits becomes the maximum.
+/// Parses a size such as "128MiB". A size that does not fit in 64 bits becomes the maximum.
 fn parse_size(text: String) -> Result<u64, ValueProblem> {
     text.trim().parse().map(|ByteSize(bytes)| bytes).map_err(|_| ValueProblem::Malformed {
         value: text,
@@ -84,7 +86,8 @@ pub(super) fn parse_read_deadline(text: String) -> Result<Duration, ValueProblem
         .ok_or(ValueProblem::ReadDeadlineRange)
 }
 
-/// Parses permission bits in octal digits, of which the owner has at least `required_bits`.
+/// Parses permission bits in octal digits. They must include `required_bits`, so that the owner can
+/// read.
 pub(super) fn parse_mode(text: String, required_bits: u16) -> Result<u16, ValueProblem> {
     let digits = text.trim();
     let is_octal =
@@ -95,18 +98,18 @@ pub(super) fn parse_mode(text: String, required_bits: u16) -> Result<u16, ValueP
         Some(_) => Err(ValueProblem::OwnerCannotRead { required: required_bits }),
         None => Err(ValueProblem::Malformed {
             value: text,
-            expected: "a mode of permission bits",
-            hint: Some("Write octal digits such as \"0750\"."),
+            expected: "a file mode",
+            hint: Some("Write three or four octal digits, such as \"0750\"."),
         }),
     }
 }
 
-/// Parses a duration that is not negative.
+/// Parses a duration. A negative duration is rejected.
 pub(super) fn parse_duration(text: String) -> Result<Duration, ValueProblem> {
     parse_signed_duration(text.clone())?.try_into().map_err(|_| malformed_duration(text))
 }
 
-/// Parses "30s", "2m", "1h 30m", or a number of seconds.
+/// Parses a duration such as "30s", "2m" or "1h 30m", or a number of seconds.
 fn parse_signed_duration(text: String) -> Result<SignedDuration, ValueProblem> {
     match text.trim().parse::<u32>() {
         Ok(seconds) => Ok(SignedDuration::from_secs(i64::from(seconds))),
@@ -126,8 +129,8 @@ fn malformed_duration(value: String) -> ValueProblem {
 pub(super) fn parse_timezone(name: String) -> Result<TimeZone, ValueProblem> {
     if name.trim().is_empty() {
         return Err(ValueProblem::Empty {
-            hint: "Write a name such as \"Europe/Paris\", or omit it for the time zone of the \
-                   system.",
+            hint: "Write a name such as \"Europe/Paris\", or omit the setting to use the time zone \
+                   of the system.",
         });
     }
     TimeZone::get(&name).map_err(|_| {
@@ -144,12 +147,13 @@ pub(super) fn parse_timezone(name: String) -> Result<TimeZone, ValueProblem> {
     })
 }
 
-/// Returns the time zone of the system, or UTC if it has none, as the C library does (tzset(3)).
+/// Returns the time zone of the system. If the system has none, returns UTC, as the C library does
+/// (tzset(3)).
 pub(super) fn system_timezone() -> TimeZone {
     TimeZone::try_system().unwrap_or(TimeZone::UTC)
 }
 
-/// Parses a day that is not after `today`.
+/// Parses a date. A date after `today` is rejected.
 pub(super) fn parse_past_day(text: String, today: Date) -> Result<Date, ValueProblem> {
     // jiff also parses a time as a date ("2024-01-01T10:00") and silently drops the time.
     let Some(day) = text.parse::<Date>().ok().filter(|day| day.to_string() == text) else {
@@ -162,7 +166,7 @@ pub(super) fn parse_past_day(text: String, today: Date) -> Result<Date, ValuePro
     if day > today { Err(ValueProblem::FutureDate(day)) } else { Ok(day) }
 }
 
-/// Parses a pattern for texts in lower case.
+/// Parses a pattern that is matched with lower-case text.
 pub(super) fn parse_pattern(text: &str) -> Result<Pattern, ValueProblem> {
     Pattern::new(&text.to_lowercase()).map_err(|error| ValueProblem::Pattern {
         pattern: text.to_owned(),
@@ -180,8 +184,7 @@ pub(super) fn parse_email(text: String) -> Result<String, ValueProblem> {
     Err(ValueProblem::Malformed { value: text, expected: "an e-mail address", hint: None })
 }
 
-/// Returns whether the text has the form of an e-mail address. Whether the address exists is for
-/// the provider to say.
+/// Whether the text has the form of an e-mail address. The address may not exist.
 pub(super) fn is_email(text: &str) -> bool {
     let has_both_parts = text.split_once('@').is_some_and(|(local, host)| {
         !local.is_empty() && !host.is_empty() && !host.contains(['@', '/'])
@@ -190,10 +193,10 @@ pub(super) fn is_email(text: &str) -> bool {
         && !text.contains(|character: char| character.is_whitespace() || character.is_control())
 }
 
-/// Checks an id that is sent as part of a form or a header: one word, without the colon that ends a
-/// user name there (RFC 7617, section 2).
+/// Checks an id that is sent in a form or a header. It must be one word without a colon, because a
+/// colon ends the user name in a header (RFC 7617, section 2).
 pub(super) fn parse_identifier(text: String) -> Result<String, ValueProblem> {
-    const HINT: &str = "Copy it from the page of the app at the provider.";
+    const HINT: &str = "Copy the value from the page of the app at the provider.";
     if text.trim().is_empty() {
         return Err(ValueProblem::Empty { hint: HINT });
     }
@@ -205,14 +208,14 @@ pub(super) fn parse_identifier(text: String) -> Result<String, ValueProblem> {
     Ok(text)
 }
 
-/// Checks names of environment variables.
+/// Checks names of environment variables and removes duplicates.
 pub(super) fn parse_variable_names(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
     const HINT: &str = "Write names of environment variables such as \"VAULT_ADDR\".";
     check_each(names, HINT, |name| {
         if name.contains(['=', '\0']) || name.contains(char::is_whitespace) {
             return Err(ValueProblem::Malformed {
                 value: name,
-                expected: "the name of a variable",
+                expected: "the name of an environment variable",
                 hint: Some(HINT),
             });
         }
@@ -220,8 +223,8 @@ pub(super) fn parse_variable_names(names: Vec<String>) -> Result<Vec<String>, Va
     })
 }
 
-/// Checks each item of a list with `check` and drops duplicates. `hint` says what to write instead
-/// of an empty item.
+/// Checks each item of a list with `check` and removes duplicates. An empty item is an error, for
+/// which `hint` is the hint.
 pub(super) fn check_each(
     items: Vec<String>,
     hint: &'static str,
@@ -247,18 +250,17 @@ mod tests {
     use super::*;
     use crate::model::Diagnostic;
 
-    /// Returns message and hint.
     fn message_and_hint<T: std::fmt::Debug>(result: Result<T, ValueProblem>) -> String {
         let problem = result.unwrap_err();
         format!("{problem}. {}", problem.hint().unwrap_or_default())
     }
 
-    fn is_malformed<T>(result: Result<T, ValueProblem>, as_what: &str) -> bool {
-        matches!(result, Err(ValueProblem::Malformed { expected, .. }) if expected == as_what)
+    fn is_malformed<T>(result: Result<T, ValueProblem>, expected_form: &str) -> bool {
+        matches!(result, Err(ValueProblem::Malformed { expected, .. }) if expected == expected_form)
     }
 
     #[test]
-    fn modes_are_octal_and_let_the_owner_read() {
+    fn mode_is_octal_and_includes_owner_permissions() {
         let directory = |text: &str| parse_mode(text.into(), 0o500).ok();
         assert_eq!(
             ["0700", "755", "0500", " 0555 "].map(directory),
@@ -272,12 +274,12 @@ mod tests {
         }
         for excluded in ["0000", "0400", "0055"] {
             let error = parse_mode(excluded.into(), 0o500).unwrap_err();
-            assert_eq!(error.to_string(), "must contain 0500, so that the owner can read");
+            assert_eq!(error.to_string(), "must include 0500, so that the owner can read");
         }
     }
 
     #[test]
-    fn sizes_are_parsed_in_both_kinds_of_units() {
+    fn size_can_have_binary_or_decimal_units() {
         assert_eq!(parse_memory("128MiB".into()).unwrap().bytes(), 128 << 20);
         assert_eq!(parse_memory("128 MB".into()).unwrap().bytes(), 128_000_000);
         assert_eq!(parse_disk_limit("10GiB".into()).unwrap(), DiskLimit::Bytes(10 << 30));
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn read_deadline_is_between_limits() {
+    fn read_deadline_outside_its_limits_is_refused() {
         assert_eq!(parse_read_deadline("30s".into()).unwrap(), Duration::from_secs(30));
         assert_eq!(parse_read_deadline("1m 30s".into()).unwrap(), Duration::from_secs(90));
         assert_eq!(parse_read_deadline("1".into()).unwrap(), MIN_READ_DEADLINE);
@@ -324,14 +326,14 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_parsed_with_and_without_unit() {
+    fn duration_can_have_units_or_none() {
         assert_eq!(parse_duration("90".into()).unwrap(), Duration::from_secs(90));
         assert_eq!(parse_duration("1h 30m".into()).unwrap(), Duration::from_secs(5400));
         assert!(parse_duration("-1m".into()).is_err() && parse_duration("soon".into()).is_err());
     }
 
     #[test]
-    fn connections_are_a_number_from_1_to_64() {
+    fn connections_must_be_from_1_to_64() {
         assert_eq!(parse_connections("1".into()).unwrap(), 1);
         assert_eq!(parse_connections(" 64 ".into()).unwrap(), MAX_CONNECTIONS);
         for outside in ["0", "65", "-1", "many", "", "99999999999999999999"] {
@@ -368,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn day_is_today_or_earlier() {
+    fn future_date_is_refused() {
         let today = jiff::civil::date(2026, 10, 6);
         assert_eq!(parse_past_day("2026-10-06".into(), today).unwrap(), today);
         assert!(
@@ -383,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn emails_have_two_parts() {
+    fn email_address_must_have_two_parts() {
         assert_eq!(parse_email("ana@example.org".into()).unwrap(), "ana@example.org");
         assert!(matches!(parse_email(String::new()), Err(ValueProblem::Empty { .. })));
         for wrong in ["me", "ana", "ana@", "a@b@c", "ana @example.org"] {
@@ -392,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_have_no_duplicates_or_empty_items() {
+    fn list_has_no_duplicates_or_empty_items() {
         let list = |items: &[&str]| {
             let items = items.iter().map(|item| (*item).to_owned()).collect();
             check_each(items, "Write addresses.", parse_email)
@@ -400,12 +402,14 @@ mod tests {
         let ana = "ana@example.org";
         assert_eq!(list(&[ana, "bo@example.org", ana]).unwrap(), [ana, "bo@example.org"]);
         assert!(list(&[]).unwrap().is_empty());
-        assert!(message_and_hint(list(&[""])).contains("contains an empty text. Write addresses."));
+        assert!(
+            message_and_hint(list(&[""])).contains("contains an empty string. Write addresses.")
+        );
         assert!(is_malformed(list(&["ana"]), "an e-mail address"));
     }
 
     #[test]
-    fn identifier_cannot_break_out_of_its_header() {
+    fn identifier_cannot_contain_header_separators() {
         assert_eq!(parse_identifier("aB3-x_Y".into()).unwrap(), "aB3-x_Y");
         assert!(matches!(parse_identifier(String::new()), Err(ValueProblem::Empty { .. })));
         for wrong in ["a:b", "a b", "a\r\nX: y", "a\n"] {
@@ -417,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_become_absolute() {
+    fn relative_path_becomes_absolute() {
         let environment = BTreeMap::from([("HOME".to_owned(), "/home/ana".into())]);
         let path =
             |text: &str| to_absolute_path(Path::new(text), Path::new("/etc/meetfs"), &environment);

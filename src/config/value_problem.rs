@@ -1,6 +1,7 @@
-//! What is wrong with a value.
+//! The reasons why a value is rejected.
 //!
-//! A message completes "`KEY`: …". It contains no value that can be a secret: URLs are not shown.
+//! Each message follows the name of a key, as in "`cache.memory`: must not be empty". It contains
+//! no value that can be a secret. A URL is not shown, because it can contain a password.
 
 use std::borrow::Cow;
 use std::io;
@@ -14,18 +15,18 @@ use crate::model::{Diagnostic, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ValueProblem {
-    /// The key needs a value of another TOML type. Both types have their article.
+    /// The value does not have the TOML type that the key needs. Both texts include the article.
     #[error("must be {expected}, not {actual}")]
     Type { expected: &'static str, actual: &'static str },
     #[error("must not be empty")]
     Empty { hint: &'static str },
-    #[error("contains an empty text")]
+    #[error("contains an empty string")]
     EmptyInList { hint: &'static str },
     #[error("is not UTF-8 text")]
     NotUtf8,
     #[error("contains a space, a colon or a control character")]
     Characters { hint: &'static str },
-    /// The value has another form than it must have, as in "is not an e-mail address".
+    /// The value does not have the expected form. `expected` completes "is not".
     #[error("`{value}` is not {expected}")]
     Malformed { value: String, expected: &'static str, hint: Option<&'static str> },
     /// The value is not one of a fixed set of names.
@@ -33,28 +34,28 @@ pub enum ValueProblem {
     UnknownName {
         subject: &'static str,
         name: String,
-        /// The known name most like it.
+        /// The known name that is most similar to `name`.
         nearest: Option<String>,
-        /// A sentence that lists the known names.
+        /// A sentence that lists the known names or states where to find them.
         choices: Cow<'static, str>,
     },
     #[error("must be at least {}", ByteSize(MemoryBudget::MIN.bytes()))]
     MemoryTooSmall,
     #[error(
-        "asks for {}, but this machine has {} of memory",
+        "is {}, but this machine has {} of memory",
         ByteSize(*.requested),
         ByteSize(*.total)
     )]
     MemoryTooLarge {
-        /// In bytes.
+        /// The configured size in bytes.
         requested: u64,
-        /// In bytes.
+        /// The memory of the machine in bytes.
         total: u64,
     },
-    /// The mode does not let the owner of the mount read it.
-    #[error("must contain {required:04o}, so that the owner can read")]
+    /// With this mode, the owner of the mount could not read it.
+    #[error("must include {required:04o}, so that the owner can read")]
     OwnerCannotRead { required: u16 },
-    #[error("must be at least {}, one block of the cache", ByteSize(DiskLimit::MIN_BYTES))]
+    #[error("must be at least {}, the size of one block", ByteSize(DiskLimit::MIN_BYTES))]
     DiskTooSmall,
     #[error("is larger than any disk")]
     DiskTooLarge,
@@ -64,16 +65,16 @@ pub enum ValueProblem {
         MAX_READ_DEADLINE.as_secs()
     )]
     ReadDeadlineRange,
-    /// The value begins with `~/` and the home directory is not known.
+    /// The value begins with `~/`, but no home directory is set.
     #[error("begins with `~/`, but HOME is not set to an absolute path")]
     NoHome,
-    /// The current directory, which a relative path starts from, does not exist.
-    #[error("cannot be made an absolute path: {0}")]
+    /// The value is a relative path, but the current directory does not exist.
+    #[error("cannot be converted to an absolute path: {0}")]
     Path(io::Error),
     #[error("{0} is in the future")]
     FutureDate(Date),
-    /// The last day is before the first day.
-    #[error("{until} is before {since}, the first day")]
+    /// The last day to show is before the first day.
+    #[error("{until} is before the first day, {since}")]
     NoDays { since: Date, until: Date },
     #[error("`{pattern}` is not a valid pattern: {reason}")]
     Pattern { pattern: String, reason: String },
@@ -89,7 +90,7 @@ pub enum ValueProblem {
     #[error("must contain only host names")]
     HostName,
     /// A host name of one label would allow a whole top-level domain.
-    #[error("must contain host names of at least two labels")]
+    #[error("must contain only host names with at least two labels")]
     HostTooShort,
 }
 
@@ -116,33 +117,33 @@ impl Diagnostic for ValueProblem {
                     None => choices.clone(),
                 });
             }
-            Self::MemoryTooSmall => "With less, reads would wait for each other's memory.",
+            Self::MemoryTooSmall => "With less memory, concurrent reads would block each other.",
             Self::MemoryTooLarge { total, .. } => {
                 let example = suggested_memory(*total);
                 return Some(format!("Write a smaller size, for example \"{example}\".").into());
             }
-            Self::DiskTooSmall => "\"off\" stores nothing on disk.",
+            Self::DiskTooSmall => "Write a larger size, or \"off\" to store nothing on disk.",
             Self::DiskTooLarge => "Write a smaller size, or \"off\".",
             Self::NoHome => "Write the absolute path.",
             Self::NoDays { .. } => "No meeting would be shown. Correct `since` or `until`.",
             Self::Pattern { .. } => {
                 "`*` matches any text, `?` one character, `[ab]` one of the characters."
             }
-            Self::UrlScheme => "http:// is allowed for a loopback host only.",
-            Self::UrlQuery => "Remove the part from `?` or `#` on.",
+            Self::UrlScheme => "http:// is allowed only for a loopback host such as 127.0.0.1.",
+            Self::UrlQuery => "Remove everything from the first `?` or `#`.",
             Self::HostName => {
                 "Write names such as \"files.example.org\", without scheme, port, path or `*`."
             }
             Self::HostTooShort => {
-                "Write a name such as \"example.org\". Hosts below it are allowed too."
+                "Write a name such as \"example.org\". It includes all subdomains."
             }
         };
         Some(hint.into())
     }
 }
 
-/// Returns a size of block buffers for a machine with `machine` bytes of memory: a power of two,
-/// about an eighth of it.
+/// Returns the memory size to suggest on a machine with `total` bytes of memory: a power of two
+/// that is about an eighth of it.
 fn suggested_memory(total: u64) -> String {
     const GIB: u64 = 1024 * 1024 * 1024;
     let eighth = total.max(8) / 8;

@@ -1,4 +1,4 @@
-//! The section of a Webex source: its keys, defaults and credentials.
+//! The keys, defaults and credentials of a Webex source.
 
 use secrecy::SecretString;
 use url::Url;
@@ -10,44 +10,45 @@ use super::sign_in::SignInFile;
 use super::value;
 use super::value_problem::ValueProblem;
 
-/// The value of `provider`.
+/// The name of the provider, as in the key `provider` of a source.
 pub(super) const NAME: &str = "webex";
 
-/// The default of `api_url`.
+/// The default value of the key `api_url`.
 pub const WEBEX_API_URL: &str = "https://webexapis.com/v1";
-/// The default of `oauth_url`.
+/// The default value of the key `oauth_url`.
 pub const WEBEX_OAUTH_URL: &str = "https://webexapis.com/v1/access_token";
 
 /// The kind of app that users sign in to.
 const LOGIN_APP: Option<&str> = Some("an integration");
 
-/// A Webex account.
+/// The settings of a Webex source.
 #[derive(Clone, Debug)]
 pub struct WebexConfig {
     pub credential: WebexCredential,
-    /// E-mail addresses of hosts, each once. None means the recordings of the token's owner, or of
-    /// the whole site if `admin` is set.
+    /// The e-mail addresses of the meeting hosts whose recordings are listed, without duplicates.
+    /// If the list is empty, the recordings of the token's owner are listed, or those of the whole
+    /// site if `admin` is set.
     pub users: Vec<String>,
-    /// Whether the list of the site's administrator is used.
+    /// Whether meetfs requests the list for site administrators.
     pub admin: bool,
-    /// Base URL of the API, without a slash at its end.
+    /// The base URL of the API, without a trailing slash.
     pub api_url: Url,
-    /// Endpoint for tokens.
+    /// The URL of the token endpoint.
     pub oauth_url: Url,
 }
 
-/// How a Webex source signs in.
+/// The credential of a Webex source.
 #[derive(Clone, Debug)]
 pub enum WebexCredential {
     /// A bearer token. It cannot be renewed.
     Token(SecretString),
-    /// An integration or a service app, whose refresh token gives a token on request.
+    /// An integration or a service app with a refresh token, with which meetfs requests tokens.
     Refreshed {
         client_id: String,
         client_secret: SecretString,
-        /// The refresh token that the app got when it was authorized.
+        /// The refresh token that the app received when it was authorized.
         refresh_token: SecretString,
-        /// Where a newer refresh token is stored.
+        /// The file in which a newer refresh token is stored.
         sign_in: SignInFile,
     },
     /// An integration that a user signs in to with `meetfs login`.
@@ -55,7 +56,7 @@ pub enum WebexCredential {
 }
 
 known_keys! {
-    /// Keys of a Webex source, besides those of every source.
+    /// The keys of a Webex source, in addition to those of every source.
     struct WebexKeys {
         token: Secret,
         client_id: Text,
@@ -72,7 +73,7 @@ impl WebexConfig {
     pub(super) fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
         let keys = WebexKeys::read(section.table)?;
         let users = match keys.users {
-            Some(list) => list.validate(users)?,
+            Some(list) => list.validate(parse_users)?,
             None => Vec::new(),
         };
         let admin = keys.admin.is_some_and(|Boolean(admin)| admin);
@@ -116,16 +117,19 @@ impl WebexConfig {
                 }
             }
             (None, None, None, None) => {
-                let hint = "Set `client_id`, `client_secret_file` and `refresh_token_file` of an \
-                            integration or a service app, the first two of an integration to sign \
-                            in to with `meetfs login`, or `token_env`.";
+                let hint = "Set `client_id`, `client_secret_file` and `refresh_token_file` for an \
+                            integration or a service app. To sign in to an integration with \
+                            `meetfs login`, set only the first two. For a token of your own, set \
+                            `token_env`.";
                 return Err(section.incomplete_error("a credential", Some(hint.into())));
             }
             (None, client_id, client_secret, _) => {
                 let missing = match (client_id, client_secret) {
-                    (None, None) => "`client_id` and `client_secret_file` (or `_env`, `_command`)",
+                    (None, None) => "`client_id` and `client_secret_file`",
                     (None, Some(_)) => "`client_id`",
-                    (Some(_), _) => "`client_secret_file` (or `_env`, `_command`)",
+                    (Some(_), _) => {
+                        "`client_secret_file`, `client_secret_env` or `client_secret_command`"
+                    }
                 };
                 return Err(section.incomplete_error(missing, None));
             }
@@ -134,15 +138,14 @@ impl WebexConfig {
     }
 }
 
-/// Returns the names of the keys.
 pub(super) fn key_names() -> Vec<String> {
     WebexKeys::names()
 }
 
-fn users(addresses: Vec<String>) -> Result<Vec<String>, ValueProblem> {
+fn parse_users(addresses: Vec<String>) -> Result<Vec<String>, ValueProblem> {
     value::check_each(
         addresses,
-        "Write e-mail addresses of hosts, or omit `users`.",
+        "Write e-mail addresses of meeting hosts, or omit `users`.",
         value::parse_email,
     )
 }

@@ -1,4 +1,4 @@
-//! The section of a Zoom source: its keys, defaults and credentials.
+//! The keys, defaults and credentials of a Zoom source.
 
 use glob::Pattern;
 use secrecy::SecretString;
@@ -12,74 +12,75 @@ use super::suggestion::nearest;
 use super::value;
 use super::value_problem::ValueProblem;
 
-/// The value of `provider`.
+/// The name of the provider, as in the key `provider` of a source.
 pub(super) const NAME: &str = "zoom";
 
-/// The default of `api_url`.
+/// The default value of the key `api_url`.
 pub const ZOOM_API_URL: &str = "https://api.zoom.us/v2";
-/// The default of `oauth_url`.
+/// The default value of the key `oauth_url`.
 pub const ZOOM_OAUTH_URL: &str = "https://zoom.us/oauth/token";
 
-/// The shortest configuration that works.
+/// The shortest valid configuration, which a hint shows.
 pub(super) const EXAMPLE: &str = r#"[source.acme]
 provider = "zoom"
 account_id = "…"
 client_id = "…"
 client_secret_file = "acme.secret""#;
 
-/// The shortest configuration of a source to sign in to.
+/// The shortest configuration of a source that a user signs in to, which a hint shows.
 pub(super) const LOGIN_EXAMPLE: &str = r#"[source.acme]
 provider = "zoom"
 client_id = "…"                        # of a user-managed OAuth app
-client_secret_file = "acme.secret"     # not for a public client"#;
+client_secret_file = "acme.secret"     # omit for a public client"#;
 
 /// The kind of app that users sign in to.
 const LOGIN_APP: Option<&str> = Some("a user-managed OAuth app");
 
-/// A Zoom account.
+/// The settings of a Zoom source.
 #[derive(Clone, Debug)]
 pub struct ZoomConfig {
     pub credential: ZoomCredential,
-    /// Whose recordings: "me", "all", e-mail addresses or patterns. At least one, each once.
+    /// The users whose recordings are listed: "me", "all", e-mail addresses or patterns. The list
+    /// is not empty and has no duplicates.
     pub users: Vec<String>,
-    /// Base URL of the API, without a slash at its end.
+    /// The base URL of the API, without a trailing slash.
     pub api_url: Url,
-    /// Endpoint for tokens.
+    /// The URL of the token endpoint.
     pub oauth_url: Url,
-    /// Whether `api_url` is not configured, so that the `api_url` of a token can replace it.
+    /// Whether `api_url` is not configured. Then the `api_url` that comes with a token replaces it.
     pub api_url_is_default: bool,
     pub plan: ZoomPlan,
 }
 
-/// The plan of a Zoom account, on which its rate limits depend ("Rate limits" in Zoom's API
+/// The plan of a Zoom account, which determines its rate limits ("Rate limits" in Zoom's API
 /// reference).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ZoomPlan {
     Free,
     /// The first plan with cloud recordings.
     Pro,
-    /// Business, Education, Enterprise and partners.
+    /// The plans Business, Education, Enterprise and Partner.
     Business,
 }
 
-/// How a Zoom source signs in.
+/// The credential of a Zoom source.
 #[derive(Clone, Debug)]
 pub enum ZoomCredential {
     /// A bearer token. It cannot be renewed.
     Token(SecretString),
-    /// A Server-to-Server OAuth app, which issues a token on request.
+    /// A Server-to-Server OAuth app, with whose credentials meetfs requests tokens.
     ServerToServer { account_id: String, client_id: String, client_secret: SecretString },
     /// An app that a user signs in to with `meetfs login`.
     SignedIn {
         client_id: String,
-        /// A public client has none.
+        /// The secret of the app, or `None` for a public client.
         client_secret: Option<SecretString>,
         sign_in: SignInFile,
     },
 }
 
 known_keys! {
-    /// Keys of a Zoom source, besides those of every source.
+    /// The keys of a Zoom source, in addition to those of every source.
     struct ZoomKeys {
         token: Secret,
         account_id: Text,
@@ -97,12 +98,16 @@ impl ZoomPlan {
         [("free", Self::Free), ("pro", Self::Pro), ("business", Self::Business)];
 
     fn from_name(name: String) -> Result<Self, ValueProblem> {
-        let plan = Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, plan)| plan);
+        let entry = Self::NAMES.into_iter().find(|(known_name, _)| *known_name == name);
+        let plan = entry.map(|(_, plan)| plan);
         plan.ok_or_else(|| ValueProblem::UnknownName {
             subject: "plan",
-            nearest: nearest(&name, Self::NAMES.map(|(known, _)| known)).map(str::to_owned),
+            nearest: nearest(&name, Self::NAMES.map(|(known_name, _)| known_name))
+                .map(str::to_owned),
             name,
-            choices: "The plans are free, pro and business (Business and above).".into(),
+            choices: "The plans are free, pro and business. For plans above Business, write \
+                      business."
+                .into(),
         })
     }
 }
@@ -111,7 +116,7 @@ impl ZoomConfig {
     pub(super) fn read(section: &Section<'_>) -> Result<Self, ConfigError> {
         let keys = ZoomKeys::read(section.table)?;
         let users = match keys.users {
-            Some(list) => list.validate(users)?,
+            Some(list) => list.validate(parse_users)?,
             None => vec!["me".to_owned()],
         };
         let plan = match keys.plan {
@@ -157,16 +162,16 @@ impl ZoomConfig {
                 }
             }
             (None, None, None, None) => {
-                let hint = "Set `account_id`, `client_id` and `client_secret_file` of a \
-                            Server-to-Server OAuth app, `client_id` of an app to sign in to with \
-                            `meetfs login`, or `token_env`.";
+                let hint = "Set `account_id`, `client_id` and `client_secret_file` for a \
+                            Server-to-Server OAuth app. To sign in to an app with `meetfs login`, \
+                            omit `account_id`. For a token of your own, set `token_env`.";
                 return Err(section.incomplete_error("a credential", Some(hint.into())));
             }
             (None, account_id, client_id, client_secret) => {
                 let missing = [
                     (account_id.is_none(), "`account_id`"),
                     (client_id.is_none(), "`client_id`"),
-                    (client_secret.is_none(), "`client_secret_file` (or `_env`, `_command`)"),
+                    (client_secret.is_none(), "`client_secret_file`"),
                 ];
                 let missing: Vec<_> = missing
                     .into_iter()
@@ -179,20 +184,20 @@ impl ZoomConfig {
     }
 }
 
-/// Returns the names of the keys.
 pub(super) fn key_names() -> Vec<String> {
     ZoomKeys::names()
 }
 
-/// Checks "all", "me", e-mail addresses and patterns of them. Returns each once, at least one.
-fn users(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
-    const HINT: &str = "Write \"me\", \"all\", e-mail addresses or patterns of them, or omit \
-                        `users` for \"me\".";
-    let users = value::check_each(names, HINT, user)?;
+/// Parses the list of users: "all", "me", e-mail addresses, and patterns for e-mail addresses.
+/// Removes duplicates. An empty list is an error.
+fn parse_users(names: Vec<String>) -> Result<Vec<String>, ValueProblem> {
+    const HINT: &str = "Write \"me\", \"all\", e-mail addresses, or patterns such as \
+                        \"*@example.org\". If you omit `users`, \"me\" is used.";
+    let users = value::check_each(names, HINT, parse_user)?;
     if users.is_empty() { Err(ValueProblem::Empty { hint: HINT }) } else { Ok(users) }
 }
 
-fn user(name: String) -> Result<String, ValueProblem> {
+fn parse_user(name: String) -> Result<String, ValueProblem> {
     if name.contains(['*', '?', '[', ']']) {
         return match Pattern::new(&name) {
             Ok(_) => Ok(name),
@@ -224,8 +229,9 @@ mod tests {
     }
 
     #[test]
-    fn users_are_me_all_addresses_or_patterns() {
-        let list = |names: &[&str]| users(names.iter().map(|name| (*name).to_owned()).collect());
+    fn user_is_me_all_address_or_pattern() {
+        let list =
+            |names: &[&str]| parse_users(names.iter().map(|name| (*name).to_owned()).collect());
         assert_eq!(list(&["me", "ana@example.org", "me"]).unwrap(), ["me", "ana@example.org"]);
         for many in ["all", "*@example.org", "a?a@example.org", "[ab]@example.org"] {
             assert_eq!(list(&[many]).unwrap(), [many]);

@@ -67,7 +67,7 @@ fn modes_of_the_configuration_are_those_of_copies() {
     assert!(output.status.success(), "{}", text(&output));
     rig.unmount();
     for (line, expected) in [
-        ("directory_mode = \"0400\"", "`directory_mode`: must contain 0500"),
+        ("directory_mode = \"0400\"", "`directory_mode`: must include 0500"),
         ("file_mode = \"rw\"", "`file_mode`: `rw` is not a mode"),
     ] {
         let configuration = rig.config();
