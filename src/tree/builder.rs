@@ -1,4 +1,4 @@
-//! Builds snapshots.
+//! Builds snapshots of the tree.
 
 use std::collections::HashMap;
 
@@ -9,9 +9,10 @@ use super::layout;
 use super::snapshot::Snapshot;
 use crate::model::{SourceContents, SourceName};
 
-/// Builds snapshots and remembers the inode numbers that it assigned.
+/// Builds snapshots and stores the inode numbers that it has assigned.
 ///
-/// A process has one builder: a number is never assigned to two identities by the same builder.
+/// A process has only one builder, because a builder knows only the numbers that it has assigned
+/// itself.
 #[derive(Debug)]
 pub struct TreeBuilder {
     timezone: TimeZone,
@@ -20,12 +21,12 @@ pub struct TreeBuilder {
 }
 
 impl TreeBuilder {
-    /// Creates a builder whose directory names have the local time of `timezone`.
+    /// Creates a builder that uses the local time of `timezone` in directory names.
     pub fn new(timezone: TimeZone) -> Self {
         Self { timezone, zones: HashMap::new(), inodes: InodeTable::new() }
     }
 
-    /// Sets the time zones of single sources.
+    /// Sets the time zones of sources that use another time zone in directory names.
     pub fn with_zones(self, zones: HashMap<SourceName, TimeZone>) -> Self {
         Self { zones, ..self }
     }

@@ -1,4 +1,5 @@
-//! The differences between two snapshots, which a kernel that cached the older one must discard.
+//! The differences between two snapshots. A kernel that cached the older snapshot must discard the
+//! parts that differ.
 
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use super::snapshot::Snapshot;
 /// A difference between two snapshots.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TreeChange {
-    /// A name appeared, vanished, or belongs to another inode.
+    /// A name was added or removed, or it belongs to another inode.
     Entry { parent: Ino, name: Arc<str> },
-    /// The size or modification time of a file differs, or the bytes of a text.
+    /// The size or the modification time of a file differs, or the bytes of a generated file
+    /// differ.
     Attributes { ino: Ino },
     /// The entries or the modification time of a directory differ.
     Directory { ino: Ino },
@@ -20,21 +22,26 @@ pub enum TreeChange {
 impl TreeChange {
     /// Returns the differences, ordered by the inode number of the directory or file.
     ///
-    /// Only nodes of both snapshots are compared. Nothing is cached of a directory that did not
-    /// exist, and the name of a directory that was removed covers everything below it.
+    /// Only nodes that are in both snapshots are compared. A new directory is not in the cache of
+    /// the kernel yet. If a directory was removed, the change of its name covers everything below
+    /// it.
     pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<TreeChange> {
         let mut changes = Vec::new();
-        let mut before = old.nodes().iter().peekable();
+        let mut old_nodes = old.nodes().iter().peekable();
         for node in new.nodes() {
-            while before.next_if(|old_node| old_node.ino < node.ino).is_some() {}
-            let Some(old_node) = before.next_if(|old_node| old_node.ino == node.ino) else {
+            while old_nodes.next_if(|old_node| old_node.ino < node.ino).is_some() {}
+            let Some(old_node) = old_nodes.next_if(|old_node| old_node.ino == node.ino) else {
                 continue;
             };
             match (&old_node.content, &node.content) {
-                (Content::Directory { entries: was }, Content::Directory { entries: is }) => {
+                (
+                    Content::Directory { entries: old_entries },
+                    Content::Directory { entries: new_entries },
+                ) => {
                     let count_before = changes.len();
-                    let (was, is) = (names(old, was), names(new, is));
-                    push_changed_names(node.ino, &was, &is, &mut changes);
+                    let old_names = entry_names(old, old_entries);
+                    let new_names = entry_names(new, new_entries);
+                    push_changed_names(node.ino, &old_names, &new_names, &mut changes);
                     if changes.len() > count_before || old_node.recorded != node.recorded {
                         changes.push(TreeChange::Directory { ino: node.ino });
                     }
@@ -49,19 +56,19 @@ impl TreeChange {
     }
 }
 
-/// Returns whether the attributes of a file or the bytes of a text changed. The bytes of a
-/// recording cannot change, because another version is another inode.
+/// Returns whether the attributes of a file, or the bytes of a generated file, differ. The bytes of
+/// a recording are not compared, because another version of a recording has another inode.
 fn differs(old: &Node, new: &Node) -> bool {
-    let text_differs = match (&old.content, &new.content) {
-        (Content::Text(was), Content::Text(is)) => was != is,
-        (Content::Document(was), Content::Document(is)) => was != is,
-        (Content::Note { text: was, .. }, Content::Note { text: is, .. }) => was != is,
+    let bytes_differ = match (&old.content, &new.content) {
+        (Content::Text(old), Content::Text(new)) => old != new,
+        (Content::Document(old), Content::Document(new)) => old != new,
+        (Content::Note { text: old, .. }, Content::Note { text: new, .. }) => old != new,
         _ => false,
     };
-    text_differs || old.size() != new.size() || old.recorded != new.recorded
+    bytes_differ || old.size() != new.size() || old.recorded != new.recorded
 }
 
-fn names<'a>(snapshot: &'a Snapshot, entries: &[Ino]) -> Vec<(&'a Arc<str>, Ino)> {
+fn entry_names<'a>(snapshot: &'a Snapshot, entries: &[Ino]) -> Vec<(&'a Arc<str>, Ino)> {
     entries
         .iter()
         .filter_map(|ino| snapshot.node(*ino))
@@ -69,26 +76,26 @@ fn names<'a>(snapshot: &'a Snapshot, entries: &[Ino]) -> Vec<(&'a Arc<str>, Ino)
         .collect()
 }
 
-/// Compares two directories whose entries are ordered by name.
+/// Adds the names that differ between two directories. Both lists must be ordered by name.
 fn push_changed_names(
     parent: Ino,
-    was: &[(&Arc<str>, Ino)],
-    is: &[(&Arc<str>, Ino)],
+    old_names: &[(&Arc<str>, Ino)],
+    new_names: &[(&Arc<str>, Ino)],
     changes: &mut Vec<TreeChange>,
 ) {
-    let mut report =
+    let mut push_name =
         |name: &Arc<str>| changes.push(TreeChange::Entry { parent, name: Arc::clone(name) });
-    let mut was = was.iter().peekable();
-    for (name, ino) in is {
-        while let Some((gone, _)) = was.next_if(|(old_name, _)| old_name < name) {
-            report(gone);
+    let mut old_names = old_names.iter().peekable();
+    for (name, ino) in new_names {
+        while let Some((removed_name, _)) = old_names.next_if(|(old_name, _)| old_name < name) {
+            push_name(removed_name);
         }
-        match was.next_if(|(old_name, _)| old_name == name) {
+        match old_names.next_if(|(old_name, _)| old_name == name) {
             Some((_, old_ino)) if old_ino == ino => {}
-            _ => report(name),
+            _ => push_name(name),
         }
     }
-    for (gone, _) in was {
-        report(gone);
+    for (removed_name, _) in old_names {
+        push_name(removed_name);
     }
 }

@@ -2,33 +2,36 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-/// The distance of two times in seconds. FAT stores even seconds, and copies made there are
-/// compared with a tolerance of up to two seconds (`rsync --modify-window`).
-const STEP: u64 = 5;
+/// Distance in seconds between two possible modification times of a generated file. FAT stores only
+/// even seconds, and programs compare copies on FAT with a tolerance of up to two seconds (`rsync
+/// --modify-window`).
+const STEP_SECONDS: u64 = 5;
 
-/// The number of times that a generated file can have. They span less than four days. If they
-/// spanned months, a program that looks for old files would find new ones.
-const STEPS: u64 = 1 << 16;
+/// Number of possible modification times of a generated file. They span less than four days. If
+/// they spanned months, a program that searches for old files would find new ones.
+const STEP_COUNT: u64 = 1 << 16;
 
 const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
 
-/// Returns the modification time of a generated file with the hash of its bytes.
+/// Returns the modification time of a generated file. `hash` is the hash of its bytes.
 ///
-/// A backup program takes a file with the same size and time for unchanged, so other bytes must
-/// have another time. The time derives from the bytes alone: equal bytes have the same time after a
-/// remount, and after the catalog is lost. It is before `recorded`, never in the future.
+/// A backup program treats a file as unchanged if its size and its time are the same, so different
+/// bytes must have different times. The time depends only on `recorded` and on the bytes: equal
+/// bytes have the same time after a remount, even if the catalog was lost. The time is before
+/// `recorded`, so it is not in the future.
 ///
-/// `rsync` compares seconds, and misses one of 65,536 changes of a file that keeps its size. Most
-/// other programs compare nanoseconds as well.
+/// `rsync` compares only seconds. It misses one in 65,536 of the changes that keep the size of the
+/// file. Most other programs compare nanoseconds too.
 pub(super) fn content_time(recorded: Timestamp, hash: u64) -> Timestamp {
     let nanoseconds = (hash >> 32) % NANOSECONDS_PER_SECOND;
-    let seconds = hash % STEPS * STEP;
+    let seconds = hash % STEP_COUNT * STEP_SECONDS;
     let (Ok(seconds), Ok(nanoseconds)) = (i64::try_from(seconds), i32::try_from(nanoseconds))
     else {
         return recorded;
     };
     let offset = SignedDuration::new(seconds, nanoseconds);
-    // Only at the minimum of `Timestamp`: the time is then after the recording.
+    // Near the minimum of `Timestamp`, the offset is added instead, so the time is after
+    // `recorded`.
     let shifted = recorded.checked_sub(offset).or_else(|_| recorded.checked_add(offset));
     shifted.unwrap_or(recorded)
 }
@@ -50,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_have_other_seconds() {
+    fn different_bytes_have_different_seconds() {
         let recorded: Timestamp = "2026-10-06T07:45:00Z".parse().unwrap();
         let times: HashSet<i64> = (0..100_u64)
             .map(|number| content_time(recorded, xxh3_64(&number.to_le_bytes())).as_second())
@@ -63,8 +66,8 @@ mod tests {
     #[test]
     fn extreme_times_are_shifted() {
         for recorded in [Timestamp::MIN, Timestamp::MAX] {
-            let [one, other] = [1, 2].map(|hash| content_time(recorded, hash));
-            assert_ne!(one, other);
+            let [first, second] = [1, 2].map(|hash| content_time(recorded, hash));
+            assert_ne!(first, second);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Unique names in a directory.
+//! Assigns unique names in a directory.
 
 use std::collections::HashSet;
 
@@ -9,12 +9,13 @@ use super::name::{MAX_LENGTH, collision_key, truncate};
 /// A request for a name in a directory.
 #[derive(Clone, Debug)]
 pub(super) struct NameRequest {
-    /// Legal and not empty. It is shortened if the name would be too long.
+    /// The start of the name. It is legal and not empty, and it is shortened if the name would be
+    /// too long.
     pub(super) stem: String,
-    /// The rest of the name: a time, an extension with its dot. It is never shortened, and at most
-    /// half of [`MAX_LENGTH`].
+    /// The end of the name, such as a time and an extension with its dot. It is never shortened,
+    /// and its length is at most half of [`MAX_LENGTH`].
     pub(super) tail: String,
-    /// Unique in the directory, and the same in every listing.
+    /// The identity of the request. It is unique in the directory and the same in every listing.
     pub(super) id: Vec<u8>,
 }
 
@@ -24,8 +25,8 @@ impl NameRequest {
         format!("{}{suffix}{}", truncate(&self.stem, max_stem_length), self.tail)
     }
 
-    /// Returns the suffixes to try, in order. Later ones contain more of the id's hash. The seeds
-    /// make them unlimited, while the names in use are finite.
+    /// Returns the suffixes to try, in order. Later suffixes contain more digits of a hash of the
+    /// id, and finally hashes with other seeds. So there is always a suffix that is not in use.
     fn suffixes(&self) -> impl Iterator<Item = String> {
         let short = xxh3_64(&self.id);
         let long = (0..).map(|seed| format!(" ~{:032x}", xxh3_128_with_seed(&self.id, seed)));
@@ -33,34 +34,34 @@ impl NameRequest {
     }
 }
 
-/// The reply to a [`NameRequest`].
+/// The name that was assigned for a [`NameRequest`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AssignedName {
     pub(super) name: String,
-    /// The part of the name that makes it unique: ` ~` and hexadecimal digits, or nothing.
+    /// The part of the name that makes it unique: ` ~` and hexadecimal digits, or an empty string.
     pub(super) suffix: String,
 }
 
-/// The names of one directory. Each is assigned once, regardless of case.
+/// The names in use in one directory. A name is assigned only once, regardless of case.
 #[derive(Debug, Default)]
 pub(super) struct DirectoryNames {
     /// The [`collision_key`]s of the names in use.
-    used: HashSet<String>,
+    used_keys: HashSet<String>,
 }
 
 impl DirectoryNames {
-    /// Excludes a name from later assignments.
+    /// Marks a name as used, so it is not assigned.
     pub(super) fn reserve(&mut self, name: &str) {
-        self.used.insert(collision_key(name));
+        self.used_keys.insert(collision_key(name));
     }
 
-    /// Assigns a name to each request, in their order. Names that were assigned or reserved before
-    /// are not available.
+    /// Assigns a name to each request and returns the names in the order of the requests. Names
+    /// that were assigned or reserved before are not assigned again.
     ///
-    /// If several requests have the same name, or names that differ in case only, the one with the
-    /// smallest id gets it, and the others get a suffix. The suffix is lengthened if the suffixed
-    /// name is in use, too. The result depends on the set of requests and not on their order. No
-    /// two ids may be equal.
+    /// If several requests have the same name, or names that differ only in case, the request with
+    /// the smallest id gets the name. The other requests get a suffix. If the name with the suffix
+    /// is in use too, a longer suffix is used. The result does not depend on the order of the
+    /// requests. All ids must be different.
     pub(super) fn assign(&mut self, requests: &[NameRequest]) -> Vec<AssignedName> {
         let mut by_id: Vec<(usize, &NameRequest)> = requests.iter().enumerate().collect();
         by_id.sort_unstable_by(|(_, one), (_, other)| one.id.cmp(&other.id));
@@ -73,10 +74,10 @@ impl DirectoryNames {
         // Plain names are assigned first: a suffixed name must not take the plain name of another
         // request.
         by_id.retain(|(position, request)| {
-            let plain = request.name_with("");
-            let is_free = self.used.insert(collision_key(&plain));
+            let plain_name = request.name_with("");
+            let is_free = self.used_keys.insert(collision_key(&plain_name));
             if is_free {
-                assign(*position, plain, String::new());
+                assign(*position, plain_name, String::new());
             }
             !is_free
         });
@@ -84,7 +85,7 @@ impl DirectoryNames {
             let mut candidates =
                 request.suffixes().map(|suffix| (request.name_with(&suffix), suffix));
             if let Some((name, suffix)) =
-                candidates.find(|(name, _)| self.used.insert(collision_key(name)))
+                candidates.find(|(name, _)| self.used_keys.insert(collision_key(name)))
             {
                 assign(position, name, suffix);
             }
@@ -97,7 +98,7 @@ impl DirectoryNames {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::name::tests::{assert_legal, nasty_text};
+    use super::super::name::tests::{assert_legal, special_text};
     use super::super::name::{legal_extension, legal_name};
     use super::*;
 
@@ -112,22 +113,26 @@ mod tests {
 
     #[test]
     fn long_names_are_cut_between_graphemes() {
-        let accented = "x\u{323}\u{306}".repeat(200);
-        let [name] = <[String; 1]>::try_from(names(&[request(&accented, ".mp4", "1")])).unwrap();
+        let accented_letters = "x\u{323}\u{306}".repeat(200);
+        let [name] =
+            <[String; 1]>::try_from(names(&[request(&accented_letters, ".mp4", "1")])).unwrap();
         assert_eq!(name, format!("{}.mp4", "x\u{323}\u{306}".repeat(50)));
-        let family = "👩\u{200d}👩\u{200d}👧".repeat(20);
-        assert_eq!(names(&[request(&family, "", "1")]), ["👩\u{200d}👩\u{200d}👧".repeat(14)]);
-        let one_letter = format!("x{}", "\u{323}".repeat(300));
-        assert_eq!(names(&[request(&one_letter, "", "1")])[0].len(), 255);
-        let at_a_space = format!("{} {}", "a".repeat(250), "b".repeat(50));
+        let family_emoji = "👩\u{200d}👩\u{200d}👧".repeat(20);
         assert_eq!(
-            names(&[request(&at_a_space, ".mp4", "1")]),
+            names(&[request(&family_emoji, "", "1")]),
+            ["👩\u{200d}👩\u{200d}👧".repeat(14)]
+        );
+        let accents = format!("x{}", "\u{323}".repeat(300));
+        assert_eq!(names(&[request(&accents, "", "1")])[0].len(), 255);
+        let cut_at_space = format!("{} {}", "a".repeat(250), "b".repeat(50));
+        assert_eq!(
+            names(&[request(&cut_at_space, ".mp4", "1")]),
             [format!("{}.mp4", "a".repeat(250))]
         );
     }
 
     #[test]
-    fn smallest_id_keeps_the_plain_name() {
+    fn request_with_smallest_id_gets_plain_name() {
         let assigned = names(&[
             request("talk", ".mp4", "b"),
             request("talk", ".mp4", "a"),
@@ -198,12 +203,12 @@ mod tests {
     fn suffix_in_use_is_lengthened() {
         let hash = xxh3_64(b"2");
         let (short, long) = (format!("talk ~{:08x}", hash >> 32), format!("talk ~{hash:016x}"));
-        let members =
+        let requests =
             [request("talk", "", "1"), request("talk", "", "2"), request(&short, "", "3")];
-        assert_eq!(names(&members), ["talk", long.as_str(), short.as_str()]);
-        let members = [&members[..], &[request(&long, "", "4")]].concat();
+        assert_eq!(names(&requests), ["talk", long.as_str(), short.as_str()]);
+        let requests = [&requests[..], &[request(&long, "", "4")]].concat();
         let longest = format!("talk ~{:032x}", xxh3_128_with_seed(b"2", 0));
-        assert_eq!(names(&members), ["talk", longest.as_str(), short.as_str(), long.as_str()]);
+        assert_eq!(names(&requests), ["talk", longest.as_str(), short.as_str(), long.as_str()]);
     }
 
     #[test]
@@ -217,7 +222,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_gives_a_legal_name(stem in nasty_text(), extension in nasty_text()) {
+        fn any_text_gives_a_legal_name(stem in special_text(), extension in special_text()) {
             let (stem, tail) = (legal_name(&stem), legal_extension(&extension));
             if !stem.is_empty() {
                 let name = names(&[request(&stem, &tail, "1")]).remove(0);
@@ -228,22 +233,22 @@ mod tests {
 
         #[test]
         fn names_are_unique_in_any_order(
-            texts in prop::collection::btree_map("[a-c]{1,3}", prop_oneof![nasty_text(), "x|y|X|x ~[0-9a-fA-F]{8}"], 1..12),
+            texts in prop::collection::btree_map("[a-c]{1,3}", prop_oneof![special_text(), "x|y|X|x ~[0-9a-fA-F]{8}"], 1..12),
             rotation in 0usize..12,
         ) {
-            let mut members: Vec<NameRequest> = texts
+            let mut requests: Vec<NameRequest> = texts
                 .iter()
                 .map(|(id, text)| request(&format!("x{}", legal_name(text)), ".mp4", id))
                 .collect();
-            let straight = names(&members);
-            straight.iter().for_each(|name| assert_legal(name));
-            let keys: HashSet<_> = straight.iter().map(|name| collision_key(name)).collect();
-            prop_assert_eq!(keys.len(), straight.len());
-            let rotation = rotation % members.len();
-            members.rotate_left(rotation);
-            let mut rotated = names(&members);
+            let expected = names(&requests);
+            expected.iter().for_each(|name| assert_legal(name));
+            let keys: HashSet<_> = expected.iter().map(|name| collision_key(name)).collect();
+            prop_assert_eq!(keys.len(), expected.len());
+            let rotation = rotation % requests.len();
+            requests.rotate_left(rotation);
+            let mut rotated = names(&requests);
             rotated.rotate_right(rotation);
-            prop_assert_eq!(rotated, straight);
+            prop_assert_eq!(rotated, expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A tree before its nodes have inode numbers.
+//! A tree whose nodes do not have inode numbers yet.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use super::node::{Content, Node};
 use super::source_totals::SourceTotals;
 use crate::model::SourceName;
 
-/// The nodes of a tree before they have inode numbers. Until then, `ino` and `parent` are positions
-/// in the draft.
+/// The nodes of a tree before inode numbers are assigned. Until then, the fields `ino` and `parent`
+/// of a node contain positions in the draft.
 ///
-/// The nodes of a large archive are many megabytes, so a snapshot takes them over in place.
+/// The nodes of a large archive take many megabytes, so a snapshot takes them over without copying.
 ///
-/// **Invariant**: the first node is the root, parents precede their children, and each node has an
-/// identity.
+/// **Invariant**: the first node is the root, each parent precedes its children, and each node has
+/// an identity.
 #[derive(Debug)]
 pub(super) struct SnapshotDraft {
     nodes: Vec<Node>,
@@ -25,7 +25,7 @@ pub(super) struct SnapshotDraft {
 }
 
 impl SnapshotDraft {
-    /// Creates a draft that contains only the root, with capacity for `additional` nodes.
+    /// Creates a draft that contains only the root. It has capacity for `additional` nodes.
     pub(super) fn with_capacity(additional: usize) -> Self {
         let capacity = additional + 1;
         let (nodes, identities) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
@@ -60,21 +60,22 @@ impl SnapshotDraft {
         self.nodes.get_mut(position)
     }
 
-    /// Returns the identities of the nodes, ordered by position.
+    /// Returns the identities of all nodes, ordered by position.
     pub(super) fn identities(&self) -> &[Identity] {
         &self.identities
     }
 
-    /// Returns the nodes with `inos` as their numbers, ordered by position.
+    /// Returns all nodes, ordered by position. Replaces the positions in the nodes by the inode
+    /// numbers in `inos`.
     pub(super) fn into_nodes(self, inos: &[Ino]) -> Vec<Node> {
-        let assigned = |position: Ino| {
+        let ino_of = |position: Ino| {
             let position = usize::try_from(position.0).ok();
             position.and_then(|position| inos.get(position)).copied().unwrap_or(Ino::ROOT)
         };
         let Self { mut nodes, identities, .. } = self;
         drop(identities);
         for node in &mut nodes {
-            (node.ino, node.parent) = (assigned(node.ino), assigned(node.parent));
+            (node.ino, node.parent) = (ino_of(node.ino), ino_of(node.parent));
         }
         nodes
     }

@@ -1,19 +1,19 @@
-//! Inode numbers: what they derive from, and the table that keeps them unique.
+//! Inode numbers: how they are computed, and the table that keeps them unique.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-/// An inode number: 1 to 2⁶³ − 1.
+/// An inode number, between 1 and 2⁶³ − 1.
 ///
-/// The top bit is clear because programs that store inode numbers in signed integers (SQL columns,
-/// Java, archive headers) would otherwise see negative ones.
+/// The highest bit is always zero. Programs that store inode numbers in signed integers (SQL
+/// columns, Java, archive headers) would otherwise show negative numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ino(pub u64);
 
 impl Ino {
-    /// The mountpoint. FUSE fixes it at 1 (`FUSE_ROOT_ID`).
+    /// The inode number of the mountpoint. FUSE requires 1 (`FUSE_ROOT_ID`).
     pub const ROOT: Ino = Ino(1);
 
     /// The number of bits of an inode number.
@@ -28,20 +28,22 @@ impl fmt::Display for Ino {
     }
 }
 
-/// What an inode number identifies, as two hashes of the same bytes.
+/// The identity of a file or directory: two hashes of the same bytes. It determines the inode
+/// number.
 ///
-/// The hashes contain no path: a renamed meeting or file keeps its number.
+/// The hashes do not depend on the path, so a renamed meeting or file keeps its inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
-    /// Distinguishes identities.
+    /// The hash by which identities are compared.
     fingerprint: Fingerprint,
-    /// The number that the identity gets if it is free.
-    home: u64,
+    /// The inode number that the identity gets if the number is free.
+    preferred: u64,
 }
 
-/// A 128-bit hash. Among a billion, two are equal with a probability of 1 in 10²⁰.
+/// A 128-bit hash. The probability that two of a billion hashes are equal is 1 in 10²⁰.
 ///
-/// Two halves, the higher one first, need 16 bytes; a `u128` would add padding for its alignment.
+/// The hash is stored as two halves, the higher half first, in 16 bytes. A `u128` would add padding
+/// because of its alignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Fingerprint([u64; 2]);
 
@@ -52,36 +54,37 @@ impl From<u128> for Fingerprint {
 }
 
 impl Identity {
-    /// The root, whose number is fixed and not hashed.
+    /// The identity of the root. Its inode number is fixed and not computed from a hash.
     pub(super) const ROOT: Identity =
-        Identity { fingerprint: Fingerprint([0, 0]), home: Ino::ROOT.0 };
+        Identity { fingerprint: Fingerprint([0, 0]), preferred: Ino::ROOT.0 };
 
-    /// Returns the identity that consists of `parts`. Each part is prefixed with its length, so
-    /// `["ab", "c"]` and `["a", "bc"]` differ.
+    /// Returns the identity that is computed from `parts`. Each part is prefixed with its length,
+    /// so `["ab", "c"]` and `["a", "bc"]` have different identities.
     pub(super) fn of(parts: &[&[u8]]) -> Self {
         let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
         for part in parts {
             bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
             bytes.extend_from_slice(part);
         }
-        Self { fingerprint: xxh3_128(&bytes).into(), home: xxh3_64(&bytes) & Ino::MAX }
+        Self { fingerprint: xxh3_128(&bytes).into(), preferred: xxh3_64(&bytes) & Ino::MAX }
     }
 }
 
 /// All inode numbers that this process has assigned. A number is never reused.
 ///
-/// **Invariant**: nothing is ever removed. So the number of an identity is the first one from its
-/// home on that has its fingerprint, and no number before that is free.
+/// **Invariant**: numbers are never removed. To find the number of an identity, the search starts
+/// at its preferred number and continues upward to the number that has its fingerprint. If the
+/// search reaches a free number first, the identity has no number yet.
 #[derive(Debug)]
 pub(super) struct InodeTable {
     assigned: HashMap<u64, Fingerprint>,
 }
 
-/// The slot of an identity in the table.
+/// The result of searching the table for an identity.
 enum Slot {
-    /// The identity has this number.
+    /// The number that is assigned to the identity.
     Assigned(u64),
-    /// This is the first free number for the identity.
+    /// The free number that the identity would get.
     Free(u64),
 }
 
@@ -90,33 +93,36 @@ impl InodeTable {
         Self { assigned: HashMap::from([(Ino::ROOT.0, Identity::ROOT.fingerprint)]) }
     }
 
-    /// Returns the numbers of `identities`, in their order, and assigns missing ones.
+    /// Returns the numbers of `identities`, in the same order. Assigns a number to each identity
+    /// that has none.
     ///
-    /// Numbers are assigned by fingerprint, so two identities with the same home get the same
-    /// numbers after a restart, in any order of the listing. Only an identity that appears later
-    /// than the one it collides with can have another number after a restart. With a million files
-    /// that happens to one archive in about twenty million.
+    /// New identities are numbered in the order of their fingerprints. So two identities with the
+    /// same preferred number get the same numbers after a restart, in any order of the listing.
+    /// Only an identity that appears later than the one it collides with can get another number
+    /// after a restart. In archives with a million files, this happens in about one of twenty
+    /// million archives.
     pub(super) fn assign(&mut self, identities: &[Identity]) -> Vec<Ino> {
-        let mut new: Vec<Identity> = identities
+        let mut new_identities: Vec<Identity> = identities
             .iter()
-            .filter(|identity| matches!(self.slot(identity), Slot::Free(_)))
+            .filter(|identity| matches!(self.find_slot(identity), Slot::Free(_)))
             .copied()
             .collect();
-        new.sort_unstable();
-        new.dedup_by_key(|identity| identity.fingerprint);
-        for identity in new {
-            let (Slot::Assigned(number) | Slot::Free(number)) = self.slot(&identity);
+        new_identities.sort_unstable();
+        new_identities.dedup_by_key(|identity| identity.fingerprint);
+        for identity in new_identities {
+            let (Slot::Assigned(number) | Slot::Free(number)) = self.find_slot(&identity);
             self.assigned.insert(number, identity.fingerprint);
         }
-        let numbers = identities.iter().map(|identity| match self.slot(identity) {
+        let numbers = identities.iter().map(|identity| match self.find_slot(identity) {
             Slot::Assigned(number) | Slot::Free(number) => Ino(number),
         });
         numbers.collect()
     }
 
-    /// Terminates: fewer than 2⁶³ numbers are assigned.
-    fn slot(&self, identity: &Identity) -> Slot {
-        let mut number = identity.home & Ino::MAX;
+    /// Searches the table for an identity. The search ends because fewer than 2⁶³ numbers are
+    /// assigned.
+    fn find_slot(&self, identity: &Identity) -> Slot {
+        let mut number = identity.preferred & Ino::MAX;
         loop {
             match self.assigned.get(&number) {
                 Some(fingerprint) if *fingerprint == identity.fingerprint => {
@@ -133,8 +139,8 @@ impl InodeTable {
 mod tests {
     use super::*;
 
-    fn identity(fingerprint: u128, home: u64) -> Identity {
-        Identity { fingerprint: fingerprint.into(), home }
+    fn identity(fingerprint: u128, preferred: u64) -> Identity {
+        Identity { fingerprint: fingerprint.into(), preferred }
     }
 
     #[test]
@@ -169,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn colliding_identities_ignore_listing_order() {
+    fn colliding_identities_get_numbers_in_any_order() {
         let colliding =
             [identity(30, 500), identity(10, 500), identity(20, 500), identity(40, 501)];
         let forward = InodeTable::new().assign(&colliding);

@@ -1,4 +1,4 @@
-//! The directories: sources, years, meetings, and their files.
+//! Lays out the directories of the tree: sources, years, meetings, and the files of meetings.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -16,25 +16,26 @@ use super::node::Content;
 use super::source_totals::SourceTotals;
 use crate::model::{Availability, Meeting, MeetingContents, SourceContents, SourceName};
 
-/// The topic of a meeting whose own has no legal character.
+/// The topic that is shown for a meeting whose own topic has no legal character.
 const DEFAULT_TOPIC: &str = "Untitled meeting";
 
-/// The directory of a source with the provider's recycle bin, next to the directories of the years.
+/// The name of the directory that shows the recycle bin of the provider. It is next to the
+/// directories of the years.
 pub const TRASH_DIRECTORY: &str = "trash";
 
-/// The meetings of one source, merged from all entries with its name.
+/// The meetings of one source, merged from all entries that have its name.
 #[derive(Default)]
 struct SourceMeetings<'a> {
-    current: Vec<&'a MeetingContents>,
-    trashed: Vec<&'a MeetingContents>,
+    meetings: Vec<&'a MeetingContents>,
+    trash: Vec<&'a MeetingContents>,
     redundant_view_suffix: Option<&'static str>,
 }
 
-/// A meeting with its local start.
+/// A meeting and its start in local time.
 type LocalMeeting<'a> = (&'a MeetingContents, DateTime);
 
-/// Returns the whole tree: the root first, parents before their children. `timezone_of` returns the
-/// zone in which the directories of a source are named.
+/// Returns the draft of the whole tree. `timezone_of` returns the time zone that is used in the
+/// directory names of a source.
 pub(super) fn lay_out<'z>(
     sources: &[SourceContents],
     timezone_of: impl Fn(&SourceName) -> &'z TimeZone,
@@ -42,38 +43,41 @@ pub(super) fn lay_out<'z>(
     let mut by_name: BTreeMap<&SourceName, SourceMeetings<'_>> = BTreeMap::new();
     for source in sources {
         let merged = by_name.entry(&source.name).or_default();
-        merged.current.extend(&source.meetings);
-        merged.trashed.extend(&source.trash);
+        merged.meetings.extend(&source.meetings);
+        merged.trash.extend(&source.trash);
         merged.redundant_view_suffix = source.redundant_view_suffix;
     }
-    let all = sources.iter().flat_map(|source| source.meetings.iter().chain(&source.trash));
-    // The capacity counts a directory and a document for each meeting. There are few years and
-    // sources.
-    let capacity = all.map(|contents| contents.meeting.files.len() + 2).sum();
+    let all_meetings =
+        sources.iter().flat_map(|source| source.meetings.iter().chain(&source.trash));
+    // The capacity includes a directory and a document for each meeting. The few directories of
+    // years and sources are not counted.
+    let capacity = all_meetings.map(|contents| contents.meeting.files.len() + 2).sum();
     let draft = SnapshotDraft::with_capacity(capacity);
-    let mut layout = Layout { draft, names: HashSet::new(), timezone: &TimeZone::UTC };
+    let mut layout = Layout { draft, shared_names: HashSet::new(), timezone: &TimeZone::UTC };
     let names = source_names(by_name.keys().copied());
     let sources = by_name.into_iter().zip(names);
-    let newest = sources
+    let newest_end = sources
         .map(|((name, source), assigned)| {
             layout.timezone = timezone_of(name);
             layout.add_source(name, &assigned.name, source)
         })
         .max();
-    layout.set_recorded(0, newest.unwrap_or(Timestamp::UNIX_EPOCH));
+    layout.set_recorded(0, newest_end.unwrap_or(Timestamp::UNIX_EPOCH));
     layout.draft
 }
 
 struct Layout<'t> {
     draft: SnapshotDraft,
-    /// Names that many directories share, such as `audio_only.m4a`, are stored once.
-    names: HashSet<Arc<str>>,
-    /// That of the source that is added.
+    /// File names such as `audio_only.m4a`, which occur in many directories and are stored only
+    /// once.
+    shared_names: HashSet<Arc<str>>,
+    /// The time zone of the source that is being added.
     timezone: &'t TimeZone,
 }
 
 impl Layout<'_> {
-    /// Adds the directory of a source and returns the end of its newest recording.
+    /// Adds the directory of a source. Returns the end of its newest recording, or 1970 if it has
+    /// no recording.
     fn add_source(
         &mut self,
         name: &SourceName,
@@ -85,11 +89,11 @@ impl Layout<'_> {
         let directory = self.add_directory(0, directory_name, identity, Timestamp::UNIX_EPOCH);
         let suffix = source.redundant_view_suffix;
         let mut years: BTreeMap<i16, Vec<LocalMeeting<'_>>> = BTreeMap::new();
-        for (contents, start) in self.with_local_start(source.current) {
+        for (contents, start) in self.with_local_start(source.meetings) {
             years.entry(start.year()).or_default().push((contents, start));
         }
         let mut totals = SourceTotals::default();
-        let newest = years.iter().filter_map(|(year, meetings)| {
+        let newest_end = years.iter().filter_map(|(year, meetings)| {
             let year = year_name(*year);
             let identity = Identity::of(&[b"year", name_bytes, year.as_bytes()]);
             let count = |meeting: &'_ Meeting, files: &'_ [DisplayedFile<'_>]| {
@@ -97,26 +101,26 @@ impl Layout<'_> {
             };
             self.add_meetings(directory, name, (&year, identity), meetings, suffix, count)
         });
-        let newest = newest.max();
+        let newest_end = newest_end.max();
         let identity = Identity::of(&[b"trash", name_bytes]);
-        let trashed = self.with_local_start(source.trashed);
+        let trashed = self.with_local_start(source.trash);
         let trash = (TRASH_DIRECTORY, identity);
         let count = |_: &'_ Meeting, files: &'_ [DisplayedFile<'_>]| {
             totals.in_trash += u64::from(!files.is_empty());
         };
-        let newest = newest.max(self.add_meetings(directory, name, trash, &trashed, suffix, count));
+        let trash_end = self.add_meetings(directory, name, trash, &trashed, suffix, count);
         self.draft.sources.insert(name.clone(), totals);
-        let recorded = newest.unwrap_or(Timestamp::UNIX_EPOCH);
+        let recorded = newest_end.max(trash_end).unwrap_or(Timestamp::UNIX_EPOCH);
         self.set_recorded(directory, recorded);
         recorded
     }
 
-    /// Returns each meeting once.
+    /// Returns each meeting once, with its start in local time.
     fn with_local_start<'v>(
         &self,
         mut meetings: Vec<&'v MeetingContents>,
     ) -> Vec<LocalMeeting<'v>> {
-        // Of two entries with the same id, the one that ends last is shown.
+        // If two entries have the same id, the one that ends last is shown.
         meetings.sort_by(|one, other| {
             let [one, other] = [one, other].map(|contents| &*contents.meeting);
             let rank = |meeting: &'_ Meeting| (meeting.end, meeting.start, meeting.files.len());
@@ -124,12 +128,13 @@ impl Layout<'_> {
             one.id.cmp(&other.id).then_with(by_rank).then_with(|| one.topic.cmp(&other.topic))
         });
         meetings.dedup_by(|one, other| one.meeting.id == other.meeting.id);
-        let local = |contents: &MeetingContents| self.timezone.to_datetime(contents.meeting.start);
-        meetings.into_iter().map(|contents| (contents, local(contents))).collect()
+        let local_start =
+            |contents: &MeetingContents| self.timezone.to_datetime(contents.meeting.start);
+        meetings.into_iter().map(|contents| (contents, local_start(contents))).collect()
     }
 
-    /// Adds a directory of meetings unless it would be empty, and returns the end of the newest.
-    /// `count` counts each meeting with its files.
+    /// Adds a directory of meetings, unless it would be empty. Returns the end of the newest
+    /// meeting in it. Calls `count` with each meeting and the files that are shown of it.
     fn add_meetings(
         &mut self,
         parent: usize,
@@ -139,11 +144,11 @@ impl Layout<'_> {
         redundant_view_suffix: Option<&str>,
         mut count: impl FnMut(&Meeting, &[DisplayedFile<'_>]),
     ) -> Option<Timestamp> {
-        let (mut directory, mut newest) = (None, None);
-        // Processes one meeting at a time: the files of thousands of meetings would use as much
-        // memory as the tree.
+        let (mut directory, mut newest_end) = (None, None);
+        // One meeting is processed at a time, because the files of thousands of meetings would use
+        // as much memory as the tree.
         for ((contents, _), assigned) in meetings.iter().zip(meeting_names(meetings)) {
-            let files = DisplayedFile::all(contents, redundant_view_suffix, self.timezone);
+            let files = DisplayedFile::of_meeting(contents, redundant_view_suffix, self.timezone);
             count(&contents.meeting, &files);
             if files.is_empty() {
                 continue;
@@ -151,11 +156,11 @@ impl Layout<'_> {
             let end = contents.meeting.end;
             let directory =
                 *directory.get_or_insert_with(|| self.add_directory(parent, name, identity, end));
-            newest = newest.max(Some(end));
+            newest_end = newest_end.max(Some(end));
             self.add_meeting(directory, source, contents, files, &assigned.name);
         }
-        self.set_recorded(directory?, newest?);
-        newest
+        self.set_recorded(directory?, newest_end?);
+        newest_end
     }
 
     fn add_meeting(
@@ -183,22 +188,23 @@ impl Layout<'_> {
                 self.add_file(directory, PARTICIPANTS_NAME, identity, meeting.end, content);
             }
         }
-        for DisplayedFile { name, file, beside, content } in files {
+        for DisplayedFile { name, file, target, content } in files {
             let key = file.id.key.as_str().as_bytes();
-            let (role, host) = match beside {
+            // The words are part of inode numbers and must not change.
+            let (word, target) = match target {
                 None => (&b"own"[..], &b""[..]),
-                Some(host) => (&b"beside"[..], host.as_str().as_bytes()),
+                Some(target) => (&b"beside"[..], target.as_str().as_bytes()),
             };
             let identity = match &content {
                 Content::Recording { version, .. } => {
                     let version = version.0.to_le_bytes();
-                    Identity::of(&[b"recording", source, id, key, role, host, &version])
+                    Identity::of(&[b"recording", source, id, key, word, target, &version])
                 }
                 Content::Text(_)
                 | Content::Document(_)
                 | Content::Note { .. }
                 | Content::Directory { .. } => {
-                    Identity::of(&[b"unavailable", source, id, key, role, host])
+                    Identity::of(&[b"unavailable", source, id, key, word, target])
                 }
             };
             let recorded = file.recording_end.or(file.recording_start).unwrap_or(meeting.end);
@@ -231,11 +237,11 @@ impl Layout<'_> {
         recorded: Timestamp,
         content: Content,
     ) {
-        let name = match self.names.get(name) {
+        let name = match self.shared_names.get(name) {
             Some(shared) => Arc::clone(shared),
             None => {
                 let shared: Arc<str> = name.into();
-                self.names.insert(Arc::clone(&shared));
+                self.shared_names.insert(Arc::clone(&shared));
                 shared
             }
         };
@@ -247,11 +253,12 @@ impl Layout<'_> {
     }
 }
 
-/// Counts a meeting outside the recycle bin with the files that are shown of it.
+/// Adds a meeting that is not in the recycle bin, and the files that are shown of it, to the
+/// totals.
 fn count_meeting(totals: &mut SourceTotals, meeting: &Meeting, files: &[DisplayedFile<'_>]) {
-    let mut shown = HashSet::new();
+    let mut shown_keys = HashSet::new();
     for displayed in files {
-        if !shown.insert(&displayed.file.id.key) {
+        if !shown_keys.insert(&displayed.file.id.key) {
             continue;
         }
         match &displayed.content {
@@ -262,25 +269,25 @@ fn count_meeting(totals: &mut SourceTotals, meeting: &Meeting, files: &[Displaye
             _ => totals.unavailable_files += 1,
         }
     }
-    let hidden: HashSet<_> = meeting
+    let hidden_keys: HashSet<_> = meeting
         .files
         .iter()
         .filter(|file| file.availability != Availability::Absent)
         .map(|file| &file.id.key)
-        .filter(|key| !shown.contains(key))
+        .filter(|key| !shown_keys.contains(key))
         .collect();
-    if !shown.is_empty() {
+    if !shown_keys.is_empty() {
         totals.meetings += 1;
-        totals.processing_files += hidden.len() as u64;
-    } else if !hidden.is_empty() {
+        totals.processing_files += hidden_keys.len() as u64;
+    } else if !hidden_keys.is_empty() {
         totals.processing_meetings += 1;
     } else if meeting.files.is_empty() {
         totals.empty_meetings += 1;
     }
 }
 
-/// Returns the directory names of the sources. They differ from the configured names only if two of
-/// these differ in case alone.
+/// Returns the directory names of the sources. They differ from the configured names only if two
+/// configured names differ only in case.
 fn source_names<'n>(names: impl Iterator<Item = &'n SourceName>) -> Vec<AssignedName> {
     let requests: Vec<NameRequest> = names
         .map(|name| NameRequest {
@@ -292,8 +299,8 @@ fn source_names<'n>(names: impl Iterator<Item = &'n SourceName>) -> Vec<Assigned
     DirectoryNames::default().assign(&requests)
 }
 
-/// Returns the directory names of all meetings of a year. Hidden ones are included, so no name
-/// changes when one of them appears.
+/// Returns the directory names of meetings. Hidden meetings get names too, so no name changes when
+/// one of them appears.
 fn meeting_names(meetings: &[LocalMeeting<'_>]) -> Vec<AssignedName> {
     let requests: Vec<NameRequest> = meetings
         .iter()
@@ -308,7 +315,7 @@ fn meeting_names(meetings: &[LocalMeeting<'_>]) -> Vec<AssignedName> {
     DirectoryNames::default().assign(&requests)
 }
 
-/// Returns the year in four digits, with a sign if it is before the year 0 (ISO 8601).
+/// Returns the year with four digits, and with a minus sign if it is before the year 0 (ISO 8601).
 fn year_name(year: i16) -> String {
     let sign = if year < 0 { "-" } else { "" };
     format!("{sign}{:04}", year.unsigned_abs())

@@ -9,11 +9,11 @@ use super::change::TreeChange;
 use super::inode::Ino;
 use super::snapshot::Snapshot;
 
-/// Holds the current snapshot. Reading it takes no lock.
+/// Holds the current snapshot. Reading the snapshot does not take a lock.
 #[derive(Debug)]
 pub struct LiveTree {
     current: ArcSwap<Snapshot>,
-    published: watch::Sender<u64>,
+    publish_count: watch::Sender<u64>,
     /// The number of callers that wait for the next snapshot.
     waiters: watch::Sender<usize>,
 }
@@ -22,7 +22,7 @@ impl Default for LiveTree {
     fn default() -> Self {
         Self {
             current: ArcSwap::from_pointee(Snapshot::empty()),
-            published: watch::Sender::new(0),
+            publish_count: watch::Sender::new(0),
             waiters: watch::Sender::new(0),
         }
     }
@@ -33,18 +33,19 @@ impl LiveTree {
         self.current.load_full()
     }
 
-    /// Replaces the current snapshot and returns the differences.
+    /// Replaces the current snapshot. Returns the changes from the previous snapshot.
     pub fn publish(&self, snapshot: Snapshot) -> Vec<TreeChange> {
         let snapshot = Arc::new(snapshot);
         let previous = self.current.swap(snapshot.clone());
         let changes = TreeChange::between(&previous, &snapshot);
-        self.published.send_modify(|count| *count += 1);
+        self.publish_count.send_modify(|count| *count += 1);
         changes
     }
 
-    /// Waits for a snapshot that satisfies `condition`. The caller sets the deadline.
+    /// Waits until a snapshot satisfies `condition`, and returns it. The caller must set a
+    /// deadline.
     pub async fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
-        let mut published = self.published.subscribe();
+        let mut published = self.publish_count.subscribe();
         let _expedited = self.expedite();
         loop {
             let current = self.current();
@@ -55,34 +56,35 @@ impl LiveTree {
         }
     }
 
-    /// Requests the next snapshot without delay, until the returned value is dropped.
+    /// Requests that the next snapshot is built without delay. The request is pending until the
+    /// returned value is dropped.
     pub fn expedite(&self) -> ExpeditedRebuild<'_> {
         self.waiters.send_modify(|count| *count += 1);
         ExpeditedRebuild(self)
     }
 
-    /// Returns when [`expedite`](Self::expedite) was called and its value is not dropped yet.
+    /// Waits until a request of [`expedite`](Self::expedite) is pending.
     pub async fn wait_for_waiter(&self) {
         let mut waiters = self.waiters.subscribe();
         let _ = waiters.wait_for(|count| *count > 0).await; // The sender is a field of `self`.
     }
 
-    /// Returns the path of a node relative to the mountpoint, for a log line.
+    /// Returns the path of a node relative to the mountpoint, for log messages.
     pub fn path_of(&self, ino: Ino) -> String {
         let snapshot = self.current();
         let mut names = Vec::new();
-        let mut at = ino;
-        while at != Ino::ROOT {
-            let Some(node) = snapshot.node(at) else { break };
+        let mut current = ino;
+        while current != Ino::ROOT {
+            let Some(node) = snapshot.node(current) else { break };
             names.push(&*node.name);
-            at = node.parent;
+            current = node.parent;
         }
         names.reverse();
         names.join("/")
     }
 }
 
-/// A pending request for the next snapshot.
+/// A pending request to build the next snapshot without delay.
 #[derive(Debug)]
 pub struct ExpeditedRebuild<'a>(&'a LiveTree);
 

@@ -1,6 +1,6 @@
-//! The files in the directory of a meeting, and their names.
+//! Determines the files in the directory of a meeting, and their names.
 //!
-//! Hidden files take part in naming, so no name changes when they appear.
+//! Hidden files get names too, so no name changes when they appear.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,14 +13,16 @@ use super::node::Content;
 use super::tracks;
 use crate::model::{Availability, FileKey, MeetingContents, RecordingFile, Role, printable_text};
 
-/// The name of the file with the metadata of the meeting. No recording file can have it.
+/// The name of the file with the metadata of a meeting. The name is reserved: no recording file
+/// gets it.
 pub(super) const DOCUMENT_NAME: &str = "meeting.json";
 
-/// The name of the file with the participants. No recording file can have it either.
+/// The name of the file with the participants of a meeting. The name is reserved: no recording file
+/// gets it.
 pub(super) const PARTICIPANTS_NAME: &str = "participants.csv";
 
-/// The suffix of the note for a file that cannot be downloaded. It follows the full name of the
-/// file.
+/// The suffix of a note that is shown in place of a file that cannot be downloaded. It follows the
+/// full name of the file.
 pub const UNAVAILABLE_SUFFIX: &str = ".unavailable.txt";
 
 /// A file in the directory of its meeting.
@@ -28,28 +30,31 @@ pub const UNAVAILABLE_SUFFIX: &str = ".unavailable.txt";
 pub(super) struct DisplayedFile<'a> {
     pub(super) name: String,
     pub(super) file: &'a RecordingFile,
-    /// The view or audio whose stem the file has. A transcript may be shown next to several.
-    pub(super) beside: Option<&'a FileKey>,
+    /// The view or audio file that a track is named after. A track that is named after several
+    /// files is shown once for each.
+    pub(super) target: Option<&'a FileKey>,
     pub(super) content: Content,
 }
 
 impl<'a> DisplayedFile<'a> {
-    /// Returns the files of a meeting with their names, without `meeting.json`.
-    /// `redundant_view_suffix` is as in [`SourceContents`](crate::model::SourceContents).
-    pub(super) fn all(
+    /// Returns the files of a meeting with their names, but without `meeting.json` and
+    /// `participants.csv`. `redundant_view_suffix` is explained at
+    /// [`SourceContents`](crate::model::SourceContents).
+    pub(super) fn of_meeting(
         contents: &'a MeetingContents,
         redundant_view_suffix: Option<&str>,
         timezone: &TimeZone,
     ) -> Vec<Self> {
-        let files = NamedFile::all(&contents.meeting.files, redundant_view_suffix);
-        let (tracks, others): (Vec<_>, Vec<_>) = files
+        let files = NamedFile::from_files(&contents.meeting.files, redundant_view_suffix);
+        let (tracks, other_files): (Vec<_>, Vec<_>) = files
             .iter()
             .partition(|named| matches!(named.file.role, Role::Transcript | Role::Captions));
-        let hosts = tracks::hosts(&tracks, &others);
-        let without_host = tracks.iter().filter(|track| !hosts.contains_key(track.key()));
-        let segmented = segmented_names(others.iter().chain(without_host));
-        let time = |named: &NamedFile<'_>| match named.start() {
-            Some(start) if segmented.contains(&named.collision_key()) => {
+        let targets = tracks::find_targets(&tracks, &other_files);
+        let tracks_without_target =
+            tracks.iter().filter(|track| !targets.contains_key(track.key()));
+        let segmented_names = segmented_names(other_files.iter().chain(tracks_without_target));
+        let time_of = |named: &NamedFile<'_>| match named.start() {
+            Some(start) if segmented_names.contains(&named.collision_key()) => {
                 timezone.to_datetime(start).strftime(" %H%M%S").to_string()
             }
             _ => String::new(),
@@ -58,86 +63,96 @@ impl<'a> DisplayedFile<'a> {
         let mut names = DirectoryNames::default();
         names.reserve(DOCUMENT_NAME);
         names.reserve(PARTICIPANTS_NAME);
-        // Views and audio are named first: the tracks next to them use the same distinguishing
-        // parts.
-        let others =
-            assign(&mut names, others.iter().map(|named| Candidate::own(named, time(named))));
-        let distinctions: HashMap<&FileKey, String> = others
+        // Views and audio are named first, because the tracks that are named after them use the
+        // same distinctions.
+        let other_files = assign_names(
+            &mut names,
+            other_files.iter().map(|named| Candidate::with_own_name(named, time_of(named))),
+        );
+        let distinctions: HashMap<&FileKey, String> = other_files
             .iter()
             .map(|(candidate, assigned)| {
-                let distinction = format!("{}{}", candidate.middle, assigned.suffix);
+                let distinction = format!("{}{}", candidate.distinction, assigned.suffix);
                 (&candidate.file.id.key, distinction)
             })
             .collect();
         let mut candidates = Vec::new();
         for track in &tracks {
-            match hosts.get(track.key()) {
-                Some(hosts) => candidates.extend(hosts.iter().map(|host| {
-                    let middle = distinctions.get(host.key()).cloned().unwrap_or_default();
-                    Candidate::beside(track, host, middle)
+            match targets.get(track.key()) {
+                Some(targets) => candidates.extend(targets.iter().map(|target| {
+                    let distinction = distinctions.get(target.key()).cloned().unwrap_or_default();
+                    Candidate::named_after(track, target, distinction)
                 })),
-                None => candidates.push(Candidate::own(track, time(track))),
+                None => candidates.push(Candidate::with_own_name(track, time_of(track))),
             }
         }
-        let tracks = assign(&mut names, candidates);
-        let pending = PendingFiles::of(others.iter().map(|(candidate, _)| candidate.file));
+        let tracks = assign_names(&mut names, candidates);
+        let pending_files =
+            PendingFiles::from_files(other_files.iter().map(|(candidate, _)| candidate.file));
 
-        // Notes are named last: they must not take the name that a file of the provider has or will
-        // have.
-        let (unavailable, ready): (Vec<_>, Vec<_>) =
-            others.into_iter().chain(tracks).partition(|(candidate, _)| {
+        // Notes are named last, because they must not take a name that a file of the provider has
+        // or will have.
+        let (unavailable_files, available_files): (Vec<_>, Vec<_>) =
+            other_files.into_iter().chain(tracks).partition(|(candidate, _)| {
                 matches!(candidate.file.availability, Availability::Unavailable(_))
             });
-        let notes = unavailable.into_iter().map(|(candidate, name)| candidate.into_note(&name));
-        let notes = assign(&mut names, notes);
-        let all = ready.into_iter().chain(notes);
-        all.filter_map(|(Candidate { file, beside, .. }, AssignedName { name, .. })| {
-            let content = content(file, contents).filter(|_| !pending.hide(file, beside))?;
-            Some(Self { name, file, beside, content })
-        })
-        .collect()
+        let notes =
+            unavailable_files.into_iter().map(|(candidate, name)| candidate.into_note(&name));
+        let notes = assign_names(&mut names, notes);
+        let displayed = available_files.into_iter().chain(notes);
+        displayed
+            .filter_map(|(Candidate { file, target, .. }, AssignedName { name, .. })| {
+                let content =
+                    content(file, contents).filter(|_| !pending_files.hides(file, target))?;
+                Some(Self { name, file, target, content })
+            })
+            .collect()
     }
 }
 
-/// The files that are still processed, which hide the tracks that are or may be named after them.
+/// The files that the provider is still processing. They hide the tracks that are, or may be, named
+/// after them.
 ///
-/// A track alone is not played, and a program that saw it would take the meeting for complete.
-/// While Zoom processes a file, it does not say of which kind the file is. It may be the view that
-/// the track will be named after.
+/// Players do not play a track without its view, and a program that saw only the track would
+/// consider the meeting complete. While Zoom processes a file, it does not state the kind of the
+/// file. The file may be the view that the track will be named after.
 #[derive(Debug)]
 struct PendingFiles<'a> {
-    /// The unfinished files that a track may belong to.
-    hosts: HashSet<&'a FileKey>,
-    /// Whether there is any.
-    is_any: bool,
+    /// The keys of the unfinished files that a track may be named after.
+    files: HashSet<&'a FileKey>,
+    /// Whether a file is pending, other than the audio of a participant.
+    has_pending: bool,
 }
 
 impl<'a> PendingFiles<'a> {
-    /// `files` are all files but tracks.
-    fn of(files: impl Iterator<Item = &'a RecordingFile>) -> Self {
+    /// Selects the pending files from all files of a meeting that are not tracks.
+    fn from_files(files: impl Iterator<Item = &'a RecordingFile>) -> Self {
         let files: Vec<_> = files.collect();
         let is_pending = |file: &&&RecordingFile| file.availability == Availability::Processing;
-        let of_unknown_kind: HashSet<_> = files
+        let starts_of_unknown_kind: HashSet<_> = files
             .iter()
             .filter(is_pending)
             .filter(|file| file.role == Role::Other)
             .map(|file| file.recording_start)
             .collect();
-        let hosts = files.iter().filter(|file| {
+        let pending_files = files.iter().filter(|file| {
             is_pending(file)
-                || (file.role == Role::Audio && of_unknown_kind.contains(&file.recording_start))
+                || (file.role == Role::Audio
+                    && starts_of_unknown_kind.contains(&file.recording_start))
         });
         Self {
-            hosts: hosts.map(|file| &file.id.key).collect(),
-            is_any: files.iter().any(|file| is_pending(&file) && file.role != Role::Participant),
+            files: pending_files.map(|file| &file.id.key).collect(),
+            has_pending: files
+                .iter()
+                .any(|file| is_pending(&file) && file.role != Role::Participant),
         }
     }
 
-    /// Returns whether `file` is a track that waits for one of them.
-    fn hide(&self, file: &RecordingFile, beside: Option<&FileKey>) -> bool {
-        match beside {
-            Some(host) => self.hosts.contains(host),
-            None => self.is_any && matches!(file.role, Role::Transcript | Role::Captions),
+    /// Returns whether `file` is a track that is hidden until a pending file is finished.
+    fn hides(&self, file: &RecordingFile, target: Option<&FileKey>) -> bool {
+        match target {
+            Some(target) => self.files.contains(target),
+            None => self.has_pending && matches!(file.role, Role::Transcript | Role::Captions),
         }
     }
 }
@@ -151,9 +166,10 @@ fn content(file: &RecordingFile, contents: &MeetingContents) -> Option<Content> 
             Some(Content::Note { text, declared_size: file.declared_size })
         }
         Availability::Ready => {
-            // Providers declare 0 for files that they have not measured. A measured 0 is real.
-            let declared = file.declared_size.filter(|size| *size > 0);
-            let size = contents.sizes.get(&file.id.key).copied().or(declared)?;
+            // Providers declare a size of 0 for files that they have not measured. A measured size
+            // of 0 is correct.
+            let declared_size = file.declared_size.filter(|size| *size > 0);
+            let size = contents.sizes.get(&file.id.key).copied().or(declared_size)?;
             Some(Content::Recording {
                 id: file.id.clone(),
                 version: file.version,
@@ -164,73 +180,75 @@ fn content(file: &RecordingFile, contents: &MeetingContents) -> Option<Content> 
     }
 }
 
-/// Returns the keys of the names that files of more than one segment have.
+/// Returns the collision keys of the names that occur in several segments.
 fn segmented_names<'n, 'a: 'n>(
     files: impl Iterator<Item = &'n &'n NamedFile<'a>>,
 ) -> HashSet<String> {
     let mut starts = HashMap::new();
-    let mut segmented = HashSet::new();
+    let mut segmented_names = HashSet::new();
     for named in files {
         let name = named.collision_key();
         if *starts.entry(name.clone()).or_insert(named.start()) != named.start() {
-            segmented.insert(name);
+            segmented_names.insert(name);
         }
     }
-    segmented
+    segmented_names
 }
 
-/// A file with one of the names that it is to have in the directory.
+/// A file and a name that is requested for it. If a track is named after several files, there is a
+/// candidate for each.
 #[derive(Debug)]
 struct Candidate<'a> {
     file: &'a RecordingFile,
-    beside: Option<&'a FileKey>,
+    target: Option<&'a FileKey>,
     stem: String,
-    /// What distinguishes the file from others with the same stem: a time, and the suffix of the
-    /// host.
-    middle: String,
-    /// The rest of the name, with its dots.
+    /// The part of the name that distinguishes files with the same stem: the start time, and for a
+    /// track the suffix of the file that it is named after.
+    distinction: String,
+    /// The end of the name, with its dots.
     extension: String,
 }
 
 impl<'a> Candidate<'a> {
-    fn own(named: &NamedFile<'a>, middle: String) -> Self {
+    fn with_own_name(named: &NamedFile<'a>, distinction: String) -> Self {
         let NamedFile { file, stem, extension } = named;
-        Self { file, beside: None, stem: stem.clone(), middle, extension: extension.clone() }
+        Self { file, target: None, stem: stem.clone(), distinction, extension: extension.clone() }
     }
 
-    /// Names a track after the view `host`, so that a player that opens the view loads the track.
-    fn beside(track: &NamedFile<'a>, host: &NamedFile<'a>, middle: String) -> Self {
+    /// Creates a candidate for a track that is named after the view or audio file `target`. A
+    /// player that opens `target` then loads the track.
+    fn named_after(track: &NamedFile<'a>, target: &NamedFile<'a>, distinction: String) -> Self {
         let extension =
             if track.extension.eq_ignore_ascii_case(".vtt") { ".vtt" } else { &track.extension };
         let extension = extension.to_owned();
         Self {
             file: track.file,
-            beside: Some(host.key()),
-            stem: host.stem.clone(),
-            middle,
+            target: Some(target.key()),
+            stem: target.stem.clone(),
+            distinction,
             extension,
         }
     }
 
-    /// Names the note in place of the file.
+    /// Changes the name to the name of the note that is shown in place of the file.
     fn into_note(self, assigned: &AssignedName) -> Self {
-        let middle = format!("{}{}", self.middle, assigned.suffix);
-        Self { middle, extension: format!("{}{UNAVAILABLE_SUFFIX}", self.extension), ..self }
+        let distinction = format!("{}{}", self.distinction, assigned.suffix);
+        Self { distinction, extension: format!("{}{UNAVAILABLE_SUFFIX}", self.extension), ..self }
     }
 
-    /// Returns the key of the file, followed by the key of its view if it has one. A byte that no
-    /// text contains separates them.
+    /// Returns the key of the file. For a track, a separator and the key of the file that it is
+    /// named after follow. The separator is a byte that does not occur in text.
     fn id(&self) -> Vec<u8> {
         let mut id = self.file.id.key.as_str().as_bytes().to_vec();
-        if let Some(host) = self.beside {
+        if let Some(target) = self.target {
             id.push(0xff);
-            id.extend_from_slice(host.as_str().as_bytes());
+            id.extend_from_slice(target.as_str().as_bytes());
         }
         id
     }
 }
 
-fn assign<'a>(
+fn assign_names<'a>(
     names: &mut DirectoryNames,
     candidates: impl IntoIterator<Item = Candidate<'a>>,
 ) -> Vec<(Candidate<'a>, AssignedName)> {
@@ -239,7 +257,7 @@ fn assign<'a>(
         .iter()
         .map(|candidate| NameRequest {
             stem: candidate.stem.clone(),
-            tail: format!("{}{}", candidate.middle, candidate.extension),
+            tail: format!("{}{}", candidate.distinction, candidate.extension),
             id: candidate.id(),
         })
         .collect();

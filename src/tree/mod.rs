@@ -1,12 +1,14 @@
-//! The archive as directories: names, layout, inode numbers, and the snapshot that answers every
-//! metadata call.
+//! The directories and files that show the archive: their names, layout and inode numbers, and the
+//! snapshot that answers every metadata call.
 //!
-//! - Input: the meetings of each source with the measured sizes of their files.
-//! - Output: an immutable [`Snapshot`], and the [`TreeChange`]s between two of them. The same
-//!   meetings give the same names, times and inode numbers, in any order and after any restart.
-//! - The module must not know HTTP, a cache, the kernel's protocol, an errno, or a provider.
-//! - Locks: readers take none ([`LiveTree`] swaps a pointer). Building takes none either.
-//! - Nothing here fails: any meeting has a legal name and a place.
+//! - Input: the meetings of each source, with the measured sizes of their files.
+//! - Output: an immutable [`Snapshot`], and the [`TreeChange`]s between two snapshots. The same
+//!   meetings always give the same names, times and inode numbers, in any order of the listing and
+//!   after any restart.
+//! - The module must not know HTTP, a cache, the protocol of the kernel, an errno, or a provider.
+//! - Locks: none. Readers take no lock, because [`LiveTree`] swaps a pointer. Building a snapshot
+//!   does not take a lock either.
+//! - Failures: none. Every meeting has a legal name and a directory.
 //!
 //! ```text
 //! ROOT/SOURCE/YYYY/YYYY-MM-DD HHMM TOPIC/FILE          dates in the configured time zone
@@ -14,13 +16,13 @@
 //! ```
 //!
 //! 1. Legal names: `name`. Unique names in a directory: `directory_names`.
-//! 2. The files that a meeting shows, and their names: `meeting_files`, `named_file`. The view that
-//!    a transcript belongs to: `tracks`.
-//! 3. The directories around them: `layout`.
-//! 4. Inode numbers: `inode`. Times of generated files: `content_time`.
+//! 2. The files that are shown of a meeting, and their names: `meeting_files`, `named_file`. The
+//!    views that a transcript is named after: `tracks`.
+//! 3. The directories: `layout`.
+//! 4. Inode numbers: `inode`. Modification times of generated files: `content_time`.
 //! 5. The finished tree: `draft`, `snapshot`, `node`, `inode_index`, `source_totals`. The
-//!    difference between two: `change`. The current one: `live_tree`.
-//! 6. The order in which programs walk it: `walk`.
+//!    differences between two snapshots: `change`. The current snapshot: `live_tree`.
+//! 6. The order in which programs walk the tree: `walk`.
 
 mod builder;
 mod change;

@@ -1,27 +1,28 @@
-//! Legal file names.
+//! Makes file names legal.
 //!
-//! [`legal_name`] turns any text into a readable name that is legal on every system:
+//! [`legal_name`] converts any text to a readable name that is legal on every system:
 //!
-//! | in the text | in the name | because |
+//! | in the text | in the name | reason |
 //! |---|---|---|
-//! | canonically equal spellings | NFC | `é` typed is `é` listed |
+//! | canonically equivalent spellings | NFC | a typed `é` must equal a listed `é` |
 //! | `/` | space | separates path components |
 //! | white space of any kind and length | one space | line breaks and tabs break listings |
-//! | control characters (C0, DEL, C1) | nothing | NUL ends a name; others drive terminals |
+//! | control characters (C0, DEL, C1) | nothing | NUL ends a name; others control terminals |
 //! | U+061C, U+200E–F, U+202A–E, U+2066–9 | nothing | direction: `gpj.exe` looks like `exe.jpg` |
 //! | U+00AD, U+180E, U+200B, U+2060–F, U+FEFF | nothing | invisible: names would look the same |
-//! | tags U+E0000–E007F, U+FFF9–FFFB | nothing | invisible: they hide text |
+//! | tags U+E0000–E007F, U+FFF9–FFFB | nothing | invisible: they can hide text |
 //! | U+200C–D (joiners) | kept between non-ASCII characters | emoji, Persian, Indic scripts |
-//! | `:` before white space or at the end | nothing | `plan: summer` reads `plan summer` |
-//! | `:` elsewhere, and `\` | `-` | `10:30` reads `10-30` |
-//! | `"` | `'` | |
-//! | `<`, `>` | `‹`, `›` | |
-//! | `\|` | `¦` | |
-//! | `*`, `?` | `＊`, `？` (full width) | |
-//! | dots and spaces at the start | nothing | a leading dot hides a name; `..` is the parent |
-//! | dots and spaces at the end | nothing | Windows and SMB drop them |
+//! | `:` before white space or at the end | nothing | `plan: summer` becomes `plan summer` |
+//! | `:` elsewhere, and `\` | `-` | `10:30` becomes `10-30` |
+//! | `"` | `'` | rejected by Windows, SMB and FAT |
+//! | `<`, `>` | `‹`, `›` | rejected by Windows, SMB and FAT |
+//! | `\|` | `¦` | rejected by Windows, SMB and FAT |
+//! | `*`, `?` | `＊`, `？` (full width) | rejected by Windows, SMB and FAT |
+//! | dots and spaces at the start | nothing | a leading dot hides a file; `..` is the parent |
+//! | dots and spaces at the end | nothing | Windows and SMB remove them |
 //!
-//! Windows, SMB and FAT reject `\ : * ? " < > |`: copies made there keep their names.
+//! Windows, SMB and FAT also reject `\` and `:`. Because all these characters are replaced, copies on
+//! such systems keep their names.
 
 use std::borrow::Cow;
 
@@ -32,32 +33,34 @@ use unicode_segmentation::UnicodeSegmentation;
 pub(super) const MAX_LENGTH: usize = 255;
 
 /// The maximum length of an extension in bytes. An extension is never shortened to fit a name, so
-/// it must leave space for a stem, a time and the longest hash. Real ones have at most five
+/// it must leave space for a stem, a time and the longest hash. Real extensions have at most five
 /// letters.
 const MAX_EXTENSION_LENGTH: usize = 64;
 
-/// The number of bytes of a text that are examined. Without a limit, a topic of megabytes would
-/// slow down each build. Sixteen names are enough for texts that consist mostly of illegal
-/// characters.
+/// The maximum number of bytes of a text that are converted to a name. Without a limit, a topic of
+/// several megabytes would slow down each build. The factor is large enough for texts that consist
+/// mostly of illegal characters.
 const MAX_TEXT_LENGTH: usize = 16 * MAX_LENGTH;
 
-/// Returns the text as a file name, or part of one, by the table above. The result may be empty or
-/// too long.
+/// Converts a text to a file name or to a part of one, by the rules in the table above. The result
+/// may be empty or too long.
 pub(super) fn legal_name(text: &str) -> String {
     let text = truncate_at_character(text, MAX_TEXT_LENGTH);
-    // Nearly all stems and extensions are of this kind. This shortcut halves the time of a build.
+    // Nearly all stems and extensions consist of these characters. This shortcut halves the time of
+    // a build.
     if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
         return text.to_owned();
     }
-    let visible: Vec<char> = nfc(text).chars().filter_map(visible).collect();
-    let joined: String = without_stray_joiners(&visible).collect();
+    let visible_characters: Vec<char> =
+        to_nfc(text).chars().filter_map(visible_character).collect();
+    let joined: String = without_stray_joiners(&visible_characters).collect();
     let mut name = String::with_capacity(joined.len());
-    let normal = nfc(&joined);
-    let mut rest = normal.chars().peekable();
-    while let Some(character) = rest.next() {
+    let normalized = to_nfc(&joined);
+    let mut characters = normalized.chars().peekable();
+    while let Some(character) = characters.next() {
         match character {
             ' ' if name.is_empty() || name.ends_with(' ') => {}
-            ':' if rest.peek().is_none_or(|next| *next == ' ') => {}
+            ':' if characters.peek().is_none_or(|next| *next == ' ') => {}
             other => name.push(replacement(other)),
         }
     }
@@ -65,7 +68,7 @@ pub(super) fn legal_name(text: &str) -> String {
     if trimmed.len() == name.len() { name } else { trimmed.to_owned() }
 }
 
-/// Returns the extension as the end of a file name, with its dot, or an empty string.
+/// Converts an extension to the end of a file name. The result starts with a dot or is empty.
 pub(super) fn legal_extension(extension: &str) -> String {
     let extension = legal_name(extension);
     match truncate(&extension, MAX_EXTENSION_LENGTH) {
@@ -74,12 +77,13 @@ pub(super) fn legal_extension(extension: &str) -> String {
     }
 }
 
-/// Returns a key that is equal for all names that a case-insensitive file system takes for the same
-/// one: those that are equal under Unicode case folding and normalization. A copy there would
-/// otherwise put one file in the place of another.
+/// Returns a key that is equal for all names that a case-insensitive file system considers equal:
+/// names that are equal after Unicode case folding and normalization. If a directory contained two
+/// such names, a copy to such a file system would overwrite one file with the other.
 ///
-/// Converts to upper case, which expands `ß` and has one `Σ`, after lower case, since `ẞ` has no
-/// other upper case. HFS+ also ignores joiners.
+/// The name is converted to lower case first, because `ẞ` has no other upper case, and then to
+/// upper case, which expands `ß` and has only one `Σ`. Joiners are removed because HFS+ ignores
+/// them.
 pub(super) fn collision_key(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
@@ -89,14 +93,14 @@ pub(super) fn collision_key(name: &str) -> String {
     upper.flat_map(char::to_lowercase).nfd().collect()
 }
 
-fn nfc(text: &str) -> Cow<'_, str> {
+fn to_nfc(text: &str) -> Cow<'_, str> {
     match is_nfc_quick(text.chars()) {
         IsNormalized::Yes => Cow::Borrowed(text),
         IsNormalized::No | IsNormalized::Maybe => Cow::Owned(text.nfc().collect()),
     }
 }
 
-fn visible(character: char) -> Option<char> {
+fn visible_character(character: char) -> Option<char> {
     match character {
         '/' => Some(' '),
         space if space.is_whitespace() => Some(' '),
@@ -108,7 +112,7 @@ fn visible(character: char) -> Option<char> {
     }
 }
 
-/// Removes joiners that join nothing: with them, different names would look the same.
+/// Removes joiners that do not join two characters. Otherwise, different names would look the same.
 fn without_stray_joiners(characters: &[char]) -> impl Iterator<Item = char> {
     let is_joined =
         |character: Option<&char>| character.is_some_and(|c| !c.is_ascii() && !is_joiner(*c));
@@ -148,9 +152,9 @@ fn truncate_at_character(text: &str, max_length: usize) -> &str {
     text.get(..text.floor_char_boundary(max_length)).unwrap_or(text)
 }
 
-/// Returns the longest prefix of at most `max_length` bytes that ends between graphemes: no letter
-/// loses an accent, and no emoji is split. A single grapheme that is too long is cut at a
-/// character.
+/// Returns the longest prefix of at most `max_length` bytes that ends between graphemes, so no
+/// letter loses an accent and no emoji is split. If the first grapheme is longer, the prefix ends
+/// between characters.
 pub(super) fn truncate(text: &str, max_length: usize) -> &str {
     if text.len() <= max_length {
         return text;
@@ -170,7 +174,7 @@ pub(super) mod tests {
 
     #[test]
     fn illegal_characters_are_replaced() {
-        for (text, name) in [
+        for (text, expected) in [
             ("Q&A / plan: été", "Q&A plan été"),
             ("e\u{301}te\u{301}", "été"),
             ("a\u{200b}e\u{200b}\u{301}", "aé"),
@@ -191,13 +195,13 @@ pub(super) mod tests {
             ("👩\u{200d}👩\u{200d}👧", "👩\u{200d}👩\u{200d}👧"),
             ("a\u{200d}b \u{200d}é\u{200d}\u{200c}é\u{200d}", "ab éé"),
         ] {
-            assert_eq!(legal_name(text), name, "{text:?}");
+            assert_eq!(legal_name(text), expected, "{text:?}");
         }
     }
 
     #[test]
     fn extensions_keep_inner_dots() {
-        for (extension, tail) in [
+        for (extension, expected) in [
             ("mp4", ".mp4"),
             (".tar.gz", ".tar.gz"),
             ("", ""),
@@ -205,13 +209,13 @@ pub(super) mod tests {
             ("m/p\0", ".m p"),
             ("MP4", ".MP4"),
         ] {
-            assert_eq!(legal_extension(extension), tail, "{extension:?}");
+            assert_eq!(legal_extension(extension), expected, "{extension:?}");
         }
         assert_eq!(legal_extension(&"é".repeat(100)).len(), 1 + MAX_EXTENSION_LENGTH);
     }
 
-    /// Text with many characters that the rules treat specially.
-    pub(in crate::tree) fn nasty_text() -> impl Strategy<Value = String> {
+    /// Generates text with many characters that [`legal_name`] treats specially.
+    pub(in crate::tree) fn special_text() -> impl Strategy<Value = String> {
         let special = prop::sample::select(vec![
             "/",
             ":",
@@ -276,9 +280,9 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn legal_names_are_unchanged(text in nasty_text()) {
-            let once = legal_name(&text);
-            prop_assert_eq!(legal_name(&once), once);
+        fn legal_names_are_unchanged(text in special_text()) {
+            let name = legal_name(&text);
+            prop_assert_eq!(legal_name(&name), name);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The name that a recording file has if it is alone in its directory.
+//! The name that a recording file has if it is the only file in its directory.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use super::name::{collision_key, is_dot_or_space, legal_extension, legal_name};
 use crate::model::{FileKey, RecordingFile, Role};
 
-/// The stem of a file whose own has no legal character.
+/// The stem that is shown for a file whose own stem has no legal character.
 const DEFAULT_STEM: &str = "recording";
 
-/// A recording file with its legal name, not yet unique.
+/// A recording file with its legal name, which may not be unique yet.
 #[derive(Debug)]
 pub(super) struct NamedFile<'a> {
     pub(super) file: &'a RecordingFile,
-    /// The name without its extension: not empty, but may be too long.
+    /// The name without the extension. It is not empty but may be too long.
     pub(super) stem: String,
-    /// With its dot, or empty.
+    /// The extension with its dot, or an empty string.
     pub(super) extension: String,
 }
 
@@ -27,32 +27,33 @@ impl<'a> NamedFile<'a> {
         Self { file, stem, extension: legal_extension(&file.extension) }
     }
 
-    /// Names all files, ordered by key. Of two files with the same key, the one with the highest
-    /// version is kept. `redundant_view_suffix` is as in
+    /// Returns all files with their names, ordered by key. If two files have the same key, only the
+    /// file with the higher version is returned. `redundant_view_suffix` is explained at
     /// [`SourceContents`](crate::model::SourceContents).
-    pub(super) fn all(
+    pub(super) fn from_files(
         files: &'a [RecordingFile],
         redundant_view_suffix: Option<&str>,
     ) -> Vec<Self> {
-        let mut by_key: BTreeMap<&FileKey, &RecordingFile> = BTreeMap::new();
+        let mut files_by_key: BTreeMap<&FileKey, &RecordingFile> = BTreeMap::new();
         let rank = |file: &RecordingFile| {
             (file.version, file.declared_size, file.recording_start, file.recording_end)
         };
         for file in files {
-            let newest = by_key.entry(&file.id.key).or_insert(file);
+            let newest = files_by_key.entry(&file.id.key).or_insert(file);
             if rank(newest) < rank(file) {
                 *newest = file;
             }
         }
-        let mut named: Vec<_> = by_key.into_values().map(Self::new).collect();
+        let mut named_files: Vec<_> = files_by_key.into_values().map(Self::new).collect();
         if let Some(suffix) = redundant_view_suffix {
-            Self::remove_redundant_suffix(&mut named, suffix);
+            Self::remove_redundant_suffix(&mut named_files, suffix);
         }
-        named
+        named_files
     }
 
-    /// Removes `suffix` from each view that has no twin without it in its segment. There it
-    /// distinguishes nothing, and scripts expect the plain name.
+    /// Removes `suffix` from the name of each view, unless its segment also has a view with the
+    /// same name without the suffix. If there is no such view, the suffix distinguishes nothing,
+    /// and scripts expect the plain name.
     fn remove_redundant_suffix(files: &mut [Self], suffix: &str) {
         let plain_stem = |named: &Self| {
             let stem = named.stem.strip_suffix(suffix).filter(|_| named.file.role == Role::View)?;
@@ -65,9 +66,9 @@ impl<'a> NamedFile<'a> {
             .map(|named| (named.start(), collision_key(&named.stem)))
             .collect();
         for named in files {
-            let has_twin =
+            let has_plain_view =
                 |stem: &String| plain_views.contains(&(named.start(), collision_key(stem)));
-            if let Some(stem) = plain_stem(named).filter(|stem| !has_twin(stem)) {
+            if let Some(stem) = plain_stem(named).filter(|stem| !has_plain_view(stem)) {
                 named.stem = stem;
             }
         }
@@ -77,12 +78,12 @@ impl<'a> NamedFile<'a> {
         &self.file.id.key
     }
 
-    /// Returns a key that is equal for names that differ in case only.
+    /// Returns a key that is equal for names that differ only in case.
     pub(super) fn collision_key(&self) -> String {
         collision_key(&format!("{}{}", self.stem, self.extension))
     }
 
-    /// Returns the start of the segment, if known.
+    /// Returns the start of the segment that the file belongs to, or `None` if it is unknown.
     pub(super) fn start(&self) -> Option<Timestamp> {
         self.file.recording_start
     }

@@ -16,46 +16,46 @@ pub struct Node {
     pub ino: Ino,
     /// The directory that contains the node. The root is its own parent.
     pub parent: Ino,
-    /// Empty for the root.
+    /// The name in its directory, or an empty string for the root.
     pub name: Arc<str>,
-    /// The end of the recording; of a directory, that of the newest one in it. It may be before
-    /// 1970.
+    /// The end of the recording. For a directory, the end of the newest recording in it. The time
+    /// may be before 1970.
     pub recorded: Timestamp,
-    /// When the provider will delete the meeting, if known.
+    /// The time at which the provider will delete the meeting, if it is known.
     pub expires: Option<Timestamp>,
     pub content: Content,
 }
 
-/// What a node contains.
+/// The content of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     Directory {
-        /// Ordered by the bytes of the names.
+        /// The inode numbers of the entries, ordered by the bytes of their names.
         entries: Box<[Ino]>,
     },
-    /// A recording file. The provider has its bytes.
+    /// A recording file, whose bytes are read from the provider.
     Recording {
         id: FileId,
         version: Version,
-        /// Length in bytes.
+        /// The length in bytes.
         size: u64,
         body: BodyKind,
     },
     /// A file whose bytes are in memory.
     Text(Bytes),
-    /// A file whose bytes are rendered from memory.
+    /// A metadata document, whose bytes are generated when they are read.
     Document(Arc<Document>),
-    /// A text in place of a recording file that cannot be downloaded.
+    /// A text that is shown in place of a recording file that cannot be downloaded.
     Note {
-        /// The reason, as a text for the user.
+        /// The reason, written for the user.
         text: Bytes,
-        /// The length in bytes of the recording file, if it is listed.
+        /// The length of the recording file in bytes, if the listing contains it.
         declared_size: Option<u64>,
     },
 }
 
 impl Node {
-    /// Returns the length in bytes; 0 for a directory.
+    /// Returns the length in bytes, or 0 for a directory.
     pub fn size(&self) -> u64 {
         match &self.content {
             Content::Directory { .. } => 0,
@@ -65,8 +65,8 @@ impl Node {
         }
     }
 
-    /// Returns the modification time: the end of the recording, or a time that derives from the
-    /// bytes if the file is generated.
+    /// Returns the modification time. It is the end of the recording. For a generated file, it also
+    /// depends on the bytes of the file.
     pub fn modified(&self) -> Timestamp {
         match &self.content {
             Content::Directory { .. } | Content::Recording { .. } => self.recorded,

@@ -10,41 +10,43 @@ use super::node::{Content, Node};
 use super::source_totals::SourceTotals;
 use crate::model::SourceName;
 
-/// The totals of a snapshot, for `statfs`.
+/// The totals of a snapshot, as reported by `statfs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// The sum of the lengths of all files, in bytes. A file with two names counts twice, as in
     /// `du`.
     pub bytes: u64,
     pub files: u64,
-    /// Includes the root.
+    /// The number of directories, including the root.
     pub directories: u64,
 }
 
-/// The archive at one moment.
+/// The tree of the archive at one moment.
 ///
-/// **Invariant**: `nodes` is ordered by inode number and contains the root, every entry and every
-/// parent.
+/// **Invariant**: `nodes` is ordered by inode number, and contains the root, every entry of a
+/// directory, and the parent of every node.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     nodes: Box<[Node]>,
     index: InodeIndex,
     sources: HashMap<SourceName, SourceTotals>,
-    /// Computed on demand, because a document must be rendered to know its length.
+    /// The totals, computed on demand because the length of a document is known only after it is
+    /// generated.
     totals: OnceLock<Totals>,
 }
 
 impl Snapshot {
-    /// Returns a tree that contains only the root.
+    /// Returns a snapshot that contains only the root.
     pub fn empty() -> Self {
         Self::assemble(SnapshotDraft::with_capacity(0), &[Ino::ROOT])
     }
 
-    /// Creates the tree of a draft. `inos` are the inode numbers of its nodes.
+    /// Creates a snapshot from a draft. `inos` are the inode numbers of the nodes in the draft.
     pub(super) fn assemble(mut draft: SnapshotDraft, inos: &[Ino]) -> Self {
         let sources = std::mem::take(&mut draft.sources);
         let mut nodes = draft.into_nodes(inos);
-        // Sorted by directory and name to collect the entries, then by number for lookups.
+        // The nodes are sorted by directory and name to collect the entries, and then by number for
+        // lookups.
         nodes.sort_unstable_by(|one, other| {
             (one.parent, &one.name, one.ino).cmp(&(other.parent, &other.name, other.ino))
         });
@@ -52,13 +54,13 @@ impl Snapshot {
         let children: Vec<(Ino, Ino)> =
             nodes.iter().filter(is_child).map(|node| (node.parent, node.ino)).collect();
         nodes.sort_unstable_by_key(|node| node.ino);
-        let mut rest = children.as_slice();
+        let mut remaining_children = children.as_slice();
         for node in &mut nodes {
-            let (own, others) =
-                rest.split_at(rest.partition_point(|(parent, _)| *parent <= node.ino));
-            rest = others;
+            let child_count = remaining_children.partition_point(|(parent, _)| *parent <= node.ino);
+            let (own_children, other_children) = remaining_children.split_at(child_count);
+            remaining_children = other_children;
             if let Content::Directory { entries } = &mut node.content {
-                *entries = own.iter().map(|(_, child)| *child).collect();
+                *entries = own_children.iter().map(|(_, child)| *child).collect();
             }
         }
         let index = InodeIndex::new(&nodes);
@@ -67,10 +69,13 @@ impl Snapshot {
 
     pub fn node(&self, ino: Ino) -> Option<&Node> {
         let nodes = self.nodes.get(self.index.candidates(ino))?;
-        nodes.binary_search_by_key(&ino, |node| node.ino).ok().and_then(|at| nodes.get(at))
+        nodes
+            .binary_search_by_key(&ino, |node| node.ino)
+            .ok()
+            .and_then(|position| nodes.get(position))
     }
 
-    /// Returns the node called `name` in the directory `parent`.
+    /// Returns the node that has this name in the directory `parent`.
     pub fn lookup(&self, parent: Ino, name: &str) -> Option<&Node> {
         let entries = self.entries(parent)?;
         let name_of = |ino: &Ino| self.node(*ino).map(|node| &*node.name);
@@ -78,8 +83,8 @@ impl Snapshot {
         entries.get(position).and_then(|ino| self.node(*ino))
     }
 
-    /// Returns the entries of `directory`, ordered by the bytes of the names, without `.` and
-    /// `..`; `None` if it is not a directory.
+    /// Returns the inode numbers of the entries of `directory`, ordered by the bytes of their
+    /// names, without `.` and `..`. Returns `None` if `directory` is not a directory.
     pub fn entries(&self, directory: Ino) -> Option<&[Ino]> {
         match &self.node(directory)?.content {
             Content::Directory { entries } => Some(entries),
@@ -101,7 +106,7 @@ impl Snapshot {
         })
     }
 
-    /// Returns what is shown of a source.
+    /// Returns the numbers of meetings and files that are shown of a source.
     pub fn source_totals(&self, source: &SourceName) -> SourceTotals {
         self.sources.get(source).copied().unwrap_or_default()
     }
@@ -119,7 +124,7 @@ mod tests {
     use super::super::inode::Identity;
     use super::*;
 
-    fn sample() -> Snapshot {
+    fn sample_snapshot() -> Snapshot {
         let directory = || Content::Directory { entries: Box::default() };
         let text = |text: &'static str| Content::Text(text.into());
         let mut draft = SnapshotDraft::with_capacity(4);
@@ -136,7 +141,7 @@ mod tests {
 
     #[test]
     fn entries_are_ordered_by_name() {
-        let snapshot = sample();
+        let snapshot = sample_snapshot();
         assert_eq!(snapshot.entries(Ino::ROOT), Some(&[Ino(90), Ino(50)][..]));
         assert_eq!(snapshot.entries(Ino(50)), Some(&[Ino(60), Ino(7)][..]));
         assert_eq!(snapshot.entries(Ino(90)), Some(&[][..]));
@@ -146,7 +151,7 @@ mod tests {
 
     #[test]
     fn lookup_matches_exact_name_in_its_directory() {
-        let snapshot = sample();
+        let snapshot = sample_snapshot();
         assert_eq!(snapshot.lookup(Ino::ROOT, "b").map(|node| node.ino), Some(Ino(50)));
         assert_eq!(
             snapshot.lookup(Ino(50), "é").map(|node| (node.ino, node.parent)),
@@ -185,8 +190,8 @@ mod tests {
             let inos: Vec<_> = numbers.iter().copied().map(Ino).collect();
             let snapshot = Snapshot::assemble(draft, &inos);
             for number in numbers.iter().flat_map(|number| [number - 1, *number, number + 1]) {
-                let found = snapshot.node(Ino(number)).map(|node| node.ino.0);
-                assert_eq!(found, numbers.contains(&number).then_some(number));
+                let ino = snapshot.node(Ino(number)).map(|node| node.ino.0);
+                assert_eq!(ino, numbers.contains(&number).then_some(number));
             }
             assert!(
                 [0, highest + 1, u64::MAX]
@@ -198,12 +203,12 @@ mod tests {
 
     #[test]
     fn totals_count_bytes_files_and_the_root() {
-        assert_eq!(sample().totals(), Totals { bytes: 5, files: 2, directories: 3 });
+        assert_eq!(sample_snapshot().totals(), Totals { bytes: 5, files: 2, directories: 3 });
         assert_eq!(Snapshot::empty().totals(), Totals { bytes: 0, files: 0, directories: 1 });
     }
 
     #[test]
-    fn empty_snapshot_is_a_root_from_1970() {
+    fn empty_snapshot_has_only_a_root_from_1970() {
         let snapshot = Snapshot::empty();
         let root = snapshot.node(Ino::ROOT).unwrap();
         assert_eq!(

@@ -1,12 +1,14 @@
-//! Finds the views that a transcript or caption file is shown next to.
+//! Finds the files that a track is named after. A track is a transcript or caption file.
 //!
-//! A recording that was stopped and restarted has segments, distinguished by their start. A track
-//! belongs to the segment with exactly its own start. If there is none, it belongs to the nearest
-//! one that has a view, or audio in a meeting without views: a track may start with the first word.
+//! A recording that was stopped and restarted has several segments, which are identified by their
+//! start. A track belongs to the segment with exactly the same start. If there is none, the track
+//! belongs to the nearest segment that has a view, because a track may start with the first word.
+//! In a meeting without views, it belongs to the nearest segment that has audio.
 //!
-//! A segment takes tracks of one group only, in this order: transcripts with its exact start, other
-//! transcripts, captions with its exact start, other captions. The remaining tracks keep their own
-//! names, and so do all tracks of a meeting without views and audio.
+//! Only one group of tracks is named after the files of a segment. It is the first of these groups
+//! that is not empty: transcripts with exactly the start of the segment, other transcripts,
+//! captions with exactly the start of the segment, other captions. All other tracks keep their own
+//! names, as do all tracks of a meeting without views and audio.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -16,9 +18,9 @@ use jiff::Timestamp;
 use super::named_file::NamedFile;
 use crate::model::{FileKey, Role};
 
-type Start = Option<Timestamp>;
+type SegmentStart = Option<Timestamp>;
 
-/// The files of a segment that a track can be shown next to.
+/// The files of a segment that a track can be named after.
 #[derive(Debug, Default)]
 struct Segment<'n, 'a> {
     views: Vec<&'n NamedFile<'a>>,
@@ -26,53 +28,58 @@ struct Segment<'n, 'a> {
 }
 
 impl<'n, 'a> Segment<'n, 'a> {
-    /// Returns all views, because any of them may be played, or the audio if the segment has none.
-    fn views_for(&self) -> Vec<&'n NamedFile<'a>> {
+    /// Returns all views, because any of them may be played. If the segment has no view, returns
+    /// its audio.
+    fn targets(&self) -> Vec<&'n NamedFile<'a>> {
         if self.views.is_empty() { self.audio.into_iter().collect() } else { self.views.clone() }
     }
 }
 
-/// Returns the hosts of each track by the key of the track. A track without hosts keeps its own
-/// name.
-pub(super) fn hosts<'n, 'a>(
+/// Returns the files that each track is named after, by the key of the track. A track that is
+/// missing in the result keeps its own name.
+pub(super) fn find_targets<'n, 'a>(
     tracks: &[&'n NamedFile<'a>],
-    others: &[&'n NamedFile<'a>],
+    other_files: &[&'n NamedFile<'a>],
 ) -> HashMap<&'a FileKey, Vec<&'n NamedFile<'a>>> {
-    let segments = segments(others);
-    let mut hosts = HashMap::new();
-    let mut occupied: HashSet<Start> = HashSet::new();
-    for (role, exactly) in [
+    let segments = group_by_segment(other_files);
+    let mut targets = HashMap::new();
+    let mut starts_with_track: HashSet<SegmentStart> = HashSet::new();
+    for (role, is_exact) in [
         (Role::Transcript, true),
         (Role::Transcript, false),
         (Role::Captions, true),
         (Role::Captions, false),
     ] {
-        let mut newly_occupied = Vec::new();
+        let mut new_starts = Vec::new();
         for track in tracks.iter().filter(|track| track.file.role == role) {
             let segment = match segments.get_key_value(&track.start()) {
-                Some(segment) if exactly => Some(segment),
-                None if !exactly => nearest(&segments, track.start()),
+                Some(segment) if is_exact => Some(segment),
+                None if !is_exact => nearest_segment(&segments, track.start()),
                 _ => None,
             };
-            if let Some((start, segment)) = segment.filter(|(start, _)| !occupied.contains(start)) {
-                hosts.insert(track.key(), segment.views_for());
-                newly_occupied.push(*start);
+            if let Some((start, segment)) =
+                segment.filter(|(start, _)| !starts_with_track.contains(start))
+            {
+                targets.insert(track.key(), segment.targets());
+                new_starts.push(*start);
             }
         }
-        occupied.extend(newly_occupied);
+        starts_with_track.extend(new_starts);
     }
-    hosts
+    targets
 }
 
-fn segments<'n, 'a>(files: &[&'n NamedFile<'a>]) -> BTreeMap<Start, Segment<'n, 'a>> {
-    let mut segments: BTreeMap<Start, Segment<'n, 'a>> = BTreeMap::new();
+fn group_by_segment<'n, 'a>(
+    files: &[&'n NamedFile<'a>],
+) -> BTreeMap<SegmentStart, Segment<'n, 'a>> {
+    let mut segments: BTreeMap<SegmentStart, Segment<'n, 'a>> = BTreeMap::new();
     for named in files {
         match named.file.role {
             Role::View => segments.entry(named.start()).or_default().views.push(named),
             Role::Audio => {
                 let audio = &mut segments.entry(named.start()).or_default().audio;
-                // Audio of one language has the language in its name: the shortest name is the main
-                // audio.
+                // The audio of a single language has the language in its name, so the audio file
+                // with the shortest name is the main one.
                 let rank = |named: &NamedFile<'a>| {
                     (named.stem.len(), named.stem.clone(), named.key().clone())
                 };
@@ -86,19 +93,19 @@ fn segments<'n, 'a>(files: &[&'n NamedFile<'a>]) -> BTreeMap<Start, Segment<'n, 
     segments
 }
 
-/// Returns the segment with the nearest start: the earlier of two, and the first of all if the
-/// start is unknown.
-fn nearest<'s, 'n, 'a>(
-    segments: &'s BTreeMap<Start, Segment<'n, 'a>>,
-    start: Start,
-) -> Option<(&'s Start, &'s Segment<'n, 'a>)> {
+/// Returns the segment with the nearest start. If two segments are equally near, returns the
+/// earlier one. If the start is unknown, returns the first segment.
+fn nearest_segment<'s, 'n, 'a>(
+    segments: &'s BTreeMap<SegmentStart, Segment<'n, 'a>>,
+    start: SegmentStart,
+) -> Option<(&'s SegmentStart, &'s Segment<'n, 'a>)> {
     let has_views = segments.values().any(|segment| !segment.views.is_empty());
-    let distance = |other: Start| match (start, other) {
-        (Some(start), Some(other)) => start.duration_since(other).unsigned_abs(),
+    let distance = |segment_start: SegmentStart| match (start, segment_start) {
+        (Some(start), Some(segment_start)) => start.duration_since(segment_start).unsigned_abs(),
         _ => Duration::MAX,
     };
     segments
         .iter()
         .filter(|(_, segment)| !segment.views.is_empty() || !has_views)
-        .min_by_key(|(other, _)| distance(**other))
+        .min_by_key(|(segment_start, _)| distance(**segment_start))
 }

@@ -5,36 +5,39 @@ use std::sync::Arc;
 use super::inode::Ino;
 use super::snapshot::Snapshot;
 
-/// How a program orders the entries of a directory.
+/// The order in which a program reads the entries of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkOrder {
-    /// In directory order, which is by name: `grep -r`, `find`, `rsync`, indexers.
+    /// The order of the directory, which is by name. Used by `grep -r`, `find`, `rsync` and
+    /// indexers.
     ByName,
-    /// By inode number, which is fastest on rotating disks: `cp -r`.
+    /// The order of inode numbers, which is the fastest on rotating disks. Used by `cp -r`.
     ByInode,
 }
 
-/// Iterates over the files after a given one, depth first, in one snapshot.
+/// Iterates over the files of one snapshot in depth-first order, beginning after a given file.
 #[derive(Debug)]
 pub struct TreeWalk {
     snapshot: Arc<Snapshot>,
     order: WalkOrder,
-    /// The remaining entries of each directory from the root down, in reverse order.
+    /// The remaining entries of each directory on the path from the root to the current directory,
+    /// in reverse order.
     remaining: Vec<Vec<Ino>>,
 }
 
 impl TreeWalk {
-    /// Starts after `file`. Returns `None` if the snapshot does not contain it.
+    /// Creates a walk that begins after `file`. Returns `None` if the snapshot does not contain the
+    /// file.
     pub fn after(snapshot: Arc<Snapshot>, file: Ino, order: WalkOrder) -> Option<Self> {
         let mut walk = Self { order, remaining: Vec::new(), snapshot };
-        let mut at = file;
-        while at != Ino::ROOT {
-            let parent = walk.snapshot.node(at)?.parent;
+        let mut current = file;
+        while current != Ino::ROOT {
+            let parent = walk.snapshot.node(current)?.parent;
             let mut entries = walk.reversed_entries(parent);
-            let position = entries.iter().position(|entry| *entry == at)?;
+            let position = entries.iter().position(|entry| *entry == current)?;
             entries.truncate(position);
             walk.remaining.push(entries);
-            at = parent;
+            current = parent;
         }
         walk.remaining.reverse();
         Some(walk)
@@ -81,8 +84,9 @@ mod tests {
     use super::super::node::Content;
     use super::*;
 
-    /// `/b/{x,y}`, `/a/{z}`, `/c`, with numbers in the opposite order of the names.
-    fn tree() -> Arc<Snapshot> {
+    /// Returns a tree with the files `/b/x`, `/b/y`, `/a/z` and `/c`. Their inode numbers are in
+    /// the opposite order of their names.
+    fn sample_tree() -> Arc<Snapshot> {
         let mut draft = SnapshotDraft::with_capacity(6);
         let mut add = |parent, name: &str, content| {
             draft.add(parent, name.into(), Identity::ROOT, Timestamp::UNIX_EPOCH, content)
@@ -98,7 +102,7 @@ mod tests {
     }
 
     fn files_after(file: u64, order: WalkOrder) -> Vec<u64> {
-        TreeWalk::after(tree(), Ino(file), order).unwrap().map(|ino| ino.0).collect()
+        TreeWalk::after(sample_tree(), Ino(file), order).unwrap().map(|ino| ino.0).collect()
     }
 
     #[test]
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_file_starts_no_walk() {
-        assert!(TreeWalk::after(tree(), Ino(99), WalkOrder::ByName).is_none());
+    fn unknown_file_does_not_start_a_walk() {
+        assert!(TreeWalk::after(sample_tree(), Ino(99), WalkOrder::ByName).is_none());
     }
 }

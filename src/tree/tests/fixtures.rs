@@ -1,4 +1,4 @@
-//! Archives for the tests of the tree.
+//! Test data and helper functions for the tests of the tree.
 
 pub(super) use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(super) use std::sync::Arc;
@@ -20,15 +20,15 @@ pub(super) fn source_name(name: &str) -> SourceName {
     SourceName::new(name).unwrap()
 }
 
-pub(super) fn at(text: &str) -> Timestamp {
+pub(super) fn timestamp(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-pub(super) fn paris() -> TreeBuilder {
+pub(super) fn paris_builder() -> TreeBuilder {
     TreeBuilder::new(TimeZone::get("Europe/Paris").unwrap())
 }
 
-/// Returns a ready file of 1000 bytes in the segment that starts at 07:00:11Z.
+/// Returns a file of 1000 bytes that can be downloaded. Its segment starts at 07:00:11Z.
 pub(super) fn file(key: &str, role: Role, stem: &str, extension: &str) -> RecordingFile {
     RecordingFile {
         id: FileId { source: source_name("acme"), meeting: "m".into(), key: key.into() },
@@ -38,21 +38,21 @@ pub(super) fn file(key: &str, role: Role, stem: &str, extension: &str) -> Record
         extension: extension.into(),
         body: BodyKind::Opaque,
         declared_size: Some(1000),
-        recording_start: Some(at("2026-10-06T07:00:11Z")),
-        recording_end: Some(at("2026-10-06T07:41:02Z")),
+        recording_start: Some(timestamp("2026-10-06T07:00:11Z")),
+        recording_end: Some(timestamp("2026-10-06T07:41:02Z")),
         availability: Availability::Ready,
     }
 }
 
-pub(super) fn starting(start: &str, file: RecordingFile) -> RecordingFile {
-    RecordingFile { recording_start: Some(at(start)), ..file }
+pub(super) fn with_start(start: &str, file: RecordingFile) -> RecordingFile {
+    RecordingFile { recording_start: Some(timestamp(start)), ..file }
 }
 
 pub(super) fn meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> MeetingContents {
     MeetingContents {
         meeting: bare_meeting(id, topic, files).into(),
         sizes: HashMap::new(),
-        document: Some(document("given")),
+        document: Some(document("known")),
     }
 }
 
@@ -61,15 +61,15 @@ pub(super) fn bare_meeting(id: &str, topic: &str, files: Vec<RecordingFile>) -> 
         source: source_name("acme"),
         id: id.into(),
         topic: topic.to_owned(),
-        start: at("2026-10-06T07:00:00Z"),
-        end: at("2026-10-06T07:45:00Z"),
+        start: timestamp("2026-10-06T07:00:00Z"),
+        end: timestamp("2026-10-06T07:45:00Z"),
         files,
         expires: None,
         metadata: MeetingMetadata::default(),
     }
 }
 
-/// Returns a document. Words of the same length give documents of the same length.
+/// Returns a metadata document. Documents with words of the same length have the same length.
 pub(super) fn document(word: &str) -> Arc<Document> {
     document_with(word, None)
 }
@@ -84,7 +84,7 @@ pub(super) fn document_with(word: &str, participants: Option<&str>) -> Arc<Docum
     Arc::new(Document::new(meeting.into(), details))
 }
 
-/// Returns the same meeting in the recycle bin.
+/// Returns the same meeting as an entry of the recycle bin.
 pub(super) fn trashed(contents: MeetingContents) -> MeetingContents {
     let mut meeting = Meeting::clone(&contents.meeting);
     meeting.id = meeting.id.in_trash();
@@ -103,7 +103,7 @@ pub(super) fn acme(meetings: Vec<MeetingContents>) -> Vec<SourceContents> {
     }]
 }
 
-/// Returns every node by its path. Directories end in `/`.
+/// Returns all nodes by path. The path of a directory ends in `/`.
 pub(super) fn paths(snapshot: &Snapshot) -> BTreeMap<String, &Node> {
     fn walk<'s>(
         snapshot: &'s Snapshot,
@@ -128,9 +128,9 @@ pub(super) fn paths(snapshot: &Snapshot) -> BTreeMap<String, &Node> {
     paths
 }
 
-/// Returns the names in the directory of the only meeting.
+/// Builds a tree with only this meeting, and returns the names of the files in its directory.
 pub(super) fn names_in_meeting(contents: MeetingContents) -> Vec<String> {
-    let snapshot = paris().build(&acme(vec![contents]));
+    let snapshot = paris_builder().build(&acme(vec![contents]));
     paths(&snapshot)
         .into_keys()
         .filter_map(|path| path.splitn(4, '/').nth(3).map(str::to_owned))

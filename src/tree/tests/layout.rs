@@ -1,4 +1,4 @@
-//! The directories, their times and inode numbers, and the changes between two trees.
+//! Tests of the directories, their times and inode numbers, and the changes between two trees.
 
 use super::fixtures::*;
 
@@ -10,7 +10,7 @@ fn meeting_is_below_source_and_year() {
         file("3", Role::Audio, "audio_only", "m4a"),
         file("4", Role::Other, "chat", "txt"),
     ];
-    let snapshot = paris().build(&acme(vec![meeting("m", "Q&A / plan: été", files)]));
+    let snapshot = paris_builder().build(&acme(vec![meeting("m", "Q&A / plan: été", files)]));
     let directory = "acme/2026/2026-10-06 0900 Q&A plan été/";
     let expected = [
         "acme/".to_owned(),
@@ -27,17 +27,17 @@ fn meeting_is_below_source_and_year() {
 }
 
 #[test]
-fn year_is_local() {
+fn year_directory_uses_local_time() {
     let mut contents = meeting("m", "New year", vec![file("1", Role::View, "v", "mp4")]);
-    Arc::make_mut(&mut contents.meeting).start = at("2025-12-31T23:30:00Z");
-    let snapshot = paris().build(&acme(vec![contents]));
+    Arc::make_mut(&mut contents.meeting).start = timestamp("2025-12-31T23:30:00Z");
+    let snapshot = paris_builder().build(&acme(vec![contents]));
     assert!(paths(&snapshot).contains_key("acme/2026/2026-01-01 0030 New year/"));
 }
 
 #[test]
 fn topic_without_legal_characters_is_untitled() {
     for topic in ["", "...", " / ", "\u{200b}", "\0"] {
-        let snapshot = paris().build(&acme(vec![meeting(
+        let snapshot = paris_builder().build(&acme(vec![meeting(
             "m",
             topic,
             vec![file("1", Role::View, "v", "mp4")],
@@ -52,39 +52,42 @@ fn topic_without_legal_characters_is_untitled() {
 #[test]
 fn topic_cannot_escape_its_directory() {
     let file = file("1", Role::View, "../../../etc/passwd", "/../x");
-    let snapshot = paris().build(&acme(vec![meeting("m", "../../etc/passwd", vec![file])]));
+    let snapshot = paris_builder().build(&acme(vec![meeting("m", "../../etc/passwd", vec![file])]));
     assert!(paths(&snapshot).contains_key("acme/2026/2026-10-06 0900 etc passwd/etc passwd.x"));
 }
 
 #[test]
-fn equal_meeting_names_get_ids_in_any_order() {
-    let twins = || {
+fn equal_meeting_names_get_suffixes_in_any_order() {
+    let equal_meetings = || {
         ["b", "a", "c"]
             .map(|id| meeting(id, "Daily", vec![file("1", Role::View, "v", "mp4")]))
             .to_vec()
     };
-    let snapshot = paris().build(&acme(twins()));
+    let snapshot = paris_builder().build(&acme(equal_meetings()));
     let directories: Vec<String> =
         paths(&snapshot).into_keys().filter(|path| path.ends_with("/v.mp4")).collect();
     assert_eq!(directories.len(), 3);
-    let plain = snapshot.lookup(
+    let plain_directory = snapshot.lookup(
         snapshot.lookup(snapshot.lookup(Ino::ROOT, "acme").unwrap().ino, "2026").unwrap().ino,
         "2026-10-06 0900 Daily",
     );
-    let alone =
-        paris().build(&acme(vec![meeting("a", "Daily", vec![file("1", Role::View, "v", "mp4")])]));
+    let single = paris_builder().build(&acme(vec![meeting(
+        "a",
+        "Daily",
+        vec![file("1", Role::View, "v", "mp4")],
+    )]));
     assert_eq!(
-        plain.map(|node| node.ino),
-        paths(&alone).get("acme/2026/2026-10-06 0900 Daily/").map(|node| node.ino)
+        plain_directory.map(|node| node.ino),
+        paths(&single).get("acme/2026/2026-10-06 0900 Daily/").map(|node| node.ino)
     );
-    let mut reversed = twins();
+    let mut reversed = equal_meetings();
     reversed.reverse();
-    assert_eq!(paris().build(&acme(reversed)).nodes(), snapshot.nodes());
+    assert_eq!(paris_builder().build(&acme(reversed)).nodes(), snapshot.nodes());
 }
 
 #[test]
-fn empty_source_is_a_directory_from_1970() {
-    let snapshot = paris().build(&acme(Vec::new()));
+fn empty_source_has_a_directory_from_1970() {
+    let snapshot = paris_builder().build(&acme(Vec::new()));
     let paths = paths(&snapshot);
     assert_eq!(paths.keys().collect::<Vec<_>>(), ["acme/"]);
     assert_eq!(paths["acme/"].modified(), Timestamp::UNIX_EPOCH);
@@ -92,14 +95,14 @@ fn empty_source_is_a_directory_from_1970() {
 
 #[test]
 fn meeting_without_visible_files_is_hidden() {
-    let processing = RecordingFile {
+    let processing_file = RecordingFile {
         availability: Availability::Processing,
         ..file("1", Role::View, "v", "mp4")
     };
-    let unknown = RecordingFile { declared_size: None, ..file("2", Role::View, "w", "mp4") };
-    let zero = RecordingFile { declared_size: Some(0), ..file("3", Role::View, "x", "mp4") };
-    for files in [vec![], vec![processing, unknown, zero]] {
-        let snapshot = paris().build(&acme(vec![meeting("m", "t", files)]));
+    let unknown_size = RecordingFile { declared_size: None, ..file("2", Role::View, "w", "mp4") };
+    let zero_size = RecordingFile { declared_size: Some(0), ..file("3", Role::View, "x", "mp4") };
+    for files in [vec![], vec![processing_file, unknown_size, zero_size]] {
+        let snapshot = paris_builder().build(&acme(vec![meeting("m", "t", files)]));
         assert_eq!(paths(&snapshot).into_keys().collect::<Vec<_>>(), ["acme/"]);
     }
 }
@@ -116,9 +119,9 @@ fn modification_times_come_from_the_recording() {
         },
     ];
     files.rotate_left(1);
-    let mut older = meeting("older", "older", vec![file("1", Role::View, "v", "mp4")]);
-    Arc::make_mut(&mut older.meeting).end = at("2026-10-06T07:30:00Z");
-    let snapshot = paris().build(&acme(vec![meeting("m", "t", files), older]));
+    let mut older_meeting = meeting("older", "older", vec![file("1", Role::View, "v", "mp4")]);
+    Arc::make_mut(&mut older_meeting.meeting).end = timestamp("2026-10-06T07:30:00Z");
+    let snapshot = paris_builder().build(&acme(vec![meeting("m", "t", files), older_meeting]));
     let paths = paths(&snapshot);
     for (path, time) in [
         ("acme/", "2026-10-06T07:45:00Z"),
@@ -129,13 +132,13 @@ fn modification_times_come_from_the_recording() {
         ("acme/2026/2026-10-06 0900 t/started.m4a", "2026-10-06T07:00:11Z"),
         ("acme/2026/2026-10-06 0900 t/timeless.txt", "2026-10-06T07:45:00Z"),
     ] {
-        assert_eq!(paths[path].modified(), at(time), "{path}");
+        assert_eq!(paths[path].modified(), timestamp(time), "{path}");
     }
-    assert_eq!(snapshot.node(Ino::ROOT).unwrap().modified(), at("2026-10-06T07:45:00Z"));
+    assert_eq!(snapshot.node(Ino::ROOT).unwrap().modified(), timestamp("2026-10-06T07:45:00Z"));
 }
 
 #[test]
-fn generated_files_have_a_time_of_their_content() {
+fn times_of_generated_files_depend_on_their_content() {
     let build = |document_word: &str, participants: &str, reason: &str| {
         let unavailable = RecordingFile {
             availability: Availability::Unavailable(reason.into()),
@@ -143,8 +146,8 @@ fn generated_files_have_a_time_of_their_content() {
         };
         let mut contents = meeting("m", "t", vec![unavailable]);
         contents.document = Some(document_with(document_word, Some(participants)));
-        // A builder of its own, as after a restart without a catalog.
-        let snapshot = paris().build(&acme(vec![contents]));
+        // A new builder is used, as after a restart without a catalog.
+        let snapshot = paris_builder().build(&acme(vec![contents]));
         ["meeting.json", "participants.csv", "v.mp4.unavailable.txt"].map(|name| {
             let paths = paths(&snapshot);
             let node = paths[format!("acme/2026/2026-10-06 0900 t/{name}").as_str()];
@@ -165,12 +168,12 @@ fn extreme_times_are_shown() {
     for (start, directory) in [
         (Timestamp::MIN, "acme/-9999/-9999-01-02 0159 t/"),
         (Timestamp::MAX, "acme/9999/9999-12-30 2200 t/"),
-        (at("0007-03-01T00:00:00Z"), "acme/0007/0007-03-01 0000 t/"),
-        (at("1969-07-20T20:17:00Z"), "acme/1969/1969-07-20 2017 t/"),
+        (timestamp("0007-03-01T00:00:00Z"), "acme/0007/0007-03-01 0000 t/"),
+        (timestamp("1969-07-20T20:17:00Z"), "acme/1969/1969-07-20 2017 t/"),
     ] {
         let mut contents = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
-        let changed = Arc::make_mut(&mut contents.meeting);
-        (changed.start, changed.end) = (start, start);
+        let meeting = Arc::make_mut(&mut contents.meeting);
+        (meeting.start, meeting.end) = (start, start);
         let snapshot = TreeBuilder::new(TimeZone::UTC).build(&acme(vec![contents]));
         let paths = paths(&snapshot);
         assert!(paths.contains_key(directory), "{start}: {:?}", paths.keys());
@@ -188,11 +191,11 @@ fn inode_numbers_never_change() {
             ..file("3", Role::Other, "o", "txt")
         },
     ];
-    let snapshot = paris().build(&acme(vec![meeting("/aB3xY9+QWeRtYuIoP==", "t", files)]));
+    let snapshot = paris_builder().build(&acme(vec![meeting("/aB3xY9+QWeRtYuIoP==", "t", files)]));
     let numbers: Vec<(String, u64)> =
         paths(&snapshot).into_iter().map(|(path, node)| (path, node.ino.0)).collect();
     let directory = "acme/2026/2026-10-06 0900 t/";
-    let frozen = [
+    let expected = [
         ("acme/".to_owned(), 3_916_658_221_847_728_469),
         ("acme/2026/".to_owned(), 4_640_543_488_847_003_868),
         (directory.to_owned(), 1_137_492_126_998_834_061),
@@ -201,19 +204,19 @@ fn inode_numbers_never_change() {
         (format!("{directory}v.mp4"), 3_606_294_290_211_268_982),
         (format!("{directory}v.vtt"), 3_056_556_024_657_853_452),
     ];
-    assert_eq!(numbers, frozen, "inode numbers changed: every backup would copy all files again");
+    assert_eq!(numbers, expected, "inode numbers changed: every backup would copy all files again");
 }
 
 #[test]
 fn new_version_gets_a_new_inode() {
     let contents = || meeting("m", "Before", vec![file("1", Role::View, "v", "mp4")]);
-    let mut builder = paris();
+    let mut builder = paris_builder();
     let before = builder.build(&acme(vec![contents()]));
     let mut renamed = contents();
-    let changed = Arc::make_mut(&mut renamed.meeting);
-    changed.topic = "After".into();
-    changed.start = at("2025-10-06T07:00:00Z");
-    changed.files[0].stem = "w".into();
+    let renamed_meeting = Arc::make_mut(&mut renamed.meeting);
+    renamed_meeting.topic = "After".into();
+    renamed_meeting.start = timestamp("2025-10-06T07:00:00Z");
+    renamed_meeting.files[0].stem = "w".into();
     renamed.sizes = HashMap::from([("1".into(), 7)]);
     let after = builder.build(&acme(vec![renamed]));
     let (old, new) = (paths(&before), paths(&after));
@@ -225,9 +228,9 @@ fn new_version_gets_a_new_inode() {
         old["acme/2026/2026-10-06 0900 Before/v.mp4"].ino,
         new["acme/2025/2025-10-06 0900 After/w.mp4"].ino
     );
-    let mut trimmed = contents();
-    Arc::make_mut(&mut trimmed.meeting).files[0].version = Version(2);
-    let after = builder.build(&acme(vec![trimmed]));
+    let mut new_version = contents();
+    Arc::make_mut(&mut new_version.meeting).files[0].version = Version(2);
+    let after = builder.build(&acme(vec![new_version]));
     let path = "acme/2026/2026-10-06 0900 Before/v.mp4";
     assert_ne!(old[path].ino, paths(&after)[path].ino);
 }
@@ -239,7 +242,7 @@ fn duplicate_entries_are_shown_once() {
         "t",
         vec![file("1", Role::View, "v", "mp4"), file("1", Role::View, "v", "mp4")],
     );
-    let snapshot = paris().build(&acme(vec![contents.clone(), contents]));
+    let snapshot = paris_builder().build(&acme(vec![contents.clone(), contents]));
     assert_eq!(snapshot.totals().files, 2);
     assert_eq!(paths(&snapshot).len(), 5);
 }
@@ -247,15 +250,15 @@ fn duplicate_entries_are_shown_once() {
 #[test]
 fn equal_archives_have_no_changes() {
     let archive = acme(vec![meeting("m", "t", vec![file("1", Role::View, "v", "mp4")])]);
-    let mut builder = paris();
-    let [one, other] = [builder.build(&archive), builder.build(&archive)];
-    assert_eq!(TreeChange::between(&one, &other), []);
+    let mut builder = paris_builder();
+    let [first, second] = [builder.build(&archive), builder.build(&archive)];
+    assert_eq!(TreeChange::between(&first, &second), []);
 }
 
 #[test]
 fn changed_text_of_equal_length_is_reported() {
     let contents = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
-    let mut builder = paris();
+    let mut builder = paris_builder();
     let old = builder.build(&acme(vec![contents.clone()]));
     let new = builder
         .build(&acme(vec![MeetingContents { document: Some(document("other")), ..contents }]));
@@ -266,7 +269,7 @@ fn changed_text_of_equal_length_is_reported() {
 #[test]
 fn late_transcript_is_a_new_entry() {
     let view = file("1", Role::View, "v", "mp4");
-    let mut builder = paris();
+    let mut builder = paris_builder();
     let old = builder.build(&acme(vec![meeting("m", "t", vec![view.clone()])]));
     let files = vec![view, file("2", Role::Transcript, "t", "vtt")];
     let new = builder.build(&acme(vec![meeting("m", "t", files)]));
@@ -277,7 +280,7 @@ fn late_transcript_is_a_new_entry() {
 }
 
 #[test]
-fn names_differ_in_every_directory_whatever_their_case() {
+fn names_in_a_directory_differ_regardless_of_case() {
     let files = vec![
         file("1", Role::View, "Gallery", "mp4"),
         file("2", Role::View, "gallery", "MP4"),
@@ -285,7 +288,7 @@ fn names_differ_in_every_directory_whatever_their_case() {
         file("4", Role::Other, "MEETING", "json"),
         file("5", Role::Other, "Participants", "CSV"),
         file("6", Role::Other, "chat", "txt"),
-        starting("2026-10-06T08:10:00Z", file("7", Role::Other, "Chat", "txt")),
+        with_start("2026-10-06T08:10:00Z", file("7", Role::Other, "Chat", "txt")),
     ];
     let upper = meeting("1", "Weekly Sync", files.clone());
     let lower = meeting("2", "weekly sync", files);
@@ -296,26 +299,26 @@ fn names_differ_in_every_directory_whatever_their_case() {
         trash: trash.clone(),
         redundant_view_suffix: None,
     });
-    let snapshot = paris().build(&sources);
+    let snapshot = paris_builder().build(&sources);
     let paths = paths(&snapshot);
     let folded: BTreeSet<String> = paths.keys().map(|path| path.to_lowercase()).collect();
     assert_eq!(folded.len(), paths.len());
     assert!(paths.contains_key("Acme/2026/2026-10-06 0900 Weekly Sync/Gallery.vtt"));
     assert!(paths.contains_key("Acme/2026/2026-10-06 0900 Weekly Sync/Chat 101000.txt"));
-    let suffixed = |prefix: &str| paths.keys().any(|path| path.starts_with(prefix));
-    assert!(suffixed("acme ~") && suffixed("Acme/2026/2026-10-06 0900 weekly sync ~"));
-    assert!(suffixed("Acme/trash/2026-10-06 0900 weekly sync ~"));
+    let has_path_with = |prefix: &str| paths.keys().any(|path| path.starts_with(prefix));
+    assert!(has_path_with("acme ~") && has_path_with("Acme/2026/2026-10-06 0900 weekly sync ~"));
+    assert!(has_path_with("Acme/trash/2026-10-06 0900 weekly sync ~"));
 }
 
 #[test]
-fn totals_of_a_source_count_what_is_shown() {
+fn source_totals_count_visible_meetings_and_files() {
     let pending = |file| RecordingFile { availability: Availability::Processing, ..file };
     let absent = |file| RecordingFile { availability: Availability::Absent, ..file };
     let refused =
         |file| RecordingFile { availability: Availability::Unavailable("no".into()), ..file };
     let view = || file("1", Role::View, "v", "mp4");
     let unmeasured = RecordingFile { declared_size: None, ..file("4", Role::Other, "chat", "txt") };
-    let shown = vec![
+    let shown_files = vec![
         view(),
         file("2", Role::View, "w", "mp4"),
         file("3", Role::Transcript, "t", "vtt"),
@@ -323,7 +326,7 @@ fn totals_of_a_source_count_what_is_shown() {
         refused(file("5", Role::Other, "poll", "csv")),
     ];
     let meetings = vec![
-        meeting("shown", "shown", shown),
+        meeting("shown", "shown", shown_files),
         meeting(
             "pending",
             "pending",
@@ -337,7 +340,7 @@ fn totals_of_a_source_count_what_is_shown() {
         trashed(meeting("a", "a", vec![view()])),
         trashed(meeting("b", "b", vec![pending(view())])),
     ];
-    let snapshot = paris().build(&sources);
+    let snapshot = paris_builder().build(&sources);
     let expected = SourceTotals {
         meetings: 1,
         files: 3,
@@ -353,7 +356,7 @@ fn totals_of_a_source_count_what_is_shown() {
 }
 
 #[test]
-fn directories_are_named_in_the_zone_of_their_source() {
+fn directory_names_use_time_zone_of_their_source() {
     let sources = ["acme", "other"].map(|name| SourceContents {
         name: source_name(name),
         meetings: vec![meeting("m", "t", vec![file("1", Role::View, "v", "mp4")])],
@@ -361,7 +364,7 @@ fn directories_are_named_in_the_zone_of_their_source() {
         redundant_view_suffix: None,
     });
     let zones = HashMap::from([(source_name("other"), TimeZone::get("Asia/Tokyo").unwrap())]);
-    let snapshot = paris().with_zones(zones).build(&sources);
+    let snapshot = paris_builder().with_zones(zones).build(&sources);
     let paths = paths(&snapshot);
     assert!(paths.contains_key("acme/2026/2026-10-06 0900 t/"));
     assert!(paths.contains_key("other/2026/2026-10-06 1600 t/"));

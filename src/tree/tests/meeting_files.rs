@@ -1,4 +1,4 @@
-//! The files of a meeting and their names.
+//! Tests of the files of a meeting and their names.
 
 use super::fixtures::*;
 
@@ -29,7 +29,7 @@ fn measured_size_overrides_declared_size() {
         ],
     );
     contents.sizes = HashMap::from([("1".into(), 5), ("2".into(), 6), ("3".into(), 0)]);
-    let snapshot = paris().build(&acme(vec![contents]));
+    let snapshot = paris_builder().build(&acme(vec![contents]));
     let sizes: Vec<_> = paths(&snapshot)
         .values()
         .filter(|node| !node.is_directory())
@@ -47,7 +47,8 @@ fn unavailable_file_becomes_an_explanatory_note() {
         ),
         ..file(key, Role::View, stem, "mp4")
     };
-    let snapshot = paris().build(&acme(vec![meeting("m", "t", vec![unavailable("1", "v")])]));
+    let snapshot =
+        paris_builder().build(&acme(vec![meeting("m", "t", vec![unavailable("1", "v")])]));
     let paths = paths(&snapshot);
     let note = paths["acme/2026/2026-10-06 0900 t/v.mp4.unavailable.txt"];
     let text = "It is kept on your own recording server.\n".into();
@@ -80,7 +81,7 @@ fn notes_never_change_file_names() {
 }
 
 #[test]
-fn redundant_suffix_is_kept_beside_a_plain_twin() {
+fn redundant_suffix_is_kept_next_to_plain_view() {
     let plain = file("1", Role::View, "gallery", "mp4");
     let captioned = file("2", Role::View, "gallery (CC)", "mp4");
     assert_eq!(names_of_files(vec![captioned.clone()]), ["gallery.mp4"]);
@@ -92,38 +93,38 @@ fn redundant_suffix_is_kept_beside_a_plain_twin() {
 #[test]
 fn views_without_suffix_keep_segment_times() {
     let other_segment =
-        starting("2026-10-06T08:10:00Z", file("2", Role::View, "gallery(CC)", "mp4"));
+        with_start("2026-10-06T08:10:00Z", file("2", Role::View, "gallery(CC)", "mp4"));
     let names = names_of_files(vec![file("1", Role::View, "gallery", "mp4"), other_segment]);
     assert_eq!(names, ["gallery 090011.mp4", "gallery 101000.mp4"]);
 }
 
 #[test]
 fn hidden_segment_adds_times_to_names() {
-    let first = || {
+    let first_segment = || {
         vec![
             file("1", Role::View, "gallery", "mp4"),
             file("2", Role::Transcript, "audio_transcript", "vtt"),
             file("3", Role::Other, "chat", "txt"),
         ]
     };
-    assert_eq!(names_of_files(first()), ["chat.txt", "gallery.mp4", "gallery.vtt"]);
-    let second = starting("2026-10-06T08:10:00Z", file("4", Role::View, "gallery", "mp4"));
-    let mut files = first();
-    files.push(RecordingFile { availability: Availability::Processing, ..second });
+    assert_eq!(names_of_files(first_segment()), ["chat.txt", "gallery.mp4", "gallery.vtt"]);
+    let second_view = with_start("2026-10-06T08:10:00Z", file("4", Role::View, "gallery", "mp4"));
+    let mut files = first_segment();
+    files.push(RecordingFile { availability: Availability::Processing, ..second_view });
     assert_eq!(names_of_files(files), ["chat.txt", "gallery 090011.mp4", "gallery 090011.vtt"]);
 }
 
 #[test]
-fn transcript_is_beside_every_view_of_its_segment() {
+fn transcript_is_named_after_every_view_of_segment() {
     let files = vec![
         file("1", Role::View, "gallery", "mp4"),
         file("2", Role::View, "speaker", "mp4"),
-        starting("2026-10-06T08:10:00Z", file("3", Role::View, "slides", "mp4")),
+        with_start("2026-10-06T08:10:00Z", file("3", Role::View, "slides", "mp4")),
         file("4", Role::Audio, "audio_only", "m4a"),
         file("5", Role::Transcript, "audio_transcript", "VTT"),
     ];
-    let snapshot =
-        paris().build(&acme(vec![MeetingContents { document: None, ..meeting("m", "t", files) }]));
+    let snapshot = paris_builder()
+        .build(&acme(vec![MeetingContents { document: None, ..meeting("m", "t", files) }]));
     let paths = paths(&snapshot);
     let transcripts: Vec<&&Node> =
         paths.values().filter(|node| node.name.ends_with(".vtt")).collect();
@@ -135,9 +136,10 @@ fn transcript_is_beside_every_view_of_its_segment() {
 
 #[test]
 fn transcript_of_unfinished_view_is_hidden() {
-    let unfinished = |availability, file| RecordingFile { availability, ..file };
+    let with_availability = |availability, file| RecordingFile { availability, ..file };
     let transcript = || file("3", Role::Transcript, "audio_transcript", "vtt");
-    let speaker = |availability| unfinished(availability, file("1", Role::View, "speaker", "mp4"));
+    let speaker =
+        |availability| with_availability(availability, file("1", Role::View, "speaker", "mp4"));
     let processing = || speaker(Availability::Processing);
     let chat = file("4", Role::Other, "chat", "txt");
     assert_eq!(names_of_files(vec![processing(), transcript(), chat]), ["chat.txt"]);
@@ -149,22 +151,25 @@ fn transcript_of_unfinished_view_is_hidden() {
         names_of_files(vec![processing(), gallery, transcript()]),
         ["gallery.mp4", "gallery.vtt"]
     );
-    let audio = unfinished(Availability::Processing, file("1", Role::Audio, "audio", "m4a"));
+    let audio = with_availability(Availability::Processing, file("1", Role::Audio, "audio", "m4a"));
     assert!(names_of_files(vec![audio, transcript()]).is_empty());
     // A file of unknown kind may be the view.
     let unknown =
-        || unfinished(Availability::Processing, file("5", Role::Other, "recording", "bin"));
+        || with_availability(Availability::Processing, file("5", Role::Other, "recording", "bin"));
     assert!(names_of_files(vec![unknown(), transcript()]).is_empty());
-    let sound = || file("1", Role::Audio, "audio", "m4a");
-    assert_eq!(names_of_files(vec![unknown(), sound(), transcript()]), ["audio.m4a"]);
+    let ready_audio = || file("1", Role::Audio, "audio", "m4a");
+    assert_eq!(names_of_files(vec![unknown(), ready_audio(), transcript()]), ["audio.m4a"]);
     let video = file("1", Role::View, "speaker", "mp4");
     assert_eq!(
         names_of_files(vec![unknown(), video, transcript()]),
         ["speaker.mp4", "speaker.vtt"]
     );
-    let later = starting("2026-10-06T08:10:00Z", unknown());
-    assert_eq!(names_of_files(vec![later, sound(), transcript()]), ["audio.m4a", "audio.vtt"]);
-    // A view that will not come does not hide its transcript.
+    let later = with_start("2026-10-06T08:10:00Z", unknown());
+    assert_eq!(
+        names_of_files(vec![later, ready_audio(), transcript()]),
+        ["audio.m4a", "audio.vtt"]
+    );
+    // A view that will never be available does not hide its transcript.
     assert_eq!(names_of_files(vec![speaker(Availability::Absent), transcript()]), ["speaker.vtt"]);
     let refused = speaker(Availability::Unavailable("no".into()));
     assert_eq!(
@@ -178,11 +183,11 @@ fn transcript_belongs_to_the_nearest_segment() {
     let views = || {
         vec![
             file("1", Role::View, "early", "mp4"),
-            starting("2026-10-06T08:10:00Z", file("2", Role::View, "late", "mp4")),
+            with_start("2026-10-06T08:10:00Z", file("2", Role::View, "late", "mp4")),
         ]
     };
     let names = |start: Option<&str>| {
-        let start = start.map(at);
+        let start = start.map(timestamp);
         let transcript = RecordingFile {
             recording_start: start,
             ..file("3", Role::Transcript, "transcript", "vtt")
@@ -196,17 +201,17 @@ fn transcript_belongs_to_the_nearest_segment() {
 }
 
 #[test]
-fn exact_transcript_wins_over_a_near_one() {
+fn transcript_with_exact_start_has_priority() {
     let names = names_of_files(vec![
         file("1", Role::View, "gallery", "mp4"),
-        starting("2026-10-06T07:00:12Z", file("2", Role::Transcript, "stray", "vtt")),
+        with_start("2026-10-06T07:00:12Z", file("2", Role::Transcript, "stray", "vtt")),
         file("3", Role::Transcript, "transcript", "vtt"),
     ]);
     assert_eq!(names, ["gallery.mp4", "gallery.vtt", "stray.vtt"]);
 }
 
 #[test]
-fn transcript_without_view_is_beside_audio() {
+fn transcript_without_view_is_named_after_audio() {
     let transcript = || file("9", Role::Transcript, "audio_transcript", "vtt");
     let participant = file("1", Role::Participant, "Ana", "m4a");
     let audio = file("2", Role::Audio, "audio_only", "m4a");
@@ -219,7 +224,7 @@ fn transcript_without_view_is_beside_audio() {
 
 #[test]
 fn captions_replace_only_a_missing_transcript() {
-    let later = |file| starting("2026-10-06T08:10:00Z", file);
+    let later = |file| with_start("2026-10-06T08:10:00Z", file);
     let names = names_of_files(vec![
         file("1", Role::View, "first", "mp4"),
         file("2", Role::Transcript, "audio_transcript", "vtt"),
@@ -258,8 +263,8 @@ fn transcript_shares_the_suffix_of_its_view() {
 fn transcript_prefers_view_to_nearer_audio() {
     let audio = || file("1", Role::Audio, "audio_only", "m4a");
     let transcript =
-        || starting("2026-10-06T07:00:12Z", file("2", Role::Transcript, "transcript", "vtt"));
-    let view = starting("2026-10-06T08:10:00Z", file("3", Role::View, "late", "mp4"));
+        || with_start("2026-10-06T07:00:12Z", file("2", Role::Transcript, "transcript", "vtt"));
+    let view = with_start("2026-10-06T08:10:00Z", file("3", Role::View, "late", "mp4"));
     assert_eq!(names_of_files(vec![audio(), transcript()]), ["audio_only.m4a", "audio_only.vtt"]);
     assert_eq!(
         names_of_files(vec![audio(), transcript(), view]),

@@ -1,4 +1,4 @@
-//! The tree as a whole: exact layouts, and properties of any archive.
+//! Tests of the whole tree: exact layouts, and properties of any archive.
 
 mod fixtures;
 mod layout;

@@ -1,4 +1,4 @@
-//! Properties of any archive.
+//! Tests of properties that the tree of any archive has.
 
 use super::fixtures::*;
 
@@ -40,15 +40,15 @@ fn any_file() -> impl Strategy<Value = RecordingFile> {
         )
 }
 
-/// Mostly one of a few times, so that collisions are frequent; otherwise any time.
+/// Generates times. Most of them are one of three times, so collisions are frequent.
 fn any_time() -> impl Strategy<Value = Timestamp> {
-    let few = prop::sample::select(vec![
+    let frequent_times = prop::sample::select(vec![
         "2026-10-06T07:00:00Z",
         "2026-10-06T07:00:11Z",
         "2025-12-31T23:30:00Z",
     ]);
-    let any = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
-    prop_oneof![4 => few.prop_map(at), 1 => any.prop_map(|second| Timestamp::from_second(second).unwrap())]
+    let seconds = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
+    prop_oneof![4 => frequent_times.prop_map(timestamp), 1 => seconds.prop_map(|second| Timestamp::from_second(second).unwrap())]
 }
 
 fn any_meeting() -> impl Strategy<Value = MeetingContents> {
@@ -57,13 +57,13 @@ fn any_meeting() -> impl Strategy<Value = MeetingContents> {
     (("[a-d]", topic, any_time(), any_time()), prop::collection::vec(any_file(), 0..6), word)
         .prop_map(|((id, topic, start, end), files, word)| {
             let mut contents = meeting(&id, &topic, files);
-            let changed = Arc::make_mut(&mut contents.meeting);
-            (changed.start, changed.end) = (start, end.max(start));
+            let meeting = Arc::make_mut(&mut contents.meeting);
+            (meeting.start, meeting.end) = (start, end.max(start));
             MeetingContents { document: word.map(document), ..contents }
         })
 }
 
-/// Up to two sources; an id is unique within a source.
+/// Generates up to two sources. The id of a meeting is unique within its source.
 fn any_archive() -> impl Strategy<Value = Vec<SourceContents>> {
     let meetings = || {
         prop::collection::vec(any_meeting(), 0..6).prop_map(|meetings| {
@@ -91,8 +91,10 @@ fn any_archive() -> impl Strategy<Value = Vec<SourceContents>> {
     )
 }
 
-/// Returns what a kernel can cache of a tree, by path.
-fn cacheable(snapshot: &Snapshot) -> BTreeMap<String, (Ino, u64, Timestamp, Option<Bytes>)> {
+/// Returns everything that a kernel can cache of a tree, by path.
+fn cacheable_attributes(
+    snapshot: &Snapshot,
+) -> BTreeMap<String, (Ino, u64, Timestamp, Option<Bytes>)> {
     let text = |node: &Node| match &node.content {
         Content::Text(text) | Content::Note { text, .. } => Some(text.clone()),
         Content::Document(document) => Some(document.text()),
@@ -107,10 +109,10 @@ fn cacheable(snapshot: &Snapshot) -> BTreeMap<String, (Ino, u64, Timestamp, Opti
 proptest! {
     #[test]
     fn any_archive_gives_a_consistent_tree(archive in any_archive()) {
-        let snapshot = paris().build(&archive);
+        let snapshot = paris_builder().build(&archive);
         let paths = paths(&snapshot);
         let numbers: BTreeSet<Ino> = paths.values().map(|node| node.ino).chain([Ino::ROOT]).collect();
-        prop_assert_eq!(numbers.len(), paths.len() + 1, "a number is used twice");
+        prop_assert_eq!(numbers.len(), paths.len() + 1, "an inode number is used twice");
         prop_assert!(numbers.iter().all(|ino| (1..=i64::MAX as u64).contains(&ino.0)));
         prop_assert_eq!(snapshot.nodes().len(), numbers.len());
         let Totals { files, directories, .. } = snapshot.totals();
@@ -125,64 +127,65 @@ proptest! {
     }
 
     #[test]
-    fn tree_ignores_listing_order(archive in any_archive(), seed in any::<u64>()) {
+    fn tree_does_not_depend_on_listing_order(archive in any_archive(), seed in any::<u64>()) {
         let mut shuffled = archive.clone();
-        let mut random = fastrand::Rng::with_seed(seed);
-        random.shuffle(&mut shuffled);
+        let mut rng = fastrand::Rng::with_seed(seed);
+        rng.shuffle(&mut shuffled);
         for source in &mut shuffled {
-            random.shuffle(&mut source.meetings);
+            rng.shuffle(&mut source.meetings);
             for contents in &mut source.meetings {
                 let files = &mut Arc::make_mut(&mut contents.meeting).files;
-                // Either of two entries with equal key and version may be shown: keep one.
+                // If two entries have the same key and version, either may be shown. Keep only one.
                 let mut keys = BTreeSet::new();
                 files.retain(|file| keys.insert(file.id.key.clone()));
             }
         }
-        let straight = paris().build(&shuffled);
+        let expected = paris_builder().build(&shuffled);
         for source in &mut shuffled {
             for contents in &mut source.meetings {
-                random.shuffle(&mut Arc::make_mut(&mut contents.meeting).files);
+                rng.shuffle(&mut Arc::make_mut(&mut contents.meeting).files);
             }
-            random.shuffle(&mut source.meetings);
+            rng.shuffle(&mut source.meetings);
         }
-        random.shuffle(&mut shuffled);
-        let shuffled = paris().build(&shuffled);
-        prop_assert_eq!(shuffled.nodes(), straight.nodes());
+        rng.shuffle(&mut shuffled);
+        let shuffled = paris_builder().build(&shuffled);
+        prop_assert_eq!(shuffled.nodes(), expected.nodes());
     }
 
     #[test]
-    fn changes_are_exactly_the_differences(old in any_archive(), new in any_archive()) {
-        let mut builder = paris();
+    fn changes_contain_exactly_the_differences(old in any_archive(), new in any_archive()) {
+        let mut builder = paris_builder();
         let [old, new] = [builder.build(&old), builder.build(&new)];
         let changes = TreeChange::between(&old, &new);
 
-        // No change is reported twice, and none without a difference.
+        // Each change is reported once, and there is a difference for each change.
         let distinct: BTreeSet<&TreeChange> = changes.iter().collect();
         prop_assert_eq!(distinct.len(), changes.len());
         for change in &changes {
             match change {
                 TreeChange::Entry { parent, name } => {
-                    let found = |snapshot: &Snapshot| snapshot.lookup(*parent, name).map(|node| node.ino);
-                    prop_assert_ne!(found(&old), found(&new));
+                    let ino_in = |snapshot: &Snapshot| snapshot.lookup(*parent, name).map(|node| node.ino);
+                    prop_assert_ne!(ino_in(&old), ino_in(&new));
                     prop_assert!(old.entries(*parent).is_some() && new.entries(*parent).is_some());
                 }
                 TreeChange::Attributes { ino } => {
-                    let [was, is] = [old.node(*ino).unwrap(), new.node(*ino).unwrap()];
-                    prop_assert!(!is.is_directory() && was != is);
+                    let [old_node, new_node] = [old.node(*ino).unwrap(), new.node(*ino).unwrap()];
+                    prop_assert!(!new_node.is_directory() && old_node != new_node);
                 }
                 TreeChange::Directory { ino } => {
-                    let [was, is] = [old.node(*ino).unwrap(), new.node(*ino).unwrap()];
+                    let [old_node, new_node] = [old.node(*ino).unwrap(), new.node(*ino).unwrap()];
                     let names = |snapshot: &Snapshot| -> Vec<(Arc<str>, Ino)> {
                         snapshot.entries(*ino).unwrap().iter().map(|ino| (snapshot.node(*ino).unwrap().name.clone(), *ino)).collect()
                     };
-                    prop_assert!(was.recorded != is.recorded || names(&old) != names(&new));
+                    prop_assert!(old_node.recorded != new_node.recorded || names(&old) != names(&new));
                 }
             }
         }
 
-        // A cache of the old tree without what is reported, completed from the new tree, equals it.
+        // If the reported parts are removed from a cache of the old tree and read again from the new
+        // tree, the cache equals the new tree.
         let is_stale = |change: TreeChange| distinct.contains(&change);
-        let mut seen = BTreeMap::new();
+        let mut cached_attributes = BTreeMap::new();
         let mut directories = vec![(Ino::ROOT, String::new())];
         while let Some((directory, path)) = directories.pop() {
             let is_cached = old.entries(directory).is_some();
@@ -190,10 +193,10 @@ proptest! {
             for child in listing.entries(directory).unwrap() {
                 let name = listing.node(*child).unwrap().name.clone();
                 let entry = TreeChange::Entry { parent: directory, name: name.clone() };
-                let looked_up = if is_cached && !is_stale(entry) { &old } else { &new };
-                let node = looked_up.lookup(directory, &name).unwrap();
-                let stale = is_stale(TreeChange::Attributes { ino: node.ino }) || is_stale(TreeChange::Directory { ino: node.ino });
-                let attributes = old.node(node.ino).filter(|_| !stale).or(new.node(node.ino)).unwrap();
+                let snapshot = if is_cached && !is_stale(entry) { &old } else { &new };
+                let node = snapshot.lookup(directory, &name).unwrap();
+                let has_stale_attributes = is_stale(TreeChange::Attributes { ino: node.ino }) || is_stale(TreeChange::Directory { ino: node.ino });
+                let attributes = old.node(node.ino).filter(|_| !has_stale_attributes).or(new.node(node.ino)).unwrap();
                 let mut path = format!("{path}{name}");
                 if node.is_directory() {
                     path.push('/');
@@ -204,9 +207,9 @@ proptest! {
                     Content::Document(document) => Some(document.text()),
                     _ => None,
                 };
-                seen.insert(path, (attributes.ino, attributes.size(), attributes.modified(), text));
+                cached_attributes.insert(path, (attributes.ino, attributes.size(), attributes.modified(), text));
             }
         }
-        prop_assert_eq!(seen, cacheable(&new));
+        prop_assert_eq!(cached_attributes, cacheable_attributes(&new));
     }
 }
