@@ -16,7 +16,7 @@ use crate::config::ProcessEnvironment;
 use crate::daemon::control::{ControlError, Mounts, Request};
 use crate::daemon::fuse_connection::FuseConnection;
 use crate::daemon::mount_table::{MountEntry, mount_containing, topmost_mount_at};
-use crate::daemon::mountpoint::{MountpointError, absolute, is_dead};
+use crate::daemon::mountpoint::{MountpointError, absolute_path, is_dead};
 
 /// How long the unmount of a busy mount is retried. A program that lists a directory keeps the
 /// mount busy only for milliseconds.
@@ -42,7 +42,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// No meetfs file system is mounted at the path, it is busy, or the system rejects the unmount. Or
 /// the file system is still in use after the unmount.
 pub(crate) fn run(arguments: &UnmountArgs) -> Result<(), Error> {
-    let path = absolute(&arguments.mountpoint)?;
+    let path = absolute_path(&arguments.mountpoint)?;
     let system = |source| MountpointError::System { mountpoint: path.clone(), source };
     let entry = topmost_mount_at(&path).map_err(system)?;
     let Some(entry) = entry.filter(MountEntry::is_meetfs) else {

@@ -1,7 +1,7 @@
-//! Composition of one running archive.
+//! Composes the parts of one running archive.
 //!
-//! Providers list into the catalog, the catalog becomes the tree, and reads acquire their leases
-//! from the providers. Every background task ends with the [`CancellationToken`] of the archive.
+//! Providers fill the catalog, the tree is built from the catalog, and reads acquire leases from
+//! the providers. Every background task ends with the [`CancellationToken`] of the archive.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,19 +38,19 @@ use crate::vfs::{Invalidation, InvalidationQueue};
 /// per size would keep a core busy.
 const MIN_SNAPSHOT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Pause after a rebuild that no caller waits for, as a multiple of its duration. The details of
-/// ten thousand meetings arrive over minutes; with a pause of nine times the duration, rebuilds of
-/// a tree of 90,000 files use at most a tenth of a core.
+/// Pause after a rebuild that no caller waits for, as a multiple of the duration of the rebuild.
+/// The details of ten thousand meetings arrive over minutes. With this pause, rebuilds use at most
+/// a tenth of a core.
 const PAUSE_PER_REBUILD: u32 = 9;
 
-/// Limit on the wait for further sources once one source is listed. Most providers answer within a
-/// second; one that hangs fails after half a minute.
+/// Timeout for the other sources after one source is listed. Most providers answer within a second;
+/// a provider that hangs fails after half a minute.
 const OTHER_SOURCES_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Limit on the wait for sources without a stored listing, when another source has one. Their files
-/// appear later without a remount; the wait only lets the command report a wrong secret or an
-/// unreachable host. An error takes three round trips (TCP, TLS, request); 300 ms is enough for 100
-/// ms each.
+/// Timeout for sources without a stored listing if another source has one. Their files appear
+/// later, without a remount. The wait only lets the command report an error, such as a wrong secret
+/// or an unreachable server. An error takes three round trips (TCP, TLS, request), so 300 ms are
+/// enough for round trips of 100 ms.
 const NEW_SOURCES_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Delay before the first refresh of a source with a stored listing. A provider with a quota per
@@ -58,7 +58,7 @@ const NEW_SOURCES_TIMEOUT: Duration = Duration::from_millis(300);
 /// exceed the quota after a quick restart.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// What the tree shows after the first listing.
+/// The listing that the tree shows when the mount is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// The listing of an earlier run.
@@ -67,7 +67,7 @@ pub enum Readiness {
     Listed,
 }
 
-/// A running archive. Its tasks end with its token.
+/// A running archive. Canceling its token ends its tasks.
 #[derive(Debug)]
 pub struct Archive {
     pub tree: Arc<LiveTree>,
@@ -79,13 +79,13 @@ pub struct Archive {
     disk: Option<Arc<DiskCache>>,
     unwritable_cache: Option<UnwritableCache>,
     /// The catalog revision that the tree shows.
-    shown: watch::Sender<Option<u64>>,
+    shown_revision: watch::Sender<Option<u64>>,
     zone_changes: Vec<ZoneChange>,
-    ended: CancellationToken,
+    shutdown: CancellationToken,
 }
 
 impl Archive {
-    /// Composes an archive. Does not send a request yet.
+    /// Creates an archive. Does not send a request yet.
     ///
     /// # Errors
     /// The HTTP client or the client of a provider cannot be created.
@@ -93,9 +93,9 @@ impl Archive {
         config: &Config,
         storage: CacheStorage,
         runtime: &Handle,
-        ended: CancellationToken,
+        shutdown: CancellationToken,
     ) -> Result<Self, DaemonError> {
-        Self::with_providers(config, &Registry::default(), storage, runtime, ended)
+        Self::with_providers(config, &Registry::default(), storage, runtime, shutdown)
     }
 
     /// As [`Archive::new`], with the providers of `registry`.
@@ -107,7 +107,7 @@ impl Archive {
         registry: &Registry,
         storage: CacheStorage,
         runtime: &Handle,
-        ended: CancellationToken,
+        shutdown: CancellationToken,
     ) -> Result<Self, DaemonError> {
         let CacheStorage { database, disk, unwritable } = storage;
         let client = Client::new(config.connections)?;
@@ -170,7 +170,7 @@ impl Archive {
             observer: Arc::new(observer),
             runtime: runtime.clone(),
         });
-        let shown = watch::Sender::new(None);
+        let shown_revision = watch::Sender::new(None);
         let archive = Self {
             tree,
             engine,
@@ -180,9 +180,9 @@ impl Archive {
             client,
             disk,
             unwritable_cache: unwritable,
-            shown,
+            shown_revision,
             zone_changes: zones.changes,
-            ended,
+            shutdown,
         };
         let builder = TreeBuilder::new(config.timezone.clone()).with_zones(zones.by_source);
         runtime.spawn(publish(
@@ -190,8 +190,8 @@ impl Archive {
             archive.catalog.clone(),
             archive.tree.clone(),
             archive.invalidations.clone(),
-            archive.shown.clone(),
-            archive.ended.clone(),
+            archive.shown_revision.clone(),
+            archive.shutdown.clone(),
         ));
         let refresh_requests =
             archive.sources.iter().map(|source| source.refresh.clone()).collect();
@@ -205,12 +205,13 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Returns the sources whose directories are named in another time zone than before.
+    /// Returns the changes of the time zones in which the directories of sources are named.
     pub fn zone_changes(&self) -> &[ZoneChange] {
         &self.zone_changes
     }
 
-    /// Returns why the cache directory is not used, or `None` if it is used as configured.
+    /// Returns the reason why the cache directory is not used, or `None` if it is used as
+    /// configured.
     pub fn unwritable_cache(&self) -> Option<&UnwritableCache> {
         self.unwritable_cache.as_ref()
     }
@@ -220,16 +221,18 @@ impl Archive {
         for source in &self.sources {
             let delay =
                 if self.has_stored_listing(source) { RESTART_DELAY } else { Duration::ZERO };
-            let refresh =
-                Source::run_refresher(source.refresher(&self.catalog), self.ended.clone());
-            runtime.spawn(after(delay, refresh));
+            let refresh = Source::run_refresher(
+                source.create_refresher(&self.catalog),
+                self.shutdown.clone(),
+            );
+            runtime.spawn(run_after(delay, refresh));
             let enricher = Enricher {
                 provider: source.provider.clone(),
-                sizes: Arc::new(Sizes(self.engine.clone())),
+                sizes: Arc::new(EngineSizeFinder(self.engine.clone())),
                 catalog: self.catalog.clone(),
                 settled: source.settled.clone(),
             };
-            runtime.spawn(after(delay, enricher.run(self.ended.clone())));
+            runtime.spawn(run_after(delay, enricher.run(self.shutdown.clone())));
         }
     }
 
@@ -244,55 +247,58 @@ impl Archive {
         self.catalog.earlier_listing(&source.config.name).flatten().is_some()
     }
 
-    /// Waits until the tree can be shown. Returns almost at once if a complete listing of each
-    /// source is stored, and otherwise after the first listing of the other sources. Once a source is listed, the wait for
-    /// others is bounded. Passes each source that failed or has not answered by then to `failed`.
+    /// Waits until the tree can be shown. If a complete listing of every source is stored, returns
+    /// almost at once. Otherwise, returns after the first listing of the other sources. Once one
+    /// source is listed, the wait for the others has a timeout. Calls `on_failure` for each source
+    /// that failed or has not answered by then.
     ///
     /// # Errors
     /// The failure of the first source, if none could be listed.
-    pub async fn first_listing(
+    pub async fn wait_for_first_listing(
         &self,
-        failed: impl Fn(&ListingError),
+        on_failure: impl Fn(&ListingError),
     ) -> Result<Readiness, ListingError> {
-        let awaited: Vec<_> =
+        let awaited_sources: Vec<_> =
             self.sources.iter().filter(|source| !self.is_stored_completely(source)).collect();
         let is_stored = self.sources.iter().any(|source| self.has_stored_listing(source));
         let mut readiness = is_stored.then_some(Readiness::Stored);
-        let mut others_until = readiness.map(|_| {
-            let is_partial = awaited.iter().any(|source| self.has_stored_listing(source));
+        let mut deadline = readiness.map(|_| {
+            let is_partial = awaited_sources.iter().any(|source| self.has_stored_listing(source));
             let timeout = if is_partial { OTHER_SOURCES_TIMEOUT } else { NEW_SOURCES_TIMEOUT };
             Instant::now() + timeout
         });
-        let mut pending: FuturesUnordered<_> = awaited
+        let mut pending: FuturesUnordered<_> = awaited_sources
             .iter()
             .map(|source| async move {
                 let mut state = source.state.subscribe();
                 // `wait_for` returns a read guard, which must be released before `borrow` takes
-                // another: with a writer in between, both would deadlock. The sender lives as long
-                // as `self`.
+                // another one. With a writer in between, both would deadlock. The sender lives as
+                // long as `self`.
                 let _ = state.wait_for(|state| state.is_first_listing_done).await.is_ok();
                 source.state.borrow().last_failure.is_none()
             })
             .collect();
         while !pending.is_empty() {
-            let next = match others_until {
-                Some(until) => tokio::time::timeout_at(until, pending.next()).await.ok().flatten(),
+            let next = match deadline {
+                Some(deadline) => {
+                    tokio::time::timeout_at(deadline, pending.next()).await.ok().flatten()
+                }
                 None => pending.next().await,
             };
             let Some(is_listed) = next else { break };
             if is_listed {
                 readiness = Some(Readiness::Listed);
-                others_until =
-                    others_until.or_else(|| Some(Instant::now() + OTHER_SOURCES_TIMEOUT));
+                deadline = deadline.or_else(|| Some(Instant::now() + OTHER_SOURCES_TIMEOUT));
             }
         }
         drop(pending);
-        let is_awaited = |source: &Source| awaited.iter().any(|other| std::ptr::eq(*other, source));
+        let is_awaited =
+            |source: &Source| awaited_sources.iter().any(|other| std::ptr::eq(*other, source));
         let mut errors =
             self.sources.iter().filter_map(|source| source.listing_error(is_awaited(source)));
         match readiness {
             Some(readiness) => {
-                errors.for_each(|error| failed(&error));
+                errors.for_each(|error| on_failure(&error));
                 Ok(readiness)
             }
             // Every source has answered with a failure.
@@ -310,13 +316,13 @@ impl Archive {
     /// Waits until the tree shows the current revision of the catalog.
     pub async fn wait_until_shown(&self) {
         let revision = Some(*self.catalog.changes().borrow());
-        let mut shown = self.shown.subscribe();
+        let mut shown = self.shown_revision.subscribe();
         let _expedited = self.tree.expedite();
         // The sender lives as long as `self`.
         let _ = shown.wait_for(|shown| *shown >= revision).await.is_ok();
     }
 
-    /// Waits until the enrichment of the current revision is complete. Callers bound the wait.
+    /// Waits until the enrichment of the current revision is complete. Has no timeout.
     pub async fn wait_until_settled(&self) {
         let revision = Some(*self.catalog.changes().borrow());
         for source in &self.sources {
@@ -331,15 +337,15 @@ impl Archive {
         self.sources.iter().for_each(|source| source.refresh.notify_one());
     }
 
-    /// Requests a full refresh of every source, and waits until the tree shows the result. Callers
-    /// bound the wait.
+    /// Requests a full refresh of every source, and waits until the tree shows the result. Has no
+    /// timeout.
     pub(crate) async fn refresh_and_wait(&self) {
         let targets: Vec<_> = self
             .sources
             .iter()
             .map(|source| {
                 let state = source.state.borrow();
-                // A running refresh may have passed the new recording already.
+                // A running refresh may already have listed the days of a new recording.
                 state.completed_refreshes + 1 + u64::from(state.is_running)
             })
             .collect();
@@ -371,55 +377,57 @@ impl Archive {
     }
 }
 
-async fn after(delay: Duration, work: impl Future<Output = ()>) {
+async fn run_after(delay: Duration, work: impl Future<Output = ()>) {
     tokio::time::sleep(delay).await;
     work.await;
 }
 
-/// Builds and publishes a snapshot whenever the catalog has changed, and invalidates what the
-/// kernel caches of the old one.
+/// Builds and publishes a snapshot whenever the catalog has changed, and invalidates the changed
+/// entries in the caches of the kernel.
 async fn publish(
     mut builder: TreeBuilder,
     catalog: Arc<Catalog>,
     tree: Arc<LiveTree>,
     invalidations: Arc<InvalidationQueue>,
-    shown: watch::Sender<Option<u64>>,
-    ended: CancellationToken,
+    shown_revision: watch::Sender<Option<u64>>,
+    shutdown: CancellationToken,
 ) {
     let mut changes = catalog.changes();
     changes.mark_changed();
     loop {
         tokio::select! {
-            () = ended.cancelled() => return,
+            () = shutdown.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
         }
-        let change = *changes.borrow_and_update();
-        let began = Instant::now();
-        let views = catalog.clone();
-        let built = tokio::task::spawn_blocking(move || {
-            // The nodes of a tree are mapped separately and do not reuse free memory: return it
-            // before they add to it.
+        let revision = *changes.borrow_and_update();
+        let start = Instant::now();
+        let catalog = catalog.clone();
+        let result = tokio::task::spawn_blocking(move || {
+            // The nodes of a tree are mapped separately and do not reuse free memory. So free
+            // memory is returned to the kernel before the build.
             malloc::return_free_memory();
-            let snapshot = builder.build(&views.contents());
+            let snapshot = builder.build(&catalog.contents());
             (builder, snapshot)
         });
         let snapshot;
-        match built.await {
-            Ok(done) => (builder, snapshot) = done,
+        match result.await {
+            Ok(pair) => (builder, snapshot) = pair,
             Err(error) => {
-                tracing::error!("cannot rebuild the tree, which stays as it is: {error}");
+                tracing::error!(
+                    "cannot rebuild the tree, so the previous tree stays in use: {error}"
+                );
                 return;
             }
         }
-        let changed = tree.publish(snapshot);
-        invalidations.push(changed.into_iter().map(Invalidation::from));
-        shown.send_replace(Some(change));
+        let tree_changes = tree.publish(snapshot);
+        invalidations.push(tree_changes.into_iter().map(Invalidation::from));
+        shown_revision.send_replace(Some(revision));
         // Never panics.
         let _ = tokio::task::spawn_blocking(malloc::return_free_memory).await;
-        let took = began.elapsed();
-        tracing::debug!(?took, "rebuilt the tree");
+        let elapsed = start.elapsed();
+        tracing::debug!(took = ?elapsed, "rebuilt the tree");
         tokio::time::sleep(MIN_SNAPSHOT_INTERVAL).await;
-        let pause = (took * PAUSE_PER_REBUILD).saturating_sub(MIN_SNAPSHOT_INTERVAL);
+        let pause = (elapsed * PAUSE_PER_REBUILD).saturating_sub(MIN_SNAPSHOT_INTERVAL);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = tree.wait_for_waiter() => {}
@@ -427,10 +435,10 @@ async fn publish(
     }
 }
 
-struct Sizes(Arc<Engine>);
+struct EngineSizeFinder(Arc<Engine>);
 
 #[async_trait]
-impl SizeFinder for Sizes {
+impl SizeFinder for EngineSizeFinder {
     async fn find_size(
         &self,
         id: &FileId,

@@ -1,4 +1,4 @@
-//! Mounting from the background: a child process serves, the parent waits until it is ready.
+//! Mounts in the background: a child process serves, and the parent waits until the child is ready.
 //!
 //! The child is this program executed again rather than forked, so the child inherits no thread,
 //! lock or descriptor of the parent. The child writes `ready` to its standard output. It reports
@@ -21,7 +21,7 @@ const READY: &str = "ready";
 /// The flag that tells the process that it is the child.
 const READINESS_FLAG: &str = "--report-readiness";
 
-/// The exit code if the code of the child does not fit into a byte: `failure`.
+/// Exit code (general failure) if the code of the child does not fit into a byte.
 const DEFAULT_EXIT_CODE: u8 = 1;
 
 /// The result of starting the child.
@@ -38,18 +38,19 @@ pub enum BackgroundStart {
 /// # Errors
 /// The child could not be started, or a signal ended it.
 pub fn start_and_wait(forward: impl Fn(&str)) -> Result<BackgroundStart, DaemonError> {
-    let failed = |source| DaemonError::System { action: "start the background process", source };
-    let program = std::env::current_exe().map_err(failed)?;
+    let system_error =
+        |source| DaemonError::System { action: "start the background process", source };
+    let program = std::env::current_exe().map_err(system_error)?;
     let mut child = Command::new(program)
         .args(child_arguments(std::env::args_os().skip(1)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(failed)?;
+        .map_err(system_error)?;
     if let Some(output) = child.stdout.take() {
         let mut lines = BufReader::new(output);
         let mut line = String::new();
-        while lines.read_line(&mut line).map_err(failed)? > 0 {
+        while lines.read_line(&mut line).map_err(system_error)? > 0 {
             if line.trim_end() == READY {
                 return Ok(BackgroundStart::Ready);
             }
@@ -57,59 +58,62 @@ pub fn start_and_wait(forward: impl Fn(&str)) -> Result<BackgroundStart, DaemonE
             line.clear();
         }
     }
-    let status = child.wait().map_err(failed)?;
+    let status = child.wait().map_err(system_error)?;
     match (status.code(), status.signal()) {
         (Some(code), _) => {
             Ok(BackgroundStart::Exited(u8::try_from(code).unwrap_or(DEFAULT_EXIT_CODE)))
         }
-        (None, signal) => Err(failed(std::io::Error::other(format!(
+        (None, signal) => Err(system_error(std::io::Error::other(format!(
             "it was killed by signal {}",
             signal.unwrap_or_default()
         )))),
     }
 }
 
-/// Adds the flag to the arguments of this process, right after the subcommand: behind a `--` it
-/// would be an operand.
+/// Inserts the flag into the arguments right after the subcommand. After a `--`, it would be an
+/// operand.
 fn child_arguments(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<_> = arguments.collect();
     arguments.insert(arguments.len().min(1), READINESS_FLAG.into());
     arguments
 }
 
-/// In the child: waits until the parent has exited before the child became ready. A signal to the
-/// parent or to its terminal can cause this.
-pub(crate) async fn parent_exited() {
+/// Waits, in the child, until the parent exits. A signal to the parent or to its terminal can end
+/// the parent before the child is ready.
+pub(crate) async fn wait_for_parent_exit() {
     // A pipe without a reader reports an error regardless of the requested events.
-    let closed = async {
+    let wait = async {
         let output = std::io::stdout().as_fd().try_clone_to_owned()?;
         let output = pipe::Sender::from_owned_fd(output)?;
         output.ready(Interest::ERROR).await.map(|_| ())
     };
-    let watched: std::io::Result<()> = closed.await;
-    if watched.is_err() {
+    let result: std::io::Result<()> = wait.await;
+    if result.is_err() {
         // The pipe cannot be polled. The write of `ready` then detects the exit of the parent.
         std::future::pending().await
     }
 }
 
-/// In the child: reports that the tree can be listed and detaches from the terminal.
+/// Reports, in the child, that the tree can be listed, and detaches from the terminal.
 ///
 /// # Errors
-/// The parent has exited, so no program would know about this mount.
+/// The parent has exited.
 pub(crate) fn report_ready() -> Result<(), DaemonError> {
-    let failed = |source| DaemonError::System { action: "detach from the terminal", source };
-    let null =
-        std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(failed)?;
-    let errno = |errno: nix::Error| failed(errno.into());
-    // Fails only for a process group leader, which the child is when a shell with job control
-    // started it as one. In that case it does not need a new session.
+    let system_error = |source| DaemonError::System { action: "detach from the terminal", source };
+    let null = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(system_error)?;
+    let errno = |errno: nix::Error| system_error(errno.into());
+    // Fails only for a process group leader. The child is one if a shell with job control started
+    // it. It does not need a new session in that case.
     let _ = nix::unistd::setsid();
-    std::env::set_current_dir("/").map_err(failed)?;
+    std::env::set_current_dir("/").map_err(system_error)?;
     nix::unistd::dup2_stdin(null.as_fd()).map_err(errno)?;
     // The session must be left before the parent exits: its caller may then close the terminal.
     let mut output = std::io::stdout();
-    writeln!(output, "{READY}").and_then(|()| output.flush()).map_err(failed)?;
+    writeln!(output, "{READY}").and_then(|()| output.flush()).map_err(system_error)?;
     nix::unistd::dup2_stderr(null.as_fd()).map_err(errno)?;
     nix::unistd::dup2_stdout(null.as_fd()).map_err(errno)
 }

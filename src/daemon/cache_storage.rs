@@ -1,7 +1,8 @@
 //! The storage of a mount in its cache directory: the catalog and the blocks.
 //!
 //! A backup must not fail because the disk of its cache is full. If the cache directory cannot be
-//! written, the mount uses a copy of the catalog in memory, runs without a disk cache, and says so.
+//! written, the mount uses a copy of the catalog in memory, runs without a disk cache, and reports
+//! this.
 
 use std::borrow::Cow;
 use std::io::ErrorKind as IoErrorKind;
@@ -14,18 +15,18 @@ use crate::catalog::{CatalogDatabase, CatalogDatabaseError};
 use crate::config::{CacheConfig, DiskLimit};
 use crate::model::{Diagnostic, ErrorKind};
 
-/// Divisor of the memory budget for blocks that wait to be written to disk. The budget counts them,
-/// so the rest stays available for fetches. Blocks that a slow disk does not take in time are
-/// dropped.
+/// Blocks that wait to be written to disk take at most the memory budget divided by this number.
+/// The rest of the budget stays available for fetches. If the disk is too slow, further blocks are
+/// not written.
 const WRITE_QUEUE_DIVISOR: u64 = 4;
 
 /// The open catalog and the open disk cache of a mount.
 #[derive(Debug)]
 pub struct CacheStorage {
     pub database: CatalogDatabase,
-    /// `None` if the configuration turns it off, or if it cannot be written.
+    /// `None` if the disk cache is turned off or cannot be written.
     pub disk: Option<Arc<DiskCache>>,
-    /// Why the cache directory is not used, or not completely.
+    /// The reason why the cache directory is not used, or not completely.
     pub unwritable: Option<UnwritableCache>,
 }
 
@@ -101,9 +102,8 @@ fn open_disk_cache(config: &CacheConfig) -> Result<Option<Arc<DiskCache>>, DiskE
     DiskCache::open(options).map(Some)
 }
 
-/// Returns the error of writing to `directory`, if that is why the catalog could not be opened.
-/// SQLite reports a full disk with different codes, depending on the file that it creates first, so
-/// a probe decides.
+/// Returns the write error of `directory` if it is the reason why the catalog could not be opened.
+/// SQLite reports a full disk with different codes, so a probe of the directory decides.
 ///
 /// # Errors
 /// Returns `error` if it has another reason.
@@ -121,7 +121,7 @@ fn write_error(
     }
 }
 
-/// Whether the file system does not accept writes at present. A missing permission does not count:
+/// Whether the file system does not accept writes now. A missing permission does not count, because
 /// it is a mistake in the configuration.
 fn prevents_writes(error: &std::io::Error) -> bool {
     matches!(

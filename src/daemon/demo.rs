@@ -1,4 +1,4 @@
-//! The embedded demo server as configured sources: one of each provider.
+//! Configures the embedded demo server as sources, one for each provider.
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use url::Url;
@@ -20,12 +20,13 @@ use crate::model::SourceName;
 pub fn start() -> Result<DemoCloud, DaemonError> {
     let (mut archive, mut webex) = (Archive::demo(), WebexArchive::demo());
     let mut rapatin = RapatinSession::demo();
-    // The demo keeps no catalog, so a corrected size would be wrong again after a remount. A size
-    // that is not listed is found out before the file is shown.
+    // The demo does not store its catalog, so each mount would show the wrong size again. A size
+    // that is absent from the listing is determined before the file is shown.
     let files = archive.meetings.iter_mut().flat_map(|meeting| &mut meeting.files);
     let files = files.chain(rapatin.iter_mut().flat_map(|session| &mut session.files));
     let sizes = files.map(|file| &mut file.listed_size);
-    for size in sizes.chain(webex.recordings.iter_mut().map(|it| &mut it.listed_size)) {
+    for size in sizes.chain(webex.recordings.iter_mut().map(|recording| &mut recording.listed_size))
+    {
         if matches!(size, ListedSize::Wrong(_)) {
             *size = ListedSize::Absent;
         }
@@ -35,15 +36,19 @@ pub fn start() -> Result<DemoCloud, DaemonError> {
         .map_err(|source| DaemonError::System { action: "start the demo server", source })
 }
 
-/// Returns the sources that a configuration for `cloud` would have, each named after its provider.
+/// Returns one source for each provider of `cloud`. Each is named after its provider.
 ///
 /// # Errors
 /// The server has an invalid URL.
 pub fn sources(cloud: &DemoCloud) -> Result<Vec<SourceConfig>, DaemonError> {
-    Ok(vec![source(zoom(cloud)?)?, source(webex(cloud)?)?, source(rapatin(cloud)?)?])
+    Ok(vec![
+        source_config(zoom_config(cloud)?)?,
+        source_config(webex_config(cloud)?)?,
+        source_config(rapatin_config(cloud)?)?,
+    ])
 }
 
-fn source(provider: ProviderConfig) -> Result<SourceConfig, DaemonError> {
+fn source_config(provider: ProviderConfig) -> Result<SourceConfig, DaemonError> {
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
     Ok(SourceConfig {
         name: SourceName::new(provider.name()).ok_or_else(invalid_url)?,
@@ -56,39 +61,39 @@ fn source(provider: ProviderConfig) -> Result<SourceConfig, DaemonError> {
     })
 }
 
-fn zoom(cloud: &DemoCloud) -> Result<ProviderConfig, DaemonError> {
+fn zoom_config(cloud: &DemoCloud) -> Result<ProviderConfig, DaemonError> {
     let Credentials { account_id, client_id, client_secret } = cloud.credentials();
     let client_secret = client_secret.into();
     Ok(ProviderConfig::Zoom(ZoomConfig {
         credential: ZoomCredential::ServerToServer { account_id, client_id, client_secret },
         users: vec!["me".into()],
-        api_url: url(&cloud.api_url())?,
-        oauth_url: url(&cloud.oauth_url())?,
+        api_url: parse_url(&cloud.api_url())?,
+        oauth_url: parse_url(&cloud.oauth_url())?,
         api_url_is_default: false,
         plan: ZoomPlan::Business,
     }))
 }
 
-fn webex(cloud: &DemoCloud) -> Result<ProviderConfig, DaemonError> {
+fn webex_config(cloud: &DemoCloud) -> Result<ProviderConfig, DaemonError> {
     Ok(ProviderConfig::Webex(WebexConfig {
         credential: WebexCredential::Token(cloud.webex_token().into()),
         users: Vec::new(),
         admin: false,
-        api_url: url(&cloud.webex_api_url())?,
-        oauth_url: url(&cloud.webex_oauth_url())?,
+        api_url: parse_url(&cloud.webex_api_url())?,
+        oauth_url: parse_url(&cloud.webex_oauth_url())?,
     }))
 }
 
-fn rapatin(cloud: &DemoCloud) -> Result<ProviderConfig, DaemonError> {
+fn rapatin_config(cloud: &DemoCloud) -> Result<ProviderConfig, DaemonError> {
     let (email, password) = cloud.rapatin_login();
     Ok(ProviderConfig::Rapatin(RapatinConfig {
         credential: RapatinCredential::Login { email, password: password.into() },
         meetings: Vec::new(),
-        api_url: url(&cloud.rapatin_api_url())?,
+        api_url: parse_url(&cloud.rapatin_api_url())?,
     }))
 }
 
-fn url(text: &str) -> Result<Url, DaemonError> {
+fn parse_url(text: &str) -> Result<Url, DaemonError> {
     Url::parse(text).map_err(|_| invalid_url())
 }
 

@@ -1,6 +1,6 @@
-//! Errors that keep a mount from starting or from being served.
+//! Errors that prevent a mount from starting, or that end it.
 //!
-//! `commands` prints them and derives exit codes; nothing here does.
+//! `commands` prints them and derives the exit code from them.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub enum DaemonError {
     Http(#[from] HttpError),
     #[error("cannot write the log {}", path.display())]
     Log {
-        /// The file or the directory.
+        /// The log file, or the directory of the daily logs.
         path: PathBuf,
         source: LogFileError,
     },
@@ -73,7 +73,7 @@ impl Diagnostic for DaemonError {
     }
 }
 
-/// An incomplete first listing of a source.
+/// The reason why the first listing of a source is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum ListingError {
     #[error("{source_name}: cannot list recordings")]

@@ -1,4 +1,4 @@
-//! The connection of a daemon with the kernel, as the FUSE control file system shows it
+//! The connection of a daemon to the kernel, as the FUSE control file system shows it
 //! (Documentation/filesystems/fuse, "control filesystem").
 //!
 //! A connection lasts as long as anything uses the file system: a mount in any mount namespace, an
@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::minor;
 
-/// Where the control file system is mounted. Containers often lack it.
+/// The mountpoint of the control file system. Containers often lack it.
 const CONTROL_DIRECTORY: &str = "/sys/fs/fuse/connections";
 
 /// The open connection of a file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FuseConnection {
     directory: PathBuf,
-    /// The kernel uses a device number again at once, but not the inode number of its directory.
+    /// Inode number of the directory. The kernel reuses a device number at once, but not this inode
+    /// number.
     inode: u64,
 }
 

@@ -1,9 +1,9 @@
-//! Opens a log file where no other user can direct it elsewhere.
+//! Opens a log file so that no other user can redirect it to another file.
 //!
 //! Input: the path that the user gives. Output: a file of this user or of root, open for appending.
 //! The path is walked one component at a time, so that it cannot change between a check and its
 //! use. A symbolic link is followed if this user or root owns it, as the kernel does with
-//! `protected_symlinks` (proc(5)). Some systems have that switched off.
+//! `protected_symlinks` (proc(5)). This setting is off on some systems.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -15,14 +15,14 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 
-/// Links that are followed before the path counts as a loop; the kernel follows as many
-/// (path_resolution(7)).
+/// Maximum number of symbolic links to follow, as in the kernel (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
-/// The magic number of procfs. A link there, such as that of `/dev/stderr`, names no path.
-const PROCFS: u64 = 0x9fa0;
+/// The magic number of procfs. The target of a symbolic link in procfs, such as the one behind
+/// `/dev/stderr`, is not always a path.
+const PROCFS_MAGIC: u64 = 0x9fa0;
 
-/// Why a log is not written.
+/// The reason why a log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum LogFileError {
     #[error("{} is a symbolic link of another user (uid {owner})", path.display())]
@@ -42,34 +42,34 @@ impl From<rustix::io::Errno> for LogFileError {
 /// Opens the file for appending, or creates it with mode 0600.
 ///
 /// # Errors
-/// Another user owns the file or a link in its path, or the file cannot be opened.
+/// Another user owns the file or a symbolic link in its path, or the file cannot be opened.
 pub(crate) fn open(path: &Path) -> Result<File, LogFileError> {
     let Location { directory, name } = locate(path)?;
-    // A named pipe without a reader must fail; without NONBLOCK `open` blocks.
+    // With `NONBLOCK`, opening a named pipe without a reader fails. Otherwise it would block.
     let flags =
         OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let is_of_process = u64::try_from(rustix::fs::fstatfs(&directory)?.f_type) == Ok(PROCFS);
-    let flags = if is_of_process { flags } else { flags | OFlags::NOFOLLOW };
+    let is_procfs = u64::try_from(rustix::fs::fstatfs(&directory)?.f_type) == Ok(PROCFS_MAGIC);
+    let flags = if is_procfs { flags } else { flags | OFlags::NOFOLLOW };
     let file = rustix::fs::openat(&directory, name.as_os_str(), flags, Mode::RUSR | Mode::WUSR)?;
     let status = rustix::fs::fstat(&file)?;
-    if !is_trusted(&status) && !is_of_process {
+    if !is_trusted(&status) && !is_procfs {
         return Err(LogFileError::ForeignFile { path: path.into(), owner: status.st_uid });
     }
     Ok(file.into())
 }
 
-/// Where a path leads.
+/// The directory and the file name that a path resolves to.
 struct Location {
     directory: OwnedFd,
-    /// Not a link, unless the directory is on procfs.
+    /// The name of a file that is not a symbolic link, unless the directory is on procfs.
     name: OsString,
 }
 
 fn locate(path: &Path) -> Result<Location, LogFileError> {
-    let open = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let root = || rustix::fs::openat(CWD, "/", open, Mode::empty());
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = || rustix::fs::openat(CWD, "/", flags, Mode::empty());
     let mut pending = components(path);
-    let mut directory = rustix::fs::openat(CWD, ".", open, Mode::empty())?;
+    let mut directory = rustix::fs::openat(CWD, ".", flags, Mode::empty())?;
     let mut links = 0;
     loop {
         let Some(name) = pending.pop_front() else {
@@ -88,15 +88,15 @@ fn locate(path: &Path) -> Result<Location, LogFileError> {
             if is_last {
                 return Ok(Location { directory, name });
             }
-            directory = rustix::fs::openat(&directory, &name, open, Mode::empty())?;
+            directory = rustix::fs::openat(&directory, &name, flags, Mode::empty())?;
             continue;
         }
-        let is_procfs = u64::try_from(rustix::fs::fstatfs(&directory)?.f_type) == Ok(PROCFS);
+        let is_procfs = u64::try_from(rustix::fs::fstatfs(&directory)?.f_type) == Ok(PROCFS_MAGIC);
         if is_procfs && is_last {
             return Ok(Location { directory, name });
         }
-        // The link itself is opened, so that it is the one that was checked.
-        let link = rustix::fs::openat(&directory, &name, open, Mode::empty())?;
+        // Opens the link itself, so the link that is checked is the link that is read.
+        let link = rustix::fs::openat(&directory, &name, flags, Mode::empty())?;
         let status = rustix::fs::fstat(&link)?;
         if !is_trusted(&status) && !is_procfs {
             return Err(LogFileError::ForeignLink { path: path.into(), owner: status.st_uid });
@@ -112,7 +112,7 @@ fn locate(path: &Path) -> Result<Location, LogFileError> {
     }
 }
 
-/// Returns the components of a path, the root included.
+/// Returns the components of a path, including the root.
 fn components(path: &Path) -> VecDeque<OsString> {
     let components = path.components().filter(|component| *component != Component::CurDir);
     components.map(|component| component.as_os_str().to_owned()).collect()
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn own_files_and_links_are_followed() {
+    fn own_files_and_links_are_opened() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         write_to(&at("log")).unwrap();
@@ -169,24 +169,24 @@ mod tests {
     fn files_and_links_of_other_users_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
-        std::fs::write(at("diary"), "mine").unwrap();
+        std::fs::write(at("private"), "mine").unwrap();
         std::fs::create_dir(at("inner")).unwrap();
-        symlink(at("diary"), at("link")).unwrap();
+        symlink(at("private"), at("link")).unwrap();
         symlink(at("inner"), at("path")).unwrap();
-        std::fs::write(at("theirs"), "").unwrap();
-        std::fs::set_permissions(at("theirs"), PermissionsExt::from_mode(0o666)).unwrap();
-        for name in ["link", "path", "theirs"] {
+        std::fs::write(at("foreign"), "").unwrap();
+        std::fs::set_permissions(at("foreign"), PermissionsExt::from_mode(0o666)).unwrap();
+        for name in ["link", "path", "foreign"] {
             std::os::unix::fs::lchown(at(name), Some(OTHER_USER), None).unwrap();
         }
         for name in ["link", "path/log"] {
             let error = write_to(&at(name)).unwrap_err();
             assert!(matches!(error, LogFileError::ForeignLink { owner: OTHER_USER, .. }), "{name}");
         }
-        let error = write_to(&at("theirs")).unwrap_err();
+        let error = write_to(&at("foreign")).unwrap_err();
         assert!(matches!(error, LogFileError::ForeignFile { owner: OTHER_USER, .. }), "{error}");
-        assert_eq!(std::fs::read_to_string(at("diary")).unwrap(), "mine");
+        assert_eq!(std::fs::read_to_string(at("private")).unwrap(), "mine");
         assert!(!at("inner/log").exists());
-        chown(at("theirs"), Some(nix::unistd::geteuid().as_raw()), None).unwrap();
-        write_to(&at("theirs")).unwrap();
+        chown(at("foreign"), Some(nix::unistd::geteuid().as_raw()), None).unwrap();
+        write_to(&at("foreign")).unwrap();
     }
 }

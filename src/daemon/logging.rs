@@ -17,18 +17,18 @@ use crate::fuse::FUSER_REPLY_LOG_TARGET;
 use crate::model::printable_line;
 use crate::ownership;
 
-/// Daily log files to keep. A week covers an error of the last weekend, and bounds the disk space
-/// of a mount that logs warnings all day.
+/// Number of daily log files to keep. A week is enough to find an error of the last weekend, and it
+/// limits the disk space of a mount that logs warnings all day.
 const MAX_LOG_FILES: usize = 7;
 
 pub enum LogDestination<'a> {
     StandardError,
     File(&'a Path),
-    /// `meetfs.DATE.log` in this directory.
+    /// Files named `meetfs.DATE.log` in this directory.
     DailyFiles(&'a Path),
 }
 
-/// Starts logging. Creates the file or directory readable by its owner alone.
+/// Starts logging. If it creates a file or directory, only its owner can read it.
 ///
 /// # Errors
 /// [`DaemonError::Log`]
@@ -41,7 +41,7 @@ pub fn start(level: LevelFilter, destination: &LogDestination<'_>) -> Result<(),
             install(level, std::sync::Mutex::new(file));
         }
         LogDestination::DailyFiles(directory) => {
-            let failed = |source: io::Error| DaemonError::Log {
+            let log_error = |source: io::Error| DaemonError::Log {
                 path: directory.to_path_buf(),
                 source: source.into(),
             };
@@ -49,7 +49,7 @@ pub fn start(level: LevelFilter, destination: &LogDestination<'_>) -> Result<(),
                 .recursive(true)
                 .mode(0o700)
                 .create(directory)
-                .map_err(failed)?;
+                .map_err(log_error)?;
             make_private(directory)
                 .map_err(|source| DaemonError::Log { path: directory.to_path_buf(), source })?;
             let files = tracing_appender::rolling::Builder::new()
@@ -58,14 +58,14 @@ pub fn start(level: LevelFilter, destination: &LogDestination<'_>) -> Result<(),
                 .filename_suffix("log")
                 .max_log_files(MAX_LOG_FILES)
                 .build(directory)
-                .map_err(|error| failed(std::io::Error::other(error)))?;
+                .map_err(|error| log_error(std::io::Error::other(error)))?;
             install(level, std::sync::Mutex::new(files));
         }
     }
     Ok(())
 }
 
-/// Keeps other users from placing links and files in the directory of the daily logs.
+/// Ensures that no other user can create files or links in the directory of the daily logs.
 fn make_private(directory: &Path) -> Result<(), LogFileError> {
     let metadata = directory.metadata()?;
     if !ownership::is_owned(&metadata) {
@@ -78,8 +78,8 @@ fn make_private(directory: &Path) -> Result<(), LogFileError> {
     Ok(())
 }
 
-/// The level applies to meetfs alone: at finer levels the HTTP libraries log URLs, and a URL can be
-/// a credential.
+/// Installs the subscriber. The level applies only to meetfs: at finer levels the HTTP libraries
+/// log URLs, and a URL can be a credential.
 fn install(level: LevelFilter, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
     let filter = Targets::new()
         .with_default(LevelFilter::ERROR)
@@ -94,7 +94,7 @@ fn install(level: LevelFilter, writer: impl for<'w> MakeWriter<'w> + Send + Sync
 }
 
 /// Writes each event as one printable line: topics, names and messages of servers must neither
-/// drive a terminal nor look like another event.
+/// control a terminal nor look like another event.
 struct PrintableLines<M>(M);
 
 impl<'w, M: MakeWriter<'w>> MakeWriter<'w> for PrintableLines<M> {

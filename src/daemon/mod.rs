@@ -1,11 +1,11 @@
-//! The life of the mount process: start in the background, list, mount, serve, unmount.
+//! Runs the mount process: starts it in the background, lists, mounts, serves and unmounts.
 //!
 //! - Input: a validated configuration, a mountpoint, a log destination.
 //! - Output: a mount that is served until a signal or the kernel ends it, and a control socket that
 //!   answers `status`, `refresh` and `expiring`.
 //! - It composes providers, catalog, tree, cache, read and fuse into one [`archive`].
-//! - It must not know commands: it prints nothing and has no exit codes. Messages for the user are
-//!   values ([`serve::StartupEvent`], [`error::DaemonError`]).
+//! - It must not depend on commands: it prints nothing and has no exit codes. Messages for the user
+//!   are values ([`serve::StartupEvent`], [`error::DaemonError`]).
 //! - On failure nothing stays mounted, and background tasks end with the process.
 
 pub mod archive;

@@ -16,7 +16,7 @@ use crate::fuse::MOUNT_SOURCE;
 /// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MountEntry {
-    /// Unique among the mounts of the namespace.
+    /// Identifies the mount in its namespace.
     pub(crate) id: u64,
     /// The id of the mount that contains the mountpoint.
     pub(crate) parent: u64,
@@ -33,7 +33,7 @@ pub(crate) struct MountEntry {
     pub(crate) layers: Vec<PathBuf>,
 }
 
-/// The options of an overlay that are paths, or lists of them separated by colons.
+/// The mount options of an overlay whose values are paths, or lists of paths separated by colons.
 const LAYER_OPTIONS: [&str; 4] = ["lowerdir", "lowerdir+", "upperdir", "workdir"];
 
 impl MountEntry {
@@ -81,20 +81,20 @@ pub(crate) fn topmost_mount_at(path: &Path) -> std::io::Result<Option<MountEntry
     Ok(entries()?.into_iter().rfind(|entry| entry.mountpoint == path))
 }
 
-/// Returns the file system that contains an absolute `path` without symbolic links. Compares names
-/// alone: a system call would fail on a dead mount and block on a hung one.
+/// Returns the mount that contains `path`, an absolute path without symbolic links. Compares only
+/// names, because a system call would fail on a dead mount and block on a hung one.
 pub(crate) fn mount_containing(path: &Path) -> std::io::Result<Option<MountEntry>> {
     let containing = entries()?.into_iter().filter(|entry| path.starts_with(&entry.mountpoint));
     // `max_by_key` returns the last of equal entries: the topmost mount at one mountpoint.
     Ok(containing.max_by_key(|entry| entry.mountpoint.components().count()))
 }
 
-/// Returns the mountpoints whose topmost file system is a meetfs of this user.
+/// Returns the mountpoints whose topmost file system is a meetfs mount of this user.
 pub(crate) fn meetfs_mounts_of(user: u32) -> std::io::Result<Vec<PathBuf>> {
-    let on_top: BTreeMap<_, _> =
+    let topmost: BTreeMap<_, _> =
         entries()?.into_iter().map(|entry| (entry.mountpoint.clone(), entry)).collect();
     let own_mounts =
-        on_top.into_values().filter(|entry| entry.is_meetfs() && entry.owner == Some(user));
+        topmost.into_values().filter(|entry| entry.is_meetfs() && entry.owner == Some(user));
     Ok(own_mounts.map(|entry| entry.mountpoint).collect())
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn entries() -> std::io::Result<Vec<MountEntry>> {
     entries_of(Path::new("/proc/self"))
 }
 
-/// Returns all entries of a process, which has a mount namespace of its own or shares one.
+/// Returns all entries of a process, which can be in another mount namespace.
 pub(crate) fn entries_of(process: &Path) -> std::io::Result<Vec<MountEntry>> {
     // A name need not be UTF-8: each byte becomes one character, and `unescape` reverses that.
     let table: String =
@@ -111,25 +111,25 @@ pub(crate) fn entries_of(process: &Path) -> std::io::Result<Vec<MountEntry>> {
     Ok(table.lines().filter_map(MountEntry::parse).collect())
 }
 
-/// Undoes the `\ooo` by which the kernel writes space, tab, newline and backslash.
+/// Decodes the octal escapes `\ooo` by which the kernel writes space, tab, newline and backslash.
 fn unescape(field: &str) -> OsString {
     let field: Vec<u8> =
         field.chars().filter_map(|byte| u8::try_from(u32::from(byte)).ok()).collect();
     let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_slice();
-    while let Some((first, behind)) = rest.split_first() {
-        let code = behind.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
+    let mut remaining = field.as_slice();
+    while let Some((first, tail)) = remaining.split_first() {
+        let code = tail.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
             let digits = std::str::from_utf8(digits).ok()?;
             u8::from_str_radix(digits, 8).ok()
         });
         match code {
             Some(code) => {
                 bytes.push(code);
-                rest = behind.get(3..).unwrap_or_default();
+                remaining = tail.get(3..).unwrap_or_default();
             }
             None => {
                 bytes.push(*first);
-                rest = behind;
+                remaining = tail;
             }
         }
     }

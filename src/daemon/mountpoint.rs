@@ -1,7 +1,8 @@
-//! The directory to mount on: checked before anything is mounted, and cleared of dead mounts.
+//! Checks and locks the directory to mount on, and unmounts dead mounts there.
 //!
-//! A file system whose daemon hangs blocks every call that reaches it. Functions here consult the
-//! mount table first and send calls that may block to a thread with a timeout.
+//! A file system whose daemon hangs blocks every call that reaches it. Functions of this module
+//! consult the mount table first. They run calls that can block on a separate thread, with a
+//! timeout.
 
 use std::borrow::Cow;
 use std::fs::{File, TryLockError};
@@ -21,13 +22,14 @@ use crate::model::{Diagnostic, ErrorKind};
 /// Timeout for `statvfs` on a mountpoint. Without it, a daemon that hangs would block the command.
 const STATVFS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Limit on dead mounts stacked at one mountpoint. More than this have another cause.
+/// Maximum number of dead mounts that are unmounted at one mountpoint. More than this have another
+/// cause.
 const MAX_DEAD_MOUNTS: usize = 16;
 
-/// Limit on symbolic links to follow, the kernel's own (path_resolution(7)).
+/// Maximum number of symbolic links to follow, as in the kernel (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
-/// A directory that cannot be mounted on or unmounted.
+/// The reason why a directory cannot be mounted on or unmounted.
 #[derive(Debug, thiserror::Error)]
 pub enum MountpointError {
     #[error("the mountpoint {} does not exist", .0.display())]
@@ -42,33 +44,33 @@ pub enum MountpointError {
         /// The source of the file system in the mount table.
         fs_source: String,
     },
-    #[error("another meetfs process is about to be mounted at {}", .0.display())]
+    #[error("another meetfs process is starting a mount at {}", .0.display())]
     BeingMounted(PathBuf),
-    #[error("cannot unmount {}, whose daemon has died", .0.display())]
+    #[error("cannot unmount the dead mount {}", .0.display())]
     Dead(PathBuf),
     #[error("no meetfs file system is mounted at {}", .0.display())]
     NotMounted(PathBuf),
     /// The daemon would write into a directory that its own mount hides.
-    #[error("the {what} {} is inside the mountpoint, which would hide it", path.display())]
-    Hidden { what: &'static str, path: PathBuf },
+    #[error("the {subject} {} is inside the mountpoint, which would hide it", path.display())]
+    Hidden { subject: &'static str, path: PathBuf },
     #[error("{} was mounted by user {owner}", mountpoint.display())]
     OtherOwner { mountpoint: PathBuf, owner: u32 },
     #[error("{} is busy: {users}", mountpoint.display())]
     Busy {
         mountpoint: PathBuf,
-        /// The processes that use it, for a person.
+        /// Description of the processes that use the mount.
         users: String,
     },
-    /// Another mount depends on it, so that its file system would not end with it.
+    /// Another mount depends on this mount, so its file system would stay in use.
     #[error("{} is busy: {users}", mountpoint.display())]
     DependentMounts {
         mountpoint: PathBuf,
-        /// The mounts that depend on it, for a person.
+        /// Description of the mounts that depend on this mount.
         users: String,
-        /// One of them.
+        /// The first of these mounts.
         first: PathBuf,
     },
-    /// It is not in the mount table, and its file system is still in use.
+    /// The mount is no longer in the mount table, but its file system is still in use.
     #[error(
         "{} is unmounted, but {} still serves it: {users}",
         mountpoint.display(),
@@ -77,11 +79,11 @@ pub enum MountpointError {
     StillServed {
         mountpoint: PathBuf,
         daemon: Option<u32>,
-        /// What uses it, for a person.
+        /// Description of the processes and mounts that use the file system.
         users: String,
     },
     #[error(
-        "the daemon of {} did not release it within {} s",
+        "the daemon of {} did not release the mountpoint within {} s",
         mountpoint.display(),
         timeout.as_secs()
     )]
@@ -119,7 +121,9 @@ impl Diagnostic for MountpointError {
             )
             .into(),
             Self::AlreadyMounted { .. } => "Choose an empty directory.".into(),
-            Self::BeingMounted(_) => "Wait for it, or choose another directory.".into(),
+            Self::BeingMounted(_) => {
+                "Wait until that mount is ready, or choose another directory.".into()
+            }
             Self::Dead(path) => format!("Run `fusermount3 -uz {}`.", path.display()).into(),
             Self::NotMounted(_) => "`meetfs status` lists your mounts.".into(),
             Self::Hidden { .. } => "Choose a path outside the mountpoint.".into(),
@@ -129,12 +133,12 @@ impl Diagnostic for MountpointError {
                 format!("Unmount {} first, then unmount again.", first.display()).into()
             }
             Self::StillServed { daemon: Some(pid), .. } => format!(
-                "It ends with the last of these programs. `kill {pid}` ends it now; their reads \
-                 then fail."
+                "The daemon exits when the last of these programs ends. `kill {pid}` ends it now, \
+                 and their reads then fail."
             )
             .into(),
             Self::StillServed { daemon: None, .. } => {
-                "It ends with the last of these programs.".into()
+                "The daemon exits when the last of these programs ends.".into()
             }
             Self::NotReleased { .. } => "Run the command again in a moment.".into(),
             Self::System { .. } => return None,
@@ -147,9 +151,9 @@ impl Diagnostic for MountpointError {
 #[derive(Debug)]
 pub struct LockedMountpoint {
     path: PathBuf,
-    /// The directory that the mount will hide, locked. Otherwise two processes that both find it
-    /// free would mount on top of each other. `None` on file systems whose directories cannot be
-    /// locked, as some network file systems.
+    /// The locked directory. Without the lock, two processes could both find the directory free and
+    /// mount on top of each other. `None` on file systems whose directories cannot be locked, such
+    /// as some network file systems.
     _lock: Option<File>,
 }
 
@@ -166,13 +170,13 @@ impl LockedMountpoint {
 /// # Errors
 /// The directory cannot be mounted on.
 pub fn prepare(given: &Path) -> Result<LockedMountpoint, MountpointError> {
-    let path = absolute(given)?;
+    let path = absolute_path(given)?;
     for _ in 0..MAX_DEAD_MOUNTS {
         let mounted = topmost_mount_at(&path).map_err(|source| system(&path, source))?;
         let Some(mounted) = mounted else {
             check_empty_directory(&path)?;
             let lock = lock(&path)?;
-            // The previous owner of the lock may have mounted meanwhile.
+            // The previous owner of the lock may have mounted in the meantime.
             if topmost_mount_at(&path).map_err(|source| system(&path, source))?.is_none() {
                 return Ok(LockedMountpoint { path, _lock: lock });
             }
@@ -201,54 +205,62 @@ fn lock(path: &Path) -> Result<Option<File>, MountpointError> {
     }
 }
 
-/// Returns the path without links and dots. Works for a dead mount and for a path inside of one,
-/// where every system call fails.
+/// Returns the absolute path without symbolic links and dots. Works even for a dead mount and for a
+/// path inside it, where every system call fails.
 ///
 /// # Errors
 /// The parent directory does not exist.
-pub(crate) fn absolute(given: &Path) -> Result<PathBuf, MountpointError> {
-    let failed = |source: io::Error| match source.kind() {
+pub(crate) fn absolute_path(given: &Path) -> Result<PathBuf, MountpointError> {
+    let path_error = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => MountpointError::Missing(given.into()),
         _ => system(given, source),
     };
     let mut path = given.to_path_buf();
     for _ in 0..MAX_LINKS {
-        // Calls on a dead mount fail with "not connected", and calls on a hung one block. The mount
-        // table knows both, unless a `..` could lead through a link.
-        let written: PathBuf = std::path::absolute(&path).map_err(failed)?.components().collect();
-        let climbs = written.components().any(|part| part == Component::ParentDir);
-        let around = mount_containing(&written).map_err(failed)?.filter(MountEntry::is_meetfs);
-        if around.is_some() && !climbs {
-            return Ok(written);
+        // Calls on a dead mount fail with "not connected", and calls on a hung mount block. So the
+        // mount table is used instead, unless the path contains a `..`, which could follow a
+        // symbolic link.
+        let lexical: PathBuf =
+            std::path::absolute(&path).map_err(path_error)?.components().collect();
+        let has_parent_component = lexical.components().any(|part| part == Component::ParentDir);
+        let containing =
+            mount_containing(&lexical).map_err(path_error)?.filter(MountEntry::is_meetfs);
+        if containing.is_some() && !has_parent_component {
+            return Ok(lexical);
         }
-        let Some(name) = path.file_name() else { return path.canonicalize().map_err(failed) };
+        let Some(name) = path.file_name() else { return path.canonicalize().map_err(path_error) };
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new(".")).canonicalize().map_err(failed)?;
-        let named = parent.join(name);
+        let parent = parent.unwrap_or(Path::new(".")).canonicalize().map_err(path_error)?;
+        let candidate = parent.join(name);
         // Unlike `stat`, `readlink` does not reach a file system that is mounted there.
-        match std::fs::read_link(&named) {
+        match std::fs::read_link(&candidate) {
             Ok(target) => path = parent.join(target),
-            // Not a link.
-            Err(_) => return Ok(named),
+            // The path is not a symbolic link.
+            Err(_) => return Ok(candidate),
         }
     }
-    Err(system(given, io::Error::other("too many links")))
+    Err(system(given, io::Error::other("too many symbolic links")))
 }
 
-/// Checks that the daemon does not write to a path at or inside the mountpoint. Creates nothing.
+/// Checks that `path`, to which the daemon writes, is not at or inside the mountpoint. Does not
+/// create anything.
 ///
 /// # Errors
 /// [`MountpointError::Hidden`], or the mountpoint does not exist.
-pub fn check_outside(given: &Path, path: &Path, what: &'static str) -> Result<(), MountpointError> {
-    let mountpoint = absolute(given)?;
+pub fn check_outside(
+    given: &Path,
+    path: &Path,
+    subject: &'static str,
+) -> Result<(), MountpointError> {
+    let mountpoint = absolute_path(given)?;
     let written = std::path::absolute(path).map_err(|source| system(path, source))?;
-    // By name first: an existing mount may be dead or hang.
+    // Names are compared first, because an existing mount may be dead or hang.
     let is_inside = written.starts_with(&mountpoint)
         || written
             .ancestors()
             .find_map(|ancestor| ancestor.canonicalize().ok())
             .is_some_and(|ancestor| ancestor.starts_with(&mountpoint));
-    if is_inside { Err(MountpointError::Hidden { what, path: path.into() }) } else { Ok(()) }
+    if is_inside { Err(MountpointError::Hidden { subject, path: path.into() }) } else { Ok(()) }
 }
 
 fn check_empty_directory(path: &Path) -> Result<(), MountpointError> {
@@ -269,22 +281,22 @@ fn check_empty_directory(path: &Path) -> Result<(), MountpointError> {
     Ok(())
 }
 
-/// Calls `statvfs` on `path`; `None` on timeout.
+/// Calls `statvfs` on `path`. Returns `None` on timeout.
 ///
-/// `stat` would not do: the kernel answers it from its attribute cache, also when the daemon is
-/// dead. `statvfs` always reaches the daemon.
+/// `stat` is not suitable, because the kernel answers it from its attribute cache even if the
+/// daemon is dead. `statvfs` always reaches the daemon.
 fn statvfs_with_timeout(path: &Path) -> Option<nix::Result<()>> {
     let (sender, receiver) = mpsc::channel();
     let path = path.to_path_buf();
     // If the file system never answers, the thread stays until the process exits.
     std::thread::spawn(move || {
-        // The receiver is gone after a timeout.
+        // After a timeout, the receiver no longer exists.
         let _ = sender.send(nix::sys::statvfs::statvfs(&path).map(|_| ()));
     });
     receiver.recv_timeout(STATVFS_TIMEOUT).ok()
 }
 
-/// Whether the daemon of the mount at `path` has exited. A daemon that hangs has not.
+/// Whether the daemon of the mount at `path` has exited. A hung daemon has not exited.
 pub(crate) fn is_dead(path: &Path) -> bool {
     let disconnected = |error| matches!(error, nix::Error::ENOTCONN | nix::Error::ECONNABORTED);
     statvfs_with_timeout(path).is_some_and(|result| result.is_err_and(disconnected))

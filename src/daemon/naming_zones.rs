@@ -1,9 +1,9 @@
-//! The time zone in which the directories of each source are named.
+//! The time zone of the directory names of each source.
 //!
-//! A name contains the local start of its meeting. In another zone every directory has another
-//! name, and a backup copies everything again. So the zone is fixed at the first mount of a source
-//! and kept in the catalog: a mount from another computer, from cron or on a journey does not
-//! change it. A configured `timezone` does, with a warning.
+//! A directory name contains the local start time of its meeting. In another time zone, most
+//! directories have another name, and a backup copies them again. So the time zone is fixed at the
+//! first mount of a source and stored in the catalog. A cron job or a system that has moved to
+//! another time zone does not change it. A configured `timezone` changes it, with a warning.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,22 +16,22 @@ use crate::catalog::CatalogDatabase;
 use crate::config::Config;
 use crate::model::{Diagnostic, ErrorKind, SourceName};
 
-/// The past days at which two zones are compared: twenty years, which is longer than any provider
-/// keeps recordings.
+/// Number of past days on which two time zones are compared. Twenty years are longer than any
+/// provider keeps recordings.
 const COMPARED_DAYS: i64 = 20 * 366;
 
-/// The zones of the sources.
+/// The time zones of the sources.
 #[derive(Debug)]
 pub(super) struct NamingZones {
     pub(super) by_source: HashMap<SourceName, TimeZone>,
     pub(super) changes: Vec<ZoneChange>,
 }
 
-/// A configured zone replaces the one in which a source was named so far.
+/// A configured time zone that replaces the previous time zone of a source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{source_name}: directories are named in the time zone {to} instead of {from}, so most of them \
-     have another name"
+    "{source_name}: directories are named in the time zone {to} instead of {from}, so most \
+     names change"
 )]
 pub struct ZoneChange {
     pub source_name: SourceName,
@@ -48,7 +48,7 @@ impl Diagnostic for ZoneChange {
         let from = &self.from;
         Some(
             format!(
-                "A backup copies everything again. To have the old names, set \
+                "A backup will copy these directories again. To keep the old names, set \
                  `timezone = \"{from}\"`."
             )
             .into(),
@@ -57,8 +57,8 @@ impl Diagnostic for ZoneChange {
 }
 
 impl NamingZones {
-    /// Reads the zones of the configured sources, and stores new and changed ones. Blocks on the
-    /// disk.
+    /// Reads the time zones of the configured sources, and stores new and changed ones. Does
+    /// blocking I/O.
     pub(super) fn resolve(config: &Config, database: &CatalogDatabase) -> Self {
         let mut zones = Self { by_source: HashMap::new(), changes: Vec::new() };
         for source in &config.sources {
@@ -76,51 +76,54 @@ impl NamingZones {
     ) -> TimeZone {
         let current = &config.timezone;
         let stored = database.naming_zone(source);
-        let known = stored.as_deref().and_then(|name| {
+        let stored_zone = stored.as_deref().and_then(|name| {
             let zone = DateTimeParser::new().parse_time_zone(name);
             zone.inspect_err(|error| {
                 tracing::warn!(%source, "the stored time zone {name} is unknown: {error}");
             })
             .ok()
         });
-        match known {
-            Some(known) if !config.is_timezone_configured => {
-                if !has_same_times(&known, current) {
+        match stored_zone {
+            Some(stored_zone) if !config.is_timezone_configured => {
+                if !has_same_times(&stored_zone, current) {
                     tracing::info!(
                         %source,
                         "directories are named in the time zone {} of the first mount",
                         stored.as_deref().unwrap_or_default()
                     );
                 }
-                return known;
+                return stored_zone;
             }
-            Some(known) if !has_same_times(&known, current) => self.changes.push(ZoneChange {
-                source_name: source.clone(),
-                from: stored.clone().unwrap_or_default(),
-                to: name(current).unwrap_or_default(),
-            }),
+            Some(stored_zone) if !has_same_times(&stored_zone, current) => {
+                self.changes.push(ZoneChange {
+                    source_name: source.clone(),
+                    from: stored.clone().unwrap_or_default(),
+                    to: zone_name(current).unwrap_or_default(),
+                })
+            }
             _ => {}
         }
-        // A zone without a name is that of a system whose `/etc/localtime` is a plain file.
-        if let Some(name) = name(current).filter(|name| stored.as_ref() != Some(name)) {
+        // A time zone has no name if `/etc/localtime` of the system is a plain file.
+        if let Some(name) = zone_name(current).filter(|name| stored.as_ref() != Some(name)) {
             database.save_naming_zone(source, &name);
         }
         current.clone()
     }
 }
 
-/// Returns the IANA name of the zone, its offset, or its rules as in the variable `TZ`.
-fn name(zone: &TimeZone) -> Option<String> {
+/// Returns the IANA name of the time zone, its offset, or its rules in the format of the variable
+/// `TZ`.
+fn zone_name(zone: &TimeZone) -> Option<String> {
     DateTimePrinter::new().time_zone_to_string(zone).ok()
 }
 
-/// Returns whether the zones have the same local times, as zones with several names do.
-fn has_same_times(one: &TimeZone, other: &TimeZone) -> bool {
+/// Returns whether both time zones have the same local times, such as two names of one zone.
+fn has_same_times(first: &TimeZone, other: &TimeZone) -> bool {
     let now = Timestamp::now();
-    one == other
+    first == other
         || (0..COMPARED_DAYS).all(|day| {
             now.checked_sub(SignedDuration::from_hours(24 * day))
-                .is_ok_and(|at| one.to_offset(at) == other.to_offset(at))
+                .is_ok_and(|at| first.to_offset(at) == other.to_offset(at))
         })
 }
 
@@ -155,30 +158,33 @@ mod tests {
     }
 
     #[test]
-    fn zone_of_first_mount_is_kept_until_another_is_configured() {
+    fn configured_zone_replaces_zone_of_first_mount() {
         let database = CatalogDatabase::in_memory().unwrap();
         let resolve = |name: &str, is_configured| {
             let zones = NamingZones::resolve(&config(zone(name), is_configured), &database);
-            let changes: Vec<_> =
-                zones.changes.iter().map(|it| (it.from.clone(), it.to.clone())).collect();
-            let mut names: Vec<_> = zones.by_source.values().filter_map(super::name).collect();
+            let changes: Vec<_> = zones
+                .changes
+                .iter()
+                .map(|change| (change.from.clone(), change.to.clone()))
+                .collect();
+            let mut names: Vec<_> = zones.by_source.values().filter_map(super::zone_name).collect();
             assert_eq!(names.len(), 3);
             names.dedup();
             (names.join(" "), changes.first().cloned())
         };
-        let same = |name: &str| (name.to_owned(), None);
-        assert_eq!(resolve("Europe/Paris", false), same("Europe/Paris"));
-        assert_eq!(resolve("America/New_York", false), same("Europe/Paris"));
-        assert_eq!(resolve("Europe/Paris", true), same("Europe/Paris"));
+        let unchanged = |name: &str| (name.to_owned(), None);
+        assert_eq!(resolve("Europe/Paris", false), unchanged("Europe/Paris"));
+        assert_eq!(resolve("America/New_York", false), unchanged("Europe/Paris"));
+        assert_eq!(resolve("Europe/Paris", true), unchanged("Europe/Paris"));
         let change = Some(("Europe/Paris".into(), "Asia/Tokyo".into()));
         assert_eq!(resolve("Asia/Tokyo", true), ("Asia/Tokyo".into(), change));
-        assert_eq!(resolve("Asia/Tokyo", true), same("Asia/Tokyo"));
-        assert_eq!(resolve("UTC", false), same("Asia/Tokyo"));
+        assert_eq!(resolve("Asia/Tokyo", true), unchanged("Asia/Tokyo"));
+        assert_eq!(resolve("UTC", false), unchanged("Asia/Tokyo"));
         // Another name of the same zone changes nothing.
-        assert_eq!(resolve("Japan", true), same("Japan"));
+        assert_eq!(resolve("Japan", true), unchanged("Japan"));
         for unnamed in ["-05:00", "EST5EDT,M3.2.0,M11.1.0"] {
             assert_eq!(resolve(unnamed, true).0, unnamed);
-            assert_eq!(resolve("UTC", false), same(unnamed));
+            assert_eq!(resolve("UTC", false), unchanged(unnamed));
         }
     }
 

@@ -17,7 +17,7 @@ use crate::vfs::{Invalidation, InvalidationQueue};
 /// dropped; the next read of the file discovers it again.
 const MAX_QUEUED_FACTS: usize = 1024;
 
-/// A fact about a recording file.
+/// A fact that a read discovered about a recording file.
 #[derive(Debug)]
 pub(crate) enum ReadFact {
     /// The true size in bytes, which differs from the listed one.
@@ -33,7 +33,7 @@ pub(crate) struct ReadObserver {
 }
 
 impl ReadObserver {
-    /// Returns an observer and the other end of its queue.
+    /// Returns an observer and the receiver of its queue.
     pub(crate) fn new(catalog: Arc<Catalog>) -> (Self, mpsc::Receiver<ReadFact>) {
         let (queue, facts) = mpsc::channel(MAX_QUEUED_FACTS);
         (Self { queue, catalog }, facts)
@@ -41,7 +41,7 @@ impl ReadObserver {
 
     fn enqueue(&self, fact: ReadFact) {
         if self.queue.try_send(fact).is_err() {
-            tracing::debug!("the queue of discovered facts is full; dropping one");
+            tracing::debug!("dropping a discovered fact, because the queue is full");
         }
     }
 }
@@ -104,7 +104,7 @@ pub(crate) async fn apply(
     }
 }
 
-/// Stores a fact. A failure is logged, and the next facts are stored.
+/// Stores a fact. Logs a failure instead of returning it.
 async fn store(catalog: &Arc<Catalog>, write: impl FnOnce(&Catalog) + Send + 'static) {
     if let Err(error) = catalog.run_blocking(write).await {
         tracing::error!("cannot store a fact that a read discovered: {error}");

@@ -1,4 +1,5 @@
-//! Files that the disk cache holds completely, for the catalog, which must not know the cache.
+//! Reports to the catalog which files are completely in the disk cache. The catalog itself must not
+//! depend on the cache.
 
 use std::sync::Arc;
 

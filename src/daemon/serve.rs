@@ -1,4 +1,4 @@
-//! The life of a mount in its process: list, mount, serve, unmount.
+//! Runs a mount in its process: lists, mounts, serves and unmounts.
 //!
 //! Input: a validated configuration and a locked mountpoint. On failure nothing stays mounted.
 //! Messages for the user go through [`StartupEvent`]; this module prints nothing.
@@ -26,35 +26,36 @@ use crate::fuse::{self, Access, Adapter};
 use crate::model::{SourceName, line_with_hint, one_line};
 use crate::vfs::{FileSystem, FileSystemOptions, Owner};
 
-/// Limit on the wait for sizes and details that listings omit, once the tree can be listed. A
-/// backup that starts right after `mount` then finds everything in an archive of common size. For a
-/// large archive the enrichment continues in the background.
+/// Maximum wait for sizes and details that the listing omits. With this wait, a backup that starts
+/// right after `mount` finds a complete tree in an archive of common size. For a large archive, the
+/// enrichment continues in the background.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Limit on the wait for the kernel to finish an unmount. Requests in flight are canceled before.
+/// Maximum wait for the kernel to finish an unmount. Requests in flight are canceled first.
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Limit on the wait for a token renewal that is in flight when the mount ends. A single-use
-/// refresh token is spent once it is sent, so a lost reply would lose the sign-in. Token services
-/// answer within a second or two; container runtimes kill a process ten seconds after SIGTERM.
+/// Maximum wait for a token renewal that is in flight when the mount ends. A refresh token that can
+/// be used only once is invalid after it is sent, so a lost reply would lose the sign-in. Token
+/// services answer within a second or two; container runtimes kill a process ten seconds after
+/// SIGTERM.
 const TOKEN_RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Limit on the wait for tasks that ignore cancellation.
+/// Maximum wait for tasks that ignore cancellation.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Delay before the first [`StartupEvent::Waiting`].
 const PROGRESS_DELAY: Duration = Duration::from_secs(2);
 
-/// Interval between further ones.
+/// Interval between further [`StartupEvent::Waiting`] events.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Exit code when a second signal ends the process during its shutdown: `failure`.
+/// Exit code (general failure) if a second signal ends the process during its shutdown.
 const FORCED_EXIT_CODE: i32 = 1;
 
-/// What to serve and how.
+/// The options of a mount process.
 pub struct ServeOptions<'a> {
     pub config: Config,
-    /// Lives as long as the mount.
+    /// The demo server, which runs as long as the mount.
     pub demo_cloud: Option<DemoCloud>,
     /// Whether other users may read the mount.
     pub allow_other: bool,
@@ -67,9 +68,10 @@ pub struct ServeOptions<'a> {
 /// A message for the user who waits for the mount to be ready.
 #[derive(Clone, Copy, Debug)]
 pub enum StartupEvent<'a> {
-    /// The mount is not ready after two seconds, and after every ten seconds from then on.
+    /// The mount is not ready yet. Reported after two seconds, and then every ten seconds.
     Waiting {
-        /// The sources whose recordings are not listed yet. Without one, their files are examined.
+        /// The sources whose recordings are not listed yet. If there are none, the mount waits for
+        /// file sizes.
         sources: &'a [SourceName],
         elapsed: Duration,
     },
@@ -77,47 +79,48 @@ pub enum StartupEvent<'a> {
     CacheUnwritable(&'a UnwritableCache),
     /// The configuration changes the time zone of a source's directory names.
     ZoneChanged(&'a ZoneChange),
-    /// A source is missing or incomplete; the mount starts without it.
+    /// A source could not be listed completely. The mount starts without its missing recordings.
     SourceFailed(&'a ListingError),
-    /// The demo server runs; the URL shows its request counts.
+    /// The demo server is running. The URL shows its request counts.
     DemoServerStarted(&'a str),
 }
 
-/// Prepares a process to serve a mount. Call it first, before any thread starts.
+/// Prepares the process to serve a mount. Must be called before any thread starts.
 pub fn prepare_process() {
     malloc::limit_arenas();
-    // Logs, catalog and cache are private to the user, whatever the umask of the shell.
+    // Logs, catalog and cache are private to the user, regardless of the umask of the shell.
     nix::sys::stat::umask(Mode::from_bits_truncate(0o077));
 }
 
 /// Lists, mounts and serves until a signal or the kernel ends the mount.
 ///
 /// # Errors
-/// Anything that keeps the mount from being ready; then nothing stays mounted.
+/// The mount could not become ready. Nothing stays mounted in this case.
 pub fn serve(mountpoint: LockedMountpoint, options: ServeOptions<'_>) -> Result<(), DaemonError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(worker_threads())
         .enable_all()
         .build()
         .map_err(|source| DaemonError::System { action: "start the runtime", source })?;
-    let result = Server { options, runtime: &runtime }.run(mountpoint);
+    let result = MountProcess { options, runtime: &runtime }.run(mountpoint);
     // Remaining tasks are canceled; replies that are dropped with them answer EIO.
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
     result
 }
 
-/// At least two: one may copy while the other keeps deadlines. More than four stay idle, because
-/// the work comes from the kernel's few event threads.
+/// Returns the number of worker threads. With two, one can copy data while the other handles
+/// timers. More than four would be idle, because the work comes from the few event threads of the
+/// kernel interface.
 fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4)
 }
 
-struct Server<'a> {
+struct MountProcess<'a> {
     options: ServeOptions<'a>,
     runtime: &'a Runtime,
 }
 
-impl Server<'_> {
+impl MountProcess<'_> {
     fn run(&self, mountpoint: LockedMountpoint) -> Result<(), DaemonError> {
         let config = &self.options.config;
         let path = mountpoint.path().to_path_buf();
@@ -128,10 +131,10 @@ impl Server<'_> {
         } else {
             CacheStorage::open(&config.cache)?
         };
-        let ended = CancellationToken::new();
-        let background_work = ended.clone().drop_guard();
+        let shutdown = CancellationToken::new();
+        let background_work = shutdown.clone().drop_guard();
         let archive =
-            Arc::new(Archive::new(config, storage, self.runtime.handle(), ended.clone())?);
+            Arc::new(Archive::new(config, storage, self.runtime.handle(), shutdown.clone())?);
         if let Some(unwritable) = archive.unwritable_cache() {
             tracing::warn!("{}", one_line(unwritable));
             (self.options.report)(StartupEvent::CacheUnwritable(unwritable));
@@ -141,20 +144,21 @@ impl Server<'_> {
             (self.options.report)(StartupEvent::ZoneChanged(change));
         }
         let providers = archive.providers();
-        let served = self.serve_until_ended(&archive, mountpoint, &mut signals, ended);
+        let result = self.serve_until_ended(&archive, mountpoint, &mut signals, shutdown);
         // From here on a second signal ends the process at once.
         self.runtime.spawn(async move {
-            signals.unmount_requested().await;
+            signals.wait_for_unmount_signal().await;
             std::process::exit(FORCED_EXIT_CODE);
         });
-        // Also when nothing was mounted: background tasks hold the cache and send requests.
+        // Ends the background tasks even if nothing was mounted, because they lock the cache and
+        // send requests.
         drop(background_work);
-        let result = served.map(|(mounted, control)| {
+        let result = result.map(|(session, control)| {
             tracing::info!("unmounting {}", path.display());
             drop(control);
-            mounted.unmount(UNMOUNT_TIMEOUT);
+            session.unmount(UNMOUNT_TIMEOUT);
         });
-        // Releases the cache directory for the next mount before the wait below.
+        // The cache directory is released for the next mount before the wait below.
         drop(archive);
         self.runtime.block_on(async {
             let finished = join_all(providers.iter().map(|provider| provider.finish()));
@@ -174,23 +178,23 @@ impl Server<'_> {
         archive: &Arc<Archive>,
         mountpoint: LockedMountpoint,
         signals: &mut Signals,
-        ended: CancellationToken,
+        shutdown: CancellationToken,
     ) -> Result<(fuse::MountedSession, Option<control::Server>), DaemonError> {
         let path = mountpoint.path().to_path_buf();
         self.runtime.block_on(async {
             tokio::select! {
-                listed = self.list(archive) => listed,
-                () = signals.unmount_requested() => Err(DaemonError::Interrupted),
-                () = background::parent_exited(), if self.options.report_readiness => {
+                result = self.list_with_progress(archive) => result,
+                () = signals.wait_for_unmount_signal() => Err(DaemonError::Interrupted),
+                () = background::wait_for_parent_exit(), if self.options.report_readiness => {
                     Err(DaemonError::Interrupted)
                 }
             }
         })?;
-        let (kernel_ended, mut kernel_end) = watch::channel(false);
-        let mounted = self.mount(archive, &path, kernel_ended)?;
+        let (unmount_sender, mut unmount_receiver) = watch::channel(false);
+        let session = self.mount(archive, &path, unmount_sender)?;
         let control = {
             let _context = self.runtime.enter();
-            control::Server::start(&path, mounted.device(), archive, &ProcessEnvironment, ended)
+            control::Server::start(&path, session.device(), archive, &ProcessEnvironment, shutdown)
         };
         // From here on the mount table keeps other processes from mounting here.
         drop(mountpoint);
@@ -200,7 +204,7 @@ impl Server<'_> {
         if self.options.report_readiness
             && let Err(error) = background::report_ready()
         {
-            mounted.unmount(UNMOUNT_TIMEOUT);
+            session.unmount(UNMOUNT_TIMEOUT);
             return Err(error);
         }
         tracing::info!("mounted at {}", path.display());
@@ -211,35 +215,35 @@ impl Server<'_> {
                         SignalAction::Unmount => break,
                         SignalAction::Refresh => archive.refresh(),
                     },
-                    _ = kernel_end.wait_for(|ended| *ended) => break,
+                    _ = unmount_receiver.wait_for(|is_unmounted| *is_unmounted) => break,
                 }
             }
         });
-        Ok((mounted, control))
+        Ok((session, control))
     }
 
-    /// Waits until the tree has something to show.
-    async fn list(&self, archive: &Archive) -> Result<(), DaemonError> {
+    /// Waits until the tree can be shown. Reports progress in the meantime.
+    async fn list_with_progress(&self, archive: &Archive) -> Result<(), DaemonError> {
         let report = self.options.report;
-        let started = Instant::now();
+        let start = Instant::now();
         let progress = async {
             tokio::time::sleep(PROGRESS_DELAY).await;
             loop {
                 let sources = archive.unlisted_sources();
-                report(StartupEvent::Waiting { sources: &sources, elapsed: started.elapsed() });
+                report(StartupEvent::Waiting { sources: &sources, elapsed: start.elapsed() });
                 tokio::time::sleep(PROGRESS_INTERVAL).await;
             }
         };
         tokio::select! {
-            listed = self.list_quietly(archive) => listed,
+            result = self.list(archive) => result,
             never = progress => match never {},
         }
     }
 
-    async fn list_quietly(&self, archive: &Archive) -> Result<(), DaemonError> {
+    async fn list(&self, archive: &Archive) -> Result<(), DaemonError> {
         let report = self.options.report;
         archive.start(self.runtime.handle());
-        let first_listing = archive.first_listing(|error| {
+        let first_listing = archive.wait_for_first_listing(|error| {
             tracing::warn!("{}", one_line(error));
             report(StartupEvent::SourceFailed(error));
         });
@@ -256,11 +260,11 @@ impl Server<'_> {
         &self,
         archive: &Archive,
         mountpoint: &Path,
-        ended: watch::Sender<bool>,
+        is_unmounted: watch::Sender<bool>,
     ) -> Result<fuse::MountedSession, DaemonError> {
-        let shared = self.options.allow_other;
+        let is_shared = self.options.allow_other;
         let config = &self.options.config;
-        let default_modes = if shared { (0o555, 0o444) } else { (0o500, 0o400) };
+        let default_modes = if is_shared { (0o555, 0o444) } else { (0o500, 0o400) };
         let owner = Owner {
             uid: nix::unistd::getuid().as_raw(),
             gid: nix::unistd::getgid().as_raw(),
@@ -275,8 +279,8 @@ impl Server<'_> {
             invalidations: archive.invalidations.clone(),
             passthrough: self.options.passthrough,
         });
-        let adapter = Adapter::new(file_system, self.runtime.handle().clone(), ended);
-        let access = if shared { Access::AllUsers } else { Access::Owner };
+        let adapter = Adapter::new(file_system, self.runtime.handle().clone(), is_unmounted);
+        let access = if is_shared { Access::AllUsers } else { Access::Owner };
         Ok(fuse::mount(adapter, archive.invalidations.clone(), mountpoint, access)?)
     }
 }

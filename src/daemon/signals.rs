@@ -4,7 +4,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::error::DaemonError;
 
-/// What a signal requests.
+/// The action that a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignalAction {
     /// SIGINT or SIGTERM: unmount and exit.
@@ -29,7 +29,7 @@ impl Signals {
     pub(crate) fn listen() -> Result<Self, DaemonError> {
         let listen = |kind| {
             signal(kind)
-                .map_err(|source| DaemonError::System { action: "listen to signals", source })
+                .map_err(|source| DaemonError::System { action: "listen for signals", source })
         };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -46,8 +46,8 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal that requests the end of the process.
-    pub(crate) async fn unmount_requested(&mut self) {
+    /// Waits for a signal that requests an unmount.
+    pub(crate) async fn wait_for_unmount_signal(&mut self) {
         while self.next().await != SignalAction::Unmount {}
     }
 }

@@ -16,7 +16,7 @@ use crate::providers::{Provider, ProviderError, RecycleBin};
 pub(crate) struct Source {
     pub(crate) config: SourceConfig,
     pub(crate) provider: Arc<dyn Provider>,
-    /// Requests a full refresh now.
+    /// Notified to request a full refresh.
     pub(crate) refresh: Arc<Notify>,
     pub(crate) state: watch::Sender<RefreshState>,
     /// The catalog revision up to which the enrichment is complete.
@@ -25,8 +25,7 @@ pub(crate) struct Source {
 
 impl Source {
     /// Returns the reason why the listing is still incomplete. A pending first listing counts only
-    /// if
-    /// `is_awaited`.
+    /// if `is_awaited`.
     pub(crate) fn listing_error(&self, is_awaited: bool) -> Option<ListingError> {
         let source_name = self.config.name.clone();
         let state = self.state.borrow();
@@ -68,13 +67,13 @@ impl Source {
         }
     }
 
-    /// Refreshes the source until `ended`. A panic becomes a failed listing, so that no caller
+    /// Refreshes the source until `shutdown`. A panic becomes a failed listing, so that no caller
     /// waits forever.
-    pub(crate) async fn run_refresher(refresher: Refresher, ended: CancellationToken) {
+    pub(crate) async fn run_refresher(refresher: Refresher, shutdown: CancellationToken) {
         let state = refresher.state.clone();
-        let Err(stopped) = tokio::spawn(refresher.run(ended)).await else { return };
-        if stopped.is_panic() {
-            let error = ProviderError::unavailable(format!("the refresh task ended: {stopped}"));
+        let Err(error) = tokio::spawn(refresher.run(shutdown)).await else { return };
+        if error.is_panic() {
+            let error = ProviderError::unavailable(format!("the refresh task failed: {error}"));
             state.send_modify(|state| {
                 state.is_running = false;
                 state.is_first_listing_done = true;
@@ -84,7 +83,7 @@ impl Source {
         }
     }
 
-    pub(crate) fn refresher(&self, catalog: &Arc<Catalog>) -> Refresher {
+    pub(crate) fn create_refresher(&self, catalog: &Arc<Catalog>) -> Refresher {
         let SourceConfig { since, filter, .. } = &self.config;
         let since = *since;
         Refresher {

@@ -90,7 +90,7 @@ fn stalling_files_cost_rsync_one_deadline_each() {
     let next: Timestamp = failing[0]["next"].as_str().expect("a time").parse().expect("a time");
     assert!(next > Timestamp::now(), "{failing}");
     let words = text(&run(rig.meetfs().arg("status"), COMMAND_TIMEOUT));
-    assert!(words.contains("FAILING acme: 3 files cannot be read, next try at"), "{words}");
+    assert!(words.contains("FAILING acme: 3 files cannot be read, next attempt at"), "{words}");
     assert!(words.contains("no bytes within the deadline"), "{words}");
 
     let hashes = copied(&rig);

@@ -129,7 +129,10 @@ fn deleted_meeting_stays_while_it_is_cached() {
     assert_eq!(kept_deleted(&rig), 1);
     let status = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
     let status = String::from_utf8_lossy(&status.stdout).into_owned();
-    assert!(status.contains("deleted upstream, served from the cache: 1 meeting"), "{status}");
+    assert!(
+        status.contains("deleted by the provider, served from the cache: 1 meeting"),
+        "{status}"
+    );
     rig.unmount();
 
     disconnect(&rig.cloud);

@@ -313,7 +313,7 @@ fn wrong_mountpoint_is_explained() {
     let inside = rig.shell("cd acme/*/ && pwd -P").trim().to_owned();
     let outside = rig.directory.path().to_str().expect("a path");
     let within =
-        format!("{inside} is inside the meetfs mount {place}\nhint: Give {place} instead.");
+        format!("{inside} is inside the meetfs mount {place}\nhint: Use its mountpoint {place}.");
     let other = format!(
         "no meetfs file system is mounted at {outside}\nhint: `meetfs status` lists your mounts"
     );
@@ -454,8 +454,8 @@ fn status_counts_what_the_directories_show() {
     let output = command(&rig, &["status"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     for line in [
-        "not shown yet, because they are not complete: 1 meeting, and 1 file of other meetings",
-        "not shown, because nothing was recorded: 1 meeting",
+        "still being processed, not shown yet: 1 meeting, and 1 file of other meetings",
+        "without recordings, not shown: 1 meeting",
     ] {
         assert!(text.contains(line), "{text}");
     }

@@ -39,8 +39,9 @@ fn directory_inside_a_mount_is_not_unmounted() {
     let message = failure(&mut unmount_command(rig.mountpoint.join("acme")), 1);
     let place = rig.mountpoint.display();
     assert!(
-        message
-            .contains(&format!("is inside the meetfs mount {place}\nhint: Give {place} instead.")),
+        message.contains(&format!(
+            "is inside the meetfs mount {place}\nhint: Use its mountpoint {place}."
+        )),
         "{message}"
     );
     rig.unmount();

@@ -14,22 +14,22 @@ use super::report::MountReport;
 use super::request::Request;
 use super::{dead_mounts, socket};
 use crate::config::Environment;
-use crate::daemon::mountpoint::{MountpointError, absolute};
+use crate::daemon::mountpoint::{MountpointError, absolute_path};
 
-/// Timeout for replies that the daemon has ready. A daemon that takes longer hangs.
+/// Timeout for requests that the daemon answers without waiting. A daemon that takes longer hangs.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Timeout for the reply to `refresh`: longer than the daemon waits for the refresh.
+/// Timeout for the reply to `refresh`. It is longer than the daemon waits for a refresh.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(11 * 60);
 
-/// Attempts when the daemon closes the connection without a reply, as it does under too many
-/// connections.
+/// Maximum number of attempts if the daemon closes the connection without a reply. It does so if it
+/// has too many connections.
 const MAX_ATTEMPTS: u32 = 20;
 
 /// Delay between attempts.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Limit on a reply in bytes: about a million expiring files.
+/// Maximum length of a reply in bytes. It is enough for about a million expiring files.
 const MAX_REPLY_LENGTH: usize = 256 * 1024 * 1024;
 
 /// A mountpoint and the expiring files below it.
@@ -39,15 +39,15 @@ pub(crate) type ExpiringFiles = (PathBuf, Vec<ExpiringFile>);
 ///
 /// # Errors
 /// The path does not exist.
-pub(crate) fn resolve_mountpoint(given: &Path) -> Result<PathBuf, ControlError> {
-    match absolute(given) {
-        // The hint of `Missing` suggests to create the directory, which does not help here.
+pub(crate) fn resolve_mountpoint(path: &Path) -> Result<PathBuf, ControlError> {
+    match absolute_path(path) {
+        // The hint of `Missing` suggests creating the directory, which does not help here.
         Err(MountpointError::Missing(path)) => Err(ControlError::NotMounted(path)),
         other => Ok(other?),
     }
 }
 
-/// The mounts of this user, found by their sockets.
+/// The mounts of this user, which are found by their control sockets.
 #[derive(Debug)]
 pub(crate) struct Mounts {
     directories: Vec<PathBuf>,
@@ -68,8 +68,9 @@ impl Mounts {
         let replies: Result<Vec<ExpiringFiles>, _> =
             self.send_to_all(Request::Expiring).into_iter().collect();
         let replies = replies?;
-        let answered: Vec<_> = replies.iter().map(|(mountpoint, _)| mountpoint.clone()).collect();
-        let dead = dead_mounts::find(&answered);
+        let live_mounts: Vec<_> =
+            replies.iter().map(|(mountpoint, _)| mountpoint.clone()).collect();
+        let dead = dead_mounts::find(&live_mounts);
         match dead.first() {
             None if replies.is_empty() => Err(ControlError::NoMounts),
             Some(first) if replies.is_empty() => Err(ControlError::Dead(first.clone())),
@@ -86,7 +87,8 @@ impl Mounts {
         self.send(mountpoint, request)
     }
 
-    /// Returns whether a daemon listens for this mount, also if it does not answer.
+    /// Returns whether a daemon listens on the control socket of this mount, even if it does not
+    /// answer.
     pub(crate) fn is_served(&self, mountpoint: &Path) -> bool {
         let name = socket::file_name(mountpoint);
         self.directories.iter().any(|directory| UnixStream::connect(directory.join(&name)).is_ok())
@@ -95,11 +97,11 @@ impl Mounts {
     /// Returns the reports of every mount, ordered by mountpoint. Dead mounts have a report, too.
     pub(crate) fn all_reports(&self, request: Request) -> Vec<Result<MountReport, ControlError>> {
         let mut reports = self.send_to_all(request);
-        let answered =
+        let live_mounts =
             reports.iter().flatten().map(|report: &MountReport| PathBuf::from(&report.mountpoint));
-        let answered: Vec<_> = answered.collect();
+        let live_mounts: Vec<_> = live_mounts.collect();
         reports.extend(
-            dead_mounts::find(&answered)
+            dead_mounts::find(&live_mounts)
                 .iter()
                 .map(|mountpoint| Ok(MountReport::of_dead(mountpoint))),
         );
@@ -172,8 +174,8 @@ fn has_no_daemon(error: &std::io::Error) -> bool {
     )
 }
 
-/// Sends a request, again if the connection closes without a reply: the daemon may have too many
-/// connections. If the daemon has exited in the meantime, the next attempt fails.
+/// Sends a request. Repeats it if the daemon closes the connection without a reply, because it may
+/// have too many connections. If the daemon has exited, the next attempt fails.
 fn send<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {
     for _ in 1..MAX_ATTEMPTS {
         match send_once(socket, request) {
@@ -193,7 +195,7 @@ fn is_disconnect(error: &std::io::Error) -> bool {
 
 fn send_once<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {
     if request == Request::Refresh {
-        // Detects a hung daemon at once instead of after the minutes that a refresh can take.
+        // Detects a hung daemon within seconds. A refresh can take minutes.
         send_once::<IgnoredAny>(socket, Request::Status)?;
     }
     let mut stream = UnixStream::connect(socket)?;
@@ -211,8 +213,8 @@ fn send_once<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::R
     serde_json::from_slice(&reply).map_err(std::io::Error::other)
 }
 
-/// Refuses a socket that another user serves: its reply could say anything. Root asks the daemons
-/// of other users, too.
+/// Rejects a socket that another user serves, because its reply cannot be trusted. Root may connect
+/// to the daemons of all users.
 fn check_peer(stream: &UnixStream) -> std::io::Result<()> {
     let (own, peer) = (nix::unistd::geteuid().as_raw(), socket_peercred(stream)?.uid.as_raw());
     if own == 0 || peer == own || peer == 0 {
@@ -221,7 +223,7 @@ fn check_peer(stream: &UnixStream) -> std::io::Result<()> {
     Err(std::io::Error::other(format!("another user (uid {peer}) serves its socket")))
 }
 
-/// Reads a reply within the timeout, however slowly its parts arrive.
+/// Reads a reply. The timeout applies to the whole reply, even if its parts arrive slowly.
 fn read_reply(mut stream: &UnixStream, timeout: Duration) -> std::io::Result<Vec<u8>> {
     let deadline = Instant::now() + timeout;
     let (mut reply, mut part) = (Vec::new(), vec![0; 64 * 1024]);
@@ -258,10 +260,10 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        let began = Instant::now();
+        let start = Instant::now();
         let error = read_reply(&client, Duration::from_millis(200)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert!(began.elapsed() < Duration::from_secs(10));
+        assert!(start.elapsed() < Duration::from_secs(10));
         drop(client);
         writer.join().unwrap();
     }

@@ -1,6 +1,6 @@
-//! Mounts whose daemon does not answer.
+//! Finds mounts whose daemon has died.
 //!
-//! A daemon that was killed leaves its mount behind, and every call on it fails until it is
+//! A killed daemon leaves its mount behind, and every call on the mount fails until it is
 //! unmounted. The mount table still lists it.
 
 use std::path::{Path, PathBuf};
@@ -12,11 +12,12 @@ use crate::daemon::mount_table::{
 };
 use crate::daemon::mountpoint::is_dead;
 
-/// Delay before the second check of a mount that looks dead. A mount that is being unmounted is out
-/// of the mount table by then.
+/// Delay before the second check of a mount that looks dead. If the mount is being unmounted, it is
+/// no longer in the mount table by then.
 const RECHECK_DELAY: Duration = Duration::from_millis(200);
 
-/// Returns why no daemon answers for `path`, which contains no links.
+/// Returns the error that explains why no daemon answers for `path`. The path must not contain
+/// symbolic links.
 pub(crate) fn diagnose(path: &Path) -> ControlError {
     match mount_containing(path).ok().flatten().filter(MountEntry::is_meetfs) {
         None => ControlError::NotMounted(path.into()),
@@ -26,10 +27,10 @@ pub(crate) fn diagnose(path: &Path) -> ControlError {
     }
 }
 
-/// Returns the dead mounts of this user, except those that have `answered`.
-pub(crate) fn find(answered: &[PathBuf]) -> Vec<PathBuf> {
+/// Returns the dead mounts of this user, except the mounts `live_mounts`.
+pub(crate) fn find(live_mounts: &[PathBuf]) -> Vec<PathBuf> {
     let mut mounts = meetfs_mounts_of(nix::unistd::geteuid().as_raw()).unwrap_or_default();
-    mounts.retain(|mountpoint| !answered.contains(mountpoint));
+    mounts.retain(|mountpoint| !live_mounts.contains(mountpoint));
     let dead = retain_dead(mounts);
     if dead.is_empty() {
         return dead;
@@ -41,7 +42,8 @@ pub(crate) fn find(answered: &[PathBuf]) -> Vec<PathBuf> {
     retain_dead(dead.into_iter().filter(is_mounted).collect())
 }
 
-/// Checks all mounts in parallel, because a check of one that hangs takes seconds.
+/// Returns the mounts that are dead. Checks them in parallel, because the check of a hung mount
+/// takes seconds.
 fn retain_dead(mounts: Vec<PathBuf>) -> Vec<PathBuf> {
     let checks: Vec<_> = mounts
         .into_iter()

@@ -1,4 +1,4 @@
-//! Why a command could not reach a daemon.
+//! The errors of commands that cannot reach a daemon.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::daemon::mountpoint::MountpointError;
 use crate::model::{Diagnostic, ErrorKind};
 
-/// A mount that did not answer a request.
+/// The reason why a mount did not answer a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     #[error("no meetfs file system is mounted at {}", .0.display())]
@@ -16,9 +16,9 @@ pub enum ControlError {
     #[error("the daemon of the mount {} has died", .0.display())]
     Dead(PathBuf),
     /// Other mounts answered, and the output marks the dead ones.
-    #[error("not every mount was refreshed")]
+    #[error("some mounts were not refreshed")]
     SomeDead,
-    /// The daemon runs and has no socket in the directories of this user.
+    /// The daemon runs, but no directory of this user contains its socket.
     #[error("cannot find the control socket of the daemon of {}", .0.display())]
     NoSocket(PathBuf),
     #[error("you have no mounts")]
@@ -51,23 +51,31 @@ impl Diagnostic for ControlError {
                     .into()
             }
             Self::Inside { mountpoint, .. } => {
-                format!("Give {} instead.", mountpoint.display()).into()
+                format!("Use its mountpoint {}.", mountpoint.display()).into()
             }
             Self::Dead(mountpoint) => dead_mount_hint(mountpoint).into(),
-            Self::SomeDead => "Unmount the mounts that are marked DEAD, then mount again.".into(),
+            Self::SomeDead => {
+                "Unmount the mounts that are marked DEAD, then mount them again.".into()
+            }
             Self::NoSocket(_) => {
                 "Run the command as the user who mounted it, with the same XDG_RUNTIME_DIR.".into()
             }
             Self::NoMounts => "`meetfs mount MOUNTPOINT` creates one.".into(),
-            Self::NoReply { .. } => "If the daemon is stopped, continue it with `kill -CONT`. Otherwise its log may say why."
-                .into(),
+            Self::NoReply { .. } => {
+                "If the daemon process is stopped, resume it with `kill -CONT`. \
+                                     Otherwise, its log may show the reason."
+                    .into()
+            }
             Self::Mountpoint(error) => return error.hint(),
         })
     }
 }
 
-/// Returns what to do about a dead mount.
+/// Returns the hint for a dead mount.
 pub(crate) fn dead_mount_hint(mountpoint: &Path) -> String {
     let mountpoint = mountpoint.display();
-    format!("Unmount it with `meetfs unmount {mountpoint}`, or run `meetfs mount {mountpoint}`.")
+    format!(
+        "Unmount it with `meetfs unmount {mountpoint}`, or mount it again with `meetfs mount \
+         {mountpoint}`."
+    )
 }

@@ -11,18 +11,20 @@ use crate::tree::{Content, TRASH_DIRECTORY};
 /// A file that its provider will delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ExpiringFile {
-    /// Relative to the mountpoint.
+    /// Path relative to the mountpoint.
     pub path: PathBuf,
-    /// In bytes, if known.
+    /// Size in bytes, if known.
     pub size: Option<u64>,
     pub expires: Timestamp,
-    /// Whether it is in the recycle bin.
+    /// Whether the file is in the recycle bin of the provider.
     pub in_trash: bool,
-    /// Whether it can be read. If not, `path` is the `.unavailable.txt` file that says why.
+    /// Whether the file can be read. If not, `path` is the `.unavailable.txt` note that explains
+    /// the reason.
     pub is_readable: bool,
 }
 
-/// Returns every recording file with a known expiry, and files in recycle bins that cannot be read.
+/// Returns every readable recording file with a known expiry, and the unreadable files in recycle
+/// bins.
 pub(crate) fn list(archive: &Archive) -> Vec<ExpiringFile> {
     let snapshot = archive.tree.current();
     let files = snapshot.nodes().iter().filter_map(|node| {
@@ -34,7 +36,8 @@ pub(crate) fn list(archive: &Archive) -> Vec<ExpiringFile> {
         };
         let path = PathBuf::from(archive.tree.path_of(node.ino));
         let in_trash = path.iter().nth(1).is_some_and(|directory| directory == TRASH_DIRECTORY);
-        // The expiry of a file outside the recycle bin that cannot be read loses nothing.
+        // A file that is neither readable nor in a recycle bin cannot be saved, so it is not
+        // listed.
         (is_readable || in_trash).then_some(ExpiringFile {
             path,
             size,

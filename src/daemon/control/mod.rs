@@ -5,8 +5,8 @@
 //! secret passes through it.
 //!
 //! The client side ([`Mounts`]) blocks and belongs to commands; the server side ([`Server`]) runs
-//! in the daemon. Failures of the client are [`ControlError`]; a server without a socket logs a
-//! warning and the mount works without it.
+//! in the daemon. Errors of the client are [`ControlError`]. If the server cannot create its
+//! socket, it logs a warning, and the mount works without a socket.
 
 mod client;
 mod dead_mounts;

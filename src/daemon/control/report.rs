@@ -1,7 +1,7 @@
 //! The state of a mount, as JSON for programs and as text for people.
 //!
-//! The JSON is also the reply on the control socket, so that a command can read a daemon of another
-//! version: fields that are added later have a default.
+//! The JSON is also the reply on the control socket. A command must be able to read the reply of a
+//! daemon of another version, so fields that are added later have a default.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -27,40 +27,40 @@ use crate::tree::SourceTotals;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MountReport {
     pub mountpoint: String,
-    /// What to do about a mount whose daemon has died; `None` for a live mount.
+    /// What happened to a dead mount, and how to unmount it. `None` for a live mount.
     #[serde(default)]
     pub dead: Option<String>,
-    /// Process id of the daemon. This and the next two are `None` for a dead mount.
+    /// Process id of the daemon. `None` for a dead mount, like `version` and `since`.
     pub pid: Option<u32>,
     /// Version of the daemon.
     pub version: Option<String>,
-    /// Start of the mount.
+    /// Time at which the file system was mounted.
     pub since: Option<Timestamp>,
     /// Device number, as in stat(2) on a file of the mount.
     #[serde(default)]
     pub device: Option<u64>,
-    /// What uses a mount that is not mounted here any more, so that its daemon still runs.
+    /// The programs and mounts that keep the daemon running after an unmount.
     #[serde(default)]
     pub held_by: Option<String>,
-    /// Ordered by name.
+    /// The sources of the mount, ordered by name.
     pub sources: Vec<SourceReport>,
     /// Whether the report answers a `refresh` that did not finish in time.
     #[serde(default)]
     pub is_unfinished: bool,
-    /// Hosts whose circuit breaker is open.
+    /// The HTTP servers whose circuit breaker is open.
     #[serde(default)]
     pub down: Vec<DownReport>,
-    /// Files whose reads fail at once, by source.
+    /// The files whose reads fail at once because an earlier read failed, grouped by source.
     #[serde(default)]
     pub failing: Vec<FailingReport>,
     /// The disk cache; `None` if it is off.
     pub disk: Option<DiskReport>,
-    /// Why nothing is stored in the cache directory.
+    /// The reason why nothing is stored in the cache directory.
     #[serde(default)]
     pub cache_error: Option<String>,
 }
 
-/// A host whose circuit breaker is open.
+/// An HTTP server whose circuit breaker is open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DownReport {
     /// Scheme and host.
@@ -69,7 +69,8 @@ pub(crate) struct DownReport {
     pub sources: Vec<String>,
     /// Time of the first failure.
     pub since: Timestamp,
-    /// From this time on, the next read tries it. Refreshes try it on their own schedule.
+    /// From this time on, the next read contacts the host again. Refreshes contact it on their own
+    /// schedule.
     pub next: Timestamp,
 }
 
@@ -80,9 +81,9 @@ pub(crate) struct FailingReport {
     pub source: String,
     /// Number of files.
     pub files: u64,
-    /// When the first of them is tried again.
+    /// Time of the next attempt to read one of the files.
     pub next: Timestamp,
-    /// Why reads of that file fail.
+    /// The error of the last attempt to read this file.
     pub error: String,
 }
 
@@ -91,18 +92,18 @@ pub(crate) struct FailingReport {
 pub(crate) struct SourceReport {
     /// The configured name.
     pub name: String,
-    /// As in the configuration.
+    /// The provider, as in the configuration.
     pub provider: String,
     #[serde(flatten)]
-    pub shown: SourceTotals,
+    pub totals: SourceTotals,
     #[serde(flatten)]
     pub counts: SourceCounts,
-    /// Why the recycle bin is incomplete.
+    /// The reason why the recycle bin is incomplete.
     pub trash_error: Option<String>,
-    /// Why late transcripts could not be looked up.
+    /// The reason why late transcripts could not be looked up.
     #[serde(default)]
     pub late_error: Option<String>,
-    /// Whether a refresh runs now.
+    /// Whether a refresh is running.
     pub is_refreshing: bool,
     /// Time of the last refresh.
     pub listed: Option<Timestamp>,
@@ -110,7 +111,7 @@ pub(crate) struct SourceReport {
     pub listed_whole: Option<Timestamp>,
     /// Time of the next refresh.
     pub next: Option<Timestamp>,
-    /// Why the last refresh failed.
+    /// The reason why the last refresh failed.
     pub error: Option<String>,
     /// Time of that failure.
     pub failed: Option<Timestamp>,
@@ -132,23 +133,23 @@ pub(crate) struct IncompleteDays {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DiskReport {
     pub directory: String,
-    /// In bytes.
+    /// Limit in bytes.
     pub limit: u64,
     /// Disk space that the cache uses, in bytes.
     pub used: u64,
-    /// File versions with at least one block.
+    /// Number of file versions with at least one block.
     pub files: u64,
-    /// Whether blocks are written. `false` while the disk is full, read-only or failing.
+    /// Whether blocks are written. False if the disk is full, read-only or failing.
     pub is_written: bool,
-    /// Blocks that were not written since the mount started.
+    /// Number of blocks that were not written since the mount started.
     pub skipped_blocks: u64,
-    /// Blocks with a wrong checksum since the mount started.
+    /// Number of blocks with a wrong checksum since the mount started.
     pub damaged_blocks: u64,
 }
 
 impl MountReport {
-    /// Collects the state of an archive that has been mounted since then. Blocks for a large
-    /// archive.
+    /// Collects the state of an archive. `since` is the time at which it was mounted. Takes long
+    /// for a large archive, so do not call it on an async worker.
     pub(crate) fn of(archive: &Archive, mountpoint: &Path, device: u64, since: Timestamp) -> Self {
         let snapshot = archive.tree.current();
         let sources = archive.sources().map(|(source, counts)| {
@@ -187,7 +188,7 @@ impl MountReport {
         }
     }
 
-    /// Returns the report of a dead mount. It has the keys of every report.
+    /// Returns the report of a dead mount. Its JSON has the same keys as any other report.
     pub(crate) fn of_dead(mountpoint: &Path) -> Self {
         Self {
             mountpoint: mountpoint.to_string_lossy().into_owned(),
@@ -206,7 +207,7 @@ impl MountReport {
         }
     }
 
-    /// Formats the report for people.
+    /// Formats the report as text.
     pub(crate) fn as_text(&self, wall_clock: &WallClock) -> String {
         if let Some(dead) = &self.dead {
             return format!("{}  DEAD: {dead}\n", self.mountpoint);
@@ -244,9 +245,9 @@ impl MountReport {
         for failing in &self.failing {
             let _ = writeln!(
                 text,
-                "  FAILING {}: {} cannot be read, next try at {}: {}",
+                "  FAILING {}: {} cannot be read, next attempt at {}: {}",
                 failing.source,
-                counted(failing.files, "file"),
+                pluralize(failing.files, "file"),
                 wall_clock.format(failing.next),
                 failing.error
             );
@@ -300,7 +301,7 @@ impl DownReport {
 }
 
 impl SourceReport {
-    fn of(source: &Source, shown: SourceTotals, counts: SourceCounts) -> Self {
+    fn of(source: &Source, totals: SourceTotals, counts: SourceCounts) -> Self {
         let RefreshState {
             is_running,
             listed_at,
@@ -320,7 +321,7 @@ impl SourceReport {
         Self {
             name: source.config.name.to_string(),
             provider: source.config.provider.name().into(),
-            shown,
+            totals,
             counts,
             trash_error: trash_error.as_ref().map(with_hint),
             late_error: late_files_error.as_ref().map(with_hint),
@@ -340,67 +341,67 @@ impl SourceReport {
     }
 
     fn write(&self, text: &mut String, wall_clock: &WallClock) {
-        let (shown, counts) = (&self.shown, &self.counts);
+        let (totals, counts) = (&self.totals, &self.counts);
         let at = |time: Option<Timestamp>| {
             time.map_or_else(|| "never".to_owned(), |at| wall_clock.format(at))
         };
-        let mut line = |what: std::fmt::Arguments<'_>| {
+        let mut line = |text_line: std::fmt::Arguments<'_>| {
             // Writing to a string does not fail.
-            let _ = writeln!(text, "{what}");
+            let _ = writeln!(text, "{text_line}");
         };
         line(format_args!(
             "  {}  {}, {} in {}, {}",
             self.name,
             self.provider,
-            counted(shown.meetings, "meeting"),
-            counted(shown.files, "file"),
-            ByteSize(shown.bytes)
+            pluralize(totals.meetings, "meeting"),
+            pluralize(totals.files, "file"),
+            ByteSize(totals.bytes)
         ));
-        if shown.unavailable_files > 0 {
+        if totals.unavailable_files > 0 {
             line(format_args!(
-                "          with a note, because they cannot be downloaded: {}",
-                counted(shown.unavailable_files, "file")
+                "          not downloadable, replaced by notes: {}",
+                pluralize(totals.unavailable_files, "file")
             ));
         }
-        if shown.processing_meetings + shown.processing_files > 0 {
+        if totals.processing_meetings + totals.processing_files > 0 {
             line(format_args!(
-                "          not shown yet, because they are not complete: {}, and {} of other meetings",
-                counted(shown.processing_meetings, "meeting"),
-                counted(shown.processing_files, "file")
+                "          still being processed, not shown yet: {}, and {} of other meetings",
+                pluralize(totals.processing_meetings, "meeting"),
+                pluralize(totals.processing_files, "file")
             ));
         }
-        if shown.empty_meetings > 0 {
+        if totals.empty_meetings > 0 {
             line(format_args!(
-                "          not shown, because nothing was recorded: {}",
-                counted(shown.empty_meetings, "meeting")
+                "          without recordings, not shown: {}",
+                pluralize(totals.empty_meetings, "meeting")
             ));
         }
         if counts.hidden_meetings + counts.hidden_files > 0 {
             line(format_args!(
                 "          excluded by the filter: {}, and {} of other meetings",
-                counted(counts.hidden_meetings, "meeting"),
-                counted(counts.hidden_files, "file")
+                pluralize(counts.hidden_meetings, "meeting"),
+                pluralize(counts.hidden_files, "file")
             ));
         }
         if counts.kept_deleted > 0 {
             line(format_args!(
-                "          deleted upstream, served from the cache: {}",
-                counted(counts.kept_deleted, "meeting")
+                "          deleted by the provider, served from the cache: {}",
+                pluralize(counts.kept_deleted, "meeting")
             ));
         }
-        if shown.in_trash > 0 {
+        if totals.in_trash > 0 {
             line(format_args!(
                 "          in the recycle bin: {}",
-                counted(shown.in_trash, "meeting")
+                pluralize(totals.in_trash, "meeting")
             ));
         }
         let next = match (self.is_refreshing, self.next) {
             (true, _) => "refreshing now".to_owned(),
             (false, next) => format!("next {}", at(next)),
         };
-        // A listing of an earlier run is as old as that run's.
+        // Before the first refresh of this run, the time is that of the stored listing.
         match self.listed.or(self.listed_whole) {
-            None if shown.meetings > 0 => line(format_args!(
+            None if totals.meetings > 0 => line(format_args!(
                 "          INCOMPLETE: the catalog contains only a part of the recordings, {next}"
             )),
             listed => line(format_args!("          listed {}, {next}", at(listed))),
@@ -428,8 +429,8 @@ fn with_hint(error: &impl Diagnostic) -> String {
     }
 }
 
-fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+fn pluralize(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 #[cfg(test)]
@@ -443,7 +444,7 @@ mod tests {
         let source = SourceReport {
             name: "acme".into(),
             provider: "zoom".into(),
-            shown: SourceTotals {
+            totals: SourceTotals {
                 meetings: 1,
                 files: 1200,
                 bytes: 3 << 30,
@@ -504,11 +505,11 @@ mod tests {
             "/mnt/m  process 42, since 2026-10-05 03:30:00 +0530, meetfs 1.2.3\n  \
                NOT MOUNTED HERE, in use elsewhere: cat (process 7) uses it\n  \
                acme  zoom, 1 meeting in 1200 files, 3.0 GiB\n          \
-                       with a note, because they cannot be downloaded: 2 files\n          \
-                       not shown yet, because they are not complete: 1 meeting, and 4 files of other meetings\n          \
-                       not shown, because nothing was recorded: 5 meetings\n          \
+                       not downloadable, replaced by notes: 2 files\n          \
+                       still being processed, not shown yet: 1 meeting, and 4 files of other meetings\n          \
+                       without recordings, not shown: 5 meetings\n          \
                        excluded by the filter: 2 meetings, and 0 files of other meetings\n          \
-                       deleted upstream, served from the cache: 1 meeting\n          \
+                       deleted by the provider, served from the cache: 1 meeting\n          \
                        in the recycle bin: 3 meetings\n          \
                        listed 12:30:00 +0530, next 12:35:00 +0530\n          \
                        FAILED 12:30:01 +0530: the secret is wrong\n          \
@@ -517,7 +518,7 @@ mod tests {
                         INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n  \
                 DOWN    https://api.zoom.us (acme): no answer since 12:29:00 +0530; \
                  reads fail until the retry at 12:33:05 +0530\n  \
-                FAILING acme: 2 files cannot be read, next try at 12:35:00 +0530: \
+                FAILING acme: 2 files cannot be read, next attempt at 12:35:00 +0530: \
                  no bytes arrived within the deadline\n"
         );
     }

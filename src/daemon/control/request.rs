@@ -14,7 +14,7 @@ pub(crate) enum Request {
 impl Request {
     pub(crate) const ALL: [Self; 3] = [Self::Status, Self::Refresh, Self::Expiring];
 
-    /// Returns the line without its end.
+    /// Returns the word of the request.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Status => "status",

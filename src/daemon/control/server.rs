@@ -18,15 +18,16 @@ use super::{expiring_file, socket};
 use crate::config::Environment;
 use crate::daemon::archive::Archive;
 
-/// Limit on open connections without a request. Each costs a descriptor. A client that opens
-/// thousands and sends nothing loses its oldest connection for each new one, and other clients are
-/// still served.
+/// Maximum number of open connections that have not sent a request. Each uses a file descriptor. A
+/// new connection beyond the limit closes the oldest one, so a client that opens thousands of
+/// connections does not lock out other clients.
 const MAX_IDLE_CONNECTIONS: usize = 64;
 
-/// Limit on requests of one kind that are answered at once. Further ones wait on their connection.
+/// Maximum number of requests of one kind that are answered at the same time. Further requests
+/// wait.
 const MAX_CONCURRENT_REPLIES: usize = 8;
 
-/// Limit on connections with a request, waiting ones included. Further ones are closed without a
+/// Maximum number of requests, including those that wait. Further requests are closed without a
 /// reply.
 const MAX_REQUESTS: usize = 64;
 
@@ -36,34 +37,36 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Timeout for the client to receive the reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Limit on the wait for a refresh; the largest archives take minutes. After it, the reply says
-/// that the refresh still runs.
+/// Maximum wait for a refresh, which takes minutes for the largest archives. After this time, the
+/// reply reports that the refresh is still running.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// Delay after a failed `accept`, most likely because no file descriptor is free. One becomes free
-/// when a connection closes.
+/// Delay after a failed `accept`. The usual cause is that no file descriptor is free. One becomes
+/// free when a connection closes.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Limit on a request in bytes, with its line end.
+/// Maximum length of a request in bytes, including the line end.
 const MAX_REQUEST_LENGTH: u64 = 64;
 
-/// A control socket. Its file is removed when this is dropped.
+/// A control socket. Dropping this value removes the socket file.
 #[derive(Debug)]
 pub(crate) struct Server {
     path: PathBuf,
 }
 
 impl Server {
-    /// Creates the socket in the first directory that allows it, and answers until `ended`. Returns
-    /// `None` and logs why if no directory does; the mount works without a socket.
+    /// Creates the socket in the first directory that allows it, and answers requests until
+    /// `shutdown`. If no directory allows it, logs the reason and returns `None`. The mount works
+    /// without a socket.
     ///
-    /// Must be called in the context of a runtime, but not on one of its workers: it blocks.
+    /// Must be called in the context of a runtime but not on one of its workers, because it does
+    /// blocking I/O.
     pub(crate) fn start(
         mountpoint: &Path,
         device: u64,
         archive: &Arc<Archive>,
         environment: &dyn Environment,
-        ended: CancellationToken,
+        shutdown: CancellationToken,
     ) -> Option<Self> {
         let mut errors = Vec::new();
         for directory in socket::directories(environment) {
@@ -76,15 +79,15 @@ impl Server {
                         since: Timestamp::now(),
                         archive: Arc::downgrade(archive),
                     };
-                    tokio::spawn(accept(listener, Arc::new(mount), ended));
+                    tokio::spawn(accept(listener, Arc::new(mount), shutdown));
                     return Some(Self { path });
                 }
                 Err(error) => errors.push(format!("{}: {error}", directory.display())),
             }
         }
         tracing::warn!(
-            "cannot create the control socket, so that `meetfs status` and `meetfs refresh` cannot \
-             reach this mount ({})",
+            "cannot create the control socket, so `meetfs status` and `meetfs refresh` cannot reach \
+             this mount ({})",
             errors.join("; ")
         );
         None
@@ -107,7 +110,8 @@ fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
     if metadata.mode() & 0o077 != 0 {
         std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
     }
-    // A daemon that was killed leaves its socket. The lock on the mountpoint excludes a live one.
+    // A killed daemon leaves its socket file behind. The lock on the mountpoint ensures that no
+    // running daemon uses it.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -122,27 +126,27 @@ struct ServedMount {
     mountpoint: PathBuf,
     device: u64,
     since: Timestamp,
-    /// Weak, so that an open connection does not keep the cache directory from the next mount.
+    /// Weak, so an open connection does not keep the cache directory locked for the next mount.
     archive: Weak<Archive>,
 }
 
 /// Permits for requests.
 struct RequestPermits {
-    /// All requests.
+    /// Permits for all requests.
     total: Arc<Semaphore>,
-    /// Replies by kind, so that `status` does not wait for a refresh of minutes or for a client
-    /// that does not read its list.
+    /// Permits for each kind of request, so `status` does not wait for a refresh of minutes, or for
+    /// a client that does not read its reply.
     by_kind: [Semaphore; Request::ALL.len()],
 }
 
-async fn accept(listener: UnixListener, mount: Arc<ServedMount>, ended: CancellationToken) {
+async fn accept(listener: UnixListener, mount: Arc<ServedMount>, shutdown: CancellationToken) {
     let by_kind = Request::ALL.map(|_| Semaphore::new(MAX_CONCURRENT_REPLIES));
     let permits =
         Arc::new(RequestPermits { total: Arc::new(Semaphore::new(MAX_REQUESTS)), by_kind });
     let mut idle: VecDeque<IdleConnection> = VecDeque::new();
     loop {
         let accepted = tokio::select! {
-            () = ended.cancelled() => return,
+            () = shutdown.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
@@ -153,55 +157,56 @@ async fn accept(listener: UnixListener, mount: Arc<ServedMount>, ended: Cancella
         if idle.len() >= MAX_IDLE_CONNECTIONS {
             idle.pop_front();
         }
-        let (mount, permits, ended) = (mount.clone(), permits.clone(), ended.clone());
-        let displaced = CancellationToken::new();
+        let (mount, permits, shutdown) = (mount.clone(), permits.clone(), shutdown.clone());
+        let close_token = CancellationToken::new();
         let connection = IdleConnection {
             has_request: CancellationToken::new(),
-            displaced: displaced.clone().drop_guard(),
+            close_guard: close_token.clone().drop_guard(),
         };
         let has_request = connection.has_request.clone();
         idle.push_back(connection);
         tokio::spawn(async move {
             tokio::select! {
-                () = ended.cancelled() => {}
-                () = serve(stream, &mount, &permits, displaced, has_request.drop_guard()) => {}
+                () = shutdown.cancelled() => {}
+                () = serve(stream, &mount, &permits, close_token, has_request.drop_guard()) => {}
             }
         });
     }
 }
 
-/// A connection without a request yet. Dropping this closes it.
+/// A connection that has not sent a request. Dropping this value closes the connection.
 struct IdleConnection {
     has_request: CancellationToken,
     #[expect(dead_code, reason = "closes the connection when dropped")]
-    displaced: DropGuard,
+    close_guard: DropGuard,
 }
 
-/// Serves one connection: one request, one reply.
+/// Reads one request from a connection and sends one reply.
 async fn serve(
     mut stream: UnixStream,
     mount: &ServedMount,
     permits: &RequestPermits,
-    displaced: CancellationToken,
+    close_token: CancellationToken,
     has_request: DropGuard,
 ) {
     let owner = nix::unistd::geteuid().as_raw();
-    // The directory keeps other users out. This check covers a socket that was passed on to them.
+    // Other users cannot enter the directory. This check covers a socket that was passed on to
+    // them.
     if !stream.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0) {
         return;
     }
     let request = tokio::select! {
         request = read_request(&mut stream) => request,
-        () = displaced.cancelled() => None,
+        () = close_token.cancelled() => None,
     };
     drop(has_request);
     let Some(request) = request else { return };
     let Ok(_permit) = permits.total.try_acquire() else { return };
     let Some(by_kind) = permits.by_kind.get(request as usize) else { return };
     let Ok(_reply_permit) = by_kind.acquire().await else { return };
-    let Some(mut reply) = reply(request, mount).await else { return };
+    let Some(mut reply) = create_reply(request, mount).await else { return };
     reply.push(b'\n');
-    // The client may have left.
+    // The client may have closed the connection.
     let _ = tokio::time::timeout(REPLY_TIMEOUT, stream.write_all(&reply)).await;
 }
 
@@ -212,7 +217,7 @@ async fn read_request(stream: &mut UnixStream) -> Option<Request> {
     read.ok().and_then(|_| Request::parse(&line))
 }
 
-async fn reply(request: Request, mount: &ServedMount) -> Option<Vec<u8>> {
+async fn create_reply(request: Request, mount: &ServedMount) -> Option<Vec<u8>> {
     let archive = mount.archive.upgrade()?;
     let is_unfinished = request == Request::Refresh
         && tokio::time::timeout(REFRESH_TIMEOUT, archive.refresh_and_wait()).await.is_err();

@@ -1,4 +1,4 @@
-//! Times in the time zone of the system, for text output.
+//! Formats times in the time zone of the system, for text output.
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
@@ -11,7 +11,7 @@ pub(crate) struct WallClock {
 }
 
 impl WallClock {
-    /// Uses the time zone of the system.
+    /// Creates a clock in the time zone of the system.
     pub(crate) fn system(now: Timestamp) -> Self {
         Self { zone: TimeZone::try_system().unwrap_or(TimeZone::UTC), now }
     }
