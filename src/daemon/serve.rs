@@ -277,7 +277,7 @@ impl MountProcess<'_> {
             owner,
             runtime: self.runtime.handle().clone(),
             invalidations: archive.invalidations.clone(),
-            passthrough: self.options.passthrough,
+            allows_passthrough: self.options.passthrough,
         });
         let adapter = Adapter::new(file_system, self.runtime.handle().clone(), is_unmounted);
         let access = if is_shared { Access::AllUsers } else { Access::Owner };

@@ -223,7 +223,7 @@ impl Filesystem for Adapter {
                             () = calls.record(tid, offset, start) => {}
                         }
                     };
-                    match file_system.read(pending.of_call(start), interruption).await {
+                    match file_system.read(pending.with_call_start(start), interruption).await {
                         Ok(bytes) => reply.data(&bytes),
                         Err(error) => reply.error(errno(&error)),
                     }

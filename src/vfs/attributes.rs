@@ -14,7 +14,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    pub(super) fn of(node: &Node) -> Self {
+    pub(super) fn of_node(node: &Node) -> Self {
         if node.is_directory() { Self::Directory } else { Self::RegularFile }
     }
 }
@@ -28,26 +28,26 @@ pub struct Attributes {
     pub size: u64,
     /// Permission bits.
     pub mode: u16,
-    /// The value of all time stamps of the node.
+    /// Value of all timestamps of the node.
     pub modified: SystemTime,
     pub uid: u32,
     pub gid: u32,
 }
 
-/// The user and group that own every node, and whether other users can read it.
+/// The owner of every node, and the permission bits of directories and files.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner {
     pub uid: u32,
     pub gid: u32,
     /// Permission bits of directories.
     pub directory_mode: u16,
-    /// Permission bits of recordings and of the notes that replace them. For the metadata of a
-    /// meeting, only the bits of the owner apply, because a `meeting.json` can contain facts that
-    /// the provider shows only to the host of the meeting.
+    /// Permission bits of recordings, and of the notes in place of unavailable recordings. The
+    /// metadata of a meeting has only the bits of the owner, because a `meeting.json` can contain
+    /// facts that the provider shows only to the meeting host.
     pub file_mode: u16,
 }
 
-/// The bits of a mode that apply to the owner.
+/// The permission bits of the owner.
 const OWNER_BITS: u16 = 0o700;
 
 impl Owner {
@@ -59,7 +59,7 @@ impl Owner {
         };
         Attributes {
             ino: node.ino,
-            kind: FileKind::of(node),
+            kind: FileKind::of_node(node),
             size: node.size(),
             mode,
             modified: SystemTime::try_from(node.modified()).unwrap_or(SystemTime::UNIX_EPOCH),

@@ -1,4 +1,4 @@
-//! Open directories.
+//! The entries of open directories.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use crate::tree::{Ino, Node, Snapshot};
 
 use super::attributes::{Attributes, FileKind};
 
-/// A name in a directory.
+/// A directory entry, as readdir returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirectoryEntry<'a> {
-    /// The offset at which the listing continues after this entry.
+    /// Offset at which a listing continues after this entry.
     pub next_offset: u64,
     pub name: &'a str,
     pub ino: Ino,
     pub kind: FileKind,
 }
 
-/// A name in a directory with the attributes of its node.
+/// A directory entry with the attributes of its node, as readdirplus returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirectoryEntryPlus<'a> {
-    /// The offset at which the listing continues after this entry.
+    /// Offset at which a listing continues after this entry.
     pub next_offset: u64,
     pub name: &'a str,
     pub attributes: Attributes,
@@ -29,40 +29,43 @@ pub struct DirectoryEntryPlus<'a> {
     pub ttl: Duration,
 }
 
-/// The entries of a directory at the time when it was opened or rewound. Therefore a listing
-/// neither skips nor repeats a name when the tree changes.
+/// The entries that a directory had when it was opened or rewound. A listing therefore neither
+/// skips nor repeats a name when the tree changes.
 #[derive(Clone, Debug)]
 pub(super) struct DirectoryStream {
     pub(super) snapshot: Arc<Snapshot>,
     directory: Ino,
-    /// Whether a listing has started.
-    is_started: Arc<AtomicBool>,
+    has_listing_started: Arc<AtomicBool>,
 }
 
 impl DirectoryStream {
     pub(super) fn new(snapshot: Arc<Snapshot>, directory: Ino) -> Self {
-        Self { snapshot, directory, is_started: Arc::default() }
+        Self { snapshot, directory, has_listing_started: Arc::default() }
     }
 
-    /// Records that a listing starts. Returns whether a listing has started before, which means
-    /// that rewinddir(3) was called in between.
-    pub(super) fn start(&self) -> bool {
-        self.is_started.swap(true, Ordering::Relaxed)
+    /// Records that a listing starts at offset 0. Returns whether a listing has started before, in
+    /// which case the program has called rewinddir(3).
+    pub(super) fn start_listing(&self) -> bool {
+        self.has_listing_started.swap(true, Ordering::Relaxed)
     }
 
     /// Returns a stream of the same directory in another snapshot. If the snapshot does not contain
     /// the directory, the stream has no entries.
     pub(super) fn in_snapshot(&self, snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot, directory: self.directory, is_started: self.is_started.clone() }
+        Self {
+            snapshot,
+            directory: self.directory,
+            has_listing_started: self.has_listing_started.clone(),
+        }
     }
 
-    /// Returns the entries from `offset` on. `.` and `..` come first. Each entry has the offset of
-    /// the next one.
+    /// Returns the entries from `offset` on, each with the offset of the next entry. The first two
+    /// entries are `.` and `..`.
     pub(super) fn entries(&self, offset: u64) -> impl Iterator<Item = (u64, &str, &Node)> {
         let snapshot = &*self.snapshot;
-        let this = snapshot.node(self.directory);
-        let parent = this.and_then(|this| snapshot.node(this.parent)).or(this);
-        let dots = [(".", this), ("..", parent)];
+        let directory = snapshot.node(self.directory);
+        let parent = directory.and_then(|node| snapshot.node(node.parent)).or(directory);
+        let dots = [(".", directory), ("..", parent)];
         let dots = dots.into_iter().filter_map(|(name, node)| node.map(|node| (name, node)));
         let entries = snapshot.entries(self.directory).unwrap_or_default();
         let entries = entries.iter().filter_map(|ino| snapshot.node(*ino));

@@ -1,11 +1,11 @@
-//! The errors of the operations.
+//! The errors of file system operations.
 
 use std::borrow::Cow;
 
 use crate::http::FetchError;
 use crate::model::{Diagnostic, ErrorKind};
 
-/// Why an operation of the [`FileSystem`](super::FileSystem) fails.
+/// The error when an operation of the [`FileSystem`](super::FileSystem) fails.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     #[error("the inode is not in the directory tree")]
@@ -32,8 +32,8 @@ pub enum Error {
     BufferTooSmall(u32),
     #[error("a signal interrupted the calling thread")]
     Interrupted,
-    /// Handles that are still open read an earlier revision of the file from a backing file. The
-    /// kernel does not accept a second backing file for the inode.
+    /// Open handles still read an earlier revision of the file from a backing file. The kernel does
+    /// not accept a second backing file for the inode.
     #[error("an earlier revision of the file is still open")]
     EarlierRevisionOpen,
     #[error(transparent)]

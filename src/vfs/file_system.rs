@@ -18,21 +18,21 @@ use super::open_recording::{OpenRecording, recording_of};
 use super::page_cache::{PageCache, PageMode};
 use super::passthrough::{BackingFile, BackingRegistrar, Passthrough, ReadRoute};
 use super::read_error_log::ReadErrorLog;
-use super::sibling_prefetch::{MAX_SMALL_FILE, SiblingPrefetcher};
+use super::sibling_prefetch::{MAX_SMALL_FILE_LENGTH, SiblingPrefetcher};
 use super::xattr::{self, XattrReply};
 use crate::http::FetchError;
 use crate::model::line_with_hint;
 use crate::read::{CompleteFile, Engine, OpenFile};
 use crate::tree::{Content, Ino, LiveTree, Node};
 
-/// How long the kernel may cache names and attributes. The kernel learns of changes by an
-/// [`Invalidation`](super::Invalidation), so this TTL only bounds the effect of a lost one. With a
-/// short TTL, every `ls` would send one request per file.
+/// How long the kernel may cache names and attributes. The daemon reports changes to the kernel
+/// with an [`Invalidation`](super::Invalidation), so this TTL only limits the effect of a lost
+/// invalidation. With a short TTL, every `ls` would send one request per file.
 pub const ATTRIBUTE_TTL: Duration = Duration::from_secs(3600);
 
 /// How long the kernel may cache that a name does not exist. For every video, players repeatedly
-/// look for a dozen names of subtitle files. The TTL is short although the kernel is told of new
-/// names, because a user who sees "No such file" tries again within seconds.
+/// look up a dozen names of subtitle files. The TTL is short although new names are reported to the
+/// kernel: a user who gets "No such file" tries again within seconds.
 const ABSENT_TTL: Duration = Duration::from_secs(5);
 
 /// Maximum length of a name in bytes, as statfs(2) reports it.
@@ -42,20 +42,21 @@ const MAX_NAME_LENGTH: usize = 255;
 /// kernel.
 const CORRECTION_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The components of a [`FileSystem`].
+/// The components and settings of a [`FileSystem`].
 #[derive(Debug)]
 pub struct FileSystemOptions {
     pub tree: Arc<LiveTree>,
     pub engine: Arc<Engine>,
     pub owner: Owner,
-    /// Runs the prefetch of siblings.
+    /// The runtime for tasks that prefetch sibling files.
     pub runtime: tokio::runtime::Handle,
     pub invalidations: Arc<InvalidationQueue>,
     /// Whether the kernel may read complete files directly from the disk cache.
-    pub passthrough: bool,
+    pub allows_passthrough: bool,
 }
 
-/// The file system. `B` is the type of the kernel's registration of a backing file.
+/// The file system. `B` is the type of a registration that keeps a backing file registered with the
+/// kernel.
 #[derive(Debug)]
 pub struct FileSystem<B> {
     tree: Arc<LiveTree>,
@@ -78,25 +79,26 @@ enum Handle {
     Directory(DirectoryStream),
 }
 
-/// The result of a lookup.
+/// The result of looking up a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lookup {
-    /// The attributes of the node, or `None` if the name does not exist. The kernel caches both.
+    /// The attributes of the node, or `None` if the name does not exist. The kernel caches either
+    /// result.
     pub attributes: Option<Attributes>,
     /// How long the kernel may cache the result.
     pub ttl: Duration,
 }
 
-/// The next step of an `open`.
+/// The next step of an `open` call.
 #[derive(Debug)]
 pub enum OpenStep {
-    /// The handle can be created: see [`FileSystem::finish_open`].
+    /// The handle can be created with [`FileSystem::finish_open`].
     Ready(ReadyOpen),
-    /// The disk or the server must answer first: see [`FileSystem::resolve_open`].
+    /// The `open` call must wait for the disk or the server in [`FileSystem::resolve_open`].
     Pending(PendingOpen),
 }
 
-/// An `open` that waits for the disk or the server.
+/// An `open` call that waits for the disk or the server.
 #[derive(Debug)]
 pub struct PendingOpen {
     ino: Ino,
@@ -104,17 +106,17 @@ pub struct PendingOpen {
     may_be_complete: bool,
 }
 
-/// An `open` that does not wait any more.
+/// An `open` call that can be finished without waiting.
 #[derive(Debug)]
 pub struct ReadyOpen(ReadyContent);
 
 #[derive(Debug)]
 enum ReadyContent {
     Text(Bytes),
-    Recording { ino: Ino, file: Arc<OpenFile>, complete: Option<CompleteFile> },
+    Recording { ino: Ino, file: Arc<OpenFile>, complete_file: Option<CompleteFile> },
 }
 
-/// A handle, and how the kernel reads through it.
+/// The result of an `open` call: a handle, and how the kernel reads through it.
 #[derive(Debug)]
 pub struct OpenReply<B> {
     pub handle: HandleId,
@@ -124,55 +126,54 @@ pub struct OpenReply<B> {
 /// How the kernel reads an open file.
 #[derive(Debug)]
 pub enum OpenMode<B> {
-    /// Reads through the page cache, and keeps the cached pages of the file.
+    /// The kernel reads through its page cache, and keeps the cached pages of the file.
     KeepCache,
-    /// Reads through the page cache, but first drops the cached pages of the file.
+    /// The kernel reads through its page cache, but first drops the cached pages of the file.
     DropCache,
-    /// Bypasses the page cache (`FOPEN_DIRECT_IO`).
+    /// The kernel bypasses its page cache (`FOPEN_DIRECT_IO`).
     DirectIo,
-    /// Reads the backing file directly, without the daemon.
+    /// The kernel reads the backing file directly, without the daemon.
     Passthrough(Arc<BackingFile<B>>),
-    /// Bypasses the page cache (`FOPEN_DIRECT_IO`). The reply still names the stale backing file,
-    /// because other handles read it.
+    /// The kernel bypasses its page cache (`FOPEN_DIRECT_IO`). The reply still names the stale
+    /// backing file, because other handles read it.
     DirectIoWithStaleBacking(Arc<BackingFile<B>>),
 }
 
 /// The next step of a read.
 #[derive(Debug)]
 pub enum ReadStep {
-    /// The read is complete: all bytes were in memory.
+    /// All bytes were in memory, so the read is complete.
     Ready(Bytes),
-    /// The disk or the server must deliver the bytes: see [`FileSystem::read`].
+    /// The bytes must be read from the disk or the server with [`FileSystem::read`].
     Pending(ReadRequest),
 }
 
 /// A read that waits for the disk or the server.
 #[derive(Debug)]
 pub struct ReadRequest {
-    open: Arc<OpenRecording>,
+    recording: Arc<OpenRecording>,
     offset: u64,
     size: u32,
     call_start: Instant,
 }
 
 impl ReadRequest {
-    /// Makes the deadline count from `call_start`, the time at which the program made the system
-    /// call.
-    pub fn of_call(self, call_start: Instant) -> Self {
+    /// Sets the time at which the program made the system call. The deadline counts from this time.
+    pub fn with_call_start(self, call_start: Instant) -> Self {
         Self { call_start, ..self }
     }
 }
 
-/// The target of an lseek(2) that reaches the daemon.
+/// The kind of offset that an lseek(2) call looks for, if the daemon must answer it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seek {
-    /// The next offset with data.
+    /// The next offset that contains data.
     Data,
-    /// The next offset in a hole.
+    /// The next offset that is in a hole.
     Hole,
 }
 
-/// A closed directory, which still holds its snapshot.
+/// A closed directory. Dropping it drops its snapshot.
 #[derive(Debug)]
 pub struct ClosedDirectory {
     _handle: Option<Handle>,
@@ -183,7 +184,6 @@ pub struct ClosedDirectory {
 pub struct Statistics {
     /// Total size of all files in units of `block_size`.
     pub blocks: u64,
-    /// Number of inodes.
     pub inodes: u64,
     pub block_size: u32,
     pub max_name_length: u32,
@@ -191,7 +191,7 @@ pub struct Statistics {
 
 impl<B> FileSystem<B> {
     pub fn new(options: FileSystemOptions) -> Self {
-        let FileSystemOptions { tree, engine, owner, runtime, invalidations, passthrough } =
+        let FileSystemOptions { tree, engine, owner, runtime, invalidations, allows_passthrough } =
             options;
         let prefetcher = Arc::new(SiblingPrefetcher::new(tree.clone(), engine.clone()));
         Self {
@@ -202,26 +202,26 @@ impl<B> FileSystem<B> {
             invalidations,
             handles: HandleTable::default(),
             pages: PageCache::default(),
-            passthrough: Passthrough::new(passthrough),
+            passthrough: Passthrough::new(allows_passthrough),
             prefetcher,
             read_errors: ReadErrorLog::default(),
         }
     }
 
-    /// Returns whether complete files of the disk cache are offered to the kernel as backing files.
+    /// Whether complete files of the disk cache are offered to the kernel as backing files.
     pub fn is_passthrough_enabled(&self) -> bool {
         self.passthrough.is_enabled()
     }
 
-    /// Stops offering backing files to the kernel.
+    /// Stops offering backing files to the kernel. `reason` is logged.
     pub fn disable_passthrough(&self, reason: &dyn std::fmt::Display) {
         self.passthrough.disable(reason);
     }
 
-    /// Finds a name in a directory.
+    /// Looks up a name in a directory.
     ///
     /// # Errors
-    /// [`Error::NameTooLong`].
+    /// Returns [`Error::NameTooLong`] if the name has more than 255 bytes.
     pub fn lookup(&self, parent: Ino, name: &OsStr) -> Result<Lookup, Error> {
         if name.len() > MAX_NAME_LENGTH {
             return Err(Error::NameTooLong);
@@ -237,22 +237,22 @@ impl<B> FileSystem<B> {
     /// Returns the attributes of an inode. They are valid for [`ATTRIBUTE_TTL`].
     ///
     /// # Errors
-    /// [`Error::StaleInode`].
+    /// Returns [`Error::StaleInode`] if the inode is not in the tree.
     pub fn getattr(&self, ino: Ino) -> Result<Attributes, Error> {
         let tree = self.tree.current();
         let node = tree.node(ino).ok_or(Error::StaleInode)?;
         Ok(self.owner.attributes(node))
     }
 
-    /// Answers access(2). The kernel checks the mode and the owner itself.
+    /// Answers access(2). Rejects only writes, because the kernel checks the mode and the owner.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`] if the caller wants to write.
-    pub fn access(&self, wants_write: bool) -> Result<(), Error> {
-        if wants_write { Err(Error::ReadOnly) } else { Ok(()) }
+    /// Returns [`Error::ReadOnly`] if the caller requests write access.
+    pub fn access(&self, requests_write: bool) -> Result<(), Error> {
+        if requests_write { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
-    /// Starts to open a file. Sends no request to a server.
+    /// Starts to open a file. Does not send a request to a server.
     ///
     /// # Errors
     /// The inode is stale or a directory, or the source of the file is not mounted.
@@ -272,7 +272,7 @@ impl<B> FileSystem<B> {
         let (ino, file) = (node.ino, self.open_file(node)?);
         let may_be_complete = self.passthrough.is_enabled() && self.engine.has_complete_file(&file);
         if file.content().is_confirmed() && !may_be_complete {
-            let ready = ReadyContent::Recording { ino, file, complete: None };
+            let ready = ReadyContent::Recording { ino, file, complete_file: None };
             return Ok(OpenStep::Ready(ReadyOpen(ready)));
         }
         Ok(OpenStep::Pending(PendingOpen { ino, file, may_be_complete }))
@@ -284,23 +284,23 @@ impl<B> FileSystem<B> {
     }
 
     /// Waits until the file can be opened: verifies a complete file in the disk cache, or waits for
-    /// the server to confirm the length. If the listed length was wrong, this returns after the
-    /// tree has the corrected length and the kernel has dropped the old one from its cache. So the
-    /// program that opens the file cannot see the old length.
+    /// the server to confirm the length. If the listed length was wrong, this function returns
+    /// after the tree has the corrected length and the kernel has dropped the old length from its
+    /// cache. The program that opens the file therefore never sees the old length.
     ///
     /// # Errors
     /// The file with the corrected length cannot be opened. A server that fails or is slow is not
     /// an error.
     pub async fn resolve_open(&self, pending: PendingOpen) -> Result<ReadyOpen, Error> {
         let PendingOpen { ino, mut file, may_be_complete } = pending;
-        let complete =
+        let complete_file =
             if may_be_complete { self.engine.open_complete_file(&file).await } else { None };
-        if complete.is_none() && !file.content().is_confirmed() {
+        if complete_file.is_none() && !file.content().is_confirmed() {
             tracing::debug!("the server has not confirmed the length");
             self.engine.confirm_size(&file).await;
             let node = match file.content().stale_reason() {
                 None => None,
-                Some(FetchError::WrongTotal { .. }) => self.corrected_node(ino, &file).await,
+                Some(FetchError::WrongTotal { .. }) => self.wait_for_correction(ino, &file).await,
                 // The server confirmed the listed length, so there is nothing to correct in the
                 // tree.
                 Some(_) => self.tree.current().node(ino).cloned(),
@@ -309,21 +309,22 @@ impl<B> FileSystem<B> {
                 file = self.open_file(&node)?;
             }
         }
-        Ok(ReadyOpen(ReadyContent::Recording { ino, file, complete }))
+        Ok(ReadyOpen(ReadyContent::Recording { ino, file, complete_file }))
     }
 
-    /// Creates the handle. If the kernel can read the file itself, `kernel` registers the backing
-    /// file.
+    /// Creates the handle. If the kernel can read the file directly, registers the backing file
+    /// with `kernel`.
     ///
     /// # Errors
-    /// [`Error::EarlierRevisionOpen`].
+    /// Returns [`Error::EarlierRevisionOpen`] if open handles read an earlier revision from a
+    /// backing file.
     pub fn finish_open(
         &self,
         ready: ReadyOpen,
         kernel: &dyn BackingRegistrar<B>,
     ) -> Result<OpenReply<B>, Error> {
-        let (ino, file, complete) = match ready.0 {
-            ReadyContent::Recording { ino, file, complete } => (ino, file, complete),
+        let (ino, file, complete_file) = match ready.0 {
+            ReadyContent::Recording { ino, file, complete_file } => (ino, file, complete_file),
             // The content of a text file can change while its length and time stay the same, so the
             // kernel must drop its pages.
             ReadyContent::Text(text) => {
@@ -333,7 +334,7 @@ impl<B> FileSystem<B> {
         };
         let content = file.content();
         let revision = content.revision();
-        let mode = match self.passthrough.open(ino, revision, complete, kernel) {
+        let mode = match self.passthrough.open(ino, revision, complete_file, kernel) {
             ReadRoute::Conflict => return Err(Error::EarlierRevisionOpen),
             ReadRoute::Backing(backing) => OpenMode::Passthrough(backing),
             ReadRoute::DaemonWithStaleBacking(backing) => {
@@ -348,8 +349,8 @@ impl<B> FileSystem<B> {
             }
         };
         let fills_pages = matches!(mode, OpenMode::DropCache);
-        let open = Arc::new(OpenRecording::new(ino, file, fills_pages));
-        Ok(OpenReply { handle: self.handles.insert(Handle::Recording(open)), mode })
+        let recording = Arc::new(OpenRecording::new(ino, file, fills_pages));
+        Ok(OpenReply { handle: self.handles.insert(Handle::Recording(recording)), mode })
     }
 
     /// Starts a read, and finishes it if all its bytes are in memory.
@@ -357,8 +358,8 @@ impl<B> FileSystem<B> {
     /// # Errors
     /// The handle is not an open file.
     pub fn read_cached(&self, handle: HandleId, offset: u64, size: u32) -> Result<ReadStep, Error> {
-        let open = match self.handles.get(handle) {
-            Some(Handle::Recording(open)) => open,
+        let recording = match self.handles.get(handle) {
+            Some(Handle::Recording(recording)) => recording,
             Some(Handle::Text(text)) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
                 let end = start.saturating_add(size as usize).min(text.len());
@@ -367,29 +368,32 @@ impl<B> FileSystem<B> {
             Some(Handle::Directory(_)) => return Err(Error::IsDirectory),
             None => return Err(Error::UnknownHandle),
         };
-        if open.take_first_fill() {
-            self.pages.note_filled(open.ino, open.file.content().revision());
+        if recording.take_first_fill() {
+            self.pages.record_fill(recording.ino, recording.file.content().revision());
         }
-        if open.take_first_read() && open.file.content().recording.size <= MAX_SMALL_FILE {
-            self.prefetch_siblings(open.ino);
+        if recording.take_first_read()
+            && recording.file.content().recording.size <= MAX_SMALL_FILE_LENGTH
+        {
+            self.prefetch_siblings(recording.ino);
         }
-        Ok(match self.engine.read_now(&open.file, offset, size) {
+        Ok(match self.engine.read_now(&recording.file, offset, size) {
             Some(bytes) => ReadStep::Ready(bytes),
             None => {
                 let call_start = Instant::now();
-                ReadStep::Pending(ReadRequest { open, offset, size, call_start })
+                ReadStep::Pending(ReadRequest { recording, offset, size, call_start })
             }
         })
     }
 
-    /// Tells the sibling prefetcher that a file was read. Runs in a task and not on the event
+    /// Reports a read of a file to the sibling prefetcher. Runs in a task and not on the event
     /// thread, because the prefetcher opens the files that follow.
     fn prefetch_siblings(&self, ino: Ino) {
         let (prefetcher, runtime) = (self.prefetcher.clone(), self.runtime.clone());
-        self.runtime.spawn(async move { prefetcher.step(ino, &runtime) });
+        self.runtime.spawn(async move { prefetcher.record_step(ino, &runtime) });
     }
 
-    /// Reads from the disk or the server. Returns fewer bytes at the end of the file only.
+    /// Reads from the disk or the server. Returns fewer bytes than requested only at the end of the
+    /// file.
     ///
     /// # Errors
     /// The bytes could not be fetched within the deadline, or `interrupted` completed first.
@@ -398,23 +402,23 @@ impl<B> FileSystem<B> {
         request: ReadRequest,
         interrupted: impl Future<Output = ()>,
     ) -> Result<Bytes, Error> {
-        let ReadRequest { open, offset, size, call_start } = request;
+        let ReadRequest { recording, offset, size, call_start } = request;
         tracing::debug!(offset, size, "bytes are not in memory");
         let start = Instant::now();
         let result = tokio::select! {
-            result = self.engine.read_since(call_start, &open.file, offset, size) => result,
+            result = self.engine.read_since(call_start, &recording.file, offset, size) => result,
             () = interrupted => return Err(Error::Interrupted),
         };
         if let Err(error) = &result {
-            if self.read_errors.should_log(open.ino) {
+            if self.read_errors.should_log(recording.ino) {
                 let reason = line_with_hint(error);
-                tracing::warn!("cannot read {}: {reason}", self.tree.path_of(open.ino));
+                tracing::warn!("cannot read {}: {reason}", self.tree.path_of(recording.ino));
             }
             if matches!(error, FetchError::WrongTotal { .. }) {
                 // A program that opens the file again because of this error must find the length
                 // that the error states. If the correction takes longer than the timeout, a later
                 // attempt finds it.
-                let _ = self.corrected_node(open.ino, &open.file).await;
+                let _ = self.wait_for_correction(recording.ino, &recording.file).await;
             }
         }
         let bytes = result?;
@@ -422,34 +426,34 @@ impl<B> FileSystem<B> {
         Ok(bytes)
     }
 
-    /// Waits until the length in the tree differs from that of `file` and the kernel has dropped
-    /// the old length. Returns `None` if that takes too long or if the node no longer exists.
-    async fn corrected_node(&self, ino: Ino, file: &OpenFile) -> Option<Node> {
-        let wrong = file.content().recording.size;
-        let corrected = async {
+    /// Waits until the tree has a length other than that of `file` and the kernel has dropped the
+    /// old length. Returns the node, or `None` if that takes too long or the node no longer exists.
+    async fn wait_for_correction(&self, ino: Ino, file: &OpenFile) -> Option<Node> {
+        let wrong_size = file.content().recording.size;
+        let correction = async {
             let snapshot = self
                 .tree
                 .wait_for(|snapshot| match snapshot.node(ino).map(|node| &node.content) {
-                    Some(Content::Recording { size, .. }) => *size != wrong,
+                    Some(Content::Recording { size, .. }) => *size != wrong_size,
                     _ => true,
                 })
                 .await;
             self.invalidations.invalidate_attributes(ino).await;
             snapshot.node(ino).cloned()
         };
-        tokio::time::timeout(CORRECTION_TIMEOUT, corrected).await.ok().flatten()
+        tokio::time::timeout(CORRECTION_TIMEOUT, correction).await.ok().flatten()
     }
 
-    /// Closes a file. Call this before you reply to the kernel. Otherwise the program that opens
-    /// the file next may not get a backing file.
+    /// Closes a file. Call this before the reply to the kernel: otherwise the next program that
+    /// opens the file can fail to get a backing file.
     pub fn release(&self, handle: HandleId) {
-        let closed = self.handles.remove(handle);
-        if let Some(Handle::Recording(open)) = &closed {
-            self.passthrough.close(open.ino);
+        let closed_handle = self.handles.remove(handle);
+        if let Some(Handle::Recording(recording)) = &closed_handle {
+            self.passthrough.close(recording.ino);
         }
     }
 
-    /// Finds data or a hole. The only hole of a file is at its end.
+    /// Returns the next offset with data or in a hole. The only hole of a file is at its end.
     ///
     /// # Errors
     /// The inode is stale, or the offset is outside of the file.
@@ -480,8 +484,8 @@ impl<B> FileSystem<B> {
         ClosedDirectory { _handle: self.handles.remove(handle) }
     }
 
-    /// Calls `add` for each entry of a directory from `offset` on, until `add` breaks. After
-    /// rewinddir(3), when a listing starts at offset 0 again, the entries are those of the current
+    /// Calls `add` for each entry of a directory from `offset` on, until `add` returns `Break`.
+    /// After rewinddir(3), a listing starts at offset 0 again and has the entries of the current
     /// tree.
     ///
     /// # Errors
@@ -492,19 +496,19 @@ impl<B> FileSystem<B> {
         offset: u64,
         mut add: impl FnMut(DirectoryEntry<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        let stream = self.directory(handle, offset)?;
+        let stream = self.directory_stream(handle, offset)?;
         let _ = stream.entries(offset).try_for_each(|(next_offset, name, node)| {
-            add(DirectoryEntry { next_offset, name, ino: node.ino, kind: FileKind::of(node) })
+            add(DirectoryEntry { next_offset, name, ino: node.ino, kind: FileKind::of_node(node) })
         });
         Ok(())
     }
 
     /// Calls `add` for each entry of a directory and its attributes from `offset` on, until `add`
-    /// breaks.
+    /// returns `Break`.
     ///
     /// The names are those that the directory had when it was opened or rewound. If a name has
-    /// changed since then, the kernel has been told to drop it. The old name therefore has a TTL of
-    /// zero, so the kernel does not cache it again.
+    /// changed since then, the daemon has requested the kernel to drop it. The TTL of such a name
+    /// is zero, so the kernel does not cache it again.
     ///
     /// # Errors
     /// The handle is not an open directory.
@@ -514,7 +518,7 @@ impl<B> FileSystem<B> {
         offset: u64,
         mut add: impl FnMut(DirectoryEntryPlus<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        let stream = self.directory(handle, offset)?;
+        let stream = self.directory_stream(handle, offset)?;
         let current = self.tree.current();
         let is_unchanged = Arc::ptr_eq(&current, &stream.snapshot);
         let _ = stream.entries(offset).try_for_each(|(next_offset, name, node)| {
@@ -531,25 +535,25 @@ impl<B> FileSystem<B> {
     }
 
     /// Returns the stream of an open directory for a listing from `offset` on.
-    fn directory(&self, handle: HandleId, offset: u64) -> Result<DirectoryStream, Error> {
+    fn directory_stream(&self, handle: HandleId, offset: u64) -> Result<DirectoryStream, Error> {
         let Some(Handle::Directory(stream)) = self.handles.get(handle) else {
             return Err(Error::UnknownHandle);
         };
-        if offset > 0 || !stream.start() {
+        if offset > 0 || !stream.start_listing() {
             return Ok(stream);
         }
         let current = self.tree.current();
         if Arc::ptr_eq(&stream.snapshot, &current) {
             return Ok(stream);
         }
-        let renewed = stream.in_snapshot(current);
-        let former = self.handles.replace(handle, Handle::Directory(renewed.clone()));
+        let new_stream = stream.in_snapshot(current);
+        let old_handle = self.handles.replace(handle, Handle::Directory(new_stream.clone()));
         // Dropping the last reference to a large snapshot takes milliseconds.
-        self.runtime.spawn_blocking(move || drop((stream, former)));
-        Ok(renewed)
+        self.runtime.spawn_blocking(move || drop((stream, old_handle)));
+        Ok(new_stream)
     }
 
-    /// Returns the total size and the number of inodes.
+    /// Returns the total size of all files and the number of inodes.
     pub fn statfs(&self) -> Statistics {
         let totals = self.tree.current().totals();
         Statistics {
@@ -578,7 +582,7 @@ impl<B> FileSystem<B> {
         xattr::list(self.tree.current().node(ino), size)
     }
 
-    /// Returns the path of an inode relative to the mountpoint, for the log.
+    /// Returns the path of an inode relative to the mountpoint, for log messages.
     pub fn path_of(&self, ino: Ino) -> String {
         self.tree.path_of(ino)
     }

@@ -1,47 +1,48 @@
-//! The open handles, by number.
+//! The table of open handles.
 
 use std::collections::HashMap;
 
 use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The number that identifies an open file or directory to the kernel. A number is never reused.
+/// The number by which the kernel identifies an open file or directory. A number is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HandleId(pub u64);
 
-/// All open handles. The kernel's limit on open files bounds their number.
+/// The table of open handles. The kernel limits the number of open files, which limits the size of
+/// the table.
 #[derive(Debug)]
 pub(super) struct HandleTable<H> {
-    next: AtomicU64,
-    open: RwLock<HashMap<HandleId, H>>,
+    next_id: AtomicU64,
+    handles: RwLock<HashMap<HandleId, H>>,
 }
 
 impl<H> Default for HandleTable<H> {
     fn default() -> Self {
-        Self { next: AtomicU64::new(0), open: RwLock::new(HashMap::new()) }
+        Self { next_id: AtomicU64::new(0), handles: RwLock::new(HashMap::new()) }
     }
 }
 
 impl<H: Clone> HandleTable<H> {
     pub(super) fn insert(&self, handle: H) -> HandleId {
-        let id = HandleId(self.next.fetch_add(1, Ordering::Relaxed));
-        self.open.write().insert(id, handle);
+        let id = HandleId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        self.handles.write().insert(id, handle);
         id
     }
 
     pub(super) fn get(&self, id: HandleId) -> Option<H> {
-        self.open.read().get(&id).cloned()
+        self.handles.read().get(&id).cloned()
     }
 
-    /// Replaces an open handle and returns the former one. Has no effect on a closed handle.
+    /// Replaces an open handle and returns the old value. Does nothing if the handle is closed.
     pub(super) fn replace(&self, id: HandleId, handle: H) -> Option<H> {
-        let mut open = self.open.write();
-        open.get_mut(&id).map(|former| std::mem::replace(former, handle))
+        let mut handles = self.handles.write();
+        handles.get_mut(&id).map(|entry| std::mem::replace(entry, handle))
     }
 
-    /// Removes and returns a handle. The caller drops it after the lock is released.
+    /// Removes a handle and returns it, so the caller drops it after the lock is released.
     pub(super) fn remove(&self, id: HandleId) -> Option<H> {
-        self.open.write().remove(&id)
+        self.handles.write().remove(&id)
     }
 }
 
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn handle_is_known_until_removed() {
+    fn handle_is_found_until_it_is_removed() {
         let table = HandleTable::default();
         let (first, second) = (table.insert("first"), table.insert("second"));
         assert_ne!(first, second);
@@ -103,7 +104,7 @@ mod model_check {
             let ids = threads.into_iter().flat_map(|thread| thread.join().unwrap());
             let ids: std::collections::HashSet<_> = ids.collect();
             assert_eq!(ids.len(), 6);
-            assert_eq!(table.open.read().len(), 3);
+            assert_eq!(table.handles.read().len(), 3);
         };
         shuttle::check_random(check, SCHEDULES);
     }
@@ -113,7 +114,7 @@ mod model_check {
         let check = || {
             let table = Arc::new(HandleTable::default());
             let id = table.insert("value");
-            let removing: Vec<_> = (0..2)
+            let removing_threads: Vec<_> = (0..2)
                 .map(|_| {
                     let table = table.clone();
                     thread::spawn(move || {
@@ -124,13 +125,13 @@ mod model_check {
                 })
                 .collect();
             assert!(matches!(table.get(id), None | Some("value")));
-            let removed = removing.into_iter().filter_map(|thread| thread.join().unwrap());
+            let removed = removing_threads.into_iter().filter_map(|thread| thread.join().unwrap());
             assert_eq!(removed.count(), 1);
         };
         shuttle::check_random(check, SCHEDULES);
     }
 
-    /// A handle that accesses the table when it is dropped.
+    /// A handle that accesses the table while it is dropped.
     #[derive(Clone)]
     struct Reentrant(Arc<HandleTable<Option<Reentrant>>>);
 
@@ -145,13 +146,13 @@ mod model_check {
         let check = || {
             let table = Arc::new(HandleTable::default());
             let id = table.insert(Some(Reentrant(table.clone())));
-            let reading = {
+            let reading_thread = {
                 let table = table.clone();
                 thread::spawn(move || drop(table.get(id)))
             };
             drop(table.remove(id));
             table.insert(None);
-            reading.join().unwrap();
+            reading_thread.join().unwrap();
         };
         shuttle::check_random(check, SCHEDULES);
     }

@@ -1,4 +1,4 @@
-//! Invalidations: the entries that the kernel must drop from its caches.
+//! Invalidations: cache entries that the kernel must drop.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use tokio::sync::watch;
 
 use crate::tree::{Ino, TreeChange};
 
-/// One cache entry that the kernel must drop.
+/// A cache entry that the kernel must drop.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Invalidation {
-    /// The node to which a name resolves.
+    /// The cached result of looking up a name.
     Entry { parent: Ino, name: Arc<str> },
-    /// The size and times of an inode.
+    /// The cached attributes of an inode.
     Attributes(Ino),
-    /// The attributes and cached pages of an inode. Before it drops the pages, the kernel waits for
-    /// the reads of them that are in progress.
+    /// The cached attributes and pages of an inode. Before the kernel drops a page, it waits for
+    /// running reads of the page.
     Pages(Ino),
 }
 
@@ -31,62 +31,63 @@ impl From<TreeChange> for Invalidation {
     }
 }
 
-/// Collects invalidations for the thread that sends them. Equal invalidations in the queue are sent
-/// once, so the queue contains at most one for each name and two for each inode.
+/// A queue of invalidations for the thread that sends them. Equal invalidations in the queue are
+/// sent once, so the queue contains at most one for each name and two for each inode.
 #[derive(Debug)]
 pub struct InvalidationQueue {
     state: Mutex<QueueState>,
     wake: Condvar,
     /// Number of batches that have been sent.
-    sent: watch::Sender<u64>,
+    sent_batches: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct QueueState {
     invalidations: HashSet<Invalidation>,
-    /// Number of batches that the thread has taken.
+    /// Number of batches that the sending thread has taken.
     taken_batches: u64,
     is_stopped: bool,
 }
 
-/// The invalidations that are sent together.
+/// Invalidations that are sent to the kernel together.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidationBatch {
     number: u64,
-    /// Entries and attributes, which the kernel drops at once.
+    /// Invalidations of names and attributes, which never block.
     pub immediate: Vec<Invalidation>,
-    /// Inodes whose pages the kernel must drop. Each of these calls can block, so they are sent
-    /// after [`InvalidationQueue::acknowledge`].
+    /// Inodes whose pages the kernel must drop. An invalidation of pages can block, so these are
+    /// sent after [`InvalidationQueue::acknowledge`].
     pub pages: Vec<Ino>,
 }
 
 impl Default for InvalidationQueue {
     fn default() -> Self {
-        Self { state: Mutex::default(), wake: Condvar::new(), sent: watch::Sender::new(0) }
+        Self { state: Mutex::default(), wake: Condvar::new(), sent_batches: watch::Sender::new(0) }
     }
 }
 
 impl InvalidationQueue {
-    /// Adds invalidations and returns at once.
+    /// Adds invalidations to the queue, and returns at once.
     pub fn push(&self, invalidations: impl IntoIterator<Item = Invalidation>) {
         self.state.lock().invalidations.extend(invalidations);
         self.wake.notify_one();
     }
 
-    /// Invalidates the attributes of an inode and waits until the kernel has dropped them. The wait
-    /// has no timeout of its own: the caller sets one.
+    /// Invalidates the attributes of an inode, and waits until the kernel has dropped them. Has no
+    /// timeout, so the caller must set one.
     pub async fn invalidate_attributes(&self, ino: Ino) {
-        let mut sent = self.sent.subscribe();
+        let mut sent_batches = self.sent_batches.subscribe();
         let batch = {
             let mut state = self.state.lock();
             state.invalidations.insert(Invalidation::Attributes(ino));
             state.taken_batches
         };
         self.wake.notify_one();
-        let _ = sent.wait_for(|sent| *sent > batch).await; // The sender lives as long as `self`.
+        let _ = sent_batches.wait_for(|sent| *sent > batch).await; // `self` owns the sender.
     }
 
-    /// Waits for the next batch; `None` after [`stop`](Self::stop). Blocks the calling thread.
+    /// Waits for the next batch. Returns `None` after [`stop`](Self::stop). Blocks the calling
+    /// thread.
     pub fn next_batch(&self) -> Option<InvalidationBatch> {
         let mut state = self.state.lock();
         while state.invalidations.is_empty() && !state.is_stopped {
@@ -110,9 +111,10 @@ impl InvalidationQueue {
         Some(batch)
     }
 
-    /// Records that the kernel has handled [`InvalidationBatch::immediate`].
+    /// Records that the kernel has handled the [`immediate`](InvalidationBatch::immediate)
+    /// invalidations of the batch.
     pub fn acknowledge(&self, batch: &InvalidationBatch) {
-        self.sent.send_replace(batch.number);
+        self.sent_batches.send_replace(batch.number);
     }
 
     /// Makes [`next_batch`](Self::next_batch) return `None`. Pending invalidations are not sent.
@@ -144,12 +146,12 @@ mod tests {
     #[test]
     fn stopped_queue_sends_nothing() {
         let queue = Arc::new(InvalidationQueue::default());
-        let waiting = {
+        let waiting_thread = {
             let queue = queue.clone();
             std::thread::spawn(move || queue.next_batch())
         };
         queue.stop();
-        assert_eq!(waiting.join().unwrap(), None);
+        assert_eq!(waiting_thread.join().unwrap(), None);
         queue.push([Invalidation::Attributes(Ino(2))]);
         assert_eq!(queue.next_batch(), None);
     }
@@ -158,15 +160,15 @@ mod tests {
     async fn waiter_returns_after_its_own_batch() {
         let queue = Arc::new(InvalidationQueue::default());
         queue.push([Invalidation::Attributes(Ino(2))]);
-        let earlier = queue.next_batch().unwrap();
-        let mut waiting = std::pin::pin!(queue.invalidate_attributes(Ino(3)));
-        assert!(waiting.as_mut().now_or_never().is_none());
-        queue.acknowledge(&earlier);
-        assert!(waiting.as_mut().now_or_never().is_none());
+        let earlier_batch = queue.next_batch().unwrap();
+        let mut waiter = std::pin::pin!(queue.invalidate_attributes(Ino(3)));
+        assert!(waiter.as_mut().now_or_never().is_none());
+        queue.acknowledge(&earlier_batch);
+        assert!(waiter.as_mut().now_or_never().is_none());
         let batch = queue.next_batch().unwrap();
         assert_eq!(batch.immediate, [Invalidation::Attributes(Ino(3))]);
         queue.acknowledge(&batch);
-        waiting.await;
+        waiter.await;
     }
 
     #[test]

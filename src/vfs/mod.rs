@@ -1,7 +1,7 @@
-//! The file system, independent of the kernel interface: the answer to each operation.
+//! The operations of the file system, independent of the kernel interface.
 //!
 //! [`FileSystem`] has one method for each operation. A method takes plain arguments and returns a
-//! plain value or an [`Error`], so every answer can be tested without `/dev/fuse`.
+//! plain value or an [`Error`], so every operation can be tested without `/dev/fuse`.
 //!
 //! - Input: inode numbers, names, handles and offsets.
 //! - Output: metadata from the current [`Snapshot`](crate::tree::Snapshot); bytes from the
@@ -12,14 +12,14 @@
 //! 1. A directory listing must not skip or repeat a name when the tree changes:
 //!    [`DirectoryStream`](directory_stream::DirectoryStream).
 //! 2. The kernel's cached pages belong to an inode, not to a handle. A handle must not read the
-//!    pages of another content: [`PageCache`](page_cache::PageCache).
+//!    pages of another revision: [`PageCache`](page_cache::PageCache).
 //! 3. The kernel reads an inode either through its page cache or from one backing file, never both:
 //!    [`Passthrough`](passthrough::Passthrough).
 //! 4. A listed length can be wrong. `open` waits for a bounded time until the server confirms it:
 //!    [`FileSystem::resolve_open`].
 //! 5. A program that reads many small files would wait two round trips for each of them:
 //!    [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher).
-//! 6. The kernel caches names and attributes for an hour and must be told of changes:
+//! 6. The kernel caches names and attributes for an hour, so changes must be reported to it:
 //!    [`InvalidationQueue`].
 //!
 //! This module must not know `fuser`, an errno, a provider or the catalog.

@@ -8,25 +8,26 @@ use parking_lot::Mutex;
 use crate::read::ContentRevision;
 use crate::tree::Ino;
 
-/// Maximum number of files whose revision is remembered. Each takes about 64 bytes. For a file that
-/// is not remembered, the kernel drops the pages at the next `open`.
+/// Maximum number of files whose revision is stored. Each takes about 64 bytes. For any other file,
+/// the kernel drops the pages at the next `open`.
 const MAX_FILES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
 /// How a new handle uses the kernel's cached pages of its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PageMode {
-    /// The pages contain the revision of the handle.
+    /// The kernel keeps the pages, because they contain the revision of the handle.
     Keep,
-    /// The pages may contain another revision. The kernel drops them during the `open` call.
+    /// The kernel drops the pages during the `open` call, because they can contain another
+    /// revision.
     Drop,
-    /// A handle on another revision is still open. If the new handle filled the pages, the old
-    /// handle would read a mixture of both revisions, so the new handle bypasses the pages.
+    /// The handle bypasses the pages, because a handle on another revision is still open. If the
+    /// new handle filled the pages, the old handle would read a mixture of both revisions.
     Bypass,
 }
 
-/// Remembers, for each file, the revision from which the kernel's pages were filled.
+/// Stores, for each file, the revision that the kernel's cached pages contain.
 ///
-/// The pages belong to the inode and are shared by all its handles.
+/// The pages belong to the inode, so all its handles share them.
 #[derive(Debug)]
 pub(super) struct PageCache {
     revisions: Mutex<LruCache<Ino, ContentRevision>>,
@@ -39,8 +40,8 @@ impl Default for PageCache {
 }
 
 impl PageCache {
-    /// Returns the mode for a new handle on `revision`. `has_open_predecessor` is true if a handle
-    /// on an earlier revision is open.
+    /// Returns how a new handle on `revision` uses the pages. `has_open_predecessor` is true if a
+    /// handle on an earlier revision is open.
     pub(super) fn mode(
         &self,
         ino: Ino,
@@ -56,12 +57,12 @@ impl PageCache {
         }
     }
 
-    /// Records that a read fills dropped pages from `revision`.
+    /// Records that a read fills dropped pages with bytes of `revision`.
     ///
-    /// The first read is the earliest proof that the kernel has acted on the reply to `open`. If
-    /// the reply itself were recorded, a concurrent `open` could keep pages that the kernel is
-    /// about to drop.
-    pub(super) fn note_filled(&self, ino: Ino, revision: ContentRevision) {
+    /// The revision is recorded at the first read, which proves that the kernel has handled the
+    /// reply to `open`. If it were recorded with the reply, a concurrent `open` could keep pages
+    /// that the kernel is about to drop.
+    pub(super) fn record_fill(&self, ino: Ino, revision: ContentRevision) {
         self.revisions.lock().put(ino, revision);
     }
 }
@@ -79,7 +80,7 @@ mod tests {
         assert_eq!(pages.mode(INO, old, false), PageMode::Drop);
         // An `open` without a read does not prove that the pages were dropped.
         assert_eq!(pages.mode(INO, old, false), PageMode::Drop);
-        pages.note_filled(INO, old);
+        pages.record_fill(INO, old);
         assert_eq!(pages.mode(INO, old, false), PageMode::Keep);
         assert_eq!(pages.mode(Ino(8), old, false), PageMode::Drop);
         assert_eq!(pages.mode(INO, new, false), PageMode::Drop);
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn open_predecessor_bypasses_pages() {
         let pages = PageCache::default();
-        pages.note_filled(INO, ContentRevision(1));
+        pages.record_fill(INO, ContentRevision(1));
         assert_eq!(pages.mode(INO, ContentRevision(2), true), PageMode::Bypass);
         assert_eq!(pages.mode(INO, ContentRevision(1), true), PageMode::Bypass);
     }
@@ -97,7 +98,7 @@ mod tests {
     fn evicted_file_drops_its_pages() {
         let pages = PageCache::default();
         for number in 0..=MAX_FILES.get() as u64 {
-            pages.note_filled(Ino(number), ContentRevision(1));
+            pages.record_fill(Ino(number), ContentRevision(1));
         }
         assert_eq!(pages.mode(Ino(0), ContentRevision(1), false), PageMode::Drop);
         assert_eq!(pages.mode(Ino(1), ContentRevision(1), false), PageMode::Keep);

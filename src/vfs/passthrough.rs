@@ -7,11 +7,11 @@
 //! 1. The kernel fails an `open` with `EIO` if it does not match the handles that are open on the
 //!    inode (`fs/fuse/iomode.c`). An inode is read either through its pages or from a backing file,
 //!    and all its handles share one backing file.
-//! 2. So this module counts every open handle. The kernel counts a handle after our reply has
-//!    arrived, and stops counting it before it sends the release. Therefore our count is never
-//!    lower than the kernel's.
-//! 3. If another program modifies a cached file while it is registered, no new handle reads that
-//!    file. The reply must still name it while other handles are open on it, but the additional
+//! 2. Therefore this module counts every open handle. The kernel counts a handle after it has
+//!    received the reply, and stops counting it before it sends the release. So the count of this
+//!    module is never lower than that of the kernel.
+//! 3. If another program modifies a cached file while it is registered, new handles do not read it.
+//!    The reply must still name the file while other handles are open on it, but the additional
 //!    flag `FOPEN_DIRECT_IO` makes the kernel send reads to the daemon (`fs/fuse/file.c`,
 //!    `fuse_file_read_iter`). A memory mapping reads the backing file in any case.
 
@@ -28,16 +28,18 @@ use crate::tree::Ino;
 /// Registers backing files with the kernel. `B` is the type of a registration, which ends when it
 /// is dropped.
 pub trait BackingRegistrar<B> {
+    /// Registers an open file as a backing file.
+    ///
     /// # Errors
     /// The kernel rejects the file: the process lacks `CAP_SYS_ADMIN`, or the file is on a stacked
     /// file system.
     fn register(&self, file: BorrowedFd<'_>) -> io::Result<B>;
 }
 
-/// A file that can back an inode.
+/// A file that can be the backing file of an inode.
 pub(super) trait BackingSource: AsFd {
-    /// Returns whether both are the same file on disk. A file that has replaced another one is
-    /// different.
+    /// Whether `self` and `other` are the same file on disk. A file that has replaced another file
+    /// is a different file.
     fn is_same(&self, other: &Self) -> bool;
 }
 
@@ -47,25 +49,26 @@ impl BackingSource for CompleteFile {
     }
 }
 
-/// The policy and the state of passthrough.
+/// Decides which handles the kernel reads without the daemon, and counts the open handles.
 #[derive(Debug)]
 pub(super) struct Passthrough<B, F = CompleteFile> {
-    /// False if passthrough is off for the mount, or if the kernel has rejected a backing file.
-    enabled: AtomicBool,
-    /// This lock is held while the kernel registers a file, so an inode never gets two backing
+    /// Whether new handles can get a backing file. False if passthrough is off for the mount, or if
+    /// the kernel has rejected a backing file.
+    is_enabled: AtomicBool,
+    /// The lock is held while the kernel registers a file, so an inode never gets two backing
     /// files. That system call does not block.
     inodes: Mutex<HashMap<Ino, OpenInode<B, F>>>,
 }
 
-/// The open handles of an inode.
+/// The number of open handles of an inode, and the backing file that they share.
 #[derive(Debug)]
 struct OpenInode<B, F> {
-    handles: usize,
+    handle_count: usize,
     backing: Option<Arc<BackingFile<B, F>>>,
 }
 
-/// The cached file that the kernel reads in place of an inode. The cache does not evict the file
-/// while this value lives.
+/// A cached file that the kernel reads in place of an inode. The cache does not evict the file
+/// until this value is dropped.
 #[derive(Debug)]
 pub struct BackingFile<B, F = CompleteFile> {
     revision: ContentRevision,
@@ -82,73 +85,72 @@ impl<B, F> BackingFile<B, F> {
 /// How the reads of a new handle are served.
 #[derive(Debug)]
 pub(super) enum ReadRoute<B, F = CompleteFile> {
-    /// The daemon answers reads, through the kernel's page cache.
+    /// The daemon answers reads through the kernel's page cache.
     Daemon,
-    /// The kernel reads this file.
+    /// The kernel reads this file without the daemon.
     Backing(Arc<BackingFile<B, F>>),
-    /// The daemon answers reads, and the page cache is bypassed. Handles that are still open read
+    /// The daemon answers reads, and the kernel bypasses its page cache. Other open handles read
     /// this backing file, but it was modified or is not verified.
     DaemonWithStaleBacking(Arc<BackingFile<B, F>>),
-    /// The handle cannot be opened: handles that are still open read another revision from a
-    /// backing file.
+    /// The handle cannot be opened, because open handles read another revision from a backing file.
     Conflict,
 }
 
 impl<B, F: BackingSource> Passthrough<B, F> {
-    pub(super) fn new(enabled: bool) -> Self {
-        Self { enabled: AtomicBool::new(enabled), inodes: Mutex::new(HashMap::new()) }
+    pub(super) fn new(is_enabled: bool) -> Self {
+        Self { is_enabled: AtomicBool::new(is_enabled), inodes: Mutex::new(HashMap::new()) }
     }
 
-    /// Returns whether passthrough is enabled. If not, callers need not find out whether a file is
+    /// Whether new handles can get a backing file. If not, callers need not check whether a file is
     /// complete.
     pub(super) fn is_enabled(&self) -> bool {
-        self.enabled.load(Ordering::Relaxed)
+        self.is_enabled.load(Ordering::Relaxed)
     }
 
     /// Disables passthrough for the rest of the mount.
     pub(super) fn disable(&self, reason: &dyn std::fmt::Display) {
-        if self.enabled.swap(false, Ordering::Relaxed) {
+        if self.is_enabled.swap(false, Ordering::Relaxed) {
             tracing::debug!("FUSE passthrough is disabled: {reason}");
         }
     }
 
-    /// Counts a handle that is about to open, and decides how it is read. `complete` is the cached
-    /// file if this `open` found it complete and verified.
+    /// Counts a handle that is about to open, and decides how it is read. `complete_file` is the
+    /// cached file if it is complete and verified.
     ///
-    /// A [`ReadRoute::Conflict`] is not counted. For every other route the caller must call
-    /// [`close`](Self::close) after the kernel has released the handle.
+    /// A handle with [`ReadRoute::Conflict`] is not counted. For every other route, the caller must
+    /// call [`close`](Self::close) after the kernel has released the handle.
     pub(super) fn open(
         &self,
         ino: Ino,
         revision: ContentRevision,
-        complete: Option<F>,
+        complete_file: Option<F>,
         kernel: &dyn BackingRegistrar<B>,
     ) -> ReadRoute<B, F> {
         let mut inodes = self.inodes.lock();
         let Some(inode) = inodes.get_mut(&ino) else {
-            let backing = complete.and_then(|file| self.register(revision, file, kernel));
-            inodes.insert(ino, OpenInode { handles: 1, backing: backing.clone() });
+            let backing = complete_file.and_then(|file| self.register(revision, file, kernel));
+            inodes.insert(ino, OpenInode { handle_count: 1, backing: backing.clone() });
             return backing.map_or(ReadRoute::Daemon, ReadRoute::Backing);
         };
         let route = match &inode.backing {
             None => ReadRoute::Daemon,
             Some(backing) if backing.revision != revision => return ReadRoute::Conflict,
-            Some(backing) if complete.is_some_and(|file| file.is_same(&backing.file)) => {
+            Some(backing) if complete_file.is_some_and(|file| file.is_same(&backing.file)) => {
                 ReadRoute::Backing(backing.clone())
             }
             Some(backing) => ReadRoute::DaemonWithStaleBacking(backing.clone()),
         };
-        inode.handles += 1;
+        inode.handle_count += 1;
         route
     }
 
-    /// Removes a handle from the count. Closing the last handle of an inode ends the registration
-    /// of its backing file.
+    /// Stops counting a handle. Closing the last handle of an inode ends the registration of its
+    /// backing file.
     pub(super) fn close(&self, ino: Ino) {
         let mut inodes = self.inodes.lock();
         let Some(inode) = inodes.get_mut(&ino) else { return };
-        inode.handles -= 1;
-        let closed = if inode.handles == 0 { inodes.remove(&ino) } else { None };
+        inode.handle_count -= 1;
+        let closed = if inode.handle_count == 0 { inodes.remove(&ino) } else { None };
         // The registration and the file are dropped after the lock is released.
         drop(inodes);
         drop(closed);
@@ -206,10 +208,10 @@ mod tests {
     use crate::vfs::tests::fake_kernel::FakeKernel;
 
     const INO: Ino = Ino(7);
-    const OLD: ContentRevision = ContentRevision(1);
-    const NEW: ContentRevision = ContentRevision(2);
+    const OLD_REVISION: ContentRevision = ContentRevision(1);
+    const NEW_REVISION: ContentRevision = ContentRevision(2);
 
-    fn file(number: u32) -> Option<CachedFile> {
+    fn cached_file(number: u32) -> Option<CachedFile> {
         Some(CachedFile::new(number))
     }
 
@@ -218,64 +220,65 @@ mod tests {
     #[test]
     fn first_handle_decides_for_the_inode() {
         let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
-        let open = |complete| passthrough.open(INO, OLD, complete, &kernel);
+        let open = |complete_file| passthrough.open(INO, OLD_REVISION, complete_file, &kernel);
         assert!(matches!(open(None), ReadRoute::Daemon));
-        assert!(matches!(open(file(1)), ReadRoute::Daemon));
-        assert_eq!(kernel.registered(), 0);
+        assert!(matches!(open(cached_file(1)), ReadRoute::Daemon));
+        assert_eq!(kernel.registered_count(), 0);
         passthrough.close(INO);
-        assert!(matches!(open(file(1)), ReadRoute::Daemon), "one handle is still open");
+        assert!(matches!(open(cached_file(1)), ReadRoute::Daemon), "one handle is still open");
         passthrough.close(INO);
         passthrough.close(INO);
-        assert!(matches!(open(file(1)), ReadRoute::Backing(_)));
-        assert_eq!(kernel.registered(), 1);
+        assert!(matches!(open(cached_file(1)), ReadRoute::Backing(_)));
+        assert_eq!(kernel.registered_count(), 1);
     }
 
     #[test]
     fn handles_share_one_backing_file() {
         let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
-        let open = |complete| passthrough.open(INO, OLD, complete, &kernel);
+        let open = |complete_file| passthrough.open(INO, OLD_REVISION, complete_file, &kernel);
         let (ReadRoute::Backing(first), ReadRoute::Backing(second)) =
-            (open(file(1)), open(file(1)))
+            (open(cached_file(1)), open(cached_file(1)))
         else {
             panic!("both handles have a backing file")
         };
         assert!(Arc::ptr_eq(&first, &second));
         drop((first, second));
         passthrough.close(INO);
-        assert_eq!(kernel.registered(), 1);
+        assert_eq!(kernel.registered_count(), 1);
         passthrough.close(INO);
-        assert_eq!(kernel.registered(), 0);
+        assert_eq!(kernel.registered_count(), 0);
     }
 
     #[test]
     fn unverified_backing_file_is_bypassed() {
         let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
-        let open = |complete| passthrough.open(INO, OLD, complete, &kernel);
-        assert!(matches!(open(file(1)), ReadRoute::Backing(_)));
+        let open = |complete_file| passthrough.open(INO, OLD_REVISION, complete_file, &kernel);
+        assert!(matches!(open(cached_file(1)), ReadRoute::Backing(_)));
         // The file is not verified any more, or it was replaced on disk.
         assert!(matches!(open(None), ReadRoute::DaemonWithStaleBacking(_)));
-        assert!(matches!(open(file(2)), ReadRoute::DaemonWithStaleBacking(_)));
-        assert!(matches!(open(file(1)), ReadRoute::Backing(_)));
+        assert!(matches!(open(cached_file(2)), ReadRoute::DaemonWithStaleBacking(_)));
+        assert!(matches!(open(cached_file(1)), ReadRoute::Backing(_)));
     }
 
     #[test]
     fn other_revision_conflicts_and_is_not_counted() {
         let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
-        let open = |revision, complete| passthrough.open(INO, revision, complete, &kernel);
-        assert!(matches!(open(OLD, file(1)), ReadRoute::Backing(_)));
-        assert!(matches!(open(NEW, file(2)), ReadRoute::Conflict));
-        assert!(matches!(open(NEW, None), ReadRoute::Conflict));
+        let open =
+            |revision, complete_file| passthrough.open(INO, revision, complete_file, &kernel);
+        assert!(matches!(open(OLD_REVISION, cached_file(1)), ReadRoute::Backing(_)));
+        assert!(matches!(open(NEW_REVISION, cached_file(2)), ReadRoute::Conflict));
+        assert!(matches!(open(NEW_REVISION, None), ReadRoute::Conflict));
         passthrough.close(INO);
-        assert_eq!(kernel.registered(), 0);
-        assert!(matches!(open(NEW, file(2)), ReadRoute::Backing(_)));
+        assert_eq!(kernel.registered_count(), 0);
+        assert!(matches!(open(NEW_REVISION, cached_file(2)), ReadRoute::Backing(_)));
     }
 
     #[test]
     fn inodes_are_independent() {
         let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
-        assert!(matches!(passthrough.open(INO, OLD, None, &kernel), ReadRoute::Daemon));
-        let other = passthrough.open(Ino(8), OLD, file(1), &kernel);
-        assert!(matches!(other, ReadRoute::Backing(_)));
+        assert!(matches!(passthrough.open(INO, OLD_REVISION, None, &kernel), ReadRoute::Daemon));
+        let route = passthrough.open(Ino(8), OLD_REVISION, cached_file(1), &kernel);
+        assert!(matches!(route, ReadRoute::Backing(_)));
     }
 
     #[test]
@@ -283,7 +286,10 @@ mod tests {
         let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
         kernel.set_rejects_files(true);
         assert!(passthrough.is_enabled());
-        assert!(matches!(passthrough.open(INO, OLD, file(1), &kernel), ReadRoute::Daemon));
+        assert!(matches!(
+            passthrough.open(INO, OLD_REVISION, cached_file(1), &kernel),
+            ReadRoute::Daemon
+        ));
         assert!(!passthrough.is_enabled());
     }
 
@@ -306,41 +312,41 @@ mod model_check {
     const SCHEDULES: usize = 10_000;
     const INO: Ino = Ino(7);
 
-    /// The kernel's state of an inode. Uses `std::sync::Mutex`, which shuttle does not instrument:
-    /// the model checker treats each kernel operation as atomic.
+    /// The state of an inode in the kernel. Uses `std::sync::Mutex`, which shuttle does not
+    /// instrument: the model checker treats each kernel operation as atomic.
     #[derive(Default)]
     struct Kernel(std::sync::Mutex<KernelState>);
 
     #[derive(Default)]
     struct KernelState {
-        /// The backing file of each open handle; `None` for a handle that is read through the page
-        /// cache.
+        /// The backing file of each open handle, or `None` for a handle that is read through the
+        /// page cache.
         handles: Vec<Option<usize>>,
-        registered: Vec<usize>,
-        next: usize,
+        registered_ids: Vec<usize>,
+        next_id: usize,
     }
 
     impl Kernel {
-        /// Receives the reply to an `open`. Panics if not all handles of the inode have the same
-        /// backing file. In that case the kernel would fail the `open` with `EIO`
+        /// Receives the reply to an `open`. Panics if the handles of the inode do not all have the
+        /// same backing file, because the kernel would fail this `open` with `EIO`
         /// (`fs/fuse/iomode.c`).
-        fn receive(&self, backing: Option<usize>) {
+        fn receive_reply(&self, backing: Option<usize>) {
             let mut state = self.0.lock().unwrap();
-            assert!(state.handles.iter().all(|other| *other == backing), "{:?}", state.handles);
+            assert!(state.handles.iter().all(|handle| *handle == backing), "{:?}", state.handles);
             state.handles.push(backing);
         }
 
-        /// Removes a handle. The daemon receives the release afterwards.
-        fn forget(&self, backing: Option<usize>) {
+        /// Removes a handle. The daemon handles the release later.
+        fn release(&self, backing: Option<usize>) {
             let mut state = self.0.lock().unwrap();
-            let index = state.handles.iter().position(|other| *other == backing).unwrap();
+            let index = state.handles.iter().position(|handle| *handle == backing).unwrap();
             state.handles.remove(index);
         }
 
         fn unregister(&self, id: usize) {
             let mut state = self.0.lock().unwrap();
             assert!(!state.handles.contains(&Some(id)), "a backing file of an open handle");
-            state.registered.retain(|other| *other != id);
+            state.registered_ids.retain(|registered_id| *registered_id != id);
         }
     }
 
@@ -357,37 +363,37 @@ mod model_check {
 
     struct Registrar {
         kernel: Arc<Kernel>,
-        rejects_some: bool,
+        rejects_randomly: bool,
     }
 
     impl BackingRegistrar<Registration> for Registrar {
         fn register(&self, _file: BorrowedFd<'_>) -> io::Result<Registration> {
-            if self.rejects_some && thread_rng().gen_bool(0.5) {
+            if self.rejects_randomly && thread_rng().gen_bool(0.5) {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
             let mut state = self.kernel.0.lock().unwrap();
-            state.next += 1;
-            let id = state.next;
-            state.registered.push(id);
+            state.next_id += 1;
+            let id = state.next_id;
+            state.registered_ids.push(id);
             drop(state);
             Ok(Registration { id, kernel: self.kernel.clone() })
         }
     }
 
     /// Opens and releases the inode in three threads, with random files and revisions.
-    fn open_and_release(revisions: u64, rejects_some: bool) {
+    fn open_and_release(revisions: u64, rejects_randomly: bool) {
         let kernel = Arc::new(Kernel::default());
         let passthrough = Arc::new(Passthrough::new(true));
         let threads: Vec<_> = (0..3)
             .map(|_| {
                 let (kernel, passthrough) = (kernel.clone(), passthrough.clone());
                 thread::spawn(move || {
-                    let registrar = Registrar { kernel: kernel.clone(), rejects_some };
+                    let registrar = Registrar { kernel: kernel.clone(), rejects_randomly };
                     for _ in 0..2 {
                         let revision = ContentRevision(thread_rng().gen_range(0..revisions));
                         let number = thread_rng().gen_range(0..3);
-                        let complete = (number > 0).then(|| CachedFile::new(number));
-                        let route = passthrough.open(INO, revision, complete, &registrar);
+                        let complete_file = (number > 0).then(|| CachedFile::new(number));
+                        let route = passthrough.open(INO, revision, complete_file, &registrar);
                         let backing = match &route {
                             ReadRoute::Conflict => {
                                 assert!(revisions > 1);
@@ -400,10 +406,10 @@ mod model_check {
                             }
                         };
                         thread::yield_now();
-                        kernel.receive(backing);
+                        kernel.receive_reply(backing);
                         drop(route);
                         thread::yield_now();
-                        kernel.forget(backing);
+                        kernel.release(backing);
                         thread::yield_now();
                         passthrough.close(INO);
                     }
@@ -414,11 +420,11 @@ mod model_check {
             thread.join().unwrap();
         }
         assert!(passthrough.inodes.lock().is_empty());
-        assert!(kernel.0.lock().unwrap().registered.is_empty());
+        assert!(kernel.0.lock().unwrap().registered_ids.is_empty());
     }
 
     #[test]
-    fn schedules_never_mix_ways_to_read_an_inode() {
+    fn schedules_never_mix_pages_and_backing_files() {
         shuttle::check_random(|| open_and_release(1, false), SCHEDULES);
     }
 

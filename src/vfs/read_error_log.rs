@@ -1,4 +1,4 @@
-//! Limits the rate of the log lines about failed reads.
+//! Limits how often failed reads are logged.
 
 use std::time::Duration;
 
@@ -14,17 +14,18 @@ const LOG_INTERVAL: Duration = Duration::from_secs(5);
 /// Decides which failed reads are logged.
 #[derive(Debug, Default)]
 pub(super) struct ReadErrorLog {
-    last: Mutex<Option<(Ino, Instant)>>,
+    last_logged: Mutex<Option<(Ino, Instant)>>,
 }
 
 impl ReadErrorLog {
-    /// Returns whether to log a failed read of `ino` now. If it returns true, further failed reads
-    /// of the same file are not logged for [`LOG_INTERVAL`].
+    /// Returns whether a failed read of `ino` must be logged now. If so, further failed reads of
+    /// the file are not logged for [`LOG_INTERVAL`].
     pub(super) fn should_log(&self, ino: Ino) -> bool {
-        let mut last = self.last.lock();
-        let is_repeated = last.is_some_and(|(file, at)| file == ino && at.elapsed() < LOG_INTERVAL);
+        let mut last_logged = self.last_logged.lock();
+        let is_repeated =
+            last_logged.is_some_and(|(file, time)| file == ino && time.elapsed() < LOG_INTERVAL);
         if !is_repeated {
-            *last = Some((ino, Instant::now()));
+            *last_logged = Some((ino, Instant::now()));
         }
         !is_repeated
     }

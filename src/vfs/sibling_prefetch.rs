@@ -1,14 +1,14 @@
 //! Prefetch of small files that are read in directory order.
 //!
-//! `grep -r` reads a thousand transcripts one after the other. Each costs two round trips, one for
-//! the signed URL and one for the bytes, and the connection is mostly idle. When small files are
-//! read in the order in which programs walk through directories, the next ones are fetched in
-//! parallel, and more of them the longer the walk continues.
+//! `grep -r` reads a thousand transcripts one after the other. Each transcript takes two round
+//! trips, one for the signed URL and one for the bytes, and the connection is mostly idle. When
+//! small files are read in the order in which programs walk through directories, the next files are
+//! fetched in parallel. The longer the walk continues, the more files are fetched.
 //!
 //! A step of a walk is a read that reaches the daemon, not an `open`. Reads of cached pages do not
-//! reach the daemon, so a walk through cached files fetches nothing.
+//! reach the daemon, so a walk through cached files starts no fetches.
 //!
-//! Tasks report the steps. The lock of the prefetcher is held while files are opened and their
+//! Steps are recorded in tasks. The lock of the prefetcher is held while files are opened and their
 //! fetches start, so it is taken before the locks of [`read`](crate::read) and never on an event
 //! thread.
 
@@ -23,43 +23,44 @@ use super::open_recording::recording_of;
 use crate::read::{Engine, OpenFile, Recording};
 use crate::tree::{Ino, LiveTree, Node, Snapshot, TreeWalk, WalkOrder};
 
-/// Maximum length of a small file, in bytes: one block. Transcripts of long meetings have some
-/// hundred kilobytes.
-pub(super) const MAX_SMALL_FILE: u64 = 1024 * 1024;
+/// Maximum length of a small file in bytes, which is one block. Transcripts of long meetings have
+/// some hundred kilobytes.
+pub(super) const MAX_SMALL_FILE_LENGTH: u64 = 1024 * 1024;
 
-/// Maximum number of files that a walk is ahead of its reader. A file takes two round trips of 50
-/// ms and ten milliseconds for its bytes, so 64 files in flight are about 600 files a second. A
-/// program that searches them is slower than that.
+/// Maximum number of files that are fetched ahead of the reader. A file takes about 110 ms: two
+/// round trips of 50 ms, and 10 ms for its bytes. With 64 files in flight, about 600 files per
+/// second are fetched. A program that searches the files is slower than that.
 const MAX_DEPTH: usize = 64;
 
-/// Number of files that a walk is ahead after its first predicted step. A program that reads only a
-/// transcript and the chat of the same meeting must not start many fetches.
+/// Number of files that are fetched ahead after the first predicted step of a walk. It is small,
+/// because a program that reads only the transcript and the chat of a meeting must not start many
+/// fetches.
 const INITIAL_DEPTH: usize = 4;
 
-/// Number of files that are predicted before any is fetched. It covers the files of one meeting,
-/// because a search by file name pattern skips some of them.
-const LOOKAHEAD: usize = 8;
+/// Minimum number of files that are predicted in a walk, before any file is fetched. It covers the
+/// files of one meeting, because a search with a file name pattern skips some of them.
+const MIN_PREDICTED_FILES: usize = 8;
 
-/// Number of predicted files that a step can skip and a later step can still read. With `xargs -P`,
-/// several programs share one walk and read out of order.
+/// Maximum number of predicted files that a step can skip and a later step can still read. With
+/// `xargs -P`, several programs share one walk and read out of order.
 const MAX_REORDERING: usize = 8;
 
-/// Maximum number of entries that one step searches for small files. If more large files than this
-/// lie between two small files, the next small file is not prefetched.
+/// Maximum number of directory entries that one step searches for small files. If there are more
+/// large files than this between two small files, the next small file is not prefetched.
 const MAX_ENTRIES_PER_STEP: usize = 256;
 
-/// Maximum number of walks that are tracked: those of a few programs. Each new walk is tracked in
-/// two orders.
+/// Maximum number of walks that are tracked. It is enough for a few programs, because each new walk
+/// is tracked in two orders.
 const MAX_WALKS: usize = 8;
 
-/// Time without a step after which a walk is idle and its fetches are canceled. Requests continue
-/// for half a second after the last handle on a file is closed, so no bytes are transferred one
+/// A walk is idle after this time without a step, and its fetches are canceled. Requests continue
+/// for half a second after the last handle on a file is closed, so all transfers end within one
 /// second after the last step.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(300);
 
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Detects walks through the tree and fetches the small files that follow.
+/// Detects walks through the tree, and prefetches the small files that follow.
 #[derive(Debug)]
 pub(super) struct SiblingPrefetcher {
     tree: Arc<LiveTree>,
@@ -69,25 +70,25 @@ pub(super) struct SiblingPrefetcher {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The walks. The one with the latest step is last.
+    /// The tracked walks. The walk with the latest step is last.
     walks: Vec<DirectoryWalk>,
     /// Whether a task is running that cancels the fetches of idle walks.
     is_watched: bool,
 }
 
-/// The reads of one program in directory order.
+/// A sequence of reads in directory order, usually by one program.
 #[derive(Debug)]
 struct DirectoryWalk {
-    following: TreeWalk,
+    tree_walk: TreeWalk,
     order: WalkOrder,
-    /// The next small files that have been looked up, nearest first.
-    upcoming: VecDeque<UpcomingFile>,
-    /// How many of the upcoming files are fetched; 0 until a step was predicted.
+    /// The small files that are expected to be read next, nearest first.
+    upcoming_files: VecDeque<UpcomingFile>,
+    /// Number of upcoming files that are fetched. It is 0 until a step of the walk was predicted.
     depth: usize,
     last_step: Instant,
 }
 
-/// A file that the next steps are expected to read. Its fetch continues while the handle is open.
+/// A file that is expected to be read soon. Its fetch continues while the handle is open.
 #[derive(Debug)]
 struct UpcomingFile {
     ino: Ino,
@@ -99,25 +100,25 @@ impl SiblingPrefetcher {
         Self { tree, engine, state: Mutex::default() }
     }
 
-    /// Records a step: the first read of a small file by one of its handles.
-    pub(super) fn step(self: &Arc<Self>, ino: Ino, runtime: &tokio::runtime::Handle) {
+    /// Records a step of a walk: the first read of a small file through a handle.
+    pub(super) fn record_step(self: &Arc<Self>, ino: Ino, runtime: &tokio::runtime::Handle) {
         let current = self.tree.current();
         let mut state = self.state.lock();
-        let predicted = state.walks.iter_mut().rposition(|walk| walk.advance_to(ino));
-        let Some(index) = predicted else {
+        let predicting_walk = state.walks.iter_mut().rposition(|walk| walk.advance_to(ino));
+        let Some(index) = predicting_walk else {
             for order in [WalkOrder::ByInode, WalkOrder::ByName] {
                 state.begin_walk(&current, ino, order);
             }
             return;
         };
         let mut walk = state.walks.remove(index);
-        if !Arc::ptr_eq(walk.following.snapshot(), &current)
-            && let Some(following) = TreeWalk::after(current.clone(), ino, walk.order)
+        if !Arc::ptr_eq(walk.tree_walk.snapshot(), &current)
+            && let Some(tree_walk) = TreeWalk::after(current.clone(), ino, walk.order)
         {
-            (walk.following, walk.upcoming) = (following, VecDeque::new());
+            (walk.tree_walk, walk.upcoming_files) = (tree_walk, VecDeque::new());
         }
         walk.depth = (walk.depth * 2).clamp(INITIAL_DEPTH, MAX_DEPTH);
-        walk.look_up();
+        walk.predict_files();
         self.prefetch(&mut walk);
         state.walks.push(walk);
         if !std::mem::replace(&mut state.is_watched, true) {
@@ -127,9 +128,11 @@ impl SiblingPrefetcher {
 
     /// Starts to fetch the upcoming files, as far as the memory budget allows.
     fn prefetch(&self, walk: &mut DirectoryWalk) {
-        let snapshot = walk.following.snapshot().clone();
-        for next in walk.upcoming.iter_mut().take(walk.depth).filter(|next| next.file.is_none()) {
-            let recording = snapshot.node(next.ino).and_then(small_recording_of);
+        let snapshot = walk.tree_walk.snapshot().clone();
+        for next in
+            walk.upcoming_files.iter_mut().take(walk.depth).filter(|next| next.file.is_none())
+        {
+            let recording = snapshot.node(next.ino).and_then(small_recording);
             let Some(file) = recording.and_then(|recording| self.engine.open(&recording).ok())
             else {
                 continue;
@@ -141,7 +144,8 @@ impl SiblingPrefetcher {
         }
     }
 
-    /// Closes the upcoming files of idle walks. Returns when no walk fetches any more.
+    /// Cancels the fetches of idle walks: closes their upcoming files. Returns when no walk has
+    /// fetches.
     async fn cancel_idle_walks(self: Arc<Self>) {
         loop {
             tokio::time::sleep(IDLE_CHECK_INTERVAL).await;
@@ -152,7 +156,8 @@ impl SiblingPrefetcher {
                 if walk.last_step.elapsed() < IDLE_TIMEOUT {
                     is_any_active |= walk.depth > 0;
                 } else {
-                    canceled.extend(walk.upcoming.iter_mut().filter_map(|next| next.file.take()));
+                    canceled
+                        .extend(walk.upcoming_files.iter_mut().filter_map(|next| next.file.take()));
                 }
             }
             state.is_watched = is_any_active;
@@ -167,51 +172,51 @@ impl SiblingPrefetcher {
 
 impl State {
     fn begin_walk(&mut self, snapshot: &Arc<Snapshot>, ino: Ino, order: WalkOrder) {
-        let Some(following) = TreeWalk::after(snapshot.clone(), ino, order) else { return };
+        let Some(tree_walk) = TreeWalk::after(snapshot.clone(), ino, order) else { return };
         if self.walks.len() >= MAX_WALKS {
             self.walks.remove(0);
         }
         let mut walk = DirectoryWalk {
-            following,
+            tree_walk,
             order,
-            upcoming: VecDeque::new(),
+            upcoming_files: VecDeque::new(),
             depth: 0,
             last_step: Instant::now(),
         };
-        walk.look_up();
+        walk.predict_files();
         self.walks.push(walk);
     }
 }
 
 impl DirectoryWalk {
-    /// If `ino` was predicted, moves the walk to it. Returns whether it was predicted.
+    /// If `ino` was predicted, advances the walk to it. Returns whether it was predicted.
     fn advance_to(&mut self, ino: Ino) -> bool {
-        let Some(index) = self.upcoming.iter().position(|next| next.ino == ino) else {
+        let Some(index) = self.upcoming_files.iter().position(|next| next.ino == ino) else {
             return false;
         };
-        self.upcoming.remove(index);
-        self.upcoming.drain(..index.saturating_sub(MAX_REORDERING));
+        self.upcoming_files.remove(index);
+        self.upcoming_files.drain(..index.saturating_sub(MAX_REORDERING));
         self.last_step = Instant::now();
         true
     }
 
-    fn look_up(&mut self) {
-        let wanted = MAX_REORDERING + self.depth.max(LOOKAHEAD);
+    fn predict_files(&mut self) {
+        let target_count = MAX_REORDERING + self.depth.max(MIN_PREDICTED_FILES);
         for _ in 0..MAX_ENTRIES_PER_STEP {
-            if self.upcoming.len() >= wanted {
+            if self.upcoming_files.len() >= target_count {
                 return;
             }
-            let Some(ino) = self.following.next() else { return };
-            if self.following.snapshot().node(ino).and_then(small_recording_of).is_some() {
-                self.upcoming.push_back(UpcomingFile { ino, file: None });
+            let Some(ino) = self.tree_walk.next() else { return };
+            if self.tree_walk.snapshot().node(ino).and_then(small_recording).is_some() {
+                self.upcoming_files.push_back(UpcomingFile { ino, file: None });
             }
         }
     }
 }
 
-/// Returns the recording file of a node if it is small.
-fn small_recording_of(node: &Node) -> Option<Recording> {
-    recording_of(node).filter(|recording| recording.size <= MAX_SMALL_FILE)
+/// Returns the recording file of a node, if the node is a small recording file.
+fn small_recording(node: &Node) -> Option<Recording> {
+    recording_of(node).filter(|recording| recording.size <= MAX_SMALL_FILE_LENGTH)
 }
 
 #[cfg(test)]
@@ -223,7 +228,7 @@ mod tests {
 
     const SIZE: u64 = 100;
 
-    /// Small files in directory order, and a prefetcher that has recorded no step.
+    /// Small files in directory order, and a prefetcher that has not recorded a step.
     struct Files {
         fixture: Fixture,
         prefetcher: Arc<SiblingPrefetcher>,
@@ -243,8 +248,8 @@ mod tests {
             Self { fixture, prefetcher: Arc::new(SiblingPrefetcher::new(tree, engine)), inodes }
         }
 
-        fn step(&self, index: usize) {
-            self.prefetcher.step(self.inodes[index], &Handle::current());
+        fn record_step(&self, index: usize) {
+            self.prefetcher.record_step(self.inodes[index], &Handle::current());
         }
 
         /// Returns the depth of the walk with the latest step.
@@ -252,18 +257,18 @@ mod tests {
             self.prefetcher.state.lock().walks.last().unwrap().depth
         }
 
-        /// Returns the number of files that are open ahead of their readers.
+        /// Returns the number of files that the prefetcher has open.
         fn open_files(&self) -> usize {
             let state = self.prefetcher.state.lock();
-            let upcoming = state.walks.iter().flat_map(|walk| &walk.upcoming);
-            upcoming.filter(|next| next.file.is_some()).count()
+            let upcoming_files = state.walks.iter().flat_map(|walk| &walk.upcoming_files);
+            upcoming_files.filter(|next| next.file.is_some()).count()
         }
     }
 
     #[tokio::test]
     async fn single_file_starts_no_prefetch() {
         let files = Files::new(12).await;
-        files.step(0);
+        files.record_step(0);
         assert_eq!(files.prefetcher.state.lock().walks.len(), 2, "one for each order");
         assert_eq!((files.depth(), files.open_files()), (0, 0));
     }
@@ -271,9 +276,9 @@ mod tests {
     #[tokio::test]
     async fn depth_doubles_with_each_predicted_step() {
         let files = Files::new(90).await;
-        files.step(0);
+        files.record_step(0);
         for (index, depth) in [(1, 4), (2, 8), (3, 16), (4, 32), (5, 64), (6, MAX_DEPTH)] {
-            files.step(index);
+            files.record_step(index);
             assert_eq!((files.depth(), files.open_files()), (depth, depth), "step {index}");
         }
     }
@@ -284,12 +289,12 @@ mod tests {
         let tree = files.prefetcher.tree.current();
         // The last file in inode order has no successor.
         let successor = |ino: &Ino| {
-            let mut following = TreeWalk::after(tree.clone(), *ino, WalkOrder::ByInode)?;
-            following.find(|next| files.inodes.contains(next)).map(|next| (*ino, next))
+            let mut tree_walk = TreeWalk::after(tree.clone(), *ino, WalkOrder::ByInode)?;
+            tree_walk.find(|next| files.inodes.contains(next)).map(|next| (*ino, next))
         };
         let (first, second) = files.inodes.iter().find_map(successor).unwrap();
-        files.prefetcher.step(first, &Handle::current());
-        files.prefetcher.step(second, &Handle::current());
+        files.prefetcher.record_step(first, &Handle::current());
+        files.prefetcher.record_step(second, &Handle::current());
         assert_eq!(files.depth(), INITIAL_DEPTH);
     }
 
@@ -297,7 +302,7 @@ mod tests {
     async fn steps_out_of_order_belong_to_one_walk() {
         let files = Files::new(30).await;
         for index in [0, 2, 1, 4, 3] {
-            files.step(index);
+            files.record_step(index);
         }
         assert_eq!(files.depth(), 32);
     }
@@ -305,10 +310,10 @@ mod tests {
     #[tokio::test]
     async fn step_backward_starts_another_walk() {
         let files = Files::new(30).await;
-        files.step(10);
-        files.step(11);
+        files.record_step(10);
+        files.record_step(11);
         assert_eq!(files.depth(), INITIAL_DEPTH);
-        files.step(10);
+        files.record_step(10);
         assert_eq!(files.depth(), 0);
     }
 
@@ -316,28 +321,29 @@ mod tests {
     async fn number_of_walks_is_limited() {
         let files = Files::new(60).await;
         for index in (0..60).rev() {
-            files.step(index);
+            files.record_step(index);
         }
         assert!(files.prefetcher.state.lock().walks.len() <= MAX_WALKS);
     }
 
     #[tokio::test]
     async fn large_files_are_not_predicted() {
-        let fixture = Fixture::new(&[("a", SIZE), ("b", MAX_SMALL_FILE + 1), ("c", SIZE)]).await;
+        let fixture =
+            Fixture::new(&[("a", SIZE), ("b", MAX_SMALL_FILE_LENGTH + 1), ("c", SIZE)]).await;
         let prefetcher = Arc::new(SiblingPrefetcher::new(fixture.tree(), fixture.engine()));
-        prefetcher.step(fixture.video_of("a"), &Handle::current());
+        prefetcher.record_step(fixture.video_of("a"), &Handle::current());
         let state = prefetcher.state.lock();
         let by_name = state.walks.iter().find(|walk| walk.order == WalkOrder::ByName).unwrap();
-        let upcoming: Vec<_> = by_name.upcoming.iter().map(|next| next.ino).collect();
-        assert_eq!(upcoming, [fixture.video_of("c")]);
+        let upcoming_files: Vec<_> = by_name.upcoming_files.iter().map(|next| next.ino).collect();
+        assert_eq!(upcoming_files, [fixture.video_of("c")]);
     }
 
     #[tokio::test]
     async fn idle_walk_closes_its_files() {
         let files = Files::new(30).await;
         tokio::time::pause();
-        files.step(0);
-        files.step(1);
+        files.record_step(0);
+        files.record_step(1);
         assert_eq!(files.open_files(), INITIAL_DEPTH);
         tokio::time::sleep(IDLE_TIMEOUT / 2).await;
         assert_eq!(files.open_files(), INITIAL_DEPTH);
@@ -345,20 +351,20 @@ mod tests {
         assert_eq!(files.open_files(), 0);
         assert!(!files.prefetcher.state.lock().is_watched);
         // The walk continues from its last step.
-        files.step(2);
+        files.record_step(2);
         assert_eq!(files.depth(), 2 * INITIAL_DEPTH);
     }
 
     #[tokio::test]
     async fn walk_follows_the_current_tree() {
         let files = Files::new(12).await;
-        files.step(0);
-        files.step(1);
+        files.record_step(0);
+        files.record_step(1);
         files.fixture.remove("topic003");
-        files.step(2);
+        files.record_step(2);
         let state = files.prefetcher.state.lock();
-        let upcoming = &state.walks.last().unwrap().upcoming;
-        assert!(upcoming.iter().all(|next| next.ino != files.inodes[3]));
-        assert!(upcoming.iter().any(|next| next.ino == files.inodes[4]));
+        let upcoming_files = &state.walks.last().unwrap().upcoming_files;
+        assert!(upcoming_files.iter().all(|next| next.ino != files.inodes[3]));
+        assert!(upcoming_files.iter().any(|next| next.ino == files.inodes[4]));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use crate::vfs::BackingRegistrar;
 
-/// Registers backing files, and counts the registrations that have not been dropped.
+/// Registers backing files, and counts the registrations that have not been dropped yet.
 #[derive(Debug, Default)]
 pub(in crate::vfs) struct FakeKernel {
     rejects_files: AtomicBool,
@@ -15,14 +15,14 @@ pub(in crate::vfs) struct FakeKernel {
 }
 
 impl FakeKernel {
-    /// Returns the number of backing files that are registered now.
-    pub(in crate::vfs) fn registered(&self) -> usize {
+    /// Returns the number of backing files that are currently registered.
+    pub(in crate::vfs) fn registered_count(&self) -> usize {
         let registrations = self.registrations.lock().unwrap();
         registrations.iter().filter(|registration| registration.strong_count() > 0).count()
     }
 
-    pub(in crate::vfs) fn set_rejects_files(&self, rejects: bool) {
-        self.rejects_files.store(rejects, Ordering::Relaxed);
+    pub(in crate::vfs) fn set_rejects_files(&self, rejects_files: bool) {
+        self.rejects_files.store(rejects_files, Ordering::Relaxed);
     }
 }
 

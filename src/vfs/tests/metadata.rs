@@ -1,11 +1,11 @@
-//! Tests of the operations on names, attributes and the file system as a whole.
+//! Tests of lookup, attributes, access, statfs, lseek and extended attributes.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::*;
 
-const STALE: Ino = Ino(0x1234_5678);
+const STALE_INO: Ino = Ino(0x1234_5678);
 
 #[tokio::test]
 async fn lookup_finds_names_in_their_directory() {
@@ -23,7 +23,7 @@ async fn lookup_finds_names_in_their_directory() {
     );
     assert_eq!(lookup(Ino::ROOT, "meeting.json"), None);
     assert_eq!(lookup(document.ino, "meeting.json"), None);
-    assert_eq!(lookup(STALE, "acme"), None);
+    assert_eq!(lookup(STALE_INO, "acme"), None);
 }
 
 #[tokio::test]
@@ -52,7 +52,8 @@ async fn modes_depend_on_owner_and_content() {
     {
         let archive = demo_cloud::Archive::with_pattern_files(&[("budget", 1000)]);
         let fixture =
-            Fixture::with(Setup { archive, directory_mode, file_mode, ..Setup::default() }).await;
+            Fixture::with_setup(Setup { archive, directory_mode, file_mode, ..Setup::default() })
+                .await;
         let attributes = |ino| fixture.file_system.getattr(ino).unwrap();
         assert_eq!(attributes(Ino::ROOT).mode, directory_mode);
         let video = attributes(fixture.video_of("budget"));
@@ -67,7 +68,7 @@ async fn modes_depend_on_owner_and_content() {
                 }
             }
         });
-        let note = fixture.only_entry_ending_in("budget", ".unavailable.txt");
+        let note = fixture.entry_with_suffix("budget", ".unavailable.txt");
         assert_eq!(attributes(note).mode, file_mode);
     }
 }
@@ -97,12 +98,12 @@ async fn stale_inode_is_reported_by_every_operation() {
     let file_system = &fixture.file_system;
     let name = OsStr::new("user.meetfs.expires");
     for error in [
-        file_system.getattr(STALE).unwrap_err(),
-        file_system.open(STALE).unwrap_err(),
-        file_system.opendir(STALE).unwrap_err(),
-        file_system.lseek(STALE, 0, Seek::Data).unwrap_err(),
-        file_system.getxattr(STALE, name, 0).unwrap_err(),
-        file_system.listxattr(STALE, 0).unwrap_err(),
+        file_system.getattr(STALE_INO).unwrap_err(),
+        file_system.open(STALE_INO).unwrap_err(),
+        file_system.opendir(STALE_INO).unwrap_err(),
+        file_system.lseek(STALE_INO, 0, Seek::Data).unwrap_err(),
+        file_system.getxattr(STALE_INO, name, 0).unwrap_err(),
+        file_system.listxattr(STALE_INO, 0).unwrap_err(),
     ] {
         assert!(matches!(error, Error::StaleInode), "{error:?}");
     }
@@ -147,10 +148,11 @@ async fn lseek_finds_data_and_the_final_hole() {
     assert!(matches!(error, Error::OffsetOutOfRange));
 }
 
-async fn expiring() -> (Fixture, Ino) {
+async fn fixture_with_expiry() -> (Fixture, Ino) {
     let fixture = Fixture::new(&[("budget", 1000), ("review", 1000)]).await;
     fixture.listing.change(|contents| {
-        let budget = contents.iter_mut().find(|it| it.meeting.topic == "budget").unwrap();
+        let budget =
+            contents.iter_mut().find(|contents| contents.meeting.topic == "budget").unwrap();
         let mut meeting = crate::model::Meeting::clone(&budget.meeting);
         meeting.expires = Some("2030-01-02T03:04:05Z".parse().unwrap());
         budget.meeting = meeting.into();
@@ -161,7 +163,7 @@ async fn expiring() -> (Fixture, Ino) {
 
 #[tokio::test]
 async fn getxattr_returns_the_expiry() {
-    let (fixture, video) = expiring().await;
+    let (fixture, video) = fixture_with_expiry().await;
     let get =
         |ino, size| fixture.file_system.getxattr(ino, OsStr::new("user.meetfs.expires"), size);
     let value = b"2030-01-02T03:04:05Z";
@@ -170,18 +172,18 @@ async fn getxattr_returns_the_expiry() {
     assert_eq!(get(video, length).unwrap(), XattrReply::Value(value.to_vec()));
     assert_eq!(get(video, 4096).unwrap(), XattrReply::Value(value.to_vec()));
     assert!(matches!(get(video, length - 1), Err(Error::BufferTooSmall(_))));
-    let other = fixture.video_of("review");
-    assert!(matches!(get(other, 0), Err(Error::NoSuchAttribute)));
+    let without_expiry = fixture.video_of("review");
+    assert!(matches!(get(without_expiry, 0), Err(Error::NoSuchAttribute)));
 }
 
 #[tokio::test]
-async fn getxattr_knows_one_namespace() {
-    let (fixture, video) = expiring().await;
+async fn getxattr_supports_one_namespace() {
+    let (fixture, video) = fixture_with_expiry().await;
     for name in ["system.posix_acl_access", "security.selinux", "user"] {
         let error = fixture.file_system.getxattr(video, OsStr::new(name), 0).unwrap_err();
         assert!(matches!(error, Error::UnsupportedNamespace), "{name}: {error:?}");
-        // The answer is the same for a stale inode: `ls` must stop asking.
-        let error = fixture.file_system.getxattr(STALE, OsStr::new(name), 0).unwrap_err();
+        // The answer is the same for a stale inode, so `ls` stops its requests.
+        let error = fixture.file_system.getxattr(STALE_INO, OsStr::new(name), 0).unwrap_err();
         assert!(matches!(error, Error::UnsupportedNamespace), "{name}: {error:?}");
     }
     let error = fixture.file_system.getxattr(video, OsStr::new("user.other"), 0).unwrap_err();
@@ -189,14 +191,14 @@ async fn getxattr_knows_one_namespace() {
 }
 
 #[tokio::test]
-async fn listxattr_names_the_expiry_if_known() {
-    let (fixture, video) = expiring().await;
+async fn listxattr_lists_the_expiry_if_it_is_known() {
+    let (fixture, video) = fixture_with_expiry().await;
     let list = |ino, size| fixture.file_system.listxattr(ino, size);
     let names = b"user.meetfs.expires\0";
     assert_eq!(list(video, 0).unwrap(), XattrReply::Length(names.len() as u32));
     assert_eq!(list(video, 100).unwrap(), XattrReply::Value(names.to_vec()));
     assert!(matches!(list(video, 3), Err(Error::BufferTooSmall(3))));
-    let other = fixture.video_of("review");
-    assert_eq!(list(other, 0).unwrap(), XattrReply::Length(0));
-    assert_eq!(list(other, 100).unwrap(), XattrReply::Value(Vec::new()));
+    let without_expiry = fixture.video_of("review");
+    assert_eq!(list(without_expiry, 0).unwrap(), XattrReply::Length(0));
+    assert_eq!(list(without_expiry, 100).unwrap(), XattrReply::Value(Vec::new()));
 }

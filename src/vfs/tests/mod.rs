@@ -36,10 +36,10 @@ use crate::tree::{Content, Ino, LiveTree, Snapshot, TreeBuilder};
 /// Timeout of every wait in a test.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The deadline of a read.
+/// Deadline of every read.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// Stands in for the catalog: the meetings, and the tree that is built from them.
+/// Takes the place of the catalog: stores the meetings, and builds the tree from them.
 struct Listing {
     contents: Mutex<Vec<MeetingContents>>,
     builder: Mutex<TreeBuilder>,
@@ -67,7 +67,8 @@ impl Listing {
 impl Observer for Listing {
     fn on_size_found(&self, id: &FileId, _version: Version, size: u64) {
         self.change(|contents| {
-            for contents in contents.iter_mut().filter(|it| it.meeting.id == id.meeting) {
+            for contents in contents.iter_mut().filter(|contents| contents.meeting.id == id.meeting)
+            {
                 contents.sizes.insert(id.key.clone(), size);
             }
         });
@@ -103,7 +104,7 @@ impl Default for Setup {
     }
 }
 
-/// A file system that is connected to a demo server.
+/// A file system with a real engine that reads from a demo server.
 pub(super) struct Fixture {
     cloud: DemoCloud,
     listing: Arc<Listing>,
@@ -119,10 +120,10 @@ impl Fixture {
     /// number of bytes.
     pub(super) async fn new(files: &[(&str, u64)]) -> Self {
         let archive = demo_cloud::Archive::with_pattern_files(files);
-        Self::with(Setup { archive, ..Setup::default() }).await
+        Self::with_setup(Setup { archive, ..Setup::default() }).await
     }
 
-    async fn with(setup: Setup) -> Self {
+    async fn with_setup(setup: Setup) -> Self {
         let options = DemoCloudOptions { archive: setup.archive, ..DemoCloudOptions::default() };
         let cloud = DemoCloud::start(options).unwrap();
         let client = Client::new(8).unwrap();
@@ -163,12 +164,12 @@ impl Fixture {
             runtime: runtime.clone(),
         });
         let sent_invalidations = Arc::new(Mutex::new(Vec::new()));
-        let (queue, sent) = (invalidations.clone(), sent_invalidations.clone());
+        let (queue, sent_log) = (invalidations.clone(), sent_invalidations.clone());
         std::thread::spawn(move || {
             while let Some(batch) = queue.next_batch() {
-                sent.lock().extend(batch.immediate.iter().cloned());
+                sent_log.lock().extend(batch.immediate.iter().cloned());
                 queue.acknowledge(&batch);
-                sent.lock().extend(batch.pages.iter().copied().map(Invalidation::Pages));
+                sent_log.lock().extend(batch.pages.iter().copied().map(Invalidation::Pages));
             }
         });
         let file_system = FileSystem::new(FileSystemOptions {
@@ -182,7 +183,7 @@ impl Fixture {
             },
             runtime,
             invalidations,
-            passthrough: true,
+            allows_passthrough: true,
         });
         cloud.clear_requests();
         Self {
@@ -206,7 +207,7 @@ impl Fixture {
 
     /// Removes a meeting from the tree.
     pub(super) fn remove(&self, topic: &str) {
-        self.listing.change(|contents| contents.retain(|it| it.meeting.topic != topic));
+        self.listing.change(|contents| contents.retain(|contents| contents.meeting.topic != topic));
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -229,11 +230,11 @@ impl Fixture {
         *entries.iter().find(is_video).unwrap()
     }
 
-    /// Returns the inode of a file of a meeting whose name ends with `end`.
-    fn only_entry_ending_in(&self, topic: &str, end: &str) -> Ino {
+    /// Returns the inode of the file of a meeting whose name ends with `suffix`.
+    fn entry_with_suffix(&self, topic: &str, suffix: &str) -> Ino {
         let snapshot = self.snapshot();
         let entries = snapshot.entries(self.directory_of(topic)).unwrap();
-        *entries.iter().find(|ino| snapshot.node(**ino).unwrap().name.ends_with(end)).unwrap()
+        *entries.iter().find(|ino| snapshot.node(**ino).unwrap().name.ends_with(suffix)).unwrap()
     }
 
     /// Returns the inode of the `meeting.json` of a meeting.
@@ -258,7 +259,7 @@ impl Fixture {
         }
     }
 
-    /// Opens and reads the whole video of a meeting. Returns the handle.
+    /// Opens the video of a meeting and reads all of it. Returns the open handle.
     async fn read_whole(&self, topic: &str) -> HandleId {
         let ino = self.video_of(topic);
         let size = self.file_system.getattr(ino).unwrap().size;
@@ -271,7 +272,7 @@ impl Fixture {
         handle
     }
 
-    fn media_requests(&self) -> usize {
+    fn media_request_count(&self) -> usize {
         self.cloud.requests().iter().filter(|request| request.server == Server::Media).count()
     }
 
@@ -322,17 +323,17 @@ async fn list(zoom: &Zoom) -> Vec<MeetingContents> {
 }
 
 /// Returns the bytes of the video of a meeting.
-fn content(topic: &str, offset: u64, length: usize) -> Vec<u8> {
+fn video_bytes(topic: &str, offset: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     pattern_bytes(pattern_seed(topic), offset, &mut bytes);
     bytes
 }
 
-/// Waits until `condition` holds.
-async fn wait_until(what: &str, condition: impl Fn() -> bool) {
+/// Waits until `condition` returns true.
+async fn wait_until(description: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < WAIT_TIMEOUT, "timed out: {what}");
+        assert!(start.elapsed() < WAIT_TIMEOUT, "timed out: {description}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -15,9 +15,9 @@ fn mode_name<B>(mode: &OpenMode<B>) -> &'static str {
     }
 }
 
-async fn open_mode(fixture: &Fixture, ino: Ino) -> (HandleId, &'static str) {
-    let opened = fixture.open(ino).await.unwrap();
-    (opened.handle, mode_name(&opened.mode))
+async fn open_with_mode(fixture: &Fixture, ino: Ino) -> (HandleId, &'static str) {
+    let reply = fixture.open(ino).await.unwrap();
+    (reply.handle, mode_name(&reply.mode))
 }
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn directory_cannot_be_opened_as_file() {
 async fn file_of_unmounted_source_is_not_found() {
     let archive = demo_cloud::Archive::with_pattern_files(&[("budget", 1000)]);
     let setup = Setup { archive, is_source_unmounted: true, ..Setup::default() };
-    let fixture = Fixture::with(setup).await;
+    let fixture = Fixture::with_setup(setup).await;
     let error = fixture.open(fixture.video_of("budget")).await.unwrap_err();
     assert!(matches!(error, Error::Fetch(FetchError::Gone { .. })), "{error:?}");
 }
@@ -42,9 +42,9 @@ async fn generated_file_opens_at_once() {
     for _ in 0..2 {
         let step = fixture.file_system.open(ino).unwrap();
         let OpenStep::Ready(ready) = step else { panic!("{step:?}") };
-        let opened = fixture.file_system.finish_open(ready, &fixture.kernel).unwrap();
+        let reply = fixture.file_system.finish_open(ready, &fixture.kernel).unwrap();
         // The content of the document can change while its length and time stay the same.
-        assert_eq!(mode_name(&opened.mode), "drop cache");
+        assert_eq!(mode_name(&reply.mode), "drop cache");
     }
     assert_eq!(fixture.cloud.requests().len(), 0);
 }
@@ -54,41 +54,41 @@ async fn first_open_waits_for_confirmation_of_the_length() {
     let fixture = Fixture::new(&[("budget", 5 * MIB)]).await;
     let ino = fixture.video_of("budget");
     assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Pending(_)));
-    let (first, mode) = open_mode(&fixture, ino).await;
+    let (first, mode) = open_with_mode(&fixture, ino).await;
     assert_eq!(mode, "drop cache");
-    assert_eq!(fixture.media_requests(), 1);
+    assert_eq!(fixture.media_request_count(), 1);
     fixture.file_system.release(first);
     assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Ready(_)));
-    assert_eq!(fixture.media_requests(), 1);
+    assert_eq!(fixture.media_request_count(), 1);
 }
 
 #[tokio::test]
 async fn pages_are_kept_after_the_first_read() {
     let fixture = Fixture::new(&[("budget", 1000)]).await;
     let ino = fixture.video_of("budget");
-    let (first, mode) = open_mode(&fixture, ino).await;
+    let (first, mode) = open_with_mode(&fixture, ino).await;
     assert_eq!(mode, "drop cache");
-    assert_eq!(open_mode(&fixture, ino).await.1, "drop cache");
+    assert_eq!(open_with_mode(&fixture, ino).await.1, "drop cache");
     fixture.read(first, 0, 100).await.unwrap();
-    assert_eq!(open_mode(&fixture, ino).await.1, "keep cache");
+    assert_eq!(open_with_mode(&fixture, ino).await.1, "keep cache");
 }
 
 #[tokio::test]
 async fn wrong_listed_length_is_corrected_before_open_returns() {
     let mut archive = demo_cloud::Archive::with_pattern_files(&[("budget", 2 * MIB)]);
     archive.meetings[0].files[0].listed_size = demo_cloud::ListedSize::Wrong(-1000);
-    let fixture = Fixture::with(Setup { archive, ..Setup::default() }).await;
+    let fixture = Fixture::with_setup(Setup { archive, ..Setup::default() }).await;
     let ino = fixture.video_of("budget");
     assert_eq!(fixture.file_system.getattr(ino).unwrap().size, 2 * MIB - 1000);
     let handle = fixture.open(ino).await.unwrap().handle;
     assert_eq!(fixture.file_system.getattr(ino).unwrap().size, 2 * MIB);
     assert!(fixture.sent_invalidations.lock().contains(&Invalidation::Attributes(ino)));
-    let end = fixture.read(handle, 2 * MIB - 2000, 4096).await.unwrap();
-    assert_eq!(end, content("budget", 2 * MIB - 2000, 2000));
+    let last_bytes = fixture.read(handle, 2 * MIB - 2000, 4096).await.unwrap();
+    assert_eq!(last_bytes, video_bytes("budget", 2 * MIB - 2000, 2000));
 }
 
 #[tokio::test]
-async fn server_without_an_answer_delays_open_briefly() {
+async fn silent_server_delays_open_briefly() {
     let fixture = Fixture::new(&[("budget", 1000)]).await;
     fixture.silence_media();
     let start = Instant::now();
@@ -100,29 +100,29 @@ async fn server_without_an_answer_delays_open_briefly() {
 async fn open_handle_on_earlier_revision_bypasses_pages() {
     let fixture = Fixture::new(&[("budget", 5 * MIB)]).await;
     let ino = fixture.video_of("budget");
-    let (old, _) = open_mode(&fixture, ino).await;
-    fixture.read(old, 0, 1000).await.unwrap();
+    let (old_handle, _) = open_with_mode(&fixture, ino).await;
+    fixture.read(old_handle, 0, 1000).await.unwrap();
     let uuid = fixture.cloud.meetings()[0].uuid.clone();
     assert!(fixture.cloud.change_meeting(&uuid, |meeting| {
         meeting.files[0].content =
             demo_cloud::Content::Pattern { seed: pattern_seed("other"), length: 5 * MIB };
     }));
-    let error = fixture.read(old, 4 * MIB, 1000).await.unwrap_err();
+    let error = fixture.read(old_handle, 4 * MIB, 1000).await.unwrap_err();
     assert!(matches!(error, Error::Fetch(FetchError::Changed { .. })), "{error:?}");
-    let (new, mode) = open_mode(&fixture, ino).await;
+    let (new_handle, mode) = open_with_mode(&fixture, ino).await;
     assert_eq!(mode, "direct");
-    let bytes = fixture.read(new, 4 * MIB, 1000).await.unwrap();
-    assert_eq!(bytes, content("other", 4 * MIB, 1000));
-    for handle in [old, new] {
+    let bytes = fixture.read(new_handle, 4 * MIB, 1000).await.unwrap();
+    assert_eq!(bytes, video_bytes("other", 4 * MIB, 1000));
+    for handle in [old_handle, new_handle] {
         fixture.file_system.release(handle);
     }
     // The pages still contain the earlier revision.
-    assert_eq!(open_mode(&fixture, ino).await.1, "drop cache");
+    assert_eq!(open_with_mode(&fixture, ino).await.1, "drop cache");
 }
 
-async fn with_complete_file() -> (Fixture, Ino) {
+async fn fixture_with_complete_file() -> (Fixture, Ino) {
     let archive = demo_cloud::Archive::with_pattern_files(&[("budget", 3 * MIB)]);
-    let fixture = Fixture::with(Setup { archive, has_disk: true, ..Setup::default() }).await;
+    let fixture = Fixture::with_setup(Setup { archive, has_disk: true, ..Setup::default() }).await;
     let handle = fixture.read_whole("budget").await;
     fixture.file_system.release(handle);
     let ino = fixture.video_of("budget");
@@ -134,42 +134,42 @@ async fn with_complete_file() -> (Fixture, Ino) {
 
 #[tokio::test]
 async fn complete_file_is_read_by_the_kernel() {
-    let (fixture, ino) = with_complete_file().await;
-    let (first, mode) = open_mode(&fixture, ino).await;
+    let (fixture, ino) = fixture_with_complete_file().await;
+    let (first, mode) = open_with_mode(&fixture, ino).await;
     assert_eq!(mode, "passthrough");
-    let (second, mode) = open_mode(&fixture, ino).await;
-    assert_eq!((mode, fixture.kernel.registered()), ("passthrough", 1));
+    let (second, mode) = open_with_mode(&fixture, ino).await;
+    assert_eq!((mode, fixture.kernel.registered_count()), ("passthrough", 1));
     fixture.file_system.release(first);
-    assert_eq!(fixture.kernel.registered(), 1);
+    assert_eq!(fixture.kernel.registered_count(), 1);
     fixture.file_system.release(second);
-    assert_eq!(fixture.kernel.registered(), 0);
+    assert_eq!(fixture.kernel.registered_count(), 0);
 }
 
 #[tokio::test]
 async fn rejected_backing_file_disables_passthrough() {
-    let (fixture, ino) = with_complete_file().await;
+    let (fixture, ino) = fixture_with_complete_file().await;
     fixture.kernel.set_rejects_files(true);
-    let (handle, mode) = open_mode(&fixture, ino).await;
+    let (handle, mode) = open_with_mode(&fixture, ino).await;
     assert_eq!(mode, "keep cache");
     assert!(!fixture.file_system.is_passthrough_enabled());
-    assert_eq!(fixture.read(handle, 0, 100).await.unwrap(), content("budget", 0, 100));
+    assert_eq!(fixture.read(handle, 0, 100).await.unwrap(), video_bytes("budget", 0, 100));
     fixture.kernel.set_rejects_files(false);
     fixture.file_system.release(handle);
     assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Ready(_)));
 }
 
 #[tokio::test]
-async fn handle_through_pages_prevents_passthrough() {
+async fn handle_that_uses_pages_prevents_passthrough() {
     let archive = demo_cloud::Archive::with_pattern_files(&[("budget", 3 * MIB)]);
-    let fixture = Fixture::with(Setup { archive, has_disk: true, ..Setup::default() }).await;
+    let fixture = Fixture::with_setup(Setup { archive, has_disk: true, ..Setup::default() }).await;
     let ino = fixture.video_of("budget");
-    let through_pages = fixture.read_whole("budget").await;
+    let page_handle = fixture.read_whole("budget").await;
     let recording = fixture.snapshot().node(ino).and_then(open_recording::recording_of).unwrap();
     let file = fixture.engine.open(&recording).unwrap();
     wait_until("the file is on disk", || fixture.engine.has_complete_file(&file)).await;
-    let (second, mode) = open_mode(&fixture, ino).await;
+    let (second, mode) = open_with_mode(&fixture, ino).await;
     assert_eq!(mode, "keep cache");
-    fixture.file_system.release(through_pages);
+    fixture.file_system.release(page_handle);
     fixture.file_system.release(second);
-    assert_eq!(open_mode(&fixture, ino).await.1, "passthrough");
+    assert_eq!(open_with_mode(&fixture, ino).await.1, "passthrough");
 }

@@ -11,7 +11,7 @@ async fn files_in_directory_order_are_prefetched() {
         let handle = fixture.read_whole(topic).await;
         fixture.file_system.release(handle);
     }
-    wait_until("the next files are fetched", || fixture.media_requests() > 4).await;
+    wait_until("the next files are fetched", || fixture.media_request_count() > 4).await;
     let handle = fixture.open(fixture.video_of(&topics[3])).await.unwrap().handle;
     let is_cached =
         || matches!(fixture.file_system.read_cached(handle, 0, 100), Ok(ReadStep::Ready(_)));

@@ -7,7 +7,7 @@ use crate::http::FetchError;
 const MIB: u64 = 1 << 20;
 
 #[tokio::test]
-async fn bytes_are_those_of_the_server() {
+async fn read_returns_the_bytes_of_the_server() {
     let fixture = Fixture::new(&[("budget", 3 * MIB + 17)]).await;
     let handle = fixture.open(fixture.video_of("budget")).await.unwrap().handle;
     for (offset, size, length) in [
@@ -19,19 +19,19 @@ async fn bytes_are_those_of_the_server() {
         (5, 0, 0),
     ] {
         let bytes = fixture.read(handle, offset, size).await.unwrap();
-        assert_eq!(bytes, content("budget", offset, length), "{size} at {offset}");
+        assert_eq!(bytes, video_bytes("budget", offset, length), "{size} at {offset}");
     }
 }
 
 #[tokio::test]
-async fn bytes_in_memory_need_no_task() {
+async fn bytes_in_memory_are_returned_at_once() {
     let fixture = Fixture::new(&[("budget", 2 * MIB)]).await;
     let handle = fixture.read_whole("budget").await;
-    let requests = fixture.media_requests();
+    let request_count = fixture.media_request_count();
     let step = fixture.file_system.read_cached(handle, MIB - 100, 200).unwrap();
     let ReadStep::Ready(bytes) = step else { panic!("{step:?}") };
-    assert_eq!(bytes, content("budget", MIB - 100, 200));
-    assert_eq!(fixture.media_requests(), requests);
+    assert_eq!(bytes, video_bytes("budget", MIB - 100, 200));
+    assert_eq!(fixture.media_request_count(), request_count);
 }
 
 #[tokio::test]
@@ -40,16 +40,16 @@ async fn generated_file_is_read_from_memory() {
     let ino = fixture.document_of("budget");
     let size = fixture.file_system.getattr(ino).unwrap().size;
     let handle = fixture.open(ino).await.unwrap().handle;
-    let whole = fixture.read(handle, 0, 1 << 20).await.unwrap();
-    assert_eq!(whole.len() as u64, size);
-    assert!(whole.starts_with(b"{"), "{whole:?}");
-    assert_eq!(fixture.read(handle, 5, 7).await.unwrap(), whole[5..12]);
+    let document = fixture.read(handle, 0, 1 << 20).await.unwrap();
+    assert_eq!(document.len() as u64, size);
+    assert!(document.starts_with(b"{"), "{document:?}");
+    assert_eq!(fixture.read(handle, 5, 7).await.unwrap(), document[5..12]);
     assert_eq!(fixture.read(handle, size, 7).await.unwrap(), "");
     assert_eq!(fixture.read(handle, u64::MAX, u32::MAX).await.unwrap(), "");
 }
 
 #[tokio::test]
-async fn closed_handle_is_unknown() {
+async fn closed_handle_is_rejected() {
     let fixture = Fixture::new(&[("budget", 1000)]).await;
     let handle = fixture.open(fixture.video_of("budget")).await.unwrap().handle;
     fixture.file_system.release(handle);
@@ -74,7 +74,7 @@ async fn signal_ends_a_read() {
 }
 
 #[tokio::test]
-async fn read_without_an_answer_ends_at_its_deadline() {
+async fn unanswered_read_ends_at_its_deadline() {
     let fixture = Fixture::new(&[("budget", 3 * MIB)]).await;
     let handle = fixture.open(fixture.video_of("budget")).await.unwrap().handle;
     fixture.silence_media();
