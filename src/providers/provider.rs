@@ -40,7 +40,7 @@ pub trait Provider: Send + Sync + 'static {
     /// Receives access to the meetings of the last listing, before the first request. A provider
     /// that lists thousands of meetings can use it to omit the unchanged ones, see
     /// [`Listing::unchanged`].
-    fn set_known_meetings(&self, _known: Arc<dyn KnownMeetings>) {}
+    fn set_known_meetings(&self, _meetings: Arc<dyn KnownMeetings>) {}
 
     /// Lists the meetings held on the days of `span`.
     ///
@@ -55,7 +55,7 @@ pub trait Provider: Send + Sync + 'static {
     /// The request failed. A retry may succeed.
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError>;
 
-    /// Requests only the details that `known` lacks. Returns `known` unchanged if no further
+    /// Requests only the details that `existing` lacks. Returns `existing` unchanged if no further
     /// details are available.
     ///
     /// # Errors
@@ -63,22 +63,22 @@ pub trait Provider: Send + Sync + 'static {
     async fn complete_details(
         &self,
         _meeting: &MeetingId,
-        known: &Details,
+        existing: &Details,
     ) -> Result<Details, ProviderError> {
-        Ok(known.clone())
+        Ok(existing.clone())
     }
 
-    /// Requests the details that `known` lacks, and requests the files in `known` again. Called
-    /// when the listed files of the meeting have changed.
+    /// Requests the details that `existing` lacks, and requests the files in `existing` again.
+    /// Called when the listed files of the meeting have changed.
     ///
     /// # Errors
     /// The request failed. A retry may succeed.
     async fn renew_details(
         &self,
         meeting: &MeetingId,
-        known: &Details,
+        existing: &Details,
     ) -> Result<Details, ProviderError> {
-        self.complete_details(meeting, known).await
+        self.complete_details(meeting, existing).await
     }
 
     /// Searches for late files of `meetings`: files that listings do not contain and that were
@@ -102,8 +102,8 @@ pub trait Provider: Send + Sync + 'static {
         None
     }
 
-    /// Lists the meetings in the recycle bin that were held on the days of `span`, or all of them
-    /// if the provider does not filter by day.
+    /// Lists the meetings in the recycle bin that were held on the days of `span`. If the provider
+    /// cannot filter by day, lists all meetings in the recycle bin.
     ///
     /// # Errors
     /// Returns an error if nothing could be listed. Partial failures are in
@@ -167,7 +167,7 @@ pub struct LeaseRequest<'a> {
 pub enum LeaseEffort {
     /// Use the download URL from the listing.
     Listed,
-    /// Request a new download URL with its own credential, because the last lease was refused.
+    /// Request a new download URL and a credential for it, because the last lease was refused.
     Renewed,
     /// Use every method, such as a credential in the query of the URL.
     LastResort,
@@ -188,7 +188,7 @@ pub struct Listing {
 /// Files that were created after the details of their meeting were requested.
 #[derive(Debug, Default)]
 pub struct LateFiles {
-    /// The files, each with its meeting.
+    /// The files of all searched meetings.
     pub files: Vec<RecordingFile>,
     /// The listed file from which the files are derived, see [`Details::derived_from`].
     pub derived_from: Option<FileKey>,

@@ -151,7 +151,7 @@ impl TokenIssuer for ServerApp {
 
     async fn issue(
         &self,
-        _refused: Option<&Token>,
+        _refused_token: Option<&Token>,
         priority: Priority,
     ) -> Result<Token, ProviderError> {
         let form = vec![
@@ -244,16 +244,19 @@ mod tests {
     #[test]
     fn only_zoom_hosts_replace_the_api_url() {
         let base = Url::parse("https://api.zoom.us/v2").unwrap();
-        let trusted = |reply_url| trusted_url(&base, reply_url).map(String::from);
-        assert_eq!(trusted("https://api-us.zoom.us").as_deref(), Some("https://api-us.zoom.us/v2"));
+        let trusted_api_url = |reply_url| trusted_url(&base, reply_url).map(String::from);
         assert_eq!(
-            trusted("https://api.zoomgov.com/v2?x=1").as_deref(),
+            trusted_api_url("https://api-us.zoom.us").as_deref(),
+            Some("https://api-us.zoom.us/v2")
+        );
+        assert_eq!(
+            trusted_api_url("https://api.zoomgov.com/v2?x=1").as_deref(),
             Some("https://api.zoomgov.com/v2")
         );
         for bad in
             ["http://api.zoom.us", "https://evilzoom.us", "https://zoom.us.evil.example", "api", ""]
         {
-            assert_eq!(trusted(bad), None, "{bad}");
+            assert_eq!(trusted_api_url(bad), None, "{bad}");
         }
     }
 }

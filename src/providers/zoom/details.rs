@@ -49,8 +49,8 @@ impl DetailsPart {
         }
     }
 
-    fn is_missing_in(self, known: &Details) -> bool {
-        known.missing.iter().any(|missing| missing == self.name())
+    fn is_missing_in(self, existing: &Details) -> bool {
+        existing.missing.iter().any(|missing| missing == self.name())
     }
 
     /// Returns the noun phrase that names the part in error messages.
@@ -98,7 +98,7 @@ impl DetailsReader {
         Ok(has_details.then(|| collected.into_details()))
     }
 
-    /// Requests the parts that `known` lacks.
+    /// Requests the parts that `existing` lacks.
     ///
     /// # Errors
     /// A request failed. A retry may succeed.
@@ -107,13 +107,14 @@ impl DetailsReader {
         api: &Api,
         source: &SourceName,
         meeting: &MeetingId,
-        known: &Details,
+        existing: &Details,
     ) -> Result<Details, ProviderError> {
-        self.update(|part| part.is_missing_in(known), api, source, meeting, known).await
+        self.request_parts(|part| part.is_missing_in(existing), api, source, meeting, existing)
+            .await
     }
 
-    /// Requests the parts that `known` lacks, and requests the recordings again. The participants
-    /// of a past meeting do not change.
+    /// Requests the parts that `existing` lacks, and requests the recordings again. The
+    /// participants of a past meeting do not change.
     ///
     /// # Errors
     /// A request failed. A retry may succeed.
@@ -122,24 +123,26 @@ impl DetailsReader {
         api: &Api,
         source: &SourceName,
         meeting: &MeetingId,
-        known: &Details,
+        existing: &Details,
     ) -> Result<Details, ProviderError> {
         let is_needed =
-            |part: DetailsPart| part == DetailsPart::Recordings || part.is_missing_in(known);
-        self.update(is_needed, api, source, meeting, known).await
+            |part: DetailsPart| part == DetailsPart::Recordings || part.is_missing_in(existing);
+        self.request_parts(is_needed, api, source, meeting, existing).await
     }
 
-    async fn update(
+    async fn request_parts(
         &self,
         is_needed: impl Fn(DetailsPart) -> bool,
         api: &Api,
         source: &SourceName,
         meeting: &MeetingId,
-        known: &Details,
+        existing: &Details,
     ) -> Result<Details, ProviderError> {
-        let mut collected =
-            CollectedDetails { metadata: known.metadata.to_map(), ..CollectedDetails::default() };
-        collected.details = Details { missing: Vec::new(), ..known.clone() };
+        let mut collected = CollectedDetails {
+            metadata: existing.metadata.to_map(),
+            ..CollectedDetails::default()
+        };
+        collected.details = Details { missing: Vec::new(), ..existing.clone() };
         for part in DetailsPart::ALL.into_iter().filter(|part| is_needed(*part)) {
             self.request_part(part, &mut collected, api, source, meeting).await?;
         }
@@ -249,13 +252,13 @@ impl CollectedDetails {
         }
         self.add_metadata(metadata::from_recordings(&recordings));
         let files = mapping::participant_files(source, meeting, recordings.participant_audio_files);
-        self.details.files.retain(|known| files.iter().all(|file| file.id != known.id));
+        self.details.files.retain(|existing| files.iter().all(|file| file.id != existing.id));
         self.details.files.extend(files);
     }
 
     fn add_participants(&mut self, participants: &[Value]) {
         self.has_reply = true;
-        self.details.participants = participants::table(participants);
+        self.details.participants = participants::to_csv(participants);
     }
 
     fn into_details(self) -> Details {

@@ -31,7 +31,7 @@ pub fn read_trash(source: &SourceName, meetings: &[u8], files: &[u8]) -> Vec<Tra
     for body in [meetings, files] {
         let page = json_repair::object(body).and_then(wire::Page::read);
         for entry in page.into_iter().flat_map(|page| page.meetings) {
-            let (trashed, urls) = trash::trash_entry(source, entry);
+            let (trashed, urls) = trash::map_trash_entry(source, entry);
             trash::merge_entry(&mut entries, trashed, urls);
         }
     }
@@ -115,5 +115,5 @@ pub fn read_recordings(source: &SourceName, body: &[u8]) -> Option<Details> {
 
 /// Returns the contents of `participants.csv`.
 pub fn participants_table(body: &[u8]) -> Option<SharedText> {
-    participants::table(&wire::participants(json_repair::object(body)?))
+    participants::to_csv(&wire::participants(json_repair::object(body)?))
 }

@@ -55,7 +55,7 @@ impl Leases {
 
     /// Stores the download URLs of a listing of `span`. `is_complete` states whether all days of
     /// the span were listed.
-    pub(crate) fn store(&self, span: DaySpan, is_complete: bool, listed: &mut [ListedEntry]) {
+    pub(crate) fn store(&self, span: DaySpan, is_complete: bool, entries: &mut [ListedEntry]) {
         let take_urls = |entry: &mut ListedEntry| match entry {
             ListedEntry::New(mapped) => {
                 let MappedMeeting { meeting, urls } = &mut **mapped;
@@ -63,7 +63,7 @@ impl Leases {
             }
             ListedEntry::Unchanged { id, start, .. } => (id.clone(), *start, None),
         };
-        self.urls.store(span, is_complete, listed.iter_mut().map(take_urls));
+        self.urls.store(span, is_complete, entries.iter_mut().map(take_urls));
     }
 
     /// Stores the download URLs of one meeting during a listing.
@@ -76,11 +76,11 @@ impl Leases {
     pub(crate) fn store_trash(
         &self,
         is_complete: bool,
-        listed: Vec<(MeetingId, Timestamp, Vec<ListedUrl>)>,
+        meetings: Vec<(MeetingId, Timestamp, Vec<ListedUrl>)>,
     ) {
         let all_days = DaySpan { from: Date::MIN, to: Date::MAX };
-        let listed = listed.into_iter().map(|(id, start, urls)| (id, start, Some(urls)));
-        self.trash_urls.store(all_days, is_complete, listed);
+        let meetings = meetings.into_iter().map(|(id, start, urls)| (id, start, Some(urls)));
+        self.trash_urls.store(all_days, is_complete, meetings);
     }
 
     /// Returns a lease. Starts with the effort of the request, and increases the effort after each
@@ -106,12 +106,12 @@ impl Leases {
         request @ LeaseRequest { file, effort, priority, version }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
-        let listed = self.urls.lookup(file, version);
+        let listed_url = self.urls.lookup(file, version);
         let mut is_header_refused = false;
         if effort == LeaseEffort::Listed
-            && let UrlLookup::Found(url) = &listed
+            && let UrlLookup::Found(url) = &listed_url
         {
-            let placement = self.placement(url);
+            let placement = self.credential_placement(url);
             match self.resolve_listed(api, url, placement, priority, deadline).await? {
                 Resolution::Lease(lease) => return Ok(lease),
                 Resolution::TokenRefused(reason) | Resolution::Refused(reason) => {
@@ -127,14 +127,14 @@ impl Leases {
         let (url, credential) = match refetch_result {
             // The scope for this request may be missing although the listed URL works.
             Err(error) if error.class() == ErrorClass::NotAllowed => {
-                let url = listed.into_url(|| error)?;
+                let url = listed_url.into_url(|| error)?;
                 tracing::debug!(source = %file.source, "using the listed download URL");
                 (url, Credential::of(&*api.tokens().current(priority).await?))
             }
             result => result?,
         };
         if effort < LeaseEffort::LastResort {
-            let placement = self.placement(&url);
+            let placement = self.credential_placement(&url);
             match self.resolver.resolve(&url, Some((&credential, placement)), deadline).await? {
                 Resolution::Lease(lease) => return Ok(lease),
                 Resolution::NotFound(reason) => return Err(file_not_found(&reason)),
@@ -182,7 +182,7 @@ impl Leases {
                 ProviderError::unavailable("Zoom's trash has not been listed yet")
             }
         })?;
-        let placement = self.placement(&url);
+        let placement = self.credential_placement(&url);
         let mut resolution = self.resolve_listed(api, &url, placement, priority, deadline).await?;
         if !matches!(resolution, Resolution::Lease(_)) && placement == CredentialPlacement::Header {
             let credential = Credential::of(&*api.tokens().current(priority).await?);
@@ -256,7 +256,7 @@ impl Leases {
         Ok((url, credential))
     }
 
-    fn placement(&self, url: &DownloadUrl) -> CredentialPlacement {
+    fn credential_placement(&self, url: &DownloadUrl) -> CredentialPlacement {
         if self.query_hosts.lock().contains(&origin(&url.url)) {
             CredentialPlacement::Query
         } else {

@@ -143,11 +143,11 @@ pub(crate) async fn list(
         }
     }
     let mut meetings = HashMap::new();
-    let failed = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedEntry| {
+    let failed_days = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedEntry| {
         keep_highest(&mut meetings, listed.id().clone(), listed, ListedEntry::rank);
     })
     .await?;
-    Ok(ListedMeetings { meetings: meetings.into_values().collect(), failed })
+    Ok(ListedMeetings { meetings: meetings.into_values().collect(), failed: failed_days })
 }
 
 /// Returns the first day of the longest window that ends on `to`. Zoom lists at most one month, and
@@ -172,15 +172,15 @@ impl Lister<'_> {
         let mut report = WindowReport::default();
         let mut ranges = RangeQueue::new(window);
         while let Some((range, is_allowed)) = ranges.next() {
-            let covered = match (self.failure.get(), is_allowed) {
+            let covered_days = match (self.failure.get(), is_allowed) {
                 (Some(failure), _) => Err(failure.clone()),
                 (None, Err(error)) => Err(self.unexpected_reply_error(&error.to_string())),
                 (None, Ok(())) => self.list_range(range, &mut report).await,
             };
             let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
-            let outcome = covered.and_then(|covered| {
+            let outcome = covered_days.and_then(|covered_days| {
                 ranges
-                    .record(range, covered, today)
+                    .record(range, covered_days, today)
                     .map_err(|error| self.unexpected_reply_error(&error.to_string()))
             });
             if let Err(error) = outcome {
@@ -201,7 +201,7 @@ impl Lister<'_> {
         let (from, to) = (range.from.to_string(), range.to.to_string());
         let query = [("from", from.as_str()), ("to", to.as_str())];
         let mut pages = Pages::new(self.api, &path, query, &subject, PAGE_LIMITS);
-        let mut covered = None;
+        let mut covered_days = None;
         loop {
             let reply = match pages.next().await {
                 Ok(Some(reply)) => reply,
@@ -220,7 +220,7 @@ impl Lister<'_> {
             };
             let page = Page::read(reply.object)
                 .ok_or_else(|| pages.unexpected_reply("sent a reply without a list of meetings"))?;
-            covered.get_or_insert_with(|| page.covered_days(range));
+            covered_days.get_or_insert_with(|| page.covered_days(range));
             report.has_page = true;
             if page.unreadable > 0 {
                 // An unreadable entry may be a known meeting, so no meeting of the range may count
@@ -236,14 +236,14 @@ impl Lister<'_> {
             report.items.extend(meetings);
             self.budget.spend(memory).map_err(|error| self.endless_list_error(error))?;
         }
-        Ok(covered.unwrap_or(range))
+        Ok(covered_days.unwrap_or(range))
     }
 
     /// Returns the error of a list without an end. If other windows would not end either, records
     /// the error for the whole list.
-    fn endless_list_error(&self, endless: EndlessList) -> ProviderError {
-        let error = self.unexpected_reply_error(&endless.to_string());
-        if endless.is_of_whole_list() {
+    fn endless_list_error(&self, cause: EndlessList) -> ProviderError {
+        let error = self.unexpected_reply_error(&cause.to_string());
+        if cause.is_of_whole_list() {
             self.failure.record_for_list(&error);
         }
         error
@@ -261,7 +261,7 @@ mod tests {
 
     use super::*;
 
-    fn mapped(files: serde_json::Value) -> MappedMeeting {
+    fn map_files(files: serde_json::Value) -> MappedMeeting {
         let entry = json!({"uuid": "u==", "recording_files": files});
         mapping::map_meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap())
     }
@@ -277,23 +277,23 @@ mod tests {
         for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
             let mut meetings = HashMap::new();
             for index in order {
-                let listed = ListedEntry::New(Box::new(mapped(entries[index].clone())));
+                let listed = ListedEntry::New(Box::new(map_files(entries[index].clone())));
                 keep_highest(&mut meetings, listed.id().clone(), listed, ListedEntry::rank);
             }
             let Some(ListedEntry::New(entry)) = meetings.into_values().next() else {
                 panic!("the entry is not new")
             };
-            let ready =
+            let ready_files =
                 entry.meeting.files.iter().filter(|file| file.availability == Availability::Ready);
-            assert_eq!((entry.meeting.files.len(), ready.count()), (2, 2), "{order:?}");
+            assert_eq!((entry.meeting.files.len(), ready_files.count()), (2, 2), "{order:?}");
         }
     }
 
     #[test]
     fn windows_cover_at_most_a_month() {
         for days in (0..=120).chain([365, 730, 731]) {
-            let to = date(2026, 11, 23);
-            let span = DaySpan { from: to.saturating_sub(days.days()), to };
+            let last_day = date(2026, 11, 23);
+            let span = DaySpan { from: last_day.saturating_sub(days.days()), to: last_day };
             let windows = windows(span, earliest_day, Overlap::OneDay);
             for pair in windows.windows(2) {
                 assert_eq!(pair[0].from, pair[1].to, "{days}");
@@ -301,8 +301,8 @@ mod tests {
             // All windows except the oldest are as long as possible, which minimizes their number.
             for window in windows.iter().rev().skip(1) {
                 let length = (window.to - window.from).get_days();
-                let month_back = window.to.saturating_sub(1.month());
-                assert!(length == 29 || window.from == month_back, "{window:?}");
+                let one_month_earlier = window.to.saturating_sub(1.month());
+                assert!(length == 29 || window.from == one_month_earlier, "{window:?}");
             }
             assert!(windows.iter().all(|window| (window.to - window.from).get_days() <= 29));
         }

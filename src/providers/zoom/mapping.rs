@@ -21,10 +21,10 @@ pub(crate) struct MappedMeeting {
 }
 
 /// Maps a listed meeting and its files to the model.
-pub(crate) fn map_meeting(source: &SourceName, mut listed: wire::Meeting) -> MappedMeeting {
-    let id = MeetingId::from(listed.uuid());
-    let files = assign_keys(std::mem::take(&mut listed.recording_files));
-    let start = listed
+pub(crate) fn map_meeting(source: &SourceName, mut entry: wire::Meeting) -> MappedMeeting {
+    let id = MeetingId::from(entry.uuid());
+    let files = assign_keys(std::mem::take(&mut entry.recording_files));
+    let start = entry
         .start_time
         .or_else(|| files.iter().filter_map(|(_, file)| file.recording_start).min())
         .unwrap_or(Timestamp::UNIX_EPOCH);
@@ -32,11 +32,11 @@ pub(crate) fn map_meeting(source: &SourceName, mut listed: wire::Meeting) -> Map
         .iter()
         .filter_map(|(_, file)| file.recording_end)
         .max()
-        .or_else(|| add_minutes(start, listed.duration?))
+        .or_else(|| add_minutes(start, entry.duration?))
         .unwrap_or(start)
         .max(start);
     let urls = files.iter().filter_map(|(key, file)| download_url(key, file)).collect();
-    let metadata = metadata::from_meeting(&listed, &files);
+    let metadata = metadata::from_meeting(&entry, &files);
     // Iterates by reference, which allocates a new vector. `into_iter().collect()` would reuse the
     // allocation of the listed files, which is twice as large and would fragment the heap when it
     // shrinks.
@@ -47,8 +47,8 @@ pub(crate) fn map_meeting(source: &SourceName, mut listed: wire::Meeting) -> Map
             recording_file(FileId { source: source.clone(), meeting: id.clone(), key }, file)
         })
         .collect();
-    let expires = auto_delete_time(&listed);
-    let topic = listed.topic.unwrap_or_default();
+    let expires = auto_delete_time(&entry);
+    let topic = entry.topic.unwrap_or_default();
     MappedMeeting {
         meeting: Meeting {
             source: source.clone(),
@@ -66,8 +66,8 @@ pub(crate) fn map_meeting(source: &SourceName, mut listed: wire::Meeting) -> Map
 
 /// Returns the time at which the retention rule of the account deletes the meeting. It is the
 /// beginning of a day ("Auto delete cloud recordings").
-fn auto_delete_time(listed: &wire::Meeting) -> Option<Timestamp> {
-    serde_lenient::day_begins(listed.other_fields.get("auto_delete_date")?.as_str()?)
+fn auto_delete_time(entry: &wire::Meeting) -> Option<Timestamp> {
+    serde_lenient::day_begins(entry.other_fields.get("auto_delete_date")?.as_str()?)
 }
 
 /// Maps the audio files of individual participants.
@@ -176,11 +176,11 @@ fn sort_key(file: &wire::File) -> impl Ord + '_ {
 }
 
 fn description(file: &wire::File) -> String {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let text_or_empty = |field: &Option<String>| field.clone().unwrap_or_default();
     format!(
         "{}|{}|{}",
-        text(&file.file_type),
-        text(&file.recording_type),
+        text_or_empty(&file.file_type),
+        text_or_empty(&file.recording_type),
         time_or_empty(file.recording_start)
     )
 }
@@ -248,12 +248,12 @@ mod tests {
         map_meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap()).meeting
     }
 
-    fn with_files(files: Value) -> Meeting {
+    fn map_files(files: Value) -> Meeting {
         map_entry(json!({"uuid": "u==", "recording_files": files}))
     }
 
     fn single_file(file: Value) -> RecordingFile {
-        with_files(json!([file])).files.remove(0)
+        map_files(json!([file])).files.remove(0)
     }
 
     /// A page like those in Zoom's documentation and in issue reports, including their
@@ -282,7 +282,7 @@ mod tests {
     fn irregular_page_is_read() {
         let page = page(serde_json::from_str(PAGE).unwrap());
         assert_eq!(page.unreadable, 0);
-        assert_eq!(page.from.unwrap().to_string(), "2026-10-01");
+        assert_eq!(page.first_day.unwrap().to_string(), "2026-10-01");
         let source = SourceName::new("acme").unwrap();
         let mut meetings: Vec<_> =
             page.meetings.into_iter().map(|entry| map_meeting(&source, entry)).collect();
@@ -429,8 +429,8 @@ mod tests {
             json!({"id": "x", "file_type": "M4A"}),
             json!({"id": "x", "file_type": "M4A"}),
         ];
-        let keys = |files: Vec<Value>| {
-            let mut keys: Vec<_> = with_files(Value::Array(files))
+        let sorted_keys = |files: Vec<Value>| {
+            let mut keys: Vec<_> = map_files(Value::Array(files))
                 .files
                 .into_iter()
                 .map(|file| (file.id.key.to_string(), file.declared_size, file.role))
@@ -438,30 +438,30 @@ mod tests {
             keys.sort();
             keys
         };
-        let forward = keys(files.clone());
-        let distinct: HashSet<_> = forward.iter().map(|(key, ..)| key.clone()).collect();
+        let keys = sorted_keys(files.clone());
+        let unique_keys: HashSet<_> = keys.iter().map(|(key, ..)| key.clone()).collect();
         assert_eq!(
-            (forward.len(), distinct.len()),
+            (keys.len(), unique_keys.len()),
             (6, 6),
-            "the exact double is dropped: {forward:?}"
+            "the exact duplicate is dropped: {keys:?}"
         );
-        assert!(distinct.contains("CC||2026-10-06T07:00:00Z") && distinct.contains("x"));
-        assert_eq!(forward, keys(files.into_iter().rev().collect()));
+        assert!(unique_keys.contains("CC||2026-10-06T07:00:00Z") && unique_keys.contains("x"));
+        assert_eq!(keys, sorted_keys(files.into_iter().rev().collect()));
     }
 
     #[test]
     fn end_is_never_before_the_start() {
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let timestamp = |text: &str| text.parse::<Timestamp>().unwrap();
         let meeting =
             map_entry(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z", "duration": "41"}));
-        assert_eq!(meeting.end, at("2026-10-06T07:41:00Z"));
-        let meeting = with_files(json!([
+        assert_eq!(meeting.end, timestamp("2026-10-06T07:41:00Z"));
+        let meeting = map_files(json!([
             {"id": "b", "recording_start": "2026-10-06T08:00:00Z", "recording_end": "2026-10-06T09:00:00Z"},
             {"id": "a", "recording_start": "2026-10-06T07:00:11Z", "recording_end": ""},
         ]));
         assert_eq!(
             (meeting.start, meeting.end),
-            (at("2026-10-06T07:00:11Z"), at("2026-10-06T09:00:00Z"))
+            (timestamp("2026-10-06T07:00:11Z"), timestamp("2026-10-06T09:00:00Z"))
         );
         let meeting = map_entry(json!({"uuid": "u", "start_time": "2026-10-06T07:00:00Z",
             "recording_files": [{"recording_end": "1999-01-01T00:00:00Z"}]}));

@@ -72,7 +72,7 @@ pub struct Zoom {
     api: Api,
     leases: Leases,
     /// The meetings of the last listing.
-    known: OnceLock<Arc<dyn KnownMeetings>>,
+    known_meetings: OnceLock<Arc<dyn KnownMeetings>>,
     details: DetailsReader,
 }
 
@@ -94,7 +94,7 @@ impl Zoom {
             users: config.users,
             api: Api::new(client.clone(), config.api_url, tokens, rate_limiters),
             leases: Leases::new(client, hosts),
-            known: OnceLock::new(),
+            known_meetings: OnceLock::new(),
             details: DetailsReader::default(),
         }
     }
@@ -104,7 +104,7 @@ impl Zoom {
     /// Determines whether a meeting has changed since the last listing. For an unchanged meeting,
     /// stores the download URLs and keeps only the id, the start and the rank.
     fn classify(&self, mapped: MappedMeeting) -> ListedEntry {
-        if !self.known.get().is_some_and(|known| known.is_unchanged(&mapped.meeting)) {
+        if !self.known_meetings.get().is_some_and(|known| known.is_unchanged(&mapped.meeting)) {
             return ListedEntry::New(Box::new(mapped));
         }
         let rank = EntryRank::of(&mapped.meeting, true);
@@ -120,9 +120,9 @@ impl Provider for Zoom {
         &self.descriptor
     }
 
-    fn set_known_meetings(&self, known: Arc<dyn KnownMeetings>) {
+    fn set_known_meetings(&self, meetings: Arc<dyn KnownMeetings>) {
         // Called once, before the first request.
-        let _ = self.known.set(known);
+        let _ = self.known_meetings.set(meetings);
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
@@ -158,17 +158,17 @@ impl Provider for Zoom {
     async fn complete_details(
         &self,
         meeting: &MeetingId,
-        known: &Details,
+        existing: &Details,
     ) -> Result<Details, ProviderError> {
-        self.details.complete(&self.api, self.source(), meeting, known).await
+        self.details.complete(&self.api, self.source(), meeting, existing).await
     }
 
     async fn renew_details(
         &self,
         meeting: &MeetingId,
-        known: &Details,
+        existing: &Details,
     ) -> Result<Details, ProviderError> {
-        self.details.renew(&self.api, self.source(), meeting, known).await
+        self.details.renew(&self.api, self.source(), meeting, existing).await
     }
 
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {

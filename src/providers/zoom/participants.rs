@@ -25,14 +25,15 @@ const COLUMNS: [&str; 9] = [
 const FORMULA_STARTS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
 /// Returns the table, or `None` if there are no participants.
-pub(crate) fn table(participants: &[Value]) -> Option<SharedText> {
+pub(crate) fn to_csv(participants: &[Value]) -> Option<SharedText> {
     let mut participants = participants.iter().filter_map(Value::as_object).peekable();
     participants.peek()?;
     let mut table = csv::Writer::from_writer(Vec::new());
     // Writing to memory does not fail, and every line has as many cells as the header.
     table.write_record(COLUMNS).ok()?;
     for participant in participants {
-        let cells = COLUMNS.map(|column| participant.get(column).map(cell).unwrap_or_default());
+        let cells =
+            COLUMNS.map(|column| participant.get(column).map(format_cell).unwrap_or_default());
         table.write_record(cells).ok()?;
     }
     String::from_utf8(table.into_inner().ok()?).ok().map(SharedText::from)
@@ -40,7 +41,7 @@ pub(crate) fn table(participants: &[Value]) -> Option<SharedText> {
 
 /// Returns a printable cell that a spreadsheet does not evaluate. Guests choose their own names, so
 /// a name can be a formula such as `=HYPERLINK(…)`.
-fn cell(value: &Value) -> String {
+fn format_cell(value: &Value) -> String {
     let text = match value {
         Value::Bool(flag) => return flag.to_string(),
         other => serde_lenient::as_text(other).unwrap_or_default(),
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     fn lines(participants: &[Value]) -> Vec<String> {
-        let text = table(participants).map(String::from).unwrap_or_default();
+        let text = to_csv(participants).map(String::from).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn no_participants_means_no_table() {
-        assert_eq!(table(&[]), None);
-        assert_eq!(table(&[json!(null), json!("x")]), None);
+        assert_eq!(to_csv(&[]), None);
+        assert_eq!(to_csv(&[json!(null), json!("x")]), None);
     }
 }

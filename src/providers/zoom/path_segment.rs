@@ -2,8 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The characters of a path segment that need no encoding (RFC 3986, 3.3).
-const SEGMENT: &AsciiSet =
+/// The characters that are percent-encoded in a path segment (RFC 3986, 3.3).
+const ENCODED_CHARACTERS: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
 
 /// Encodes a user id, an e-mail address or `me`.
@@ -13,7 +13,7 @@ pub(crate) fn encode_user(user: &str) -> String {
         // (WHATWG URL, 4.4).
         return encode_twice(user);
     }
-    utf8_percent_encode(user, SEGMENT).to_string()
+    utf8_percent_encode(user, ENCODED_CHARACTERS).to_string()
 }
 
 /// Encodes the UUID of a meeting twice.

@@ -19,8 +19,8 @@ use crate::providers::toolkit::page_guard::PageLimits;
 /// The name in `users` that stands for all users of the account.
 const ALL_USERS: &str = "all";
 
-/// The states of a user. Without the parameter, Zoom lists only active users. Users who have left
-/// or have not joined yet can also own recordings ("List users" in Zoom's API reference).
+/// The states of a user. Without the parameter `status`, Zoom lists only active users. Users who
+/// have left or have not joined yet can also own recordings ("List users" in Zoom's API reference).
 const USER_STATES: [&str; 3] = ["active", "inactive", "pending"];
 
 /// Limits of the list of users in one state. More than 300,000 users (1000 pages) count as a list
@@ -81,12 +81,12 @@ impl RecordingOwner {
 /// The users of the account cannot be listed, or no user matches.
 pub(crate) async fn resolve(
     api: &Api,
-    configured: &[String],
+    configured_users: &[String],
 ) -> Result<Vec<RecordingOwner>, ProviderError> {
-    if configured.iter().any(|name| name == ALL_USERS) && can_list_account(api).await? {
+    if configured_users.iter().any(|name| name == ALL_USERS) && can_list_account(api).await? {
         return Ok(vec![RecordingOwner::Account]);
     }
-    resolve_users(api, configured).await
+    resolve_users(api, configured_users).await
 }
 
 /// Resolves the configured names and patterns to individual users. Some lists, such as the trash,
@@ -96,11 +96,12 @@ pub(crate) async fn resolve(
 /// The users of the account cannot be listed, or no user matches.
 pub(crate) async fn resolve_users(
     api: &Api,
-    configured: &[String],
+    configured_users: &[String],
 ) -> Result<Vec<RecordingOwner>, ProviderError> {
-    let includes_all = configured.iter().any(|name| name == ALL_USERS);
-    let (patterns, names): (Vec<&String>, Vec<&String>) =
-        configured.iter().partition(|name| *name == ALL_USERS || name.contains(['*', '?', '[']));
+    let includes_all = configured_users.iter().any(|name| name == ALL_USERS);
+    let (patterns, names): (Vec<&String>, Vec<&String>) = configured_users
+        .iter()
+        .partition(|name| *name == ALL_USERS || name.contains(['*', '?', '[']));
     let is_configured = |owner: &RecordingOwner| match owner {
         RecordingOwner::ListedUser(user) => names.contains(&user),
         RecordingOwner::Account | RecordingOwner::User(_) => false,
@@ -111,10 +112,10 @@ pub(crate) async fn resolve_users(
             .iter()
             .filter_map(|pattern| Pattern::new(&pattern.to_lowercase()).ok())
             .collect();
-        let matches =
+        let matches_pattern =
             |email: &str| patterns.iter().any(|pattern| pattern.matches(&email.to_lowercase()));
         for user in list_users(api).await? {
-            if includes_all || user.email.as_deref().is_some_and(matches) {
+            if includes_all || user.email.as_deref().is_some_and(matches_pattern) {
                 let listed = user.id.or(user.email).map(RecordingOwner::ListedUser);
                 owners.extend(listed.filter(|listed| !is_configured(listed)));
             }
@@ -123,7 +124,7 @@ pub(crate) async fn resolve_users(
     owners.sort();
     owners.dedup();
     if owners.is_empty() {
-        let names = configured.join(", ");
+        let names = configured_users.join(", ");
         let message = format!("no user of this Zoom account matches {names}");
         return Err(ProviderError::not_found(message).with_hint("Correct `users`."));
     }

@@ -95,17 +95,17 @@ impl Refusal {
             );
         }
         let quote = in_parentheses(&self.message);
-        let refused = format!("Zoom refused the request for {subject}");
+        let prefix = format!("Zoom refused the request for {subject}");
         match self.code {
             Some(INVALID_TOKEN) => ProviderError::credential(format!(
-                "{refused}: the token is not valid, and a new token is not valid either{quote}"
+                "{prefix}: the token is not valid, and a new token is not valid either{quote}"
             ))
             .with_hint(
                 "Check in the Zoom App Marketplace that the app is activated and that its \
                  credentials match the configured ones.",
             ),
             Some(REPLACED_AUTHORIZATION) => ProviderError::credential(format!(
-                "{refused}: the token was revoked because the app was authorized again{quote}"
+                "{prefix}: the token was revoked because the app was authorized again{quote}"
             ))
             .with_hint("Create a separate app for meetfs, or authorize this app again."),
             Some(200) => ProviderError::not_allowed(format!(
@@ -123,23 +123,23 @@ impl Refusal {
                     )
             }
             Some(1001 | 1010) => {
-                ProviderError::not_found(format!("{refused}: the account has no such user{quote}"))
+                ProviderError::not_found(format!("{prefix}: the account has no such user{quote}"))
                     .with_hint("Correct or remove the name in `users`.")
             }
             Some(2001) => {
-                ProviderError::credential(format!("{refused}: the account does not exist{quote}"))
+                ProviderError::credential(format!("{prefix}: the account does not exist{quote}"))
                     .with_hint("Check account_id.")
             }
             Some(3001) => {
-                ProviderError::not_found(format!("{refused}: the meeting does not exist{quote}"))
+                ProviderError::not_found(format!("{prefix}: the meeting does not exist{quote}"))
                     .with_hint("The meeting was deleted, or it belongs to another account.")
             }
             Some(3301) => {
-                ProviderError::not_found(format!("{refused}: the recording does not exist{quote}"))
+                ProviderError::not_found(format!("{prefix}: the recording does not exist{quote}"))
                     .with_hint("The recording was deleted, or Zoom is still processing it.")
             }
             Some(12702) => ProviderError::not_found(format!(
-                "{refused}: Zoom keeps details for a year only{quote}"
+                "{prefix}: Zoom keeps details for a year only{quote}"
             )),
             Some(code) => match app_problem(code) {
                 Some((problem, hint)) => {
@@ -213,7 +213,7 @@ fn missing_scopes(code: Option<i64>, message: &str) -> Option<String> {
         .then(|| in_brackets.map(|(scopes, _)| scopes.trim().to_owned()).unwrap_or_default())
 }
 
-/// Zoom's code for errors that have no code of their own.
+/// Zoom's code for errors without a specific code.
 const UNSPECIFIED_ERROR: i64 = 4700;
 
 /// Returns the message and the hint for an error in the registration or authorization of an app
@@ -274,27 +274,30 @@ mod tests {
     use crate::model::{Diagnostic, line_with_hint};
     use crate::providers::ErrorClass;
 
-    fn refusal(status: u16, body: Value) -> Option<Refusal> {
+    fn parse_refusal(status: u16, body: Value) -> Option<Refusal> {
         Refusal::of(status, body.as_object(), &SecretString::from("t0ken-s3cret"))
     }
 
     #[test]
     fn error_code_is_recognized_with_status_200() {
-        assert!(refusal(200, json!({"meetings": []})).is_none());
-        let refused = refusal(200, json!({"code": 200, "message": "No permission."})).unwrap();
-        let error = refused.to_provider_error("the recordings of user me");
+        assert!(parse_refusal(200, json!({"meetings": []})).is_none());
+        let refusal =
+            parse_refusal(200, json!({"code": 200, "message": "No permission."})).unwrap();
+        let error = refusal.to_provider_error("the recordings of user me");
         assert_eq!(error.class(), ErrorClass::NotAllowed);
         assert!(line_with_hint(&error).contains("paid plan"));
-        assert!(refusal(200, json!({"code": "124", "message": "x"})).unwrap().is_token_error());
-        assert!(refusal(401, json!({})).unwrap().is_token_error());
+        assert!(
+            parse_refusal(200, json!({"code": "124", "message": "x"})).unwrap().is_token_error()
+        );
+        assert!(parse_refusal(401, json!({})).unwrap().is_token_error());
     }
 
     #[test]
     fn missing_scopes_are_named() {
         let message = "Invalid access token, does not contain scopes:[cloud_recording:read:list_user_recordings, cloud_recording:read:list_user_recordings:admin].";
-        let refused = refusal(400, json!({"code": 4711, "message": message})).unwrap();
-        assert!(!refused.is_token_error() && !refused.is_request_error());
-        let error = refused.to_provider_error("the recordings of user me");
+        let refusal = parse_refusal(400, json!({"code": 4711, "message": message})).unwrap();
+        assert!(!refusal.is_token_error() && !refusal.is_request_error());
+        let error = refusal.to_provider_error("the recordings of user me");
         assert_eq!(error.class(), ErrorClass::NotAllowed);
         let text = line_with_hint(&error);
         assert!(
@@ -351,7 +354,7 @@ mod tests {
             if let Some(code) = code {
                 body["code"] = code.into();
             }
-            let error = refusal(status, body).unwrap().to_provider_error(subject);
+            let error = parse_refusal(status, body).unwrap().to_provider_error(subject);
             let kind = error.kind().name().replace('_', " ");
             assert_eq!(format!("{kind}: {}", line_with_hint(&error)), expected);
         }
@@ -367,24 +370,25 @@ mod tests {
             (400, 300, false),
         ] {
             assert_eq!(
-                refusal(status, json!({"code": code})).unwrap().is_token_error(),
+                parse_refusal(status, json!({"code": code})).unwrap().is_token_error(),
                 is_token_error,
                 "{status} {code}"
             );
         }
         for code in codes::APP_CODES.into_iter().chain([4711]) {
-            let refused = refusal(401, json!({"code": code})).unwrap();
-            assert!(!refused.is_token_error() && !refused.is_request_error(), "{code}");
+            let refusal = parse_refusal(401, json!({"code": code})).unwrap();
+            assert!(!refusal.is_token_error() && !refusal.is_request_error(), "{code}");
         }
         assert!(APP_CODES.into_iter().all(|code| app_problem(code).is_some()));
     }
 
     #[test]
     fn echoed_token_is_not_repeated() {
-        let refused =
-            refusal(400, json!({"code": 300, "message": "bad\ntoken t0ken-s3cret."})).unwrap();
+        let refusal =
+            parse_refusal(400, json!({"code": 300, "message": "bad\ntoken t0ken-s3cret."}))
+                .unwrap();
         let text =
-            format!("{refused:?} {}", refused.to_provider_error("the recordings of user me"));
+            format!("{refusal:?} {}", refusal.to_provider_error("the recordings of user me"));
         assert!(
             !text.contains("s3cret") && !text.contains('\n') && text.contains("bad token …"),
             "{text}"

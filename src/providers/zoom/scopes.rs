@@ -20,7 +20,7 @@ pub(crate) fn permissions(granted: &str, users: &[String]) -> Vec<Permission> {
         scopes: &["user:read", "user:read:list_users"],
         is_needed: !can_list_at_once,
     });
-    let always_used = [
+    let base_requirements = [
         Requirement {
             purpose: "listing recordings",
             scopes: if includes_all { LISTING_ALL_SCOPES } else { LISTING_SCOPES },
@@ -42,7 +42,7 @@ pub(crate) fn permissions(granted: &str, users: &[String]) -> Vec<Permission> {
             is_needed: false,
         },
     ];
-    check(granted, always_used.into_iter().chain(list_users))
+    check(granted, base_requirements.into_iter().chain(list_users))
 }
 
 const WHOLE_ACCOUNT_SCOPES: &[&str] =
@@ -59,7 +59,7 @@ const LISTING_ALL_SCOPES: &[&str] = &[
 mod tests {
     use super::*;
 
-    fn missing(granted: &str, users: &[&str]) -> Vec<(&'static str, bool)> {
+    fn missing_permissions(granted: &str, users: &[&str]) -> Vec<(&'static str, bool)> {
         let users: Vec<_> = users.iter().map(|user| (*user).to_owned()).collect();
         let missing =
             permissions(granted, &users).into_iter().filter(|permission| !permission.is_granted);
@@ -68,17 +68,28 @@ mod tests {
 
     #[test]
     fn missing_scopes_depend_on_the_listed_users() {
-        let granular = "cloud_recording:read:list_user_recordings:admin \
+        let granular_scopes = "cloud_recording:read:list_user_recordings:admin \
                         cloud_recording:read:list_recording_files:admin";
-        let optional = [("additional fields in meeting.json", false), ("participants.csv", false)];
-        assert_eq!(missing(granular, &["me"]), optional);
-        assert_eq!(missing("recording:read meeting:read", &["me"]), []);
+        let optional_permissions =
+            [("additional fields in meeting.json", false), ("participants.csv", false)];
+        assert_eq!(missing_permissions(granular_scopes, &["me"]), optional_permissions);
+        assert_eq!(missing_permissions("recording:read meeting:read", &["me"]), []);
         let users = ("listing the account's users", true);
-        assert_eq!(missing(granular, &["*@example.org"]), [optional[0], optional[1], users]);
-        assert_eq!(missing(granular, &["all"]), [optional[0], optional[1], users]);
-        let whole_account =
-            format!("{granular} cloud_recording:read:list_account_recordings:admin meeting:read");
-        assert_eq!(missing(&whole_account, &["all"]), [("listing the account's users", false)]);
-        assert_eq!(missing("", &["me"]).len(), 4);
+        assert_eq!(
+            missing_permissions(granular_scopes, &["*@example.org"]),
+            [optional_permissions[0], optional_permissions[1], users]
+        );
+        assert_eq!(
+            missing_permissions(granular_scopes, &["all"]),
+            [optional_permissions[0], optional_permissions[1], users]
+        );
+        let whole_account = format!(
+            "{granular_scopes} cloud_recording:read:list_account_recordings:admin meeting:read"
+        );
+        assert_eq!(
+            missing_permissions(&whole_account, &["all"]),
+            [("listing the account's users", false)]
+        );
+        assert_eq!(missing_permissions("", &["me"]).len(), 4);
     }
 }

@@ -37,7 +37,7 @@ const TRASH_TYPES: [&str; 2] = ["meeting_recordings", "recording_file"];
 const USER_CONCURRENCY: usize = 2;
 
 /// Number of consecutive failures after which the remaining users are skipped, because the cause is
-/// not a single user.
+/// probably not a single user.
 const MAX_CONSECUTIVE_FAILURES: usize = 4;
 
 /// Limits of the list of one user's trash. The trash keeps recordings for 30 days, so the list
@@ -122,13 +122,13 @@ async fn list_owner(
                 let problem = format!("listed {} meetings that cannot be read", page.unreadable);
                 return Err(pages.unexpected_reply(&problem));
             }
-            entries.extend(page.meetings.into_iter().map(|entry| trash_entry(source, entry)));
+            entries.extend(page.meetings.into_iter().map(|entry| map_trash_entry(source, entry)));
         }
     }
     Ok(entries)
 }
 
-pub(crate) fn trash_entry(
+pub(crate) fn map_trash_entry(
     source: &SourceName,
     entry: wire::Meeting,
 ) -> (TrashEntry, Vec<ListedUrl>) {
@@ -137,11 +137,11 @@ pub(crate) fn trash_entry(
         entry.recording_files.iter().filter_map(|file| file.deleted_time).min();
     let meeting_deletion =
         || serde_lenient::first_text(&entry.other_fields, &["deleted_time"])?.parse().ok();
-    let deleted = first_file_deletion.or_else(meeting_deletion);
+    let deletion_time = first_file_deletion.or_else(meeting_deletion);
     let MappedMeeting { mut meeting, urls } = mapping::map_meeting(source, entry);
     // The retention rule of the account does not apply to the trash.
     meeting.expires = None;
-    (TrashEntry::new(meeting, deleted), urls)
+    (TrashEntry::new(meeting, deletion_time), urls)
 }
 
 /// Adds an entry, or merges it into the existing entry of the same meeting. Each file is kept once.
@@ -166,9 +166,9 @@ pub(crate) fn merge_entry(
     if let Some(Value::Array(files)) = metadata.get_mut(FILES)
         && let Some(Value::Array(entry_files)) = entry.meeting.metadata.to_map().get(FILES)
     {
-        let added: Vec<_> =
+        let new_files: Vec<_> =
             entry_files.iter().filter(|file| !files.contains(file)).cloned().collect();
-        files.extend(added);
+        files.extend(new_files);
         existing.meeting.metadata = metadata.into();
     }
     for url in urls {
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn read(entry: serde_json::Value) -> (TrashEntry, Vec<ListedUrl>) {
-        trash_entry(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap())
+        map_trash_entry(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap())
     }
 
     fn file(id: &str, deleted: &str) -> serde_json::Value {

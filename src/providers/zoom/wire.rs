@@ -13,9 +13,9 @@ use crate::providers::toolkit::serde_lenient;
 /// One page of a listing.
 pub(crate) struct Page {
     /// First day that the list covers, if the reply states it.
-    pub(crate) from: Option<Date>,
+    pub(crate) first_day: Option<Date>,
     /// Last day that the list covers, if the reply states it.
-    pub(crate) to: Option<Date>,
+    pub(crate) last_day: Option<Date>,
     /// The entries that could be read.
     pub(crate) meetings: Vec<Meeting>,
     /// Number of entries that could not be read.
@@ -33,8 +33,8 @@ impl Page {
         let listed = entries.len();
         let meetings: Vec<_> = entries.into_iter().filter_map(Meeting::read).collect();
         Some(Self {
-            from: parse_date(&reply, "from"),
-            to: parse_date(&reply, "to"),
+            first_day: parse_date(&reply, "from"),
+            last_day: parse_date(&reply, "to"),
             unreadable: listed - meetings.len(),
             meetings,
         })
@@ -43,7 +43,10 @@ impl Page {
     /// Returns the days that the list covers. If the reply does not state them, returns the
     /// requested days.
     pub(crate) fn covered_days(&self, requested: DaySpan) -> DaySpan {
-        DaySpan { from: self.from.unwrap_or(requested.from), to: self.to.unwrap_or(requested.to) }
+        DaySpan {
+            from: self.first_day.unwrap_or(requested.from),
+            to: self.last_day.unwrap_or(requested.to),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ pub(crate) fn is_error_object(body: &[u8]) -> bool {
     parse(body).is_some()
 }
 
-/// Parses an error object. Returns `None` if `body` is not one: an error object has a code other
-/// than zero, or its status is false.
+/// Parses `body`. Returns `None` if it is not an error object, which has a code other than zero or
+/// the status `false`.
 ///
 /// Zoom refuses a download with `{"status":false,"errorCode":124,…}` and a call with
 /// `{"code":…,"message":…}`.

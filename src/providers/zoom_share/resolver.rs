@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn redirect_target_is_that_of_a_browser() {
+    fn redirect_target_is_resolved_like_in_browsers() {
         let base = Url::parse("https://zoom.us/rec/download/x?type=cc").unwrap();
         let target = |location| redirect_target(&base, location).map(String::from);
         for (location, expected) in [

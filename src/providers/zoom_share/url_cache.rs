@@ -44,10 +44,13 @@ struct PackedUrl {
 impl PackedUrls {
     fn of(urls: Vec<ListedUrl>) -> Self {
         let mut texts = urls.iter().map(|listed| listed.url.url.expose().as_str());
-        let first = texts.next().unwrap_or_default();
-        let prefix_len = texts.fold(first.len(), |prefix_len, text| {
-            let common_len =
-                first.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
+        let first_text = texts.next().unwrap_or_default();
+        let prefix_len = texts.fold(first_text.len(), |prefix_len, text| {
+            let common_len = first_text
+                .bytes()
+                .zip(text.bytes())
+                .take_while(|(one, other)| one == other)
+                .count();
             prefix_len.min(common_len)
         });
         let suffix_len =
@@ -56,7 +59,7 @@ impl PackedUrls {
         // memory.
         let mut text =
             String::with_capacity(prefix_len + urls.iter().map(suffix_len).sum::<usize>());
-        text.push_str(first.get(..prefix_len).unwrap_or_default());
+        text.push_str(first_text.get(..prefix_len).unwrap_or_default());
         let entries =
             urls.into_iter().map(|ListedUrl { url: DownloadUrl { key, url, body }, facts }| {
                 text.push_str(url.expose().as_str().get(prefix_len..).unwrap_or_default());
@@ -103,21 +106,21 @@ impl DownloadUrlCache {
         is_complete: bool,
         listed: impl Iterator<Item = (MeetingId, Timestamp, Option<Vec<ListedUrl>>)>,
     ) {
-        let mut cached = self.0.lock();
-        let mut previous = HashMap::new();
+        let mut meetings = self.0.lock();
+        let mut previous_meetings = HashMap::new();
         if is_complete {
-            previous.extend(cached.extract_if(|_, meeting| span.contains(meeting.day)));
+            previous_meetings.extend(meetings.extract_if(|_, meeting| span.contains(meeting.day)));
         }
         for (id, start, urls) in listed {
             let day = TimeZone::UTC.to_datetime(start).date();
             let urls = match urls {
                 Some(urls) => PackedUrls::of(urls),
-                None => match previous.remove(&id) {
+                None => match previous_meetings.remove(&id) {
                     Some(previous) => previous.urls,
                     None => continue,
                 },
             };
-            cached.insert(id, MeetingUrls { day, urls });
+            meetings.insert(id, MeetingUrls { day, urls });
         }
     }
 
@@ -129,8 +132,8 @@ impl DownloadUrlCache {
 
     /// Replaces the URLs of a listed meeting.
     pub(crate) fn replace(&self, meeting: &MeetingId, urls: Vec<ListedUrl>) {
-        if let Some(cached) = self.0.lock().get_mut(meeting) {
-            cached.urls = PackedUrls::of(urls);
+        if let Some(meeting) = self.0.lock().get_mut(meeting) {
+            meeting.urls = PackedUrls::of(urls);
         }
     }
 
@@ -142,8 +145,8 @@ impl DownloadUrlCache {
     /// Finds the newest URL of the listed version of a file. A URL of another version is not
     /// returned, because it may serve other bytes.
     pub(crate) fn lookup(&self, file: &FileId, version: Version) -> UrlLookup {
-        let cached = self.0.lock();
-        let meeting = cached.get(&file.meeting);
+        let meetings = self.0.lock();
+        let meeting = meetings.get(&file.meeting);
         meeting.map_or(UrlLookup::Missing, |meeting| meeting.urls.lookup(&file.key, version))
     }
 }
@@ -153,7 +156,7 @@ mod tests {
     use super::*;
     use crate::providers::toolkit::version_facts::VersionFacts;
 
-    fn listed(key: &str, url: &str) -> ListedUrl {
+    fn listed_url(key: &str, url: &str) -> ListedUrl {
         ListedUrl {
             url: DownloadUrl {
                 key: key.into(),
@@ -181,7 +184,8 @@ mod tests {
             &["https://zoom.us/only"],
             &[],
         ] {
-            let entries = urls.iter().enumerate().map(|(key, url)| listed(&key.to_string(), url));
+            let entries =
+                urls.iter().enumerate().map(|(key, url)| listed_url(&key.to_string(), url));
             let packed = PackedUrls::of(entries.collect());
             for (key, url) in urls.iter().enumerate() {
                 let key = key.to_string().as_str().into();
