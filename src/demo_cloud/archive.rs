@@ -89,9 +89,9 @@ pub struct Participant {
 /// How a reply writes an empty list of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyFileList {
-    /// As `"recording_files": []`.
+    /// The reply contains `"recording_files": []`.
     Empty,
-    /// As `"recording_files": null`.
+    /// The reply contains `"recording_files": null`.
     Null,
     /// The reply has no key `recording_files`.
     Absent,
@@ -213,7 +213,7 @@ impl Content {
             digest.update(&chunk);
             position += chunk.len() as u64;
         }
-        hexadecimal(&digest.finalize())
+        to_hexadecimal(&digest.finalize())
     }
 
     /// Returns a strong entity tag (HTTP `ETag`). Different content has different tags.
@@ -230,7 +230,7 @@ impl Content {
     }
 }
 
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn to_hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

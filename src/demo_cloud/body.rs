@@ -23,7 +23,7 @@ const CHUNK_SIZE: u64 = 256 * 1024;
 /// arrive in bursts.
 const SLICES_PER_SECOND: u64 = 50;
 
-/// A rate limit of a body: one slice of this size in each interval.
+/// A rate limit for a body: `slice_bytes` bytes are sent in each interval.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bandwidth {
     pub(super) slice_bytes: u64,
@@ -129,18 +129,18 @@ impl ReplyBody {
             return Poll::Ready(None);
         }
         let length = match (&mut self.delayed_slice, self.rate) {
-            (Some((due, length)), _) => {
-                ready!(due.as_mut().poll(cx));
+            (Some((send_time, length)), _) => {
+                ready!(send_time.as_mut().poll(cx));
                 *length
             }
             (None, None) => CHUNK_SIZE.min(send_end - self.position),
             (None, Some(rate)) => {
                 let slice = rate.slice_bytes.min(send_end - self.position);
                 let interval = rate.interval.mul_f64(slice as f64 / rate.slice_bytes.max(1) as f64);
-                let mut due =
+                let mut send_time =
                     Box::pin(tokio::time::sleep_until(self.connection.next_send_time(interval)));
-                if due.as_mut().poll(cx).is_pending() {
-                    self.delayed_slice = Some((due, slice));
+                if send_time.as_mut().poll(cx).is_pending() {
+                    self.delayed_slice = Some((send_time, slice));
                     return Poll::Pending;
                 }
                 slice

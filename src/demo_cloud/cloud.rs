@@ -17,7 +17,7 @@ use super::page_tokens;
 use super::rapatin;
 use super::rapatin_archive::RapatinSession;
 use super::request_log::{self, Request, Server};
-use super::server::{self, Origins, Shared};
+use super::server::{self, Origins, SharedState};
 use super::sign_in::SignInCounts;
 use super::signed_urls;
 use super::store::{self, Object};
@@ -82,7 +82,7 @@ impl Default for DemoCloudOptions {
 /// A running demo server. When it is dropped, it stops its listeners and waits for its threads.
 #[derive(Debug)]
 pub struct DemoCloud {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     /// Dropping the sender stops the server.
     stop_sender: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -107,7 +107,7 @@ impl DemoCloud {
         let (media, media_origin) = listen()?;
         let (webex, webex_origin) = listen()?;
         let (rapatin, rapatin_origin) = listen()?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedState {
             store: RwLock::new(store::Store::new(options.archive, options.is_trash_served)),
             tokens: oauth::Tokens::new(options.token_ttl, options.withheld_scopes),
             signed_urls: signed_urls::SignedUrls::new(options.signed_url_ttl),
@@ -206,7 +206,7 @@ impl DemoCloud {
     /// Returns a bearer token that is valid until [`expire_tokens`](Self::expire_tokens) is called.
     /// Until then, every call returns the same token.
     pub fn long_lived_token(&self) -> String {
-        self.shared.tokens.long_lived()
+        self.shared.tokens.long_lived_token()
     }
 
     /// Returns the last 200,000 requests, oldest first. A request is logged before its response
@@ -219,7 +219,7 @@ impl DemoCloud {
         self.shared.log.clear();
     }
 
-    /// Returns the highest number of calls with a label in any second so far.
+    /// Returns the highest number of calls with this label in any second so far.
     pub fn max_zoom_calls_per_second(&self, label: ZoomLabel) -> usize {
         self.shared.zoom_calls.max_calls_per_second(label)
     }
@@ -280,8 +280,8 @@ impl DemoCloud {
     }
 
     /// Sets whether Zoom serves the files of recordings in its trash.
-    pub fn set_trash_served(&self, is_downloadable: bool) {
-        self.shared.store.write().is_trash_served = is_downloadable;
+    pub fn set_trash_served(&self, is_served: bool) {
+        self.shared.store.write().is_trash_served = is_served;
     }
 
     /// Permanently removes a meeting that is not in the trash. Returns `false` if it does not
@@ -336,7 +336,7 @@ impl DemoCloud {
     /// [`expire_tokens`](Self::expire_tokens) is called. Until then, every call returns the same
     /// token.
     pub fn webex_token(&self) -> String {
-        self.shared.webex.tokens.long_lived()
+        self.shared.webex.tokens.long_lived_token()
     }
 
     /// Adds a recording, or replaces the recording with the same id.

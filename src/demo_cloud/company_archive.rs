@@ -1,4 +1,4 @@
-//! An archive as large as that of a company.
+//! A Zoom archive as large as that of a company.
 
 use bytes::Bytes;
 use jiff::SignedDuration;

@@ -25,9 +25,9 @@ impl Archive {
     /// Creates an archive with meetings of the three months before `day`.
     pub fn demo_at(day: Date) -> Self {
         let mut meetings = typical_meetings(day);
-        meetings.extend(edge_case_names(day));
-        meetings.extend(edge_case_files(day));
-        meetings.extend(edge_case_entries(day));
+        meetings.extend(meetings_with_edge_case_names(day));
+        meetings.extend(meetings_with_edge_case_files(day));
+        meetings.extend(edge_case_meetings(day));
         meetings.push(trashed_meeting(day));
         let former_user = User {
             id: "hostFormer".into(),
@@ -125,7 +125,7 @@ fn typical_meetings(day: Date) -> Vec<Meeting> {
     meetings
 }
 
-fn edge_case_names(day: Date) -> Vec<Meeting> {
+fn meetings_with_edge_case_names(day: Date) -> Vec<Meeting> {
     let long_topic =
         "A topic of three hundred characters ".repeat(9).chars().take(300).collect::<String>();
     let topics = [
@@ -156,16 +156,17 @@ fn edge_case_names(day: Date) -> Vec<Meeting> {
     meetings
 }
 
-fn edge_case_files(day: Date) -> Vec<Meeting> {
+fn meetings_with_edge_case_files(day: Date) -> Vec<Meeting> {
     let start = utc_time(day, 40, 10, 0);
     let restart = start + SignedDuration::from_mins(25);
-    let segments = meeting("/sLaShFiRsT00000000==", "Recording stopped and restarted", start)
-        .with_file(speaker_view(start))
-        .with_file(transcript(start))
-        .with_file(gallery_view(restart).with_view("shared_screen_with_speaker_view"))
-        .with_file(clip(restart, "TRANSCRIPT", asset!("review.vtt")));
+    let segmented_meeting =
+        meeting("/sLaShFiRsT00000000==", "Recording stopped and restarted", start)
+            .with_file(speaker_view(start))
+            .with_file(transcript(start))
+            .with_file(gallery_view(restart).with_view("shared_screen_with_speaker_view"))
+            .with_file(clip(restart, "TRANSCRIPT", asset!("review.vtt")));
     let start = utc_time(day, 45, 17, 45);
-    let captioned = meeting("tWo//sLaShEs0000000==", "Captions burnt in", start)
+    let captioned_meeting = meeting("tWo//sLaShEs0000000==", "Captions burnt in", start)
         .with_file(speaker_view(start).with_view("shared_screen_with_speaker_view(CC)"))
         .with_file(speaker_view(start))
         .with_file(clip(start, "CC", asset!("captions.vtt")));
@@ -181,12 +182,12 @@ fn edge_case_files(day: Date) -> Vec<Meeting> {
                 .with_location(FileLocation::OnPremise("/nfs/recordings/onpremise_1.mp4".into())),
         )
         .with_file(transcript(start));
-    vec![segments, captioned, wrong_size, on_premise]
+    vec![segmented_meeting, captioned_meeting, wrong_size, on_premise]
 }
 
-fn edge_case_entries(day: Date) -> Vec<Meeting> {
+fn edge_case_meetings(day: Date) -> Vec<Meeting> {
     let start = utc_time(day, 0, 0, 5);
-    let processing = meeting("pRoCeSsInG000000000==", "Still processing", start)
+    let processing_meeting = meeting("pRoCeSsInG000000000==", "Still processing", start)
         .with_file(clip(start, "CHAT", asset!("chat.txt")))
         .with_file(speaker_view(start).with_status_processing())
         .with_file(transcript(start).with_status_processing());
@@ -202,10 +203,11 @@ fn edge_case_entries(day: Date) -> Vec<Meeting> {
     ];
     let meetings_without_files = meetings_without_files.into_iter().enumerate().map(
         |(index, (uuid, topic, empty_file_list))| {
-            let mut empty = meeting(uuid, topic, utc_time(day, 65 + index as i64, 7, 0));
-            empty.duration_minutes = 0;
-            empty.empty_file_list = empty_file_list;
-            empty
+            let mut meeting_without_files =
+                meeting(uuid, topic, utc_time(day, 65 + index as i64, 7, 0));
+            meeting_without_files.duration_minutes = 0;
+            meeting_without_files.empty_file_list = empty_file_list;
+            meeting_without_files
         },
     );
     let start = utc_time(day, 75, 18, 0);
@@ -219,7 +221,9 @@ fn edge_case_entries(day: Date) -> Vec<Meeting> {
     old_meeting.is_too_old_for_details = true;
     // The retention rule of the account deletes this recording soon.
     old_meeting.auto_delete_date = Some(day.saturating_add(3.days()));
-    meetings_without_files.chain([processing, string_numbers, handover, old_meeting]).collect()
+    meetings_without_files
+        .chain([processing_meeting, string_numbers, handover, old_meeting])
+        .collect()
 }
 
 /// Creates a meeting that is in the trash. Zoom keeps recordings there for thirty days.
@@ -267,12 +271,12 @@ mod tests {
     #[test]
     fn archive_has_known_and_unknown_file_types() {
         let archive = Archive::demo();
-        let kinds: HashSet<&str> = archive
+        let file_types: HashSet<&str> = archive
             .meetings
             .iter()
             .flat_map(|meeting| meeting.files.iter().map(|file| file.file_type.as_str()))
             .collect();
-        for kind in [
+        for file_type in [
             "MP4",
             "M4A",
             "CHAT",
@@ -285,7 +289,7 @@ mod tests {
             "CHAT_MESSAGE",
             "WHITEBOARD_X",
         ] {
-            assert!(kinds.contains(kind), "{kind}");
+            assert!(file_types.contains(file_type), "{file_type}");
         }
     }
 

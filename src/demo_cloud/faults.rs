@@ -93,7 +93,7 @@ pub enum Effect {
     },
     /// Answers a range request with 200 and the whole file.
     WholeFile,
-    /// Returns a range other than the requested one, with a `Content-Range` that states it.
+    /// Returns a range other than the requested one. `Content-Range` states the returned range.
     WrongRange {
         /// Number of bytes by which the range is moved. The range stays within the file.
         shift: i64,
@@ -102,8 +102,8 @@ pub enum Effect {
     WrongTotal {
         delta: i64,
     },
-    /// Returns only the first bytes of the requested range, with a `Content-Range` that states
-    /// them.
+    /// Returns only the first bytes of the requested range. `Content-Range` states the returned
+    /// range.
     ShortRange {
         length: u64,
     },
@@ -158,15 +158,15 @@ pub enum HeaderChange {
     Set(&'static str, String),
 }
 
-/// How a 429 states the retry delay.
+/// How a response with status 429 states the retry delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// The reply has no `Retry-After`, as for the limit per second.
+    /// The response has no `Retry-After` header, as with Zoom's limit per second.
     None,
     Seconds(u64),
     /// An HTTP date that is this many seconds in the future.
     HttpDate(u64),
-    /// An ISO 8601 time that is this many seconds in the future, as for the daily limit.
+    /// An ISO 8601 time that is this many seconds in the future, as with Zoom's daily limit.
     IsoDate(u64),
 }
 
@@ -183,7 +183,7 @@ pub(super) struct FaultOutcome {
 #[derive(Debug)]
 pub(super) struct Faults {
     pending: Mutex<Vec<PendingFault>>,
-    cleared: watch::Sender<u64>,
+    clear_count: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -196,7 +196,7 @@ impl Faults {
     pub(super) fn new(faults: Vec<Fault>) -> Self {
         let pending =
             faults.into_iter().map(|fault| PendingFault { fault, match_count: 0 }).collect();
-        Self { pending: Mutex::new(pending), cleared: watch::Sender::new(0) }
+        Self { pending: Mutex::new(pending), clear_count: watch::Sender::new(0) }
     }
 
     pub(super) fn inject(&self, fault: Fault) {
@@ -206,12 +206,12 @@ impl Faults {
     /// Removes all faults and resumes stalled bodies.
     pub(super) fn clear_faults(&self) {
         self.pending.lock().clear();
-        self.cleared.send_modify(|count| *count += 1);
+        self.clear_count.send_modify(|count| *count += 1);
     }
 
     /// Returns a receiver that is notified when the faults are cleared.
-    pub(super) fn subscribe_cleared(&self) -> watch::Receiver<u64> {
-        self.cleared.subscribe()
+    pub(super) fn subscribe_to_clearing(&self) -> watch::Receiver<u64> {
+        self.clear_count.subscribe()
     }
 
     /// Returns the combined effect of the faults on a request. The first fault that replaces or
@@ -265,7 +265,7 @@ impl FaultPlan {
     /// hang; see [`FaultPlan::seeded_with_hangs`].
     pub fn seeded(seed: u64, faults: u32, span: u32) -> Vec<Fault> {
         let mut rng = fastrand::Rng::with_seed(seed);
-        (0..faults).map(|_| Self::transient(&mut rng, span)).collect()
+        (0..faults).map(|_| Self::transient_fault(&mut rng, span)).collect()
     }
 
     /// Returns the faults of [`FaultPlan::seeded`] and `hangs` additional faults that stall a body
@@ -286,7 +286,7 @@ impl FaultPlan {
         plan
     }
 
-    fn transient(rng: &mut fastrand::Rng, span: u32) -> Fault {
+    fn transient_fault(rng: &mut fastrand::Rng, span: u32) -> Fault {
         let (server, effect) = match rng.u32(0..16) {
             0 => (Server::Media, Effect::status(500)),
             1 => (Server::Media, Effect::status(502)),
@@ -343,10 +343,10 @@ mod tests {
 
     #[test]
     fn latency_combines_with_a_later_fault() {
-        let always = || Trigger::always(Server::Api);
+        let every_request = || Trigger::always(Server::Api);
         let faults = Faults::new(vec![
-            always().with_effect(Effect::Latency(Duration::from_millis(5))),
-            always().with_effect(Effect::Html200),
+            every_request().with_effect(Effect::Latency(Duration::from_millis(5))),
+            every_request().with_effect(Effect::Html200),
         ]);
         let outcome = faults.outcome_for(Server::Api, "/", None);
         assert_eq!(outcome.latency, Duration::from_millis(5));

@@ -22,7 +22,7 @@ pub(super) fn media_path(meeting: &Meeting, file: &MeetingFile) -> String {
     replay_path(&opaque_id(meeting, file), file)
 }
 
-/// Returns the path of the signed URLs of a file. `opaque_id` identifies the file in it.
+/// Returns the path of a file's signed URLs, in which `opaque_id` identifies the file.
 pub(super) fn replay_path(opaque_id: &str, file: &MeetingFile) -> String {
     let start = Offset::UTC.to_datetime(file.recording_start).strftime("%Y%m%d-%H%M%S").to_string();
     let resolution = if file.file_type == "MP4" { "_1920x1080" } else { "" };

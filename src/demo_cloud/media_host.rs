@@ -11,8 +11,8 @@ use super::reply::Reply;
 use super::request_head::{RangeHeader, RequestHead};
 use super::signed_urls::SignedUrls;
 
-/// Answers a request for a signed URL. `find_file` looks up the file of the id in the path. Only
-/// effects that change a range are applied here.
+/// Answers a request for a signed URL. `find_file` returns the file that an id in a path
+/// identifies. Only effects that change a range are applied here.
 pub(super) fn answer(
     find_file: impl FnOnce(&str) -> Option<MeetingFile>,
     signed_urls: &SignedUrls,
@@ -71,7 +71,7 @@ pub(super) fn serve(
         None => whole_file(),
         Some(None) => {
             return Reply::xml_error(416, "InvalidRange", "The requested range is not satisfiable")
-                .with("content-range", format!("bytes */{total}"));
+                .with_header("content-range", format!("bytes */{total}"));
         }
         Some(Some(span)) => {
             let span = match effect {
@@ -90,14 +90,14 @@ pub(super) fn serve(
             };
             let content_range =
                 format!("bytes {}-{}/{stated_total}", span.start, span.end.saturating_sub(1));
-            Reply { status: 206, span, ..whole_file() }.with("content-range", content_range)
+            Reply { status: 206, span, ..whole_file() }.with_header("content-range", content_range)
         }
     };
     reply
-        .with("content-type", file.content_type)
-        .with("accept-ranges", "bytes")
-        .with("etag", etag)
-        .with("last-modified", last_modified)
+        .with_header("content-type", file.content_type)
+        .with_header("accept-ranges", "bytes")
+        .with_header("etag", etag)
+        .with_header("last-modified", last_modified)
 }
 
 /// Returns the span of a requested range, or `None` if the range begins after the end of the file.

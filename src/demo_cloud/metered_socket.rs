@@ -29,7 +29,7 @@ struct State {
     entry: Option<Arc<LogEntry>>,
     head: HeadProgress,
     body_bytes: u64,
-    waiting_for_flush: Option<Waker>,
+    flush_waker: Option<Waker>,
     ends_with_reset: bool,
     next_slice_time: Option<Instant>,
 }
@@ -58,7 +58,7 @@ impl HeadProgress {
 }
 
 impl Connection {
-    /// Resets the counts for the response to the request of `entry`.
+    /// Resets the count of body bytes for the response to the request in `entry`.
     pub(super) fn begin_response(&self, entry: Arc<LogEntry>) {
         let mut state = self.0.lock();
         state.entry = Some(entry);
@@ -72,7 +72,7 @@ impl Connection {
         if state.head.is_complete() && state.body_bytes >= bytes {
             return Poll::Ready(());
         }
-        state.waiting_for_flush = Some(cx.waker().clone());
+        state.flush_waker = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -86,9 +86,9 @@ impl Connection {
         let mut state = self.0.lock();
         let now = Instant::now();
         let start = state.next_slice_time.map_or(now, |time| time.max(now));
-        let due = start + interval;
-        state.next_slice_time = Some(due);
-        due
+        let send_time = start + interval;
+        state.next_slice_time = Some(send_time);
+        send_time
     }
 
     /// Counts bytes before they are written, so bytes that a client has received are always
@@ -96,30 +96,30 @@ impl Connection {
     fn count_before_write(&self, parts: &[IoSlice<'_>]) -> u64 {
         let state = self.0.lock();
         let mut head = state.head;
-        let body = parts.iter().map(|part| head.count_body_bytes(part)).sum();
+        let body_bytes = parts.iter().map(|part| head.count_body_bytes(part)).sum();
         if let Some(entry) = &state.entry {
-            entry.add_body_bytes(body);
+            entry.add_body_bytes(body_bytes);
         }
-        body
+        body_bytes
     }
 
     /// Corrects the count to the number of bytes that the kernel accepted.
-    fn correct_after_write(&self, parts: &[IoSlice<'_>], written: usize, counted: u64) {
+    fn correct_after_write(&self, parts: &[IoSlice<'_>], written: usize, counted_bytes: u64) {
         let mut state = self.0.lock();
         let mut remaining = written;
-        let mut body = 0;
+        let mut body_bytes = 0;
         for part in parts {
-            let accepted = part.get(..remaining.min(part.len())).unwrap_or(part);
-            body += state.head.count_body_bytes(accepted);
-            remaining -= accepted.len();
+            let accepted_part = part.get(..remaining.min(part.len())).unwrap_or(part);
+            body_bytes += state.head.count_body_bytes(accepted_part);
+            remaining -= accepted_part.len();
         }
         if state.entry.is_some() {
-            state.body_bytes += body;
+            state.body_bytes += body_bytes;
         }
         if let Some(entry) = &state.entry {
-            entry.subtract_body_bytes(counted.saturating_sub(body));
+            entry.subtract_body_bytes(counted_bytes.saturating_sub(body_bytes));
         }
-        if let Some(waker) = state.waiting_for_flush.take() {
+        if let Some(waker) = state.flush_waker.take() {
             waker.wake();
         }
     }
@@ -173,13 +173,13 @@ impl AsyncWrite for MeteredSocket {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let counted = this.connection.count_before_write(parts);
+        let counted_bytes = this.connection.count_before_write(parts);
         let result = Pin::new(&mut this.socket).poll_write_vectored(cx, parts);
         let written = match &result {
             Poll::Ready(Ok(written)) => *written,
             _ => 0,
         };
-        this.connection.correct_after_write(parts, written, counted);
+        this.connection.correct_after_write(parts, written, counted_bytes);
         Poll::Ready(ready!(result))
     }
 

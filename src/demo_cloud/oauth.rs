@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::archive::hexadecimal;
+use super::archive::to_hexadecimal;
 use super::reply::Reply;
 use super::request_head::RequestHead;
 use super::sign_in::{InvalidGrant, SignIns};
 
-/// Maximum number of stored tokens. Expired tokens stay stored, which distinguishes them from
-/// unknown tokens.
+/// Maximum number of stored tokens. Expired tokens stay stored, because the reply to an expired
+/// token differs from the reply to an unknown one.
 const MAX_STORED_TOKENS: usize = 10_000;
 
 /// TTL of [`DemoCloud::long_lived_token`](super::DemoCloud::long_lived_token). It is longer than
@@ -88,8 +88,8 @@ struct IssuedToken {
 
 #[derive(Debug)]
 pub(super) struct Tokens {
-    issued: Mutex<HashMap<String, IssuedToken>>,
-    long_lived: Mutex<Option<String>>,
+    tokens: Mutex<HashMap<String, IssuedToken>>,
+    long_lived_token: Mutex<Option<String>>,
     issued_count: AtomicU64,
     ttl: Duration,
     sign_ins: SignIns,
@@ -99,17 +99,24 @@ pub(super) struct Tokens {
 
 impl Tokens {
     pub(super) fn new(ttl: Duration, withheld_scopes: Vec<String>) -> Self {
-        let (issued, long_lived, sign_ins) =
+        let (tokens, long_lived_token, sign_ins) =
             (Mutex::default(), Mutex::default(), SignIns::default());
         let withheld_scopes = Mutex::new(withheld_scopes);
-        Self { issued, long_lived, issued_count: AtomicU64::new(0), ttl, sign_ins, withheld_scopes }
+        Self {
+            tokens,
+            long_lived_token,
+            issued_count: AtomicU64::new(0),
+            ttl,
+            sign_ins,
+            withheld_scopes,
+        }
     }
 
     pub(super) fn sign_ins(&self) -> &SignIns {
         &self.sign_ins
     }
 
-    /// Returns whether tokens have a scope. The name is without `:admin`.
+    /// Returns whether tokens have a scope. `scope` is without `:admin`.
     pub(super) fn has_scope(&self, scope: &str) -> bool {
         !self.withheld_scopes.lock().iter().any(|withheld| withheld == scope)
     }
@@ -120,25 +127,25 @@ impl Tokens {
     }
 
     fn scopes(&self) -> String {
-        let available =
+        let available_scopes =
             SCOPES.split(' ').filter(|scope| self.has_scope(scope.trim_end_matches(":admin")));
-        available.collect::<Vec<_>>().join(" ")
+        available_scopes.collect::<Vec<_>>().join(" ")
     }
 
     pub(super) fn issue(&self, grant: Grant, ttl: Option<Duration>) -> String {
         let number = self.issued_count.fetch_add(1, Ordering::Relaxed);
         let random_bytes: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
-        let token = format!("demo-token-{number}-{}", hexadecimal(&random_bytes));
+        let token = format!("demo-token-{number}-{}", to_hexadecimal(&random_bytes));
         let now = Instant::now();
-        let mut issued = self.issued.lock();
-        if issued.len() >= MAX_STORED_TOKENS {
-            issued.retain(|_, token| token.expiry > now);
+        let mut tokens = self.tokens.lock();
+        if tokens.len() >= MAX_STORED_TOKENS {
+            tokens.retain(|_, token| token.expiry > now);
         }
         // All stored tokens are valid. Only a test with many long-lived tokens gets here.
-        if issued.len() >= MAX_STORED_TOKENS {
-            issued.clear();
+        if tokens.len() >= MAX_STORED_TOKENS {
+            tokens.clear();
         }
-        issued.insert(token.clone(), IssuedToken { expiry: now + ttl.unwrap_or(self.ttl), grant });
+        tokens.insert(token.clone(), IssuedToken { expiry: now + ttl.unwrap_or(self.ttl), grant });
         token
     }
 
@@ -150,13 +157,13 @@ impl Tokens {
 
     /// Returns a long-lived token for the account. Every call returns the same token until it
     /// expires.
-    pub(super) fn long_lived(&self) -> String {
-        let mut long_lived = self.long_lived.lock();
-        match &*long_lived {
+    pub(super) fn long_lived_token(&self) -> String {
+        let mut long_lived_token = self.long_lived_token.lock();
+        match &*long_lived_token {
             Some(token) if matches!(self.state_of(token), TokenState::Valid(_)) => token.clone(),
             _ => {
                 let token = self.issue(Grant::Account, Some(LONG_TOKEN_TTL));
-                *long_lived = Some(token.clone());
+                *long_lived_token = Some(token.clone());
                 token
             }
         }
@@ -164,11 +171,11 @@ impl Tokens {
 
     pub(super) fn expire_all(&self) {
         let now = Instant::now();
-        self.issued.lock().values_mut().for_each(|token| token.expiry = token.expiry.min(now));
+        self.tokens.lock().values_mut().for_each(|token| token.expiry = token.expiry.min(now));
     }
 
     pub(super) fn state_of(&self, token: &str) -> TokenState {
-        match self.issued.lock().get(token) {
+        match self.tokens.lock().get(token) {
             Some(issued) if issued.expiry > Instant::now() => {
                 TokenState::Valid(issued.grant.clone())
             }
@@ -187,25 +194,26 @@ impl Tokens {
                 .or_else(|| request.parameter(name))
         };
         let server_app = Credentials::demo();
-        let basic = request.basic_credentials();
+        let basic_credentials = request.basic_credentials();
         let public_app = UserApp::public();
         let user_apps = [UserApp::demo(), public_app.clone()];
-        let user_app = user_apps.iter().find(|app| match (&app.client_secret, &basic) {
-            (Some(secret), Some((id, basic_secret))) => {
-                (id, basic_secret) == (&app.client_id, secret)
-            }
-            (None, None) => field("client_id").as_ref() == Some(&app.client_id),
-            _ => false,
-        });
+        let user_app =
+            user_apps.iter().find(|app| match (&app.client_secret, &basic_credentials) {
+                (Some(secret), Some((id, basic_secret))) => {
+                    (id, basic_secret) == (&app.client_id, secret)
+                }
+                (None, None) => field("client_id").as_ref() == Some(&app.client_id),
+                _ => false,
+            });
         let is_server_app =
-            basic.as_ref() == Some(&(server_app.client_id, server_app.client_secret));
+            basic_credentials.as_ref() == Some(&(server_app.client_id, server_app.client_secret));
         let refresh_token = match (field("grant_type").as_deref(), user_app) {
             (_, None) if !is_server_app => {
-                return refusal(401, "Invalid client_id or client_secret", "invalid_client");
+                return error_reply(401, "Invalid client_id or client_secret", "invalid_client");
             }
             (Some("account_credentials"), None) => {
                 if field("account_id").as_deref() != Some(server_app.account_id.as_str()) {
-                    return refusal(400, "Bad Request", "invalid_request");
+                    return error_reply(400, "Bad Request", "invalid_request");
                 }
                 None
             }
@@ -213,23 +221,25 @@ impl Tokens {
                 match self.sign_ins.redeem_code(&app.client_id, field) {
                     Ok(token) => Some(token),
                     Err(InvalidGrant) => {
-                        return refusal(400, "Invalid authorization code", "invalid_request");
+                        return error_reply(400, "Invalid authorization code", "invalid_request");
                     }
                 }
             }
             (Some("authorization_code"), None) => {
-                return refusal(400, "Invalid authorization code", "invalid_request");
+                return error_reply(400, "Invalid authorization code", "invalid_request");
             }
             (Some("refresh_token"), Some(_)) => {
                 match self.sign_ins.rotate(&field("refresh_token").unwrap_or_default()) {
                     Ok(token) => Some(token),
-                    Err(InvalidGrant) => return refusal(400, "Invalid Token!", "invalid_grant"),
+                    Err(InvalidGrant) => {
+                        return error_reply(400, "Invalid Token!", "invalid_grant");
+                    }
                 }
             }
             (Some("refresh_token"), None) => {
-                return refusal(400, "Invalid Token!", "invalid_grant");
+                return error_reply(400, "Invalid Token!", "invalid_grant");
             }
-            _ => return refusal(400, "unsupported grant type", "unsupported_grant_type"),
+            _ => return error_reply(400, "unsupported grant type", "unsupported_grant_type"),
         };
         let token = self.issue(Grant::Account, None);
         let mut reply = json!({"access_token": token, "token_type": "bearer", "expires_in": self.ttl_seconds(),
@@ -241,6 +251,6 @@ impl Tokens {
     }
 }
 
-fn refusal(status: u16, reason: &str, error: &str) -> Reply {
+fn error_reply(status: u16, reason: &str, error: &str) -> Reply {
     Reply::json(status, &json!({"reason": reason, "error": error}))
 }

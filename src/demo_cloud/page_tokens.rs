@@ -7,21 +7,20 @@ use std::time::{Duration, Instant};
 use jiff::civil::Date;
 use parking_lot::Mutex;
 
-use super::archive::hexadecimal;
+use super::archive::to_hexadecimal;
 
-/// Zoom's documentation: "The expiration period for this token is 15 minutes."
+/// TTL of a page token. Zoom's documentation: "The expiration period for this token is 15 minutes."
 const PAGE_TOKEN_TTL: Duration = Duration::from_secs(15 * 60);
 
-/// Maximum number of stored tokens. A client uses one token per listing window, far fewer than
-/// this.
+/// Maximum number of stored tokens. A client needs only one token per listing window.
 const MAX_STORED_TOKENS: usize = 10_000;
 
 /// The parameters of a listing request, without the page size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) list_name: String,
-    pub(super) from: Option<Date>,
-    pub(super) to: Option<Date>,
+    pub(super) first_day: Option<Date>,
+    pub(super) last_day: Option<Date>,
 }
 
 #[derive(Debug)]
@@ -39,7 +38,7 @@ pub(super) struct PageTokens(Mutex<HashMap<String, IssuedToken>>);
 impl PageTokens {
     pub(super) fn issue(&self, query: Query, page_size: usize, first_index: usize) -> String {
         let random_bytes: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
-        let token = hexadecimal(&random_bytes);
+        let token = to_hexadecimal(&random_bytes);
         let mut tokens = self.0.lock();
         if tokens.len() >= MAX_STORED_TOKENS {
             tokens.clear();

@@ -62,14 +62,14 @@ mod tests {
 
     #[test]
     fn random_access_equals_sequential_reading() {
-        let mut whole = vec![0; 4099];
-        pattern_bytes(7, 0, &mut whole);
+        let mut whole_file = vec![0; 4099];
+        pattern_bytes(7, 0, &mut whole_file);
         for start in (0..64).chain([1000, 1001, 4090, 4098]) {
             for length in [0, 1, 2, 7, 8, 9, 15, 16, 33, 500] {
-                let end = (start + length).min(whole.len());
+                let end = (start + length).min(whole_file.len());
                 let mut part = vec![0; end - start];
                 pattern_bytes(7, start as u64, &mut part);
-                assert_eq!(part, whole[start..end], "{length} bytes at {start}");
+                assert_eq!(part, whole_file[start..end], "{length} bytes at {start}");
             }
         }
     }

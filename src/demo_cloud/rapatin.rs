@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 
-use super::archive::{Content, FileLocation, MeetingFile, hexadecimal};
+use super::archive::{Content, FileLocation, MeetingFile, to_hexadecimal};
 use super::file_paths::replay_path;
 use super::rapatin_archive::{RapatinSession, RapatinStatus};
 use super::reply::Reply;
@@ -34,7 +34,7 @@ pub(super) struct Rapatin {
 
 #[derive(Debug, Default)]
 struct Tokens {
-    valid: HashSet<String>,
+    valid_tokens: HashSet<String>,
     issued_count: u64,
     long_lived_token: Option<String>,
 }
@@ -43,8 +43,8 @@ impl Tokens {
     fn issue(&mut self) -> String {
         self.issued_count += 1;
         let random_bytes: [u8; 20] = std::array::from_fn(|_| fastrand::u8(..));
-        let token = format!("{}|{}", self.issued_count, hexadecimal(&random_bytes));
-        self.valid.insert(token.clone());
+        let token = format!("{}|{}", self.issued_count, to_hexadecimal(&random_bytes));
+        self.valid_tokens.insert(token.clone());
         token
     }
 }
@@ -54,7 +54,7 @@ impl Rapatin {
     pub(super) fn long_lived_token(&self) -> String {
         let mut tokens = self.tokens.lock();
         match &tokens.long_lived_token {
-            Some(token) if tokens.valid.contains(token) => token.clone(),
+            Some(token) if tokens.valid_tokens.contains(token) => token.clone(),
             _ => {
                 let token = tokens.issue();
                 tokens.long_lived_token = Some(token.clone());
@@ -64,7 +64,7 @@ impl Rapatin {
     }
 
     pub(super) fn expire_tokens(&self) {
-        self.tokens.lock().valid.clear();
+        self.tokens.lock().valid_tokens.clear();
     }
 
     pub(super) fn expire_signed_urls(&self) {
@@ -89,7 +89,7 @@ impl Rapatin {
     }
 
     pub(super) fn is_valid(&self, token: &str) -> bool {
-        self.tokens.lock().valid.contains(token)
+        self.tokens.lock().valid_tokens.contains(token)
     }
 
     /// Returns the current download URL of a file. It does not change until the URLs are expired.
@@ -135,15 +135,15 @@ impl Rapatin {
             }
         };
         let signed_url = signed_urls.sign(origin, &path, file.content_type());
-        Reply::new(302, "text/html;charset=UTF-8", "").with("location", signed_url)
+        Reply::new(302, "text/html;charset=UTF-8", "").with_header("location", signed_url)
     }
 
-    /// Returns the file with this id in its URLs.
+    /// Returns the file whose URLs contain this id.
     pub(super) fn find_file(&self, requested_id: &str) -> Option<MeetingFile> {
         let sessions = self.sessions.read();
-        let found = downloadable_files(&sessions)
+        let downloadable = downloadable_files(&sessions)
             .find(|(session, index, file)| opaque_id(session, *index, file) == requested_id);
-        found.map(|(_, _, file)| file.clone())
+        downloadable.map(|(_, _, file)| file.clone())
     }
 
     pub(super) fn objects(&self) -> Vec<Object> {

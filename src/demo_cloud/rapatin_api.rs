@@ -32,49 +32,51 @@ pub(super) fn answer(
 ) -> Reply {
     let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     if segments == ["auth", "login"] {
-        return login(rapatin, request, body);
+        return log_in(rapatin, request, body);
     }
     if !request.bearer_token().is_some_and(|token| rapatin.is_valid(token)) {
-        return unauthenticated();
+        return unauthenticated_reply();
     }
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", ["schedules"]) => list_schedule(rapatin, request),
         ("GET", ["recordings", meeting]) => list_recordings(rapatin, meeting, web_origin),
-        ("GET", _) => refusal(404, "The requested resource could not be found."),
-        _ => refusal(405, "The method is not supported for this route."),
+        ("GET", _) => error_reply(404, "The requested resource could not be found."),
+        _ => error_reply(405, "The method is not supported for this route."),
     }
 }
 
 /// Returns the reply to an unknown or expired token.
-pub(super) fn unauthenticated() -> Reply {
-    refusal(401, "Unauthenticated.")
+pub(super) fn unauthenticated_reply() -> Reply {
+    error_reply(401, "Unauthenticated.")
 }
 
-fn refusal(status: u16, message: &str) -> Reply {
+fn error_reply(status: u16, message: &str) -> Reply {
     let response = json!({"status": "error", "status_code": status, "message": message});
     Reply::json(status, &json!({"response": response, "data": null}))
 }
 
-fn success(data: &Value) -> Reply {
+fn success_reply(data: &Value) -> Reply {
     let response = json!({"status": "success", "status_code": 200, "message": "ok"});
     Reply::json(200, &json!({"response": response, "data": data}))
 }
 
-fn login(rapatin: &Rapatin, request: &RequestHead, body: &[u8]) -> Reply {
+fn log_in(rapatin: &Rapatin, request: &RequestHead, body: &[u8]) -> Reply {
     if request.method != "POST" {
-        return refusal(405, "The method is not supported for this route.");
+        return error_reply(405, "The method is not supported for this route.");
     }
     let is_json =
         request.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
     let fields: Value = serde_json::from_slice(body).ok().filter(|_| is_json).unwrap_or_default();
     let field = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or("");
     if field("device").is_empty() {
-        return refusal(422, "The device field is required.");
+        return error_reply(422, "The device field is required.");
     }
     if (field("email"), field("password")) != LOGIN {
-        return refusal(422, "The provided credentials are incorrect.");
+        return error_reply(422, "The provided credentials are incorrect.");
     }
-    success(&json!({"token": rapatin.issue_token(), "user": {"name": "Ana", "email": LOGIN.0}}))
+    success_reply(
+        &json!({"token": rapatin.issue_token(), "user": {"name": "Ana", "email": LOGIN.0}}),
+    )
 }
 
 fn list_schedule(rapatin: &Rapatin, request: &RequestHead) -> Reply {
@@ -82,20 +84,20 @@ fn list_schedule(rapatin: &Rapatin, request: &RequestHead) -> Reply {
         request.parameter(name).map_or(Some(default), |text| text.parse::<Date>().ok())
     };
     let (Some(from), Some(to)) = (day("from", Date::MIN), day("to", Date::MAX)) else {
-        return refusal(422, "The from field must be a valid date.");
+        return error_reply(422, "The from field must be a valid date.");
     };
     let now = Timestamp::now();
     let tab = request.parameter("tab").unwrap_or_else(|| "upcoming".into());
     let mut sessions = rapatin.sessions();
     sessions.retain(|session| {
         let is_past = session.start < now;
-        let in_tab = match tab.as_str() {
+        let is_in_tab = match tab.as_str() {
             "previous" => is_past,
             "all" => true,
             _ => !is_past,
         };
         let day = Offset::UTC.to_datetime(session.start).date();
-        session.is_scheduled && in_tab && from <= day && day <= to
+        session.is_scheduled && is_in_tab && from <= day && day <= to
     });
     sessions.sort_by(|a, b| b.start.cmp(&a.start).then_with(|| a.uuid.cmp(&b.uuid)));
     let pages = sessions.len().div_ceil(PAGE_SIZE).max(1);
@@ -109,7 +111,7 @@ fn list_schedule(rapatin: &Rapatin, request: &RequestHead) -> Reply {
         data.insert("current_page".into(), json!(page));
         data.insert("last_page".into(), json!(pages));
     }
-    success(&Value::Object(data))
+    success_reply(&Value::Object(data))
 }
 
 fn schedule_json(session: &RapatinSession) -> Value {
@@ -126,11 +128,11 @@ fn list_recordings(rapatin: &Rapatin, meeting: &str, web_origin: &str) -> Reply 
     let mut entries: Vec<Value> =
         sessions.iter().map(|session| session_json(rapatin, session, web_origin)).collect();
     match (entries.pop(), entries.is_empty()) {
-        (None, _) => refusal(404, "Recording not found."),
-        (Some(single), true) => success(&single),
+        (None, _) => error_reply(404, "Recording not found."),
+        (Some(single), true) => success_reply(&single),
         (Some(last), false) => {
             entries.push(last);
-            success(&Value::Array(entries))
+            success_reply(&Value::Array(entries))
         }
     }
 }

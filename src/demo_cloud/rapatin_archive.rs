@@ -34,7 +34,7 @@ pub enum RapatinStatus {
 }
 
 impl RapatinSession {
-    /// Creates a ready session without files that the schedule lists.
+    /// Creates a session without files. It is ready, and the schedule lists it.
     pub fn new(uuid: &str, meeting_id: &str, topic: &str, start: Timestamp) -> Self {
         Self {
             uuid: uuid.into(),
@@ -77,8 +77,8 @@ impl RapatinSession {
         self
     }
 
-    /// Creates sessions of the last three days: ordinary ones, and one for each special case. The
-    /// result is the same during a whole UTC day.
+    /// Creates sessions of the last three days: ordinary sessions, and one session for each special
+    /// case. The result is the same during a whole UTC day.
     pub fn demo() -> Vec<Self> {
         Self::demo_at(today())
     }
@@ -118,7 +118,7 @@ impl RapatinSession {
             session.is_recurring = true;
             session
         };
-        let restarted = Self::new(
+        let restarted_session = Self::new(
             "/rEsTaRt//0000==",
             "84444444444",
             "Stopped and restarted",
@@ -127,7 +127,7 @@ impl RapatinSession {
         .with_file(speaker_view("part one"))
         .with_file(gallery_view("part two"))
         .with_file(audio.clone());
-        let wrong_size = Self::new(
+        let wrong_size_session = Self::new(
             "wRoNgSiZe000==",
             "85555555555",
             "Listed size is wrong",
@@ -135,7 +135,7 @@ impl RapatinSession {
         )
         .with_file(gallery_view("wrong").with_listed_size(ListedSize::Wrong(-7)))
         .with_file(text_file("TRANSCRIPT", "WEBVTT\n\n").with_listed_size(ListedSize::Absent));
-        let unscheduled = Self::new(
+        let unscheduled_session = Self::new(
             "uNsChEdUlEd0==",
             "86666666666",
             "Not in the schedule",
@@ -143,19 +143,26 @@ impl RapatinSession {
         )
         .with_file(gallery_view("unscheduled"))
         .unscheduled();
-        let processing =
+        let processing_session =
             Self::new("pRoCeSsInG00==", "87777777777", "Still processing", utc_time(day, 1, 8, 0))
                 .with_file(gallery_view("processing"))
                 .with_status(RapatinStatus::Processing);
-        let deleted = Self::new("dElEtEd00000==", "88888888888", "Deleted", utc_time(day, 3, 8, 0))
-            .with_file(gallery_view("deleted"))
-            .with_status(RapatinStatus::Deleted);
+        let deleted_session =
+            Self::new("dElEtEd00000==", "88888888888", "Deleted", utc_time(day, 3, 8, 0))
+                .with_file(gallery_view("deleted"))
+                .with_status(RapatinStatus::Deleted);
         let weekly = [
             weekly("w1EeKlY00000==", 1, gallery_view("first week")),
             weekly("w2EeKlY00000==", 3, speaker_view("third week")),
         ];
-        let mut sessions =
-            vec![every_kind, restarted, wrong_size, unscheduled, processing, deleted];
+        let mut sessions = vec![
+            every_kind,
+            restarted_session,
+            wrong_size_session,
+            unscheduled_session,
+            processing_session,
+            deleted_session,
+        ];
         sessions.extend(weekly);
         sessions
     }

@@ -32,10 +32,11 @@ impl Reply {
     pub(super) fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
         let content = Content::Stored(body.into());
         let span = 0..content.length();
-        Self { status, headers: Vec::new(), content, span }.with("content-type", content_type)
+        Self { status, headers: Vec::new(), content, span }
+            .with_header("content-type", content_type)
     }
 
-    pub(super) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(super) fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
@@ -65,8 +66,8 @@ impl Reply {
         Self::new(200, "text/html;charset=UTF-8", PASSWORD_PAGE)
     }
 
-    /// Creates the reply of 59 bytes to an invalid token. No report states its status. 200 is
-    /// assumed, because a client may then save the body as a recording.
+    /// Creates the reply of 59 bytes to an invalid token. Its real status is unknown. 200 is the
+    /// worst case, because a client may then save the body as a recording.
     pub(super) fn forbidden_json() -> Self {
         Self::new(200, "application/json;charset=UTF-8", FORBIDDEN_JSON)
     }

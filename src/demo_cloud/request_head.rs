@@ -15,9 +15,9 @@ pub(super) struct RequestHead {
 /// The range in a `Range` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RangeHeader {
-    /// `bytes=first-` or `bytes=first-last`.
+    /// A range `bytes=first-` or `bytes=first-last`.
     FromOffset(u64, Option<u64>),
-    /// `bytes=-length`.
+    /// A range `bytes=-length`.
     Suffix(u64),
 }
 
@@ -38,7 +38,7 @@ impl RequestHead {
         }
     }
 
-    /// Returns the value of a header by its lower-case name.
+    /// Returns the value of the header with this lower-case name.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -62,8 +62,10 @@ impl RequestHead {
         if !scheme.eq_ignore_ascii_case("basic") {
             return None;
         }
-        let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
-        decoded.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
+        let user_and_password = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+        user_and_password
+            .split_once(':')
+            .map(|(user, password)| (user.to_owned(), password.to_owned()))
     }
 
     /// Returns the requested range. Returns `None` for several ranges and for other units, because
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn several_or_invalid_ranges_are_ignored() {
+    fn multiple_or_invalid_ranges_are_ignored() {
         for value in ["bytes=5-4", "bytes=0-1,3-4", "items=0-1", "bytes=", "bytes=-", "bytes=a-b"] {
             assert_eq!(parse_range(value), None, "{value}");
         }

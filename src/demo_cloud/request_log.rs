@@ -1,4 +1,4 @@
-//! The bounded log of requests, and running totals.
+//! The log of requests, whose size is bounded, and the totals of requests and bytes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub enum Server {
 /// One request as the server received it.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Time of arrival since the server started.
+    /// Time from the start of the server to the arrival of the request.
     pub received_at: Duration,
     pub server: Server,
     pub method: String,
@@ -47,7 +47,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Returns the value of a header by its lower-case name.
+    /// Returns the value of the header with this lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -77,7 +77,7 @@ impl LogEntry {
     }
 }
 
-/// Totals since the server started. They stay when the log is cleared.
+/// Totals since the start of the server. Clearing the log does not reset them.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     pub(super) requests: AtomicU64,
@@ -98,7 +98,7 @@ impl RequestLog {
         Self { start: Instant::now(), entries: Mutex::default(), totals: Arc::default() }
     }
 
-    pub(super) fn now(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 

@@ -41,7 +41,7 @@ const REQUEST_BODY_LIMIT: usize = 64 * 1024;
 
 /// State that all servers share. No lock is held while another is acquired.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct SharedState {
     pub(super) store: RwLock<Store>,
     pub(super) tokens: Tokens,
     pub(super) signed_urls: SignedUrls,
@@ -73,7 +73,7 @@ pub(super) struct Origins {
 struct DroppedRequest;
 
 /// Accepts connections until the runtime stops.
-pub(super) async fn accept(shared: Arc<Shared>, server: Server, listener: TcpListener) {
+pub(super) async fn accept(shared: Arc<SharedState>, server: Server, listener: TcpListener) {
     /// Pause after a failed `accept`. If the process has no free file descriptors, every call fails
     /// at once, and a loop without a pause would use a whole core.
     const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(10);
@@ -96,7 +96,7 @@ pub(super) async fn accept(shared: Arc<Shared>, server: Server, listener: TcpLis
 }
 
 async fn serve_connection(
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     server: Server,
     socket: TcpStream,
 ) -> io::Result<()> {
@@ -112,20 +112,20 @@ async fn serve_connection(
 }
 
 async fn answer(
-    shared: &Shared,
+    shared: &SharedState,
     server: Server,
     connection: &Arc<Connection>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<ReplyBody>, DroppedRequest> {
-    let received_at = shared.log.now();
+    let received_at = shared.log.elapsed();
     let (parts, body) = request.into_parts();
     let request = RequestHead::new(&parts);
     if server == Server::Api && request.path == "/demo/summary" {
         let body =
             |reply: Reply| ReplyBody::new(reply.content, reply.span, None, Arc::clone(connection));
-        return Ok(hyper::Response::new(body(summary(&shared.log))));
+        return Ok(hyper::Response::new(body(summary_reply(&shared.log))));
     }
-    let form = match Limited::new(body, REQUEST_BODY_LIMIT).collect().await {
+    let body = match Limited::new(body, REQUEST_BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => return Err(DroppedRequest),
     };
@@ -134,10 +134,10 @@ async fn answer(
         _ => None,
     };
     let outcome = shared.faults.outcome_for(server, &request.path, range.map(|(first, _)| first));
-    let black_hole = matches!(outcome.effect, Some(Effect::BlackHole));
-    let cleared = shared.faults.subscribe_cleared();
-    let reply =
-        (!black_hole).then(|| reply(shared, server, &request, &form, outcome.effect.as_ref()));
+    let is_black_hole = matches!(outcome.effect, Some(Effect::BlackHole));
+    let faults_cleared = shared.faults.subscribe_to_clearing();
+    let reply = (!is_black_hole)
+        .then(|| create_reply(shared, server, &request, &body, outcome.effect.as_ref()));
     let is_head = request.method == "HEAD";
     let entry = shared.log.record(Request {
         received_at,
@@ -151,7 +151,7 @@ async fn answer(
         body_bytes: 0,
     });
     let Some(mut reply) = reply else {
-        wait_until_cleared(cleared).await;
+        wait_until_faults_cleared(faults_cleared).await;
         return Err(DroppedRequest);
     };
     let latency = shared.first_byte_latency + outcome.latency;
@@ -161,22 +161,22 @@ async fn answer(
     for change in &outcome.header_changes {
         reply.change_header(change);
     }
-    Ok(response(shared, connection, reply, outcome, is_head, entry, cleared))
+    Ok(build_response(shared, connection, reply, outcome, is_head, entry, faults_cleared))
 }
 
-async fn wait_until_cleared(mut cleared: tokio::sync::watch::Receiver<u64>) {
+async fn wait_until_faults_cleared(mut faults_cleared: tokio::sync::watch::Receiver<u64>) {
     // An error means that the server is stopping, so there is no reason to wait any longer.
-    let _ = cleared.changed().await;
+    let _ = faults_cleared.changed().await;
 }
 
-fn response(
-    shared: &Shared,
+fn build_response(
+    shared: &SharedState,
     connection: &Arc<Connection>,
     reply: Reply,
     outcome: FaultOutcome,
     is_head: bool,
     entry: Arc<LogEntry>,
-    cleared: tokio::sync::watch::Receiver<u64>,
+    faults_cleared: tokio::sync::watch::Receiver<u64>,
 ) -> hyper::Response<ReplyBody> {
     connection.begin_response(entry);
     let mut builder = hyper::Response::builder().status(reply.status);
@@ -201,7 +201,7 @@ fn response(
         }
         Some(Effect::Stall { after_bytes }) => body.interrupted_after(
             after_bytes,
-            BodyInterruption::Stall(Box::pin(wait_until_cleared(cleared))),
+            BodyInterruption::Stall(Box::pin(wait_until_faults_cleared(faults_cleared))),
         ),
         _ => body,
     };
@@ -212,11 +212,11 @@ fn response(
     })
 }
 
-fn reply(
-    shared: &Shared,
+fn create_reply(
+    shared: &SharedState,
     server: Server,
     request: &RequestHead,
-    form: &[u8],
+    body: &[u8],
     effect: Option<&Effect>,
 ) -> Reply {
     if let Some(reply) = effect.and_then(|effect| replacement_reply(effect, server, request)) {
@@ -228,10 +228,10 @@ fn reply(
             shared.tokens.sign_ins().authorize(request, &apps.each_ref().map(String::as_str))
         }
         Server::Api if request.path == "/oauth/token" && request.method == "POST" => {
-            shared.tokens.answer(request, form, &shared.origins.api)
+            shared.tokens.answer(request, body, &shared.origins.api)
         }
         Server::Api if !shared.zoom_calls.admit(&request.path) => {
-            too_many_requests(server, RetryAfter::None)
+            rate_limit_reply(server, RetryAfter::None)
         }
         Server::Api => {
             let api = Api {
@@ -254,7 +254,7 @@ fn reply(
             &shared.origins.media,
             request,
         ),
-        Server::Webex => shared.webex.answer(request, form),
+        Server::Webex => shared.webex.answer(request, body),
         Server::Media if request.path.starts_with("/nbr/") => {
             shared.webex.serve_file(request, effect)
         }
@@ -266,7 +266,7 @@ fn reply(
             };
             media_host::answer(find_file, &shared.signed_urls, request, effect)
         }
-        Server::Rapatin => rapatin_api::answer(&shared.rapatin, request, form, &shared.origins.web),
+        Server::Rapatin => rapatin_api::answer(&shared.rapatin, request, body, &shared.origins.web),
     }
 }
 
@@ -275,7 +275,7 @@ fn replacement_reply(effect: &Effect, server: Server, request: &RequestHead) -> 
     match effect {
         Effect::Status { status, body, content_type, headers } => {
             let reply = Reply::new(*status, content_type, body.clone());
-            Some(headers.iter().fold(reply, |reply, (name, value)| reply.with(name, value)))
+            Some(headers.iter().fold(reply, |reply, (name, value)| reply.with_header(name, value)))
         }
         Effect::Html200 => Some(Reply::password_page()),
         Effect::Json59 => Some(Reply::forbidden_json()),
@@ -283,14 +283,14 @@ fn replacement_reply(effect: &Effect, server: Server, request: &RequestHead) -> 
             Server::Api => Reply::expired_token(),
             Server::Web | Server::Media => Reply::forbidden_json(),
             Server::Webex => webex_api::expired_token(),
-            Server::Rapatin => rapatin_api::unauthenticated(),
+            Server::Rapatin => rapatin_api::unauthenticated_reply(),
         }),
         Effect::ExpiredUrl => Some(Reply::expired_url()),
         Effect::InvalidPageToken => request
             .parameter("next_page_token")
             .filter(|token| !token.is_empty())
             .map(|_| Reply::invalid_page_token()),
-        Effect::TooManyRequests(retry_after) => Some(too_many_requests(server, *retry_after)),
+        Effect::TooManyRequests(retry_after) => Some(rate_limit_reply(server, *retry_after)),
         Effect::ShortBody { .. }
         | Effect::Stall { .. }
         | Effect::Reset { .. }
@@ -309,7 +309,7 @@ fn replacement_reply(effect: &Effect, server: Server, request: &RequestHead) -> 
 
 /// Returns a 429 reply with the headers of the limit. The daily limit states its end, and the limit
 /// per second does not.
-fn too_many_requests(server: Server, retry_after: RetryAfter) -> Reply {
+fn rate_limit_reply(server: Server, retry_after: RetryAfter) -> Reply {
     let is_daily = matches!(retry_after, RetryAfter::IsoDate(_));
     let (limit, period) = if is_daily { ("Daily-limit", "daily") } else { ("QPS", "per-second") };
     let message =
@@ -319,30 +319,33 @@ fn too_many_requests(server: Server, retry_after: RetryAfter) -> Reply {
             webex_api::error(429, "Too many requests have been sent in a given amount of time.")
         }
         _ => Reply::error(429, 429, &message)
-            .with("x-ratelimit-category", "Medium")
-            .with("x-ratelimit-type", limit)
-            .with("x-ratelimit-limit", "20")
-            .with("x-ratelimit-remaining", "0"),
+            .with_header("x-ratelimit-category", "Medium")
+            .with_header("x-ratelimit-type", limit)
+            .with_header("x-ratelimit-limit", "20")
+            .with_header("x-ratelimit-remaining", "0"),
     };
     match retry_after {
         RetryAfter::None => reply,
-        RetryAfter::Seconds(seconds) => reply.with("retry-after", seconds.to_string()),
+        RetryAfter::Seconds(seconds) => reply.with_header("retry-after", seconds.to_string()),
         RetryAfter::HttpDate(seconds) => {
-            let when = SystemTime::now().checked_add(Duration::from_secs(seconds));
-            reply.with("retry-after", httpdate::fmt_http_date(when.unwrap_or_else(SystemTime::now)))
+            let end_time = SystemTime::now().checked_add(Duration::from_secs(seconds));
+            reply.with_header(
+                "retry-after",
+                httpdate::fmt_http_date(end_time.unwrap_or_else(SystemTime::now)),
+            )
         }
         RetryAfter::IsoDate(seconds) => {
             let delay = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
-            let when = Timestamp::from_second(Timestamp::now().as_second())
+            let end_time = Timestamp::from_second(Timestamp::now().as_second())
                 .and_then(|now| now.checked_add(delay))
                 .unwrap_or(Timestamp::MAX);
-            reply.with("retry-after", when.to_string())
+            reply.with_header("retry-after", end_time.to_string())
         }
     }
 }
 
 /// Returns the totals so far. Requests for the totals are not counted.
-fn summary(log: &RequestLog) -> Reply {
+fn summary_reply(log: &RequestLog) -> Reply {
     let total = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     Reply::json(
         200,

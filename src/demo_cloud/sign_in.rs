@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::archive::hexadecimal;
+use super::archive::to_hexadecimal;
 use super::reply::Reply;
 use super::request_head::RequestHead;
 
-/// TTL of an authorization code, five minutes as in Zoom.
+/// TTL of an authorization code. At Zoom, it is five minutes.
 const CODE_TTL: Duration = Duration::from_secs(5 * 60);
 
 /// Maximum number of stored codes and of stored refresh tokens. No test needs this many.
@@ -93,7 +93,8 @@ impl SignIns {
             .query_pairs_mut()
             .append_pair("code", &code)
             .append_pair("state", &field("state"));
-        Reply::new(302, "text/html;charset=UTF-8", "").with("location", redirect_uri.as_str())
+        Reply::new(302, "text/html;charset=UTF-8", "")
+            .with_header("location", redirect_uri.as_str())
     }
 
     /// Exchanges an authorization code for a refresh token.
@@ -154,5 +155,5 @@ impl State {
 
 fn random_hex() -> String {
     let random_bytes: [u8; 24] = std::array::from_fn(|_| fastrand::u8(..));
-    hexadecimal(&random_bytes)
+    to_hexadecimal(&random_bytes)
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::archive::hexadecimal;
+use super::archive::to_hexadecimal;
 use super::request_head::RequestHead;
 
 #[derive(Debug)]
@@ -71,11 +71,12 @@ impl SignedUrls {
         digest.update(path);
         digest.update("\n");
         digest.update(policy);
-        cdn_base64(hexadecimal(&digest.finalize()).as_bytes())
+        cdn_base64(to_hexadecimal(&digest.finalize()).as_bytes())
     }
 }
 
-/// Base64 with `+=/` replaced by `-_~`, as in CloudFront (ytdl-org/youtube-dl, issue 23573).
+/// Encodes bytes in base64 and replaces `+`, `=` and `/` by `-`, `_` and `~`, as CloudFront does
+/// (ytdl-org/youtube-dl, issue 23573).
 fn cdn_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes).replace('+', "-").replace('=', "_").replace('/', "~")
 }

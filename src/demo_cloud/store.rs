@@ -86,11 +86,11 @@ impl Store {
         &self.archive.meetings
     }
 
-    pub(super) fn by_uuid(&self, uuid: &str) -> Option<&Meeting> {
+    pub(super) fn find_meeting(&self, uuid: &str) -> Option<&Meeting> {
         self.by_uuid.get(uuid).and_then(|&index| self.archive.meetings.get(index))
     }
 
-    /// Returns the file with this id in its URLs, and its meeting.
+    /// Returns the file whose URLs contain this id, and its meeting.
     pub(super) fn find_file(&self, opaque_id: &str) -> Option<(&Meeting, &MeetingFile)> {
         let Some(&(meeting_index, file_index)) = self.by_opaque_id.get(opaque_id) else {
             let earlier_file =
@@ -118,26 +118,26 @@ impl Store {
 
     /// Applies `change` to a meeting. Returns `false` if the meeting does not exist.
     pub(super) fn change_meeting(&mut self, uuid: &str, change: impl FnOnce(&mut Meeting)) -> bool {
-        let before = self.by_uuid(uuid).cloned();
-        let changed = self.change_meetings(|meetings| {
+        let previous = self.find_meeting(uuid).cloned();
+        let is_found = self.change_meetings(|meetings| {
             meetings.iter_mut().find(|meeting| meeting.uuid == uuid).map(change).is_some()
         });
-        let after = self.by_uuid(uuid).cloned();
-        for (before, after) in before.iter().zip(&after) {
-            for (old, new) in before.files.iter().zip(&after.files) {
+        let current = self.find_meeting(uuid).cloned();
+        for (previous, current) in previous.iter().zip(&current) {
+            for (old, new) in previous.files.iter().zip(&current.files) {
                 if old.revision < new.revision {
                     self.earlier_files
-                        .insert(opaque_id(before, old), (before.clone(), old.clone()));
+                        .insert(opaque_id(previous, old), (previous.clone(), old.clone()));
                 }
             }
         }
-        changed
+        is_found
     }
 
     fn change_meetings(&mut self, change: impl FnOnce(&mut Vec<Meeting>) -> bool) -> bool {
-        let changed = change(&mut self.archive.meetings);
+        let is_found = change(&mut self.archive.meetings);
         self.rebuild_indexes();
-        changed
+        is_found
     }
 
     pub(super) fn objects(&self) -> Vec<Object> {
@@ -166,9 +166,11 @@ impl Store {
         let meetings = std::mem::take(&mut self.archive.meetings);
         for mut meeting in meetings {
             match meeting.deletion_time.take() {
-                Some(deletion_time) => {
-                    self.trash.push(TrashedMeeting { meeting, deletion_time, is_whole: true })
-                }
+                Some(deletion_time) => self.trash.push(TrashedMeeting {
+                    meeting,
+                    deletion_time,
+                    is_whole_meeting: true,
+                }),
                 None => self.archive.meetings.push(meeting),
             }
         }
@@ -176,8 +178,8 @@ impl Store {
 
     /// Moves a meeting to the trash. Returns `false` if it does not exist.
     pub(super) fn trash_meeting(&mut self, uuid: &str, deletion_time: Timestamp) -> bool {
-        let Some(meeting) = self.by_uuid(uuid).cloned() else { return false };
-        self.trash.push(TrashedMeeting { meeting, deletion_time, is_whole: true });
+        let Some(meeting) = self.find_meeting(uuid).cloned() else { return false };
+        self.trash.push(TrashedMeeting { meeting, deletion_time, is_whole_meeting: true });
         self.remove_meeting(uuid)
     }
 
@@ -188,31 +190,31 @@ impl Store {
         file_type: &str,
         deletion_time: Timestamp,
     ) -> bool {
-        let Some(mut meeting) = self.by_uuid(uuid).cloned() else { return false };
+        let Some(mut meeting) = self.find_meeting(uuid).cloned() else { return false };
         let has_type = |file: &MeetingFile| file.file_type == file_type;
         meeting.files.retain(has_type);
         meeting.participant_audio.clear();
-        let found = !meeting.files.is_empty();
-        if found {
-            self.trash.push(TrashedMeeting { meeting, deletion_time, is_whole: false });
+        let has_files = !meeting.files.is_empty();
+        if has_files {
+            self.trash.push(TrashedMeeting { meeting, deletion_time, is_whole_meeting: false });
             self.change_meeting(uuid, |meeting| meeting.files.retain(|file| !has_type(file)));
         }
-        found
+        has_files
     }
 
     /// Restores a meeting and its files from the trash. Returns `false` if none of them is in the
     /// trash.
     pub(super) fn restore_meeting(&mut self, uuid: &str) -> bool {
         let removed = self.take_from_trash(uuid);
-        let found = !removed.is_empty();
-        for TrashedMeeting { meeting, is_whole, .. } in removed {
-            if is_whole {
+        let is_found = !removed.is_empty();
+        for TrashedMeeting { meeting, is_whole_meeting, .. } in removed {
+            if is_whole_meeting {
                 self.add_meeting(meeting);
             } else {
                 self.change_meeting(uuid, |existing| existing.files.extend(meeting.files));
             }
         }
-        found
+        is_found
     }
 
     /// Permanently deletes a meeting and its files from the trash. Returns `false` if none of them
@@ -227,7 +229,7 @@ impl Store {
             .into_iter()
             .partition(|trashed| trashed.meeting.uuid == uuid);
         self.trash = remaining;
-        removed.sort_by_key(|trashed| !trashed.is_whole);
+        removed.sort_by_key(|trashed| !trashed.is_whole_meeting);
         removed
     }
 
@@ -235,7 +237,7 @@ impl Store {
         &self.trash
     }
 
-    /// Returns the trashed file with this id in its URLs, if trashed files are served.
+    /// Returns the trashed file whose URLs contain this id, if trashed files are served.
     pub(super) fn find_trashed_file(&self, requested_id: &str) -> Option<(&Meeting, &MeetingFile)> {
         let trash = self.trash.iter().filter(|_| self.is_trash_served);
         trash.map(|trashed| &trashed.meeting).find_map(|meeting| {

@@ -128,8 +128,8 @@ impl WebexSite {
     /// Answers `POST /access_token`. A renewal returns the same refresh token.
     fn issue_token(&self, form: &[u8]) -> ReplyResult {
         let field = |name: &str| {
-            let found = url::form_urlencoded::parse(form).find(|(key, _)| key == name);
-            found.map(|(_, value)| value.into_owned()).unwrap_or_default()
+            let parameter = url::form_urlencoded::parse(form).find(|(key, _)| key == name);
+            parameter.map(|(_, value)| value.into_owned()).unwrap_or_default()
         };
         let credentials = WebexCredentials::demo();
         if (field("client_id"), field("client_secret"))
@@ -139,11 +139,11 @@ impl WebexSite {
         }
         match field("grant_type").as_str() {
             "authorization_code" => {
-                let redeemed = self
+                let redemption = self
                     .tokens
                     .sign_ins()
                     .redeem_code(&credentials.client_id, |name| Some(field(name)));
-                redeemed
+                redemption
                     .map_err(|InvalidGrant| error(400, "The authorization code is invalid."))?;
             }
             "refresh_token" if field("refresh_token") == credentials.refresh_token => {}
@@ -197,9 +197,9 @@ impl WebexSite {
         })
     }
 
-    /// Lists the transcripts of the meeting in `meetingId`, or those of the owner. An administrator
-    /// can list a meeting of another host. `hostEmail` needs `meetingId` ("List Meeting
-    /// Transcripts").
+    /// Lists the transcripts of the meeting in `meetingId`. If the request names no meeting, lists
+    /// the transcripts of the owner. An administrator can name another host in `hostEmail`, but
+    /// only together with `meetingId` ("List Meeting Transcripts").
     fn list_transcripts(&self, archive: &WebexArchive, request: &RequestHead) -> ReplyResult {
         let (meeting, host) = (request.parameter("meetingId"), request.parameter("hostEmail"));
         if meeting.is_none() && host.is_some() {
@@ -235,12 +235,12 @@ impl WebexSite {
         (from, to): (Timestamp, Timestamp),
         is_requested: impl Fn(&WebexRecording) -> bool,
     ) -> ReplyResult {
-        let is_of_site = request.parameter("siteUrl").is_none_or(|site| site == SITE);
+        let is_requested_site = request.parameter("siteUrl").is_none_or(|site| site == SITE);
         let mut entries: Vec<_> = archive
             .recordings
             .iter()
             .filter(|recording| {
-                is_of_site
+                is_requested_site
                     && recording.is_available()
                     && recording.stored_transcript.is_some()
                     && is_requested(recording)
@@ -259,7 +259,7 @@ impl WebexSite {
         archive: &WebexArchive,
         request: &RequestHead,
         entries: &[&WebexRecording],
-        json: impl Fn(&WebexRecording) -> Value,
+        to_json: impl Fn(&WebexRecording) -> Value,
     ) -> ReplyResult {
         let page_size = match request.parameter("max").map(|value| value.parse::<usize>()) {
             None => DEFAULT_PAGE_SIZE,
@@ -271,12 +271,16 @@ impl WebexSite {
             .parameter("cursor")
             .and_then(|cursor| cursor.parse::<usize>().ok())
             .unwrap_or(0);
-        let items: Vec<Value> =
-            entries.iter().skip(start).take(page_size).map(|recording| json(recording)).collect();
+        let items: Vec<Value> = entries
+            .iter()
+            .skip(start)
+            .take(page_size)
+            .map(|recording| to_json(recording))
+            .collect();
         let reply = Reply::json(200, &json!({"items": items}));
         let end = start.saturating_add(page_size);
         Ok(if end < entries.len() {
-            reply.with("link", self.next_page_header(archive, request, page_size, end))
+            reply.with_header("link", self.next_page_header(archive, request, page_size, end))
         } else {
             reply
         })
@@ -309,18 +313,18 @@ impl WebexSite {
 }
 
 /// Returns a recording of the owner, or of the host that the request names. Other recordings and
-/// purged ones are not found.
+/// purged recordings are not found.
 fn find_recording<'a>(
     archive: &'a WebexArchive,
     id: &str,
     request: &RequestHead,
 ) -> Result<&'a WebexRecording, Reply> {
     let host = request.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER_EMAIL.into());
-    let found = archive
+    let recording = archive
         .recordings
         .iter()
         .find(|recording| recording.id == id && recording.host_email == host);
-    found
+    recording
         .filter(|recording| recording.status != "purged")
         .ok_or_else(|| error(404, "The recording could not be found."))
 }
@@ -345,9 +349,9 @@ fn transcript_reply(archive: &WebexArchive, id: &str, request: &RequestHead) -> 
     Ok(Reply::new(200, content_type, content.slice(0..content.length())))
 }
 
-/// Returns the requested time span, without `to` itself.
+/// Returns the start and the end of the requested time span. The end is exclusive.
 fn requested_span(request: &RequestHead, now: Timestamp) -> Result<(Timestamp, Timestamp), Reply> {
-    let time = |name: &str, default: Timestamp| match request
+    let parse_time = |name: &str, default: Timestamp| match request
         .parameter(name)
         .filter(|value| !value.is_empty())
     {
@@ -356,10 +360,10 @@ fn requested_span(request: &RequestHead, now: Timestamp) -> Result<(Timestamp, T
             text.parse().map_err(|_| error(400, &format!("{name}: must be an ISO 8601 time.")))
         }
     };
-    let to = time("to", now)?;
+    let to = parse_time("to", now)?;
     let default_from =
         to.checked_sub(SignedDuration::from_hours(24 * DEFAULT_DAYS)).unwrap_or(Timestamp::MIN);
-    let from = time("from", default_from)?;
+    let from = parse_time("from", default_from)?;
     if from > to {
         return Err(error(400, "from must not be after to."));
     }

@@ -1,4 +1,4 @@
-//! The archive of a Webex site: recordings and the files of their details.
+//! The archive of a Webex site: its recordings and their files.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -31,20 +31,20 @@ pub struct WebexRecording {
     pub time_recorded: Timestamp,
     pub create_time: Timestamp,
     pub duration_seconds: u32,
-    /// Format: `MP4`, `ARF`, `UPLOADED` or one that meetfs does not support.
+    /// Format: `MP4`, `ARF`, `UPLOADED` or a format that meetfs does not support.
     pub format: String,
     /// Status: `available`, `deleted` or `purged`.
     pub status: String,
     /// Whether downloads are prevented. Replies then contain neither a download page nor download
     /// URLs.
-    pub prevent_downloading: bool,
+    pub prevents_downloads: bool,
     /// Whether replies write numbers as strings.
     pub numbers_as_strings: bool,
     pub listed_size: ListedSize,
     pub video: Content,
-    /// Audio file. If present, the details have a URL of it.
+    /// Audio file. If present, the details contain its URL.
     pub audio: Option<Content>,
-    /// Transcript. If present, the details have a URL of it.
+    /// Transcript. If present, the details contain its URL.
     pub transcript: Option<Content>,
     /// Transcript that only `/meetingTranscripts` lists.
     pub stored_transcript: Option<Content>,
@@ -118,7 +118,7 @@ impl WebexRecording {
             duration_seconds: 1800,
             format: "MP4".into(),
             status: "available".into(),
-            prevent_downloading: false,
+            prevents_downloads: false,
             numbers_as_strings: false,
             listed_size: ListedSize::True,
             video: pattern("video", 50_000),
@@ -165,7 +165,7 @@ impl WebexRecording {
     }
 
     pub(super) fn objects(&self) -> Vec<WebexObject> {
-        let is_downloadable = self.is_available() && !self.prevent_downloading;
+        let is_downloadable = self.is_available() && !self.prevents_downloads;
         let files = [
             (WebexFile::Video, Some(&self.video).filter(|_| is_downloadable)),
             (WebexFile::Audio, self.audio.as_ref().filter(|_| is_downloadable)),

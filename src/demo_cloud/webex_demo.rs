@@ -29,20 +29,21 @@ impl WebexArchive {
             clip.transcript = Some(asset!("review.vtt"));
             clip
         };
-        let mut wrong_size = recording(5, "Listed size is wrong", 20);
-        wrong_size.listed_size = ListedSize::Wrong(-9);
-        let mut not_downloadable = recording(6, "Not to be downloaded", 30);
-        not_downloadable.prevent_downloading = true;
-        let mut string_numbers = recording(7, "Numbers as strings", 45).with_stored_transcript();
-        string_numbers.numbers_as_strings = true;
+        let mut wrong_size_recording = recording(5, "Listed size is wrong", 20);
+        wrong_size_recording.listed_size = ListedSize::Wrong(-9);
+        let mut protected_recording = recording(6, "Not to be downloaded", 30);
+        protected_recording.prevents_downloads = true;
+        let mut string_number_recording =
+            recording(7, "Numbers as strings", 45).with_stored_transcript();
+        string_number_recording.numbers_as_strings = true;
         let recordings = vec![
             clip(1, "Weekly: sales", 2),
             clip(2, "Weekly: sales", 9),
             clip(3, "Customer call: été / Q4", 12),
             recording(4, "Old format", 60).with_video(50_000).with_format("ARF").video_only(),
-            wrong_size,
-            not_downloadable,
-            string_numbers,
+            wrong_size_recording,
+            protected_recording,
+            string_number_recording,
         ];
         Self { recordings, ..Self::empty() }
     }

@@ -1,4 +1,4 @@
-//! Entries of Webex's replies, without the fields that Webex omits.
+//! JSON entries of Webex's replies. Fields that Webex omits are missing here too.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use super::archive::ListedSize;
 use super::webex_archive::{WebexFile, WebexRecording};
 use super::webex_tickets::Tickets;
 
-/// URL of the only Webex site.
+/// The `siteUrl` of the only Webex site.
 pub(super) const SITE: &str = "example.webex.com";
 
 /// Returns a recording as listed. With `with_host`, it contains the e-mail address of the host.
@@ -31,7 +31,7 @@ pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<St
     put("createTime", json!(recording.create_time.to_string()));
     put("timeRecorded", json!(recording.time_recorded.to_string()));
     put("siteUrl", json!(SITE));
-    if !recording.prevent_downloading {
+    if !recording.prevents_downloads {
         put(
             "downloadUrl",
             json!("https://example.webex.com/example/lsr.php?RCID=demo-download-page"),
@@ -63,7 +63,7 @@ pub(super) fn detail_json(
     is_trash_served: bool,
 ) -> Value {
     let mut entry = listed_json(recording, true);
-    if recording.is_served(is_trash_served) && !recording.prevent_downloading {
+    if recording.is_served(is_trash_served) && !recording.prevents_downloads {
         let url = |file| json!(tickets.download_url(media_origin, recording, file, now));
         let mut download_urls = Map::new();
         download_urls.insert("recordingDownloadLink".into(), url(WebexFile::Video));

@@ -56,8 +56,8 @@ impl Api<'_> {
             ["users"] => self.list_users(request),
             ["users", user] => self.find_user(user).map(user_json),
             ["users", user, "recordings"] => {
-                let host = self.find_user(user)?;
-                self.list_recordings(request, Some(host))
+                let user = self.find_user(user)?;
+                self.list_recordings(request, Some(user))
             }
             ["accounts", _, "recordings"] => self.list_recordings(request, None),
             ["meetings", meeting, "recordings"] => self.meeting_recordings_reply(request, meeting),
@@ -89,51 +89,55 @@ impl Api<'_> {
     }
 
     fn find_user(&self, segment: &str) -> Result<&User, Reply> {
-        let name = percent_decoded(segment);
-        let hosts = self.store.users();
-        let found = if name == "me" {
-            hosts.first()
+        let name = percent_decode(segment);
+        let users = self.store.users();
+        let user = if name == "me" {
+            users.first()
         } else {
-            hosts.iter().find(|host| host.id == name || host.email.eq_ignore_ascii_case(&name))
+            users.iter().find(|user| user.id == name || user.email.eq_ignore_ascii_case(&name))
         };
-        found.ok_or_else(|| Reply::error(404, 1001, &format!("User does not exist: {name}.")))
+        user.ok_or_else(|| Reply::error(404, 1001, &format!("User does not exist: {name}.")))
     }
 
     fn list_users(&self, request: &RequestHead) -> ReplyResult {
         let status = request.parameter("status").unwrap_or_else(|| "active".into());
-        let hosts: Vec<&User> =
-            self.store.users().iter().filter(|host| host.status == status).collect();
-        let query = Query { list_name: format!("users {status}"), from: None, to: None };
-        let page = self.select_page(request, query, hosts.len())?;
-        let users: Vec<Value> =
-            hosts.iter().skip(page.start).take(page.size).map(|host| user_json(host)).collect();
+        let matching_users: Vec<&User> =
+            self.store.users().iter().filter(|user| user.status == status).collect();
+        let query = Query { list_name: format!("users {status}"), first_day: None, last_day: None };
+        let page = self.select_page(request, query, matching_users.len())?;
+        let users: Vec<Value> = matching_users
+            .iter()
+            .skip(page.start)
+            .take(page.size)
+            .map(|user| user_json(user))
+            .collect();
         Ok(json!({"page_count": page.count, "page_number": 1, "page_size": page.size,
-                  "total_records": hosts.len(), "next_page_token": page.next_token, "users": users}))
+                  "total_records": matching_users.len(), "next_page_token": page.next_token, "users": users}))
     }
 
-    fn list_recordings(&self, request: &RequestHead, host: Option<&User>) -> ReplyResult {
-        let trash = request.parameter("trash").is_some_and(|value| value == "true");
-        if let (true, Some(host)) = (trash, host) {
-            return self.list_trash(request, host);
+    fn list_recordings(&self, request: &RequestHead, user: Option<&User>) -> ReplyResult {
+        let is_trash = request.parameter("trash").is_some_and(|value| value == "true");
+        if let (true, Some(user)) = (is_trash, user) {
+            return self.list_trash(request, user);
         }
         let (from, to) = requested_days(request)?;
-        let listed: Vec<&Meeting> = self
+        let entries: Vec<&Meeting> = self
             .store
             .meetings()
             .iter()
-            .filter(|meeting| host.is_none_or(|host| host.email == meeting.host_email))
+            .filter(|meeting| user.is_none_or(|user| user.email == meeting.host_email))
             .filter(|meeting| {
                 let day = Offset::UTC.to_datetime(meeting.start).date();
                 from <= day && day <= to
             })
             .collect();
-        let list_name = format!("recordings {}", host.map_or("", |host| host.id.as_str()));
+        let list_name = format!("recordings {}", user.map_or("", |user| user.id.as_str()));
         let page = self.select_page(
             request,
-            Query { list_name, from: Some(from), to: Some(to) },
-            listed.len(),
+            Query { list_name, first_day: Some(from), last_day: Some(to) },
+            entries.len(),
         )?;
-        let meetings: Vec<Value> = listed
+        let meetings: Vec<Value> = entries
             .iter()
             .skip(page.start)
             .take(page.size)
@@ -142,42 +146,45 @@ impl Api<'_> {
             })
             .collect();
         Ok(json!({"from": from.to_string(), "to": to.to_string(), "page_count": page.count,
-                  "page_size": page.size, "total_records": listed.len(), "next_page_token": page.next_token,
+                  "page_size": page.size, "total_records": entries.len(), "next_page_token": page.next_token,
                   "meetings": meetings}))
     }
 
-    /// Lists the trash of one user and ignores the requested days. The trash of a whole account has
-    /// no listing: such a request returns the meetings that are not trashed.
-    fn list_trash(&self, request: &RequestHead, host: &User) -> ReplyResult {
+    /// Lists the trash of one user and ignores the requested days. Zoom cannot list the trash of a
+    /// whole account: a request for it returns the meetings that are not trashed.
+    fn list_trash(&self, request: &RequestHead, user: &User) -> ReplyResult {
         let trash_type =
             request.parameter("trash_type").unwrap_or_else(|| "meeting_recordings".into());
-        let is_whole = match trash_type.as_str() {
+        let is_whole_meeting = match trash_type.as_str() {
             "meeting_recordings" => true,
             "recording_file" => false,
             _ => return Err(Reply::error(400, 300, "Invalid field: trash_type.")),
         };
-        let of_host = |trashed: &&TrashedMeeting| trashed.meeting.host_email == host.email;
-        let listed: Vec<_> = self
+        let belongs_to_user = |trashed: &&TrashedMeeting| trashed.meeting.host_email == user.email;
+        let entries: Vec<_> = self
             .store
             .trash()
             .iter()
-            .filter(of_host)
-            .filter(|trashed| trashed.is_whole == is_whole)
+            .filter(belongs_to_user)
+            .filter(|trashed| trashed.is_whole_meeting == is_whole_meeting)
             .collect();
-        let list_name = format!("trash {trash_type} {}", host.id);
-        let page =
-            self.select_page(request, Query { list_name, from: None, to: None }, listed.len())?;
-        let page_entries = listed.iter().skip(page.start).take(page.size);
+        let list_name = format!("trash {trash_type} {}", user.id);
+        let page = self.select_page(
+            request,
+            Query { list_name, first_day: None, last_day: None },
+            entries.len(),
+        )?;
+        let page_entries = entries.iter().skip(page.start).take(page.size);
         let meetings: Vec<_> =
-            page_entries.map(|trashed| trashed.json(&host.id, self.web_origin)).collect();
+            page_entries.map(|trashed| trashed.json(&user.id, self.web_origin)).collect();
         Ok(json!({"from": today().to_string(), "to": today().to_string(), "page_count": page.count,
-                  "page_size": page.size, "total_records": listed.len(), "next_page_token": page.next_token,
+                  "page_size": page.size, "total_records": entries.len(), "next_page_token": page.next_token,
                   "meetings": meetings}))
     }
 
     fn meeting_recordings_reply(&self, request: &RequestHead, segment: &str) -> ReplyResult {
         let meeting = self.find_meeting(segment)?;
-        let is_listed = self.store.by_uuid(&meeting.uuid).is_some();
+        let is_listed = self.store.find_meeting(&meeting.uuid).is_some();
         if meeting.files.is_empty() || !is_listed {
             return Err(Reply::error(404, 3301, "This recording does not exist."));
         }
@@ -221,7 +228,7 @@ impl Api<'_> {
     }
 
     fn list_instances(&self, segment: &str) -> ReplyResult {
-        let number = percent_decoded(segment);
+        let number = percent_decode(segment);
         let instances: Vec<Value> = self
             .store
             .meetings()
@@ -238,8 +245,11 @@ impl Api<'_> {
             return Err(Reply::error(400, 12702, "Can not access a meeting a year ago."));
         }
         let participants = &meeting.participants;
-        let query =
-            Query { list_name: format!("participants {}", meeting.uuid), from: None, to: None };
+        let query = Query {
+            list_name: format!("participants {}", meeting.uuid),
+            first_day: None,
+            last_day: None,
+        };
         let page = self.select_page(request, query, participants.len())?;
         let page_entries = participants.iter().enumerate().skip(page.start).take(page.size);
         let participants: Vec<Value> = page_entries
@@ -259,21 +269,22 @@ impl Api<'_> {
     fn find_meeting(&self, segment: &str) -> Result<&Meeting, Reply> {
         let not_found =
             |name: &str| Reply::error(404, 3001, &format!("Meeting does not exist: {name}."));
-        let name = percent_decoded(segment);
+        let name = percent_decode(segment);
         if name.starts_with('/') || name.contains("//") {
             return Err(not_found(&name));
         }
         if let Ok(number) = name.parse::<u64>() {
-            let latest = self.store.meetings().iter().find(|meeting| meeting.number == number);
-            return latest.ok_or_else(|| not_found(&name));
+            let latest_instance =
+                self.store.meetings().iter().find(|meeting| meeting.number == number);
+            return latest_instance.ok_or_else(|| not_found(&name));
         }
         // A meeting took place even if its recordings were deleted.
-        let find = |uuid: &str| {
+        let find_by_uuid = |uuid: &str| {
             let trash = || self.store.trash().iter().map(|trashed| &trashed.meeting);
-            self.store.by_uuid(uuid).or_else(|| trash().find(|meeting| meeting.uuid == uuid))
+            self.store.find_meeting(uuid).or_else(|| trash().find(|meeting| meeting.uuid == uuid))
         };
-        let found = find(&name).or_else(|| find(&percent_decoded(&name)));
-        found.ok_or_else(|| not_found(&name))
+        let meeting = find_by_uuid(&name).or_else(|| find_by_uuid(&percent_decode(&name)));
+        meeting.ok_or_else(|| not_found(&name))
     }
 
     fn host_id(&self, meeting: &Meeting) -> &str {
@@ -315,7 +326,8 @@ struct Page {
 }
 
 /// Returns the first and the last requested day. If they are more than a month apart, only the last
-/// month is returned. The reply then states the shorter range, and no error (zoom/api, issue 36).
+/// month is returned. The reply then states the shorter range and is not an error (zoom/api, issue
+/// 36).
 fn requested_days(request: &RequestHead) -> Result<(Date, Date), Reply> {
     let day =
         |name: &str, default: Date| match request.parameter(name).filter(|value| !value.is_empty())
@@ -334,6 +346,6 @@ fn requested_days(request: &RequestHead) -> Result<(Date, Date), Reply> {
     Ok((from.max(to.saturating_sub(1.month())), to))
 }
 
-fn percent_decoded(text: &str) -> String {
+fn percent_decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

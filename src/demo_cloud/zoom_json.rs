@@ -1,4 +1,4 @@
-//! Entries of Zoom's replies, without the fields that Zoom omits.
+//! JSON entries of Zoom's replies. Fields that Zoom omits are missing here too.
 
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
@@ -59,7 +59,7 @@ pub(super) fn meeting_json(
 
 fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<String, Value> {
     let is_processing = file.status == FileStatus::Processing;
-    let unless_processing = |value: &str| json!(if is_processing { "" } else { value });
+    let empty_if_processing = |value: &str| json!(if is_processing { "" } else { value });
     let mut entry = Map::new();
     let mut put = |key: &str, value: Value| entry.insert(key.into(), value);
     if let Some(id) = &file.id {
@@ -67,10 +67,10 @@ fn file_json(meeting: &Meeting, file: &MeetingFile, web_origin: &str) -> Map<Str
     }
     put("meeting_id", json!(meeting.uuid));
     put("recording_start", json!(file.recording_start.to_string()));
-    put("recording_end", unless_processing(&file.recording_end.to_string()));
-    put("file_type", unless_processing(&file.file_type));
+    put("recording_end", empty_if_processing(&file.recording_end.to_string()));
+    put("file_type", empty_if_processing(&file.file_type));
     if let Some(extension) = &file.file_extension {
-        put("file_extension", unless_processing(extension));
+        put("file_extension", empty_if_processing(extension));
     }
     let length = file.content.length();
     let size = match file.listed_size {
@@ -139,16 +139,16 @@ pub(super) fn participant_json(
 }
 
 /// Returns a user as in `GET /users`. Some deactivated users have no name.
-pub(super) fn user_json(host: &User) -> Value {
+pub(super) fn user_json(user: &User) -> Value {
     let mut entry = Map::new();
-    entry.insert("id".into(), json!(host.id));
-    entry.insert("email".into(), json!(host.email));
-    if let Some((first, last)) = &host.name {
+    entry.insert("id".into(), json!(user.id));
+    entry.insert("email".into(), json!(user.email));
+    if let Some((first, last)) = &user.name {
         entry.insert("first_name".into(), json!(first));
         entry.insert("last_name".into(), json!(last));
     }
     entry.insert("type".into(), json!(2));
-    entry.insert("status".into(), json!(host.status));
+    entry.insert("status".into(), json!(user.status));
     entry.insert("timezone".into(), json!("Europe/Lisbon"));
     entry.insert("account_id".into(), json!(Credentials::demo().account_id));
     Value::Object(entry)

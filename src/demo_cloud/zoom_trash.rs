@@ -13,7 +13,7 @@ pub(super) struct TrashedMeeting {
     pub(super) meeting: Meeting,
     pub(super) deletion_time: Timestamp,
     /// Whether the meeting itself is trashed.
-    pub(super) is_whole: bool,
+    pub(super) is_whole_meeting: bool,
 }
 
 impl TrashedMeeting {

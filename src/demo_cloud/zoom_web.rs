@@ -67,8 +67,8 @@ pub(super) fn answer(
     };
     let signed_url = signed_urls.sign(origin, &path, file.content_type());
     Reply::new(302, "text/html;charset=UTF-8", "")
-        .with("location", signed_url)
-        .with("cache-control", "no-store")
+        .with_header("location", signed_url)
+        .with_header("cache-control", "no-store")
 }
 
 fn check_credentials(

@@ -181,7 +181,7 @@ async fn expiry_in_the_past_is_ignored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn prevented_download_states_its_reason() {
     let mut prevented = recording("a", 5);
-    prevented.prevent_downloading = true;
+    prevented.prevents_downloads = true;
     let cloud = cloud(vec![prevented]);
     let webex = webex(&cloud);
     let files = everything(&webex).await;

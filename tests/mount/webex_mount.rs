@@ -57,7 +57,7 @@ fn wait_for_details(rig: &Rig, recordings: usize) {
 /// Returns one recording of each kind.
 fn kinds() -> Vec<WebexRecording> {
     let mut prevented = recording("prevented", 30);
-    prevented.prevent_downloading = true;
+    prevented.prevents_downloads = true;
     vec![
         recording("usual", 5),
         recording("long", 9).with_video(5 * MIB + 77),

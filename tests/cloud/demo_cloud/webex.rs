@@ -138,7 +138,7 @@ fn url_accepts_only_its_ticket_until_expiry() {
 #[test]
 fn prevented_downloads_have_no_urls() {
     let mut prevented = recording("prevented");
-    prevented.prevent_downloading = true;
+    prevented.prevents_downloads = true;
     let cloud = cloud(vec![
         prevented,
         recording("alone").video_only(),
