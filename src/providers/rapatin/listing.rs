@@ -238,7 +238,7 @@ async fn fetch_recordings<'m>(
 ) -> Vec<(&'m str, Result<Sessions, ProviderError>)> {
     let limits = FanOutLimits {
         concurrency: MEETING_CONCURRENCY,
-        max_failures_in_a_row: MEETING_CONCURRENCY,
+        max_consecutive_failures: MEETING_CONCURRENCY,
         deadline: Some(Instant::now() + LISTING_TIMEOUT),
     };
     let mut jobs = Vec::new();

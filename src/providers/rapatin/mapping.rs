@@ -80,7 +80,7 @@ pub(crate) fn map_session(
 /// hours ahead of UTC since 1964 (IANA, Asia/Jakarta).
 fn deletion_time(delete_on: &str) -> Option<Timestamp> {
     const JAKARTA_OFFSET: SignedDuration = SignedDuration::from_hours(7);
-    serde_lenient::day_begins(delete_on)?.checked_sub(JAKARTA_OFFSET).ok()
+    serde_lenient::start_of_day(delete_on)?.checked_sub(JAKARTA_OFFSET).ok()
 }
 
 /// Returns the download URLs of the files of a session.

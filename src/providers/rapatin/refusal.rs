@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::http::ApiReply;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::ApiRefusal;
-use crate::providers::toolkit::redaction::{in_parentheses, quotable};
+use crate::providers::toolkit::redaction::{in_parentheses, redact};
 use crate::providers::toolkit::serde_lenient;
 
 /// An error reply: `{"response":{"status":"error","status_code":404,"message":"…"}}`, or a bare
@@ -22,7 +22,7 @@ pub(crate) struct Refusal {
 }
 
 impl ApiRefusal for Refusal {
-    fn of_reply(
+    fn from_reply(
         reply: &ApiReply,
         object: Option<&Map<String, Value>>,
         secret: &SecretString,
@@ -58,7 +58,7 @@ impl Refusal {
             .flatten()
             .find_map(|object| serde_lenient::first_text(object, &["message", "error"]))
             .unwrap_or_default();
-        let message = quotable(&message, secret);
+        let message = redact(&message, secret);
         Some(Self { status, message, is_from_api: object.is_some() })
     }
 

@@ -21,11 +21,11 @@ use crate::http::{ApiReply, ApiRequest, Client, HttpError, Priority, RateLimiter
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
 
-/// An error reply by which a provider refuses a call. Each provider parses its own.
+/// An error reply with which a provider refuses a call. Each provider parses its own error format.
 pub(crate) trait ApiRefusal: Sized {
-    /// Returns the refusal if the reply, whose body is `object`, is one. `secret` is the token of
-    /// the call. No text of the result contains it.
-    fn of_reply(
+    /// Parses a reply whose body is `object`. Returns `None` if the reply is not a refusal.
+    /// `secret` is the token of the call. The result must not contain it.
+    fn from_reply(
         reply: &ApiReply,
         object: Option<&Map<String, Value>>,
         secret: &SecretString,
@@ -38,9 +38,9 @@ pub(crate) trait ApiRefusal: Sized {
 /// The error of a call.
 #[derive(Debug)]
 pub(crate) enum ApiError<R> {
-    /// The provider refused it.
+    /// The provider refused the call.
     Refused(R),
-    /// There was no token, no reply, or no JSON object in the reply.
+    /// The call failed: there was no token, no reply, or no JSON object in the reply.
     Failed(ProviderError),
 }
 
@@ -59,7 +59,7 @@ impl<R> From<HttpError> for ApiError<R> {
 /// The URL of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target<'a> {
-    /// A percent-encoded path below the base URL, with its leading slash, and query parameters.
+    /// A percent-encoded path below the base URL, which begins with a slash, and query parameters.
     Path(&'a str, &'a [(&'a str, &'a str)]),
     /// A URL of the API, such as that of a next page.
     Url(&'a SecretUrl),
@@ -69,14 +69,14 @@ pub(crate) enum Target<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct ApiCall<'a> {
     pub(crate) target: Target<'a>,
-    /// Timeout of one attempt, including its retries. A call has a second attempt if its token was
-    /// refused and renewed.
+    /// Timeout of one attempt, including its retries. If the token is refused and renewed, the call
+    /// has a second attempt.
     pub(crate) timeout: Duration,
     pub(crate) priority: Priority,
-    /// The limiter that counts the call; `None` if the provider publishes no limit.
+    /// The rate limiter of the call, or `None` if the provider publishes no rate limit.
     pub(crate) rate_limiter: Option<Arc<RateLimiter>>,
-    /// Whether status 504 is returned as a refusal instead of being retried, because a call for
-    /// fewer items may take less time.
+    /// Whether status 504 is returned as a refusal instead of being retried. The caller can then
+    /// request fewer items, which may take less time.
     pub(crate) refuses_504: bool,
 }
 
@@ -87,36 +87,36 @@ impl<'a> ApiCall<'a> {
     }
 }
 
-/// A reply that is not a refusal.
+/// The JSON object and the reply of a successful call.
 #[derive(Debug)]
 pub(crate) struct JsonReply {
     pub(crate) object: Map<String, Value>,
     pub(crate) reply: ApiReply,
 }
 
-/// How long to pause after status 429 of a provider without published limits.
+/// The delay after status 429 of a provider that publishes no rate limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BackoffPolicy {
-    /// Delay if the reply has no `Retry-After`.
+    /// The delay if the reply has no `Retry-After`.
     pub(crate) default: Duration,
-    /// Lower bound of `Retry-After`.
+    /// Lower bound for the delay in `Retry-After`.
     pub(crate) min: Duration,
 }
 
-/// The API of one source.
+/// Calls the API of one source.
 pub(crate) struct ApiClient {
     client: Client,
-    base: Url,
+    base_url: Url,
     tokens: Tokens,
     backoff: Option<(BackoffPolicy, Backoff)>,
 }
 
 impl ApiClient {
-    pub(crate) fn new(client: Client, base: Url, tokens: Tokens) -> Self {
-        Self { client, base, tokens, backoff: None }
+    pub(crate) fn new(client: Client, base_url: Url, tokens: Tokens) -> Self {
+        Self { client, base_url, tokens, backoff: None }
     }
 
-    /// Makes all calls of the source pause together after a status 429.
+    /// Makes all calls of the source wait together after a status 429.
     pub(crate) fn with_backoff(self, policy: BackoffPolicy) -> Self {
         Self { backoff: Some((policy, Backoff::default())), ..self }
     }
@@ -125,23 +125,24 @@ impl ApiClient {
         &self.tokens
     }
 
-    pub(crate) fn base(&self) -> &Url {
-        &self.base
+    pub(crate) fn base_url(&self) -> &Url {
+        &self.base_url
     }
 
-    /// Returns an error if the circuit breaker of the API is open.
+    /// Checks the circuit breaker of the API.
     ///
     /// # Errors
-    /// An error of class [`Down`](crate::providers::ErrorClass::Down).
+    /// Returns an error of class [`Down`](crate::providers::ErrorClass::Down) if the circuit
+    /// breaker is open.
     pub(crate) async fn check_breaker(&self) -> Result<(), ProviderError> {
-        Ok(self.client.check_breaker(&SecretUrl::new(self.base.clone())).await?)
+        Ok(self.client.check_breaker(&SecretUrl::new(self.base_url.clone())).await?)
     }
 
-    /// Sends a call. Sends it once more if the provider refuses the token and another token is
-    /// available.
+    /// Sends a call. If the provider refuses the token and another token is available, sends the
+    /// call once more.
     ///
     /// # Errors
-    /// See [`ApiError`].
+    /// Returns an [`ApiError`] if the provider refuses the call or the call fails.
     pub(crate) async fn get<R: ApiRefusal>(
         &self,
         call: &ApiCall<'_>,
@@ -149,10 +150,10 @@ impl ApiClient {
         let token = self.tokens.current(call.priority).await?;
         match self.get_with(&token, call).await {
             Err(ApiError::Refused(refusal)) if R::is_token_error(&refusal) => {
-                let token = self.tokens.renewed(&token, call.priority).await?;
+                let token = self.tokens.renew(&token, call.priority).await?;
                 self.get_with(&token, call).await
             }
-            done => done,
+            result => result,
         }
     }
 
@@ -164,7 +165,7 @@ impl ApiClient {
         let deadline = Instant::now() + call.timeout;
         let url = match call.target {
             Target::Path(path, query) => {
-                url_below(token.api_url().unwrap_or(&self.base), path, query)?
+                url_below(token.api_url().unwrap_or(&self.base_url), path, query)?
             }
             Target::Url(url) => url.clone(),
         };
@@ -182,16 +183,16 @@ impl ApiClient {
                 rate_limiter: call.rate_limiter.clone(),
                 priority: call.priority,
             };
-            let accepted: fn(u16) -> bool = match (&self.backoff, call.refuses_504) {
+            let is_accepted: fn(u16) -> bool = match (&self.backoff, call.refuses_504) {
                 (None, false) => |_status| false,
                 (None, true) => |status| status == 504,
                 (Some(_), false) => |status| status == 429,
                 (Some(_), true) => |status| matches!(status, 429 | 504),
             };
-            let reply = self.client.call_accepting(&request, accepted).await?;
+            let reply = self.client.call_accepting(&request, is_accepted).await?;
             let Some((policy, backoff)) = self.backoff.as_ref().filter(|_| reply.status == 429)
             else {
-                return read(reply, &url, token);
+                return read_reply(reply, &url, token);
             };
             let delay = retry::retry_after(&reply.headers, SystemTime::now());
             backoff.extend(delay.map_or(policy.default, |delay| delay.max(policy.min)));
@@ -199,16 +200,16 @@ impl ApiClient {
     }
 }
 
-/// Returns the URL of a percent-encoded path below `base`.
+/// Returns the URL of the percent-encoded `path` below `base_url`.
 ///
 /// # Errors
-/// `base` cannot have a path.
+/// Returns an error if `base_url` cannot have a path.
 pub(crate) fn url_below(
-    base: &Url,
+    base_url: &Url,
     path: &str,
     query: &[(&str, &str)],
 ) -> Result<SecretUrl, ProviderError> {
-    let text = format!("{}{path}", base.as_str().trim_end_matches('/'));
+    let text = format!("{}{path}", base_url.as_str().trim_end_matches('/'));
     let mut url = Url::parse(&text).map_err(|_| unusable_base())?;
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
@@ -216,18 +217,18 @@ pub(crate) fn url_below(
     Ok(SecretUrl::new(url))
 }
 
-/// Returns the error of an `api_url` that no path can be appended to.
+/// Returns the error of an `api_url` to which no path can be appended.
 pub(crate) fn unusable_base() -> ProviderError {
     ProviderError::unavailable("api_url cannot be used as a base URL")
 }
 
-fn read<R: ApiRefusal>(
+fn read_reply<R: ApiRefusal>(
     mut reply: ApiReply,
     url: &SecretUrl,
     token: &Token,
 ) -> Result<JsonReply, ApiError<R>> {
     let object = json_repair::read(&reply.body);
-    if let Some(refusal) = R::of_reply(&reply, object.as_ref().ok(), token.secret()) {
+    if let Some(refusal) = R::from_reply(&reply, object.as_ref().ok(), token.secret()) {
         return Err(ApiError::Refused(refusal));
     }
     reply.body = Vec::new();
@@ -235,7 +236,7 @@ fn read<R: ApiRefusal>(
     match object {
         Ok(object) => Ok(JsonReply { object, reply }),
         Err(UnreadableObject::NotAnObject) => {
-            let message = format!("{host} returned something that is not a JSON object");
+            let message = format!("{host} returned a reply that is not a JSON object");
             Err(ProviderError::unavailable(message).with_hint("Check api_url.").into())
         }
         Err(UnreadableObject::TooLarge) => {
@@ -250,10 +251,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_may_end_with_a_slash() {
-        for base in ["https://api.zoom.us/v2", "https://api.zoom.us/v2/"] {
-            let base = Url::parse(base).unwrap();
-            let url = url_below(&base, "/users/me/recordings", &[("from", "2026-10-01")]).unwrap();
+    fn base_url_may_end_with_a_slash() {
+        for base_url in ["https://api.zoom.us/v2", "https://api.zoom.us/v2/"] {
+            let base_url = Url::parse(base_url).unwrap();
+            let url =
+                url_below(&base_url, "/users/me/recordings", &[("from", "2026-10-01")]).unwrap();
             assert_eq!(
                 url.expose().as_str(),
                 "https://api.zoom.us/v2/users/me/recordings?from=2026-10-01"

@@ -1,19 +1,20 @@
 //! Identifies the archive that a source lists.
 //!
-//! Two sources have the same archive if the owners of the recordings and the API are the same. The
-//! catalog recognizes an archive by these words and their order. If the words change, everything is
-//! listed again and recordings that were kept after their deletion are lost. So a provider never
-//! changes them. They do not contain a secret, so a new secret does not change the archive.
+//! The identity of an archive is a list of words. Two sources have the same archive if they use the
+//! same API and the recordings have the same owners. The catalog recognizes an archive by its words
+//! and their order. If the words changed, everything would be listed again, and recordings that
+//! were kept after their deletion would be lost. A provider therefore never changes its words. The
+//! words do not contain a secret, so a new secret does not change the identity.
 
 use url::Url;
 
 /// The identity of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveIdentity {
-    /// Words that distinguish the archive from any other.
+    /// The words that distinguish the archive from any other.
     pub words: Vec<String>,
     /// Whether the words determine the account. If the credential is a token or a sign-in, they do
-    /// not: its replacement may belong to another account.
+    /// not, because the next token or sign-in may belong to another account.
     pub names_account: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Remembers for a while which requests must not be repeated: the back-off and the refusals of a
-//! source.
+//! Stores which requests must not be sent for a limited time: the back-off and the last refusal of
+//! a source.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::providers::ProviderError;
 
-/// The back-off that a server requested. No call of the source starts before it ends.
+/// The back-off that a server requested. No call of the source starts before its end.
 #[derive(Default)]
 pub(crate) struct Backoff {
     until: Mutex<Option<Instant>>,
@@ -20,11 +20,11 @@ pub(crate) struct BackoffRemaining(pub(crate) Duration);
 
 impl Backoff {
     /// Upper bound for a requested delay. One wrong `Retry-After` must not disable a source until
-    /// the next mount. A server that wants a longer delay requests it again.
+    /// the next mount. A server that needs a longer delay can request it again.
     const MAX_RETRY_DELAY: Duration = Duration::from_secs(10 * 60);
 
-    /// Minimum time that a call must have left after the back-off. With less, the call would fail
-    /// with a timeout, which hides the rate limit as the real cause.
+    /// Minimum time that must remain for a call after the back-off. With less time, the call would
+    /// fail with a timeout, which hides the rate limit as the real cause.
     const MIN_CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
     /// Extends the back-off to `delay` from now, unless it already lasts longer.
@@ -37,7 +37,7 @@ impl Backoff {
     /// Waits until the back-off ends.
     ///
     /// # Errors
-    /// Returns the remaining time at once if a call with this deadline cannot wait that long.
+    /// Returns the remaining time at once if it is too long for a call with this deadline.
     pub(crate) async fn wait(&self, deadline: Instant) -> Result<(), BackoffRemaining> {
         loop {
             let until = *self.until.lock();
@@ -51,7 +51,7 @@ impl Backoff {
     }
 }
 
-/// The last refusal. It is returned for the same request until its TTL has passed.
+/// Stores the last refusal until its TTL has passed.
 pub(crate) struct RefusalCache {
     ttl: Duration,
     last: Mutex<Option<(Instant, ProviderError)>>,
@@ -64,7 +64,9 @@ impl RefusalCache {
 
     pub(crate) fn get(&self) -> Option<ProviderError> {
         let last = self.last.lock();
-        last.as_ref().filter(|(at, _)| at.elapsed() < self.ttl).map(|(_, error)| error.clone())
+        last.as_ref()
+            .filter(|(recorded_at, _)| recorded_at.elapsed() < self.ttl)
+            .map(|(_, error)| error.clone())
     }
 
     pub(crate) fn record(&self, error: &ProviderError) {
@@ -81,12 +83,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn calls_wait_until_the_longest_back_off_ends() {
         let backoff = Backoff::default();
-        let began = Instant::now();
+        let start = Instant::now();
         backoff.extend(5 * SECOND);
         backoff.extend(2 * SECOND);
-        backoff.wait(began + 10 * SECOND).await.unwrap();
+        backoff.wait(start + 10 * SECOND).await.unwrap();
         // Tokio's timer counts in milliseconds.
-        assert!((5 * SECOND..6 * SECOND).contains(&began.elapsed()), "{:?}", began.elapsed());
+        assert!((5 * SECOND..6 * SECOND).contains(&start.elapsed()), "{:?}", start.elapsed());
         backoff.wait(Instant::now()).await.unwrap();
     }
 

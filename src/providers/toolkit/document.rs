@@ -3,14 +3,14 @@
 
 use serde_json::{Map, Value};
 
-/// An unknown field whose name contains one of these may be a credential and is omitted.
+/// An unknown field whose name contains one of these strings may be a credential and is omitted.
 const SECRET_PARTS: [&str; 8] = ["url", "link", "token", "pass", "pwd", "secret", "key", "path"];
 
 /// An unknown field whose name contains one of these words is omitted. Counts change from one
 /// listing to the next, and each change would create a new version of `meeting.json`.
 const COUNT_WORDS: [&str; 5] = ["count", "size", "total", "left", "views"];
 
-/// Adds a field if it has a value.
+/// Adds the field `name` if `value` is not `None`.
 pub(crate) fn put(document: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         document.insert(name.to_owned(), value.into());
@@ -20,14 +20,14 @@ pub(crate) fn put(document: &mut Map<String, Value>, name: &str, value: Option<i
 /// Whether an unknown field may be shown: its value is a string, number or Boolean, and it is
 /// neither a credential nor a count.
 pub(crate) fn is_harmless(name: &str, value: &Value) -> bool {
-    let plain = match value {
+    let is_plain = match value {
         Value::String(text) => !text.is_empty() && !text.contains("://"),
         Value::Number(_) | Value::Bool(_) => true,
         _ => false,
     };
-    let lower = name.to_ascii_lowercase();
-    plain
-        && !SECRET_PARTS.iter().any(|part| lower.contains(part))
+    let lowercase = name.to_ascii_lowercase();
+    is_plain
+        && !SECRET_PARTS.iter().any(|part| lowercase.contains(part))
         && !words(name).iter().any(|word| COUNT_WORDS.contains(&word.as_str()))
 }
 

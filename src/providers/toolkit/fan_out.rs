@@ -1,4 +1,4 @@
-//! Runs many calls to one service with bounded concurrency. Stops early when the service is down.
+//! Runs many calls to one service with limited concurrency. Stops early if the service is down.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::providers::ProviderError;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FanOutLimits {
     pub(crate) concurrency: usize,
-    /// The run ends after this many jobs in a row that did not reach the service. Each of them has
-    /// already retried. Without this limit, hundreds of jobs would fail one after the other for
-    /// minutes while the service is down.
-    pub(crate) max_failures_in_a_row: usize,
+    /// The number of consecutive jobs without a reply from the service after which the run ends.
+    /// Each of these jobs has already retried. Without this limit, hundreds of jobs would fail one
+    /// after the other for minutes while the service is down.
+    pub(crate) max_consecutive_failures: usize,
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -24,7 +24,7 @@ pub(crate) enum JobOutcome {
     Answered,
     /// The service did not reply.
     Unreachable(ProviderError),
-    /// Every other job would fail in the same way, so the run ends.
+    /// Every other job would fail in the same way, so the run ends early.
     Fatal(ProviderError),
 }
 
@@ -34,46 +34,46 @@ pub(crate) enum StopReason {
     Deadline,
 }
 
-/// The unfinished jobs of a run that ended early. They include jobs in flight, because each of
-/// these would wait as long as the jobs that failed.
+/// The unfinished jobs of a run that ended early. They include the jobs in flight, each of which
+/// would wait as long as the jobs that failed.
 pub(crate) struct UnfinishedJobs<K> {
     pub(crate) keys: Vec<K>,
     pub(crate) reason: StopReason,
 }
 
-/// Runs `jobs`, each of which has a key, and passes each result to `on_done` as soon as it is
+/// Runs `jobs`, each of which has a key. Passes each result to `on_result` as soon as it is
 /// available.
 ///
 /// Returns the unfinished jobs, or `None` if all were finished.
 pub(crate) async fn fan_out<K, T>(
     limits: FanOutLimits,
     jobs: impl IntoIterator<Item = (K, impl Future<Output = T>)>,
-    mut on_done: impl FnMut(K, T) -> JobOutcome,
+    mut on_result: impl FnMut(K, T) -> JobOutcome,
 ) -> Option<UnfinishedJobs<K>> {
     let mut unfinished = BTreeMap::new();
-    let mut numbered = Vec::new();
+    let mut numbered_jobs = Vec::new();
     for (number, (key, job)) in jobs.into_iter().enumerate() {
         unfinished.insert(number, key);
-        numbered.push(async move { (number, job.await) });
+        numbered_jobs.push(async move { (number, job.await) });
     }
-    let mut done = stream::iter(numbered).buffer_unordered(limits.concurrency);
-    let mut in_a_row = 0;
+    let mut finished_jobs = stream::iter(numbered_jobs).buffer_unordered(limits.concurrency);
+    let mut consecutive_failures = 0;
     let reason = loop {
         let next = match limits.deadline {
-            Some(deadline) => timeout_at(deadline, done.next()).await,
-            None => Ok(done.next().await),
+            Some(deadline) => timeout_at(deadline, finished_jobs.next()).await,
+            None => Ok(finished_jobs.next().await),
         };
-        let (number, outcome) = match next {
-            Ok(Some(done)) => done,
+        let (number, result) = match next {
+            Ok(Some(finished)) => finished,
             Ok(None) => return None,
             Err(_elapsed) => break StopReason::Deadline,
         };
         let Some(key) = unfinished.remove(&number) else { continue };
-        match on_done(key, outcome) {
-            JobOutcome::Answered => in_a_row = 0,
+        match on_result(key, result) {
+            JobOutcome::Answered => consecutive_failures = 0,
             JobOutcome::Unreachable(error) => {
-                in_a_row += 1;
-                if in_a_row == limits.max_failures_in_a_row {
+                consecutive_failures += 1;
+                if consecutive_failures == limits.max_consecutive_failures {
                     break StopReason::Failure(error);
                 }
             }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     const LIMITS: FanOutLimits =
-        FanOutLimits { concurrency: 2, max_failures_in_a_row: 3, deadline: None };
+        FanOutLimits { concurrency: 2, max_consecutive_failures: 3, deadline: None };
 
     fn down() -> ProviderError {
         ProviderError::unavailable("down")
@@ -107,9 +107,9 @@ mod tests {
             };
             (kind, job)
         });
-        let mut seen = String::new();
+        let mut finished = String::new();
         let unfinished = fan_out(limits, jobs, |kind, ()| {
-            seen.push(kind);
+            finished.push(kind);
             match kind {
                 'x' => JobOutcome::Unreachable(down()),
                 '!' => JobOutcome::Fatal(down()),
@@ -117,12 +117,13 @@ mod tests {
             }
         })
         .await;
-        let rest = unfinished.map(|it| (it.keys.len(), matches!(it.reason, StopReason::Deadline)));
-        (seen, rest)
+        let unfinished =
+            unfinished.map(|jobs| (jobs.keys.len(), matches!(jobs.reason, StopReason::Deadline)));
+        (finished, unfinished)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_in_a_row_end_the_run() {
+    async fn consecutive_failures_end_the_run() {
         assert_eq!(run(LIMITS, "xx.xx.").await, ("xx.xx.".into(), None));
         assert_eq!(run(LIMITS, ".xxx....").await, (".xxx".into(), Some((4, false))));
         assert_eq!(run(LIMITS, ".!..").await, (".!".into(), Some((2, false))));
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_deadline_ends_the_run() {
+    async fn deadline_ends_the_run() {
         let limits =
             FanOutLimits { deadline: Some(Instant::now() + Duration::from_secs(30)), ..LIMITS };
         assert_eq!(run(limits, "..z.z.").await, ("...".into(), Some((3, true))));

@@ -1,11 +1,11 @@
 //! Parses the JSON object of a reply. The JSON may be invalid in places, and its size is limited.
 //!
 //! A topic that was cut in the middle of an emoji ends in half a surrogate pair, and a name in an
-//! old encoding is not UTF-8. With a strict parser, one such meeting would make the other 300 of
-//! the page unreadable. So the elements of a list are parsed one by one.
+//! old encoding is not UTF-8. With a strict parser, one such meeting would make the 300 other
+//! meetings of the page unreadable. The elements of a list are therefore parsed one by one.
 //!
-//! A parsed value takes up to forty times the memory of its text. The memory is estimated before
-//! anything is built, so a reply cannot exhaust it.
+//! A parsed value takes up to forty times the memory of its text. The memory is estimated before a
+//! value is built, so a reply cannot exhaust the memory.
 
 use std::fmt;
 
@@ -14,28 +14,29 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// Upper bound for the memory of one reply, as estimated here. A page of 300 meetings with a dozen
-/// files each takes 12 MiB, and a meeting with 10,000 files 30 MiB.
-const MAX_MEMORY: usize = 96 * 1024 * 1024;
+/// Upper bound for the estimated memory of one reply, in bytes. A page of 300 meetings with a dozen
+/// files each takes 12 MiB, and a meeting with 10,000 files takes 30 MiB.
+const MAX_REPLY_BYTES: usize = 96 * 1024 * 1024;
 
-/// Upper bound for the elements of one list. The providers send 300 at most; a meeting may have
-/// thousands of files.
+/// Maximum number of elements in one list. The providers send at most 300 meetings on a page, but a
+/// meeting may have thousands of files.
 const MAX_ELEMENTS: usize = 20_000;
 
-/// Upper bound for the fields of the object. The replies of the providers have a few dozen.
+/// Maximum number of fields in the object. The replies of the providers have a few dozen.
 const MAX_FIELDS: usize = 10_000;
 
-/// Memory of an element, with the spare capacity of its list.
-const ELEMENT_MEMORY: usize = 100;
+/// Estimated memory of a list element in bytes, including the spare capacity of the list.
+const ELEMENT_BYTES: usize = 100;
 
-/// Memory of a field besides its name and value, with the spare capacity of its object.
-const FIELD_MEMORY: usize = 180;
+/// Estimated memory of a field in bytes, without its name and value but including the spare
+/// capacity of the object.
+const FIELD_BYTES: usize = 180;
 
-/// Memory of an object with one field, besides the field.
-const OBJECT_MEMORY: usize = 320;
+/// Estimated memory of an object with at least one field in bytes, without its fields.
+const OBJECT_BYTES: usize = 320;
 
-/// Memory of a text besides its bytes.
-const TEXT_MEMORY: usize = 24;
+/// Estimated memory of a string in bytes, without its content.
+const STRING_BYTES: usize = 24;
 
 /// The reason why the object of a reply cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -46,32 +47,32 @@ pub(crate) enum UnreadableObject {
     TooLarge,
 }
 
-/// Returns the object in `bytes`. If it is not valid JSON, an unreadable element of a list at the
-/// top level is null. Returns `None` without an object within the bounds.
+/// Parses the object in `bytes`. Returns `None` if there is no object or if it exceeds the limits.
+/// An element of a list at the top level becomes null if it cannot be parsed even after a repair.
 pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     read(bytes).ok()
 }
 
-/// As [`object`].
+/// Parses the object in `bytes` like [`object`], but returns an error instead of `None`.
 ///
 /// # Errors
-/// See [`UnreadableObject`].
+/// Returns the reason why the object cannot be read.
 pub(crate) fn read(bytes: &[u8]) -> Result<Map<String, Value>, UnreadableObject> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF".as_slice()).unwrap_or(bytes);
     let text = String::from_utf8_lossy(bytes);
     match read_text(&text) {
-        Err(UnreadableObject::NotAnObject) => match without_control_characters(&text) {
+        Err(UnreadableObject::NotAnObject) => match replace_control_characters(&text) {
             Some(repaired) => read_text(&repaired),
             None => Err(UnreadableObject::NotAnObject),
         },
-        done => done,
+        result => result,
     }
 }
 
 fn read_text(text: &str) -> Result<Map<String, Value>, UnreadableObject> {
     let mut budget = Budget::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let object = Object(&mut budget).deserialize(&mut deserializer);
+    let object = TopLevelObject(&mut budget).deserialize(&mut deserializer);
     match object.and_then(|object| deserializer.end().map(|()| object)) {
         Ok(object) => Ok(object),
         Err(_) if budget.is_exceeded => Err(UnreadableObject::TooLarge),
@@ -79,7 +80,7 @@ fn read_text(text: &str) -> Result<Map<String, Value>, UnreadableObject> {
     }
 }
 
-/// The memory that is left for one reply.
+/// The remaining memory for one reply.
 struct Budget {
     remaining: usize,
     is_exceeded: bool,
@@ -87,7 +88,7 @@ struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { remaining: MAX_MEMORY, is_exceeded: false }
+        Self { remaining: MAX_REPLY_BYTES, is_exceeded: false }
     }
 }
 
@@ -110,10 +111,10 @@ impl Budget {
     }
 }
 
-/// Reads the object at the top level.
-struct Object<'b>(&'b mut Budget);
+/// Deserializes the object at the top level.
+struct TopLevelObject<'b>(&'b mut Budget);
 
-impl<'de> DeserializeSeed<'de> for Object<'_> {
+impl<'de> DeserializeSeed<'de> for TopLevelObject<'_> {
     type Value = Map<String, Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
@@ -121,7 +122,7 @@ impl<'de> DeserializeSeed<'de> for Object<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Object<'_> {
+impl<'de> Visitor<'de> for TopLevelObject<'_> {
     type Value = Map<String, Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,14 +133,14 @@ impl<'de> Visitor<'de> for Object<'_> {
         let Self(budget) = self;
         let mut object = Map::new();
         while let Some((name, raw)) = fields.next_entry::<String, &RawValue>()? {
-            budget.charge(FIELD_MEMORY + TEXT_MEMORY + name.len())?;
+            budget.charge(FIELD_BYTES + STRING_BYTES + name.len())?;
             budget.refuse_if(object.len() == MAX_FIELDS)?;
             let value = if raw.get().starts_with('[') {
                 let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-                let elements = List(&mut *budget).deserialize(&mut deserializer);
+                let elements = TopLevelList(&mut *budget).deserialize(&mut deserializer);
                 Value::Array(elements.map_err(A::Error::custom)?)
             } else {
-                element(raw, budget).map_err(A::Error::custom)?
+                parse_element(raw, budget).map_err(A::Error::custom)?
             };
             object.insert(name, value);
         }
@@ -147,10 +148,10 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 }
 
-/// Reads a list at the top level.
-struct List<'b>(&'b mut Budget);
+/// Deserializes a list at the top level.
+struct TopLevelList<'b>(&'b mut Budget);
 
-impl<'de> DeserializeSeed<'de> for List<'_> {
+impl<'de> DeserializeSeed<'de> for TopLevelList<'_> {
     type Value = Vec<Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
@@ -158,7 +159,7 @@ impl<'de> DeserializeSeed<'de> for List<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for List<'_> {
+impl<'de> Visitor<'de> for TopLevelList<'_> {
     type Value = Vec<Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,37 +170,37 @@ impl<'de> Visitor<'de> for List<'_> {
         let Self(budget) = self;
         let mut list = Vec::new();
         while let Some(raw) = elements.next_element::<&RawValue>()? {
-            budget.charge(ELEMENT_MEMORY)?;
+            budget.charge(ELEMENT_BYTES)?;
             budget.refuse_if(list.len() == MAX_ELEMENTS)?;
-            list.push(element(raw, budget).map_err(A::Error::custom)?);
+            list.push(parse_element(raw, budget).map_err(A::Error::custom)?);
         }
         Ok(list)
     }
 }
 
-/// Returns a value; null if it cannot be read.
+/// Parses a value. Returns null if the value cannot be parsed even after a repair.
 ///
 /// # Errors
-/// The budget is exceeded.
-fn element(raw: &RawValue, budget: &mut Budget) -> Result<Value, serde_json::Error> {
-    if let Ok(value) = value(raw.get(), budget) {
+/// Returns an error if the budget is exceeded.
+fn parse_element(raw: &RawValue, budget: &mut Budget) -> Result<Value, serde_json::Error> {
+    if let Ok(value) = parse_value(raw.get(), budget) {
         return Ok(value);
     }
     budget.check::<serde_json::Error>()?;
-    let repaired = value(&without_half_pairs(raw.get()), budget);
+    let repaired = parse_value(&replace_lone_surrogates(raw.get()), budget);
     budget.check::<serde_json::Error>()?;
     Ok(repaired.unwrap_or(Value::Null))
 }
 
-fn value(text: &str, budget: &mut Budget) -> Result<Value, serde_json::Error> {
-    Memory(budget).deserialize(&mut serde_json::Deserializer::from_str(text))?;
+fn parse_value(text: &str, budget: &mut Budget) -> Result<Value, serde_json::Error> {
+    MemoryEstimate(budget).deserialize(&mut serde_json::Deserializer::from_str(text))?;
     serde_json::from_str(text)
 }
 
-/// Charges the memory of a value without building it.
-struct Memory<'b>(&'b mut Budget);
+/// Charges the estimated memory of a value without building it.
+struct MemoryEstimate<'b>(&'b mut Budget);
 
-impl<'de> DeserializeSeed<'de> for Memory<'_> {
+impl<'de> DeserializeSeed<'de> for MemoryEstimate<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
@@ -207,7 +208,7 @@ impl<'de> DeserializeSeed<'de> for Memory<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Memory<'_> {
+impl<'de> Visitor<'de> for MemoryEstimate<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -235,30 +236,30 @@ impl<'de> Visitor<'de> for Memory<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        self.0.charge(TEXT_MEMORY + text.len())
+        self.0.charge(STRING_BYTES + text.len())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while elements.next_element_seed(Memory(&mut *self.0))?.is_some() {
-            self.0.charge(ELEMENT_MEMORY)?;
+        while elements.next_element_seed(MemoryEstimate(&mut *self.0))?.is_some() {
+            self.0.charge(ELEMENT_BYTES)?;
         }
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         let mut is_empty = true;
-        while fields.next_key_seed(Memory(&mut *self.0))?.is_some() {
-            fields.next_value_seed(Memory(&mut *self.0))?;
-            self.0.charge(if is_empty { OBJECT_MEMORY + FIELD_MEMORY } else { FIELD_MEMORY })?;
+        while fields.next_key_seed(MemoryEstimate(&mut *self.0))?.is_some() {
+            fields.next_value_seed(MemoryEstimate(&mut *self.0))?;
+            self.0.charge(if is_empty { OBJECT_BYTES + FIELD_BYTES } else { FIELD_BYTES })?;
             is_empty = false;
         }
         Ok(())
     }
 }
 
-/// Replaces raw control characters, which strings must not contain, by spaces. Returns `None` if
+/// Replaces raw control characters, which strings must not contain, with spaces. Returns `None` if
 /// there are none.
-fn without_control_characters(text: &str) -> Option<String> {
+fn replace_control_characters(text: &str) -> Option<String> {
     let has_control_character = text.chars().any(|character| character.is_ascii_control());
     has_control_character.then(|| {
         text.chars()
@@ -267,31 +268,32 @@ fn without_control_characters(text: &str) -> Option<String> {
     })
 }
 
-/// Replaces escaped lone surrogates (RFC 8259, 8.2) by the replacement character.
-fn without_half_pairs(text: &str) -> String {
-    let mut whole = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        whole.push_str(before);
-        let (taken, kept) = match (unit(escape), escape.get(6..).and_then(unit)) {
+/// Replaces escaped lone surrogates (RFC 8259, 8.2) with the replacement character.
+fn replace_lone_surrogates(text: &str) -> String {
+    let mut repaired = String::with_capacity(text.len());
+    let mut remaining = text;
+    while let Some(index) = remaining.find('\\') {
+        let (before, escape) = remaining.split_at(index);
+        repaired.push_str(before);
+        let (length, replacement) = match (utf16_unit(escape), escape.get(6..).and_then(utf16_unit))
+        {
             (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (12, escape.get(..12)),
             (Some(0xD800..=0xDFFF), _) => (6, Some("\\ufffd")),
             (Some(_), _) => (6, escape.get(..6)),
             (None, _) => {
-                let taken = 1 + escape.chars().nth(1).map_or(0, char::len_utf8);
-                (taken, escape.get(..taken))
+                let length = 1 + escape.chars().nth(1).map_or(0, char::len_utf8);
+                (length, escape.get(..length))
             }
         };
-        whole.push_str(kept.unwrap_or_default());
-        rest = escape.get(taken..).unwrap_or_default();
+        repaired.push_str(replacement.unwrap_or_default());
+        remaining = escape.get(length..).unwrap_or_default();
     }
-    whole.push_str(rest);
-    whole
+    repaired.push_str(remaining);
+    repaired
 }
 
-/// The UTF-16 unit that an escape of the form `\uD83C` at the beginning of `text` stands for.
-fn unit(text: &str) -> Option<u16> {
+/// Returns the UTF-16 code unit of an escape such as `\uD83C` at the beginning of `text`.
+fn utf16_unit(text: &str) -> Option<u16> {
     u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_emoji_in_a_meeting_hides_no_other() {
+    fn broken_emoji_does_not_hide_other_meetings() {
         let text = br#"{"meetings":[{"uuid":"a","topic":"cut \ud83c"},{"uuid":"b","topic":"\ud83c\udf89 \\ud800"}],"next_page_token":""}"#;
         let expected = json!({
             "meetings": [{"uuid": "a", "topic": "cut \u{fffd}"}, {"uuid": "b", "topic": "🎉 \\ud800"}],
@@ -316,17 +318,17 @@ mod tests {
     }
 
     #[test]
-    fn invalid_utf8_replaces_one_character_only() {
+    fn invalid_byte_replaces_only_one_character() {
         let text = b"{\"meetings\":[{\"uuid\":\"a\",\"topic\":\"caf\xe9\tbar\"}]}";
         assert_eq!(read(text), json!({"meetings": [{"uuid": "a", "topic": "caf\u{fffd} bar"}]}));
         assert_eq!(read(b"\xEF\xBB\xBF{\"a\":1}"), json!({"a": 1}));
     }
 
     #[test]
-    fn unreadable_element_is_null_and_others_remain() {
-        let deep = "[".repeat(300) + &"]".repeat(300);
+    fn unreadable_element_becomes_null() {
+        let nested = "[".repeat(300) + &"]".repeat(300);
         let text = format!(
-            r#"{{"meetings":[{{"uuid":"a","x":{deep}}},{{"uuid":"b"}},{{"uuid":"c","n":1e999}}]}}"#
+            r#"{{"meetings":[{{"uuid":"a","x":{nested}}},{{"uuid":"b"}},{{"uuid":"c","n":1e999}}]}}"#
         );
         assert_eq!(read(text.as_bytes()), json!({"meetings": [null, {"uuid": "b"}, null]}));
     }
@@ -339,35 +341,40 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_an_object_is_bounded() {
-        let many = |element: &str, count: usize| vec![element; count].join(",");
+    fn memory_of_an_object_is_limited() {
+        let repeat = |element: &str, count: usize| vec![element; count].join(",");
         let fields: Vec<_> = (0..200_000).map(|number| format!("\"{number}\":0")).collect();
-        for huge in [
-            format!("{{\"meetings\":[{}]}}", many("0", 2_000_000)),
-            format!("{{\"meetings\":[{}]}}", many("{\"uuid\":\"a\"}", 200_000)),
-            format!("{{\"meetings\":[[{}]]}}", many("[]", 2_000_000)),
-            format!("{{\"a\":{{\"b\":[{}]}}}}", many("{\"\":0}", 1_000_000)),
+        for oversized in [
+            format!("{{\"meetings\":[{}]}}", repeat("0", 2_000_000)),
+            format!("{{\"meetings\":[{}]}}", repeat("{\"uuid\":\"a\"}", 200_000)),
+            format!("{{\"meetings\":[[{}]]}}", repeat("[]", 2_000_000)),
+            format!("{{\"a\":{{\"b\":[{}]}}}}", repeat("{\"\":0}", 1_000_000)),
             format!("{{{}}}", fields.join(",")),
-            // The repair of a broken text is within the same bounds.
-            format!("{{\"x\":\"\\ud800\",\"meetings\":[\n[{}]]}}", many("[]", 2_000_000)),
-            format!("{{\"x\":\"\t\",\"meetings\":[{}]}}", many("{\"a\":\"\t\"}", 200_000)),
+            // The repair of a broken string has the same limits.
+            format!("{{\"x\":\"\\ud800\",\"meetings\":[\n[{}]]}}", repeat("[]", 2_000_000)),
+            format!("{{\"x\":\"\t\",\"meetings\":[{}]}}", repeat("{\"a\":\"\t\"}", 200_000)),
         ] {
-            let start = huge.get(..40).unwrap_or_default();
-            assert_eq!(super::read(huge.as_bytes()), Err(UnreadableObject::TooLarge), "{start}");
+            let start = oversized.get(..40).unwrap_or_default();
+            assert_eq!(
+                super::read(oversized.as_bytes()),
+                Err(UnreadableObject::TooLarge),
+                "{start}"
+            );
         }
         let file = r#"{"id":"b3f1","file_type":"MP4","status":"completed","download_url":"https://zoom.us/rec/download/abc"}"#;
-        let meeting = format!("{{\"recording_files\":[{}]}}", many(file, 10_000));
+        let meeting = format!("{{\"recording_files\":[{}]}}", repeat(file, 10_000));
         assert_eq!(object(meeting.as_bytes()).unwrap()["recording_files"][9_999]["id"], "b3f1");
     }
 
     #[test]
-    fn deep_nesting_ends_in_null() {
+    fn deeply_nested_value_becomes_null() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
-            let deep = open.repeat(100_000) + "0" + &close.repeat(100_000);
-            let text = format!(r#"{{"meetings":[{deep},{{"uuid":"b"}}],"other":{deep},"n":1}}"#);
-            let read = read(text.as_bytes());
-            assert_eq!(read["meetings"], json!([null, {"uuid": "b"}]));
-            assert_eq!(read["n"], 1);
+            let nested = open.repeat(100_000) + "0" + &close.repeat(100_000);
+            let text =
+                format!(r#"{{"meetings":[{nested},{{"uuid":"b"}}],"other":{nested},"n":1}}"#);
+            let object = read(text.as_bytes());
+            assert_eq!(object["meetings"], json!([null, {"uuid": "b"}]));
+            assert_eq!(object["n"], 1);
         }
     }
 
@@ -378,7 +385,7 @@ mod tests {
         }
 
         #[test]
-        fn text_with_any_escapes_stays_readable(units in prop::collection::vec(any::<u16>(), 0..20)) {
+        fn string_with_arbitrary_escapes_is_readable(units in prop::collection::vec(any::<u16>(), 0..20)) {
             let escapes: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
             let text = format!(r#"{{"meetings":[{{"uuid":"a","topic":"{escapes}"}}]}}"#);
             let expected = json!({"meetings": [{"uuid": "a", "topic": String::from_utf16_lossy(&units)}]});

@@ -1,8 +1,8 @@
-//! Leases, one for each version of a file, shared by all its readers.
+//! Caches one lease for each version of a file. All readers of the version share the lease.
 //!
-//! A refusal is also the answer to the next readers, for [`MIN_REFUSAL_TTL`] at first and for up to
-//! [`MAX_REFUSAL_TTL`] if it is repeated: a program that opens a refused file again and again must
-//! not send the same requests each time.
+//! A refusal is cached as well: at first for [`MIN_REFUSAL_TTL`], and for up to [`MAX_REFUSAL_TTL`]
+//! if it is repeated. Otherwise, a program that opens a refused file again and again would send the
+//! same requests each time.
 //!
 //! Lock order: the single flight of a slot, then its state.
 
@@ -21,16 +21,16 @@ use crate::http::{FetchCause, FetchError, LeaseSource, MAX_LEASE_ATTEMPTS, Prior
 use crate::model::{FileId, Lease, Version};
 use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, Provider, ProviderError};
 
-/// Maximum number of leases. A lease takes less than 2 KiB, so all of them take at most 8 MiB. An
-/// evicted lease costs one request when its file is read again.
+/// Maximum number of cached leases. A lease takes less than 2 KiB, so all leases take at most 8
+/// MiB. If a lease was evicted, the next read of its file costs one more request.
 const MAX_LEASES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// How long the first refusal of a file is the answer to the requests for its lease. Some refusals
-/// end within seconds, for example when the host of a meeting allows the download.
+/// How long the first refusal of a file is cached. Some refusals end within seconds, for example
+/// when the meeting host allows the download.
 const MIN_REFUSAL_TTL: Duration = Duration::from_secs(5);
 
-/// The limit of the time for repeated refusals, which doubles each time. A program that opens a
-/// refused file in a loop then costs a few requests per minute.
+/// Upper bound for the time that a repeated refusal is cached. The time doubles with each refusal.
+/// With this limit, a program that opens a refused file in a loop causes a few requests per minute.
 const MAX_REFUSAL_TTL: Duration = Duration::from_secs(60);
 
 /// Caches the leases of one source.
@@ -59,7 +59,7 @@ impl LeaseCache {
                 provider: self.provider.clone(),
                 file: file.clone(),
                 version,
-                resolve: SingleFlight::default(),
+                request_flight: SingleFlight::default(),
                 state: Mutex::default(),
             })
         });
@@ -71,18 +71,19 @@ struct LeaseSlot {
     provider: Arc<dyn Provider>,
     file: FileId,
     version: Version,
-    resolve: SingleFlight<()>,
+    request_flight: SingleFlight<()>,
     state: Mutex<LeaseState>,
 }
 
 #[derive(Default)]
 struct LeaseState {
     lease: Option<Arc<Lease>>,
-    /// The last refusal of the file. It is kept after its end, because the next one lasts longer.
+    /// The last refusal of the file. It is kept after its TTL, because the TTL of the next refusal
+    /// is longer.
     refusal: Option<Refusal>,
-    /// Number of refused leases since a lease last worked. Determines the effort of the next
+    /// Number of refused leases since a lease last worked. It determines the effort of the next
     /// request.
-    refusals: u32,
+    refused_leases: u32,
 }
 
 struct Refusal {
@@ -93,30 +94,34 @@ struct Refusal {
 
 impl LeaseState {
     fn record_refusal(&mut self, error: &FetchError) {
-        let doubled = self.refusal.as_ref().map(|last| last.ttl * 2);
-        let ttl = doubled.unwrap_or(MIN_REFUSAL_TTL).min(MAX_REFUSAL_TTL);
-        self.refusal = Some(Refusal { until: Instant::now() + ttl, ttl, error: repeated(error) });
+        let doubled_ttl = self.refusal.as_ref().map(|last| last.ttl * 2);
+        let ttl = doubled_ttl.unwrap_or(MIN_REFUSAL_TTL).min(MAX_REFUSAL_TTL);
+        self.refusal = Some(Refusal {
+            until: Instant::now() + ttl,
+            ttl,
+            error: error_for_later_readers(error),
+        });
     }
 }
 
 #[async_trait]
 impl LeaseSource for LeaseSlot {
     async fn current(&self, priority: Priority) -> Result<Arc<Lease>, FetchError> {
-        if let Some(known) = self.known() {
-            return known;
+        if let Some(result) = self.cached_result() {
+            return result;
         }
-        let mut flight = self.resolve.enter().await;
-        if let Some(known) = self.known() {
-            return known;
+        let mut flight = self.request_flight.enter().await;
+        if let Some(result) = self.cached_result() {
+            return result;
         }
         if let Some(error) = flight.shared_failure() {
             return Err(error.clone().into());
         }
-        let effort = effort_after(self.state.lock().refusals);
+        let effort = effort_after(self.state.lock().refused_leases);
         let request = LeaseRequest { file: &self.file, version: self.version, effort, priority };
-        let resolved = self.provider.lease(request).await;
+        let result = self.provider.lease(request).await;
         let mut state = self.state.lock();
-        match resolved {
+        match result {
             Ok(lease) => {
                 let lease = Arc::new(lease);
                 state.lease = Some(lease.clone());
@@ -125,13 +130,13 @@ impl LeaseSource for LeaseSlot {
             }
             Err(error) => {
                 if !error.is_transient() {
-                    state.refusals = 0;
+                    state.refused_leases = 0;
                 }
                 flight.fail(error.clone(), Duration::ZERO);
-                // A credential is the same for all files, and has a back-off of its own.
-                let is_of_file = !error.is_transient() && !error.is_credential();
+                // A credential error applies to all files and has its own back-off.
+                let applies_to_file = !error.is_transient() && !error.is_credential();
                 let error = FetchError::from(error);
-                if is_of_file {
+                if applies_to_file {
                     state.record_refusal(&error);
                 }
                 Err(error)
@@ -145,7 +150,7 @@ impl LeaseSource for LeaseSlot {
             state.lease = None;
             // After the last resort, the next reader starts with the least effort again, because
             // the cause of the refusals may have ended.
-            state.refusals = (state.refusals + 1) % MAX_LEASE_ATTEMPTS;
+            state.refused_leases = (state.refused_leases + 1) % MAX_LEASE_ATTEMPTS;
         }
     }
 
@@ -153,7 +158,7 @@ impl LeaseSource for LeaseSlot {
         let mut state = self.state.lock();
         if state.lease.as_ref().is_some_and(|current| Arc::ptr_eq(current, lease)) {
             state.lease = None;
-            state.refusals = 0;
+            state.refused_leases = 0;
             state.record_refusal(error);
         }
     }
@@ -161,7 +166,7 @@ impl LeaseSource for LeaseSlot {
     fn report_served(&self, lease: &Arc<Lease>) {
         let mut state = self.state.lock();
         if state.lease.as_ref().is_some_and(|current| Arc::ptr_eq(current, lease)) {
-            state.refusals = 0;
+            state.refused_leases = 0;
             state.refusal = None;
         }
     }
@@ -171,10 +176,11 @@ impl LeaseSource for LeaseSlot {
     }
 }
 
-/// Returns the effort of the next request after `refusals`. A lease that worked before its refusal
-/// has probably expired, so the first request after it uses the listed URL again.
-fn effort_after(refusals: u32) -> LeaseEffort {
-    match refusals {
+/// Returns the effort of the next request after a number of refused leases. A lease that worked
+/// before its refusal has probably expired, so the request after the first refusal uses the listed
+/// URL again.
+fn effort_after(refused_leases: u32) -> LeaseEffort {
+    match refused_leases {
         0 | 1 => LeaseEffort::Listed,
         2 => LeaseEffort::Renewed,
         _ => LeaseEffort::LastResort,
@@ -182,19 +188,20 @@ fn effort_after(refusals: u32) -> LeaseEffort {
 }
 
 impl LeaseSlot {
-    /// Returns the current lease, unless it has expired, or the refusal of the last one.
-    fn known(&self) -> Option<Result<Arc<Lease>, FetchError>> {
+    /// Returns the cached lease, unless it has expired, or else the cached refusal, unless its TTL
+    /// has passed.
+    fn cached_result(&self) -> Option<Result<Arc<Lease>, FetchError>> {
         let mut state = self.state.lock();
         state.lease.take_if(|lease| lease.is_expired(Timestamp::now()));
-        let current = state.refusal.as_ref().filter(|refusal| Instant::now() < refusal.until);
-        let refusal = || current.map(|refusal| Err(refusal.error.clone()));
+        let valid_refusal = state.refusal.as_ref().filter(|refusal| Instant::now() < refusal.until);
+        let refusal = || valid_refusal.map(|refusal| Err(refusal.error.clone()));
         state.lease.clone().map(Ok).or_else(refusal)
     }
 }
 
-/// Returns the error for the readers after the first. Each change is reported once, because it
+/// Returns the error for all readers after the first. A change is reported only once, because it
 /// causes a refresh.
-fn repeated(error: &FetchError) -> FetchError {
+fn error_for_later_readers(error: &FetchError) -> FetchError {
     match error {
         FetchError::Changed(cause) => FetchError::Gone(cause.clone()),
         other => other.clone(),
@@ -225,7 +232,7 @@ mod tests {
     use crate::model::{DaySpan, Details, MeetingId, SecretUrl, SourceName};
     use crate::providers::{ArchiveIdentity, Listing, SourceDescriptor};
 
-    /// Refuses the leases of version 1.
+    /// A provider that returns `error`, if any, for leases of version 1.
     struct FakeProvider {
         descriptor: SourceDescriptor,
         requests: AtomicUsize,
@@ -273,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refusal_is_requested_ever_less_often() {
+    async fn ttl_doubles_with_each_refusal() {
         let provider = provider(Some(ProviderError::not_allowed("no")));
         let leases = LeaseCache::new(provider.clone());
         let mut ttl = MIN_REFUSAL_TTL;
@@ -294,11 +301,11 @@ mod tests {
         slot(&leases, 1).report_served(&lease);
         slot(&leases, 1).report_final_refusal(&lease, &FetchError::NotAllowed("again".into()));
         tokio::time::advance(MIN_REFUSAL_TTL).await;
-        assert!(slot(&leases, 1).current(Priority::Demand).await.is_ok(), "it starts again");
+        assert!(slot(&leases, 1).current(Priority::Demand).await.is_ok(), "the TTL is short again");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn transient_error_is_not_kept() {
+    async fn transient_error_is_not_cached() {
         let provider = provider(Some(ProviderError::unavailable("down")));
         let leases = LeaseCache::new(provider.clone());
         for _ in 0..3 {
@@ -311,17 +318,20 @@ mod tests {
     async fn versions_share_neither_lease_nor_refusal() {
         let provider = provider(Some(ProviderError::changed("another version")));
         let leases = LeaseCache::new(provider.clone());
-        let change = slot(&leases, 1).current(Priority::Demand).await.unwrap_err();
-        assert!(matches!(change, FetchError::Changed(_)), "{change}");
-        let again = slot(&leases, 1).current(Priority::Demand).await.unwrap_err();
-        assert!(matches!(again, FetchError::Gone(_)), "a change is reported once: {again}");
+        let first_error = slot(&leases, 1).current(Priority::Demand).await.unwrap_err();
+        assert!(matches!(first_error, FetchError::Changed(_)), "{first_error}");
+        let second_error = slot(&leases, 1).current(Priority::Demand).await.unwrap_err();
+        assert!(
+            matches!(second_error, FetchError::Gone(_)),
+            "a change is reported once: {second_error}"
+        );
         let lease = slot(&leases, 2).current(Priority::Demand).await.unwrap();
-        let other = slot(&leases, 3).current(Priority::Demand).await.unwrap();
-        assert!(!Arc::ptr_eq(&lease, &other));
+        let other_lease = slot(&leases, 3).current(Priority::Demand).await.unwrap();
+        assert!(!Arc::ptr_eq(&lease, &other_lease));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn final_refusal_by_a_server_is_kept() {
+    async fn final_refusal_is_cached() {
         let provider = provider(None);
         let leases = LeaseCache::new(provider.clone());
         let lease = slot(&leases, 1).current(Priority::Demand).await.unwrap();

@@ -1,9 +1,9 @@
-//! The errors of days that could not be listed.
+//! Sorts and merges the errors of days that could not be listed.
 
 use crate::model::DaySpan;
 use crate::providers::{ErrorClass, ProviderError};
 
-/// Returns the error that a user can do most about.
+/// Returns the error that the user can best act on.
 pub(crate) fn most_actionable(failed: &[(DaySpan, ProviderError)]) -> Option<&ProviderError> {
     failed.iter().map(|(_, error)| error).min_by_key(|error| match error.class() {
         ErrorClass::Credential => 0,
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_with_the_same_failure_are_one_span() {
+    fn overlapping_spans_with_the_same_error_are_merged() {
         let down = || ProviderError::unavailable("down");
         let span = |from, to| DaySpan { from: date(2026, 1, from), to: date(2026, 1, to) };
         let failed = merge_adjacent(vec![

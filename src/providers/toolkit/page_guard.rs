@@ -1,4 +1,4 @@
-//! Detects a paged list that has no end, and bounds what a listing keeps in memory.
+//! Detects endless paged lists and limits the memory of a listing.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,20 +8,21 @@ use thiserror::Error;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Maximum of items of one list: five times the recordings of a month in the largest accounts that
-/// Zoom describes. More is a list without an end.
+/// Maximum number of items in one list. It is five times the number of recordings per month in the
+/// largest accounts that Zoom describes. A list with more items counts as endless.
 const MAX_ITEMS: usize = 50_000;
 
-/// Time for all pages of one list. A page takes a second or two, so this is for dozens of pages; a
-/// user waits at a prompt for the first listing.
+/// Timeout of all pages of one list. A page takes a second or two, so this is sufficient for dozens
+/// of pages. A user at a prompt may wait for the first listing.
 const LIST_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Memory for the new items of one listing, windows and users together. Sixty thousand meetings
-/// with half a dozen files each fit in. A larger listing is incomplete. The next one continues,
-/// because items that are already stored do not count against the limit.
+/// Maximum memory in bytes for the new items of one listing, over all windows and users. It is
+/// sufficient for sixty thousand meetings with half a dozen files each. A larger listing is
+/// incomplete, and the next listing continues it, because items that are already stored do not
+/// count.
 const MAX_LISTING_MEMORY: usize = 256 * 1024 * 1024;
 
-/// The sign by which an endless list was detected.
+/// The reason why a list counts as endless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum EndlessList {
     #[error("sent a list without a last page")]
@@ -39,8 +40,8 @@ pub(crate) enum EndlessList {
 }
 
 impl EndlessList {
-    /// Whether lists of other days need not be requested, because they would waste as much.
-    pub(crate) fn is_of_whole_list(self) -> bool {
+    /// Whether the lists of other days would be endless as well, so they need not be requested.
+    pub(crate) fn applies_to_all_days(self) -> bool {
         match self {
             Self::TooManyPages | Self::TooManyItems | Self::TooSlow | Self::TooLarge => true,
             Self::RepeatedPage | Self::PagesWithoutNewItems => false,
@@ -48,7 +49,7 @@ impl EndlessList {
     }
 }
 
-/// The memory that is left for the items of one listing.
+/// The remaining memory for the items of one listing.
 #[derive(Debug)]
 pub(crate) struct ListingBudget(AtomicUsize);
 
@@ -59,13 +60,13 @@ impl Default for ListingBudget {
 }
 
 impl ListingBudget {
-    /// Takes the memory of the items of a page.
+    /// Charges the memory of the items on a page.
     ///
     /// # Errors
-    /// The budget is exceeded, now or before.
+    /// Returns an error if this page or an earlier one exceeded the budget.
     pub(crate) fn spend(&self, bytes: usize) -> Result<(), EndlessList> {
-        let take = |remaining: usize| Some(remaining.saturating_sub(bytes));
-        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+        let subtract = |remaining: usize| Some(remaining.saturating_sub(bytes));
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract) {
             Ok(remaining) if remaining > bytes => Ok(()),
             _ => Err(EndlessList::TooLarge),
         }
@@ -76,19 +77,20 @@ impl ListingBudget {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageLimits {
     pub(crate) max_pages: usize,
-    /// Maximum number of pages in a row without a new item. A filter of the server may leave a page
-    /// empty, so one such page is not an error.
+    /// Maximum number of consecutive pages without a new item. A filter of the server may leave a
+    /// page empty, so one such page is not an error.
     pub(crate) max_pages_without_new_items: usize,
 }
 
-/// Follows the requests for the pages of one list.
+/// Counts the pages and items of one list, and detects if the list is endless.
 #[derive(Debug)]
 pub(crate) struct PageGuard {
     limits: PageLimits,
     pages: usize,
     pages_without_new_items: usize,
-    /// Hashes: the texts can have any length.
+    /// Hashes of the item ids. The ids themselves can have any length.
     items: HashSet<u128>,
+    /// Hashes of the tokens or URLs of the next pages.
     next_pages: HashSet<u128>,
     deadline: Instant,
 }
@@ -105,8 +107,8 @@ impl PageGuard {
         }
     }
 
-    /// Counts a request for a page. Returns an error if the maximum number of pages has been
-    /// requested.
+    /// Counts a request for a page. Returns an error if the limit of pages, items or time has been
+    /// reached.
     pub(crate) fn begin_page(&mut self) -> Result<(), EndlessList> {
         if self.pages == self.limits.max_pages {
             return Err(EndlessList::TooManyPages);
@@ -114,7 +116,7 @@ impl PageGuard {
         if self.items.len() >= MAX_ITEMS {
             return Err(EndlessList::TooManyItems);
         }
-        // A single page has a timeout of its own.
+        // The first page is limited by its own timeout.
         if self.pages > 0 && Instant::now() >= self.deadline {
             return Err(EndlessList::TooSlow);
         }
@@ -122,16 +124,16 @@ impl PageGuard {
         Ok(())
     }
 
-    /// Records the ids of the items of a page. If this is never called, no page counts as a page
-    /// without new items.
+    /// Records the ids of the items on a page. If this function is never called, no page counts as
+    /// a page without new items.
     pub(crate) fn record_items<'a>(&mut self, items: impl IntoIterator<Item = &'a str>) {
-        let known = self.items.len();
+        let previous_count = self.items.len();
         self.items.extend(items.into_iter().map(|item| xxh3_128(item.as_bytes())));
         self.pages_without_new_items =
-            if self.items.len() == known { self.pages_without_new_items + 1 } else { 0 };
+            if self.items.len() == previous_count { self.pages_without_new_items + 1 } else { 0 };
     }
 
-    /// Checks the token or URL of the next page, which the last page contained.
+    /// Checks the token or URL of the next page before it is requested.
     pub(crate) fn follow(&mut self, next: &str) -> Result<(), EndlessList> {
         if !self.next_pages.insert(xxh3_128(next.as_bytes())) {
             return Err(EndlessList::RepeatedPage);
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_bounded_even_over_restarts() {
+    fn restart_does_not_reset_the_page_limit() {
         let mut guard = guard();
         for _ in 0..3 {
             guard.begin_page().unwrap();
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_page_is_found_at_any_distance() {
+    fn repeated_page_is_detected_at_any_distance() {
         let mut guard = guard();
         guard.follow("a").unwrap();
         guard.follow("b").unwrap();
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn items_are_bounded() {
+    fn number_of_items_is_limited() {
         let mut guard =
             PageGuard::new(PageLimits { max_pages: 1000, max_pages_without_new_items: 2 });
         let mut pages = 0_usize;
@@ -196,19 +198,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn slow_pages_end_the_list() {
+    async fn list_ends_at_its_timeout() {
         let mut guard =
             PageGuard::new(PageLimits { max_pages: 1000, max_pages_without_new_items: 2 });
-        let began = Instant::now();
+        let start = Instant::now();
         while guard.begin_page().is_ok() {
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
-        assert_eq!(began.elapsed(), LIST_TIMEOUT);
+        assert_eq!(start.elapsed(), LIST_TIMEOUT);
         assert_eq!(guard.begin_page(), Err(EndlessList::TooSlow));
     }
 
     #[test]
-    fn budget_is_shared_and_stays_spent() {
+    fn exceeded_budget_stays_exceeded() {
         let budget = ListingBudget::default();
         budget.spend(MAX_LISTING_MEMORY - 10).unwrap();
         budget.spend(9).unwrap();
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_without_new_items_count_in_a_row_only() {
+    fn new_item_resets_the_count_of_pages() {
         let mut guard = guard();
         for (number, items) in
             [vec!["a"], vec!["a"], vec!["a", "b"], vec![]].into_iter().enumerate()

@@ -13,21 +13,21 @@ use crate::providers::ProviderError;
 /// The recycle bin of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecycleBin {
-    /// Its name, as in "Zoom's trash".
+    /// The name of the recycle bin, such as "Zoom's trash".
     pub name: &'static str,
-    /// How to restore a recording from it, as in "restore it …".
+    /// The instruction for restoring a recording, such as "restore it …".
     pub fix: &'static str,
-    /// Days after which a deleted recording is purged.
+    /// Number of days after which a deleted recording is purged.
     pub days: u8,
 }
 
 /// The contents of a recycle bin.
 #[derive(Debug, Default)]
 pub struct TrashListing {
-    /// Each meeting once, in no particular order.
+    /// The deleted meetings without duplicates, in no particular order.
     pub meetings: Vec<TrashEntry>,
-    /// Why the listing is incomplete; `None` if it is complete. A meeting that an incomplete
-    /// listing does not contain may still be in the recycle bin.
+    /// The error if the listing is incomplete. A meeting that an incomplete listing does not
+    /// contain may still be in the recycle bin.
     pub failed: Option<ProviderError>,
 }
 
@@ -36,12 +36,12 @@ pub struct TrashListing {
 pub struct TrashEntry {
     /// The meeting and its files, with the ids that they have in the recycle bin.
     pub meeting: Meeting,
-    /// When the first of its files was deleted, if the provider returns a time.
+    /// The time at which the first of the files was deleted, if the provider returns it.
     pub deleted: Option<Timestamp>,
 }
 
 impl TrashEntry {
-    /// Returns the entry of `meeting`, which the provider lists in the recycle bin.
+    /// Creates the entry of a meeting that the provider lists in its recycle bin.
     pub fn new(mut meeting: Meeting, deleted: Option<Timestamp>) -> Self {
         let id: MeetingId = meeting.id.in_trash();
         for file in &mut meeting.files {

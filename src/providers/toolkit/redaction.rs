@@ -1,4 +1,4 @@
-//! Redacts text from a server for use in messages.
+//! Redacts text of a server for use in messages.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -7,20 +7,22 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::is_printable;
 
-/// Shortest part of a secret that is recognized. Shorter parts are of no use, and common words have
-/// them.
-const MIN_PART: usize = 8;
+/// Minimum length of a part of a secret that is redacted. A shorter part is of no use to an
+/// attacker and may occur in common words.
+const MIN_PART_LENGTH: usize = 8;
 
-/// Returns text of a server that may be printed: one line of bounded length, without `secret`,
-/// which a server may echo, encoded or in part, and without anything that looks like a secret.
-pub(crate) fn quotable(words: &str, secret: &SecretString) -> String {
-    /// Zoom's longest message names six scopes in 330 characters.
+/// Returns text of a server in a form that can be printed: one line of limited length, without
+/// `secret` or anything else that looks like a secret. A server may repeat the secret, encoded or
+/// in part.
+pub(crate) fn redact(text: &str, secret: &SecretString) -> String {
+    /// Maximum length of the result. Zoom's longest message lists six scopes in 330 characters.
     const MAX_LENGTH: usize = 400;
-    /// Characters that are examined. What is redacted is shorter afterwards.
+    /// Maximum number of examined characters. Redaction shortens the text.
     const MAX_EXAMINED: usize = 8 * MAX_LENGTH;
     let secret = secret.expose_secret();
-    // Invisible characters go first: a secret with one in its middle reads like the secret.
-    let mut words: String = words
+    // Remove invisible characters first. A secret with an invisible character in its middle can
+    // still be read.
+    let mut text: String = text
         .chars()
         .map(|c| if c.is_whitespace() { ' ' } else { c })
         .filter(|c| is_visible(*c))
@@ -33,18 +35,18 @@ pub(crate) fn quotable(words: &str, secret: &SecretString) -> String {
         URL_SAFE_NO_PAD.encode(secret),
     ];
     for form in encoded.iter().filter(|form| !form.is_empty()) {
-        words = without(&words, form);
+        text = replace_secret(&text, form);
     }
-    let plain = words.split_inclusive(|c| !is_token_char(c)).map(|word| {
+    let redacted = text.split_inclusive(|c| !is_token_char(c)).map(|word| {
         let end = word.trim_end_matches(|c| !is_token_char(c)).len();
         match word.split_at(end) {
-            (token, rest) if is_like_token(token) || has_part_of(token, &encoded) => {
-                format!("…{rest}")
+            (token, suffix) if looks_like_token(token) || contains_part_of(token, &encoded) => {
+                format!("…{suffix}")
             }
             _ => word.to_owned(),
         }
     });
-    plain.collect::<String>().chars().take(MAX_LENGTH).collect()
+    redacted.collect::<String>().chars().take(MAX_LENGTH).collect()
 }
 
 fn is_visible(c: char) -> bool {
@@ -55,35 +57,35 @@ fn is_visible(c: char) -> bool {
     is_printable(c) && !is_zero_width
 }
 
-/// Replaces a secret in upper and lower case.
-fn without(words: &str, secret: &str) -> String {
-    // Both have as many bytes as before.
-    let (lower, secret) = (words.to_ascii_lowercase(), secret.to_ascii_lowercase());
-    let mut rest = 0;
-    let mut redacted = String::with_capacity(words.len());
-    for (at, _) in lower.match_indices(&secret) {
-        redacted.push_str(words.get(rest..at).unwrap_or_default());
+/// Replaces a secret with an ellipsis, ignoring the case of letters.
+fn replace_secret(text: &str, secret: &str) -> String {
+    // The conversion to lower case does not change the length in bytes.
+    let (lowercase, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
+    let mut end = 0;
+    let mut redacted = String::with_capacity(text.len());
+    for (index, _) in lowercase.match_indices(&secret) {
+        redacted.push_str(text.get(end..index).unwrap_or_default());
         redacted.push('…');
-        rest = at + secret.len();
+        end = index + secret.len();
     }
-    redacted.push_str(words.get(rest..).unwrap_or_default());
+    redacted.push_str(text.get(end..).unwrap_or_default());
     redacted
 }
 
 /// Whether a word contains a part of a secret.
-fn has_part_of(word: &str, secrets: &[String]) -> bool {
-    word.as_bytes().windows(MIN_PART).any(|part| {
+fn contains_part_of(word: &str, secrets: &[String]) -> bool {
+    word.as_bytes().windows(MIN_PART_LENGTH).any(|part| {
         secrets.iter().any(|secret| {
             secret
                 .as_bytes()
-                .windows(MIN_PART)
-                .any(|of_secret| of_secret.eq_ignore_ascii_case(part))
+                .windows(MIN_PART_LENGTH)
+                .any(|secret_part| secret_part.eq_ignore_ascii_case(part))
         })
     })
 }
 
-/// Returns a space and then the message of a server in quotes and parentheses, without its final
-/// period. Returns an empty string if the message is empty.
+/// Returns a space, followed by the message of a server in quotes and parentheses, without its
+/// final period. Returns an empty string if the message is empty.
 pub(crate) fn in_parentheses(message: &str) -> String {
     let message = message.trim_end_matches('.');
     if message.is_empty() { String::new() } else { format!(" (\"{message}\")") }
@@ -96,7 +98,7 @@ fn is_token_char(c: char) -> bool {
 
 /// Whether a word looks like a credential. A server may echo an earlier credential or another form
 /// of it. Names of scopes and fields can be as long, but do not contain digits.
-fn is_like_token(word: &str) -> bool {
+fn looks_like_token(word: &str) -> bool {
     const MIN_LENGTH: usize = 20;
     word.len() >= MIN_LENGTH && word.contains(|c: char| c.is_ascii_digit())
 }
@@ -117,18 +119,18 @@ mod tests {
             "Correct\u{200b}-horse\u{202e}/battery",
             "x=Correct-horse/battery&y",
         ] {
-            let quoted = quotable(&format!("the token {echo} is wrong"), &secret);
+            let quoted = redact(&format!("the token {echo} is wrong"), &secret);
             let lower = quoted.to_lowercase();
             assert!(!lower.contains("correct") && !lower.contains("q29y"), "{quoted}");
             assert!(quoted.starts_with("the token ") && quoted.ends_with(" is wrong"), "{quoted}");
         }
-        let quoted = quotable("wrong:\u{1b}[31m\u{202e}\u{e0041}password\nagain", &secret);
+        let quoted = redact("wrong:\u{1b}[31m\u{202e}\u{e0041}password\nagain", &secret);
         assert_eq!(quoted, "wrong:[31mpassword again");
     }
 
     #[test]
     fn tokens_are_redacted() {
-        let quoted = |words| quotable(words, &SecretString::from("other"));
+        let quoted = |text| redact(text, &SecretString::from("other"));
         assert_eq!(
             quoted("bad token eyJzdiI6IjAwMDAwMSIsImFsZyI.x_y, try again"),
             "bad token …, try again"

@@ -3,7 +3,7 @@
 /// An operation of a source, and whether its credential permits it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permission {
-    /// The operation, as in "listing recordings".
+    /// The operation, such as "listing recordings".
     pub purpose: &'static str,
     /// The scopes that permit the operation, without `:admin`. One of them is sufficient.
     pub scopes: &'static [&'static str],
@@ -12,15 +12,15 @@ pub struct Permission {
     pub is_granted: bool,
 }
 
-/// An operation of a source and the scopes that permit it, see [`Permission`].
+/// An operation of a source and the scopes that permit it. The fields are those of [`Permission`].
 pub(crate) struct Requirement {
     pub(crate) purpose: &'static str,
     pub(crate) scopes: &'static [&'static str],
     pub(crate) is_needed: bool,
 }
 
-/// Returns for each requirement whether `granted` permits it. `granted` is a list of scopes,
-/// separated by spaces.
+/// Returns for each requirement whether `granted` permits it. `granted` is a list of scopes that
+/// are separated by spaces or commas.
 ///
 /// A scope for administrators (`:admin`, `:master`) includes the scope of the same name without the
 /// suffix ("Scopes" in Zoom's documentation of OAuth).
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn administrator_scope_includes_the_plain_one() {
+    fn administrator_scope_includes_the_plain_scope() {
         let requirement =
             || [Requirement { purpose: "x", scopes: &["recording:read", "a:b"], is_needed: true }];
         for (granted, is_granted) in [

@@ -10,24 +10,24 @@ use url::Url;
 
 use crate::model::SecretUrl;
 
-/// Reads a string. An empty string is `None`. A number is read as its digits.
+/// Deserializes a string. An empty string becomes `None`, and a number becomes its digits.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(as_text(&Value::deserialize(deserializer)?))
 }
 
-/// Reads an integer, possibly written as a string or with a fraction of zero.
+/// Deserializes an integer, which may be written as a string or with a fraction of zero.
 pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     Ok(as_integer(&Value::deserialize(deserializer)?))
 }
 
-/// Reads a time. A time without an offset is in UTC, as are all times of these APIs.
+/// Deserializes a time. A time without an offset is in UTC, like all times of these APIs.
 pub(crate) fn time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Timestamp>, D::Error> {
     Ok(as_text(&Value::deserialize(deserializer)?).and_then(|text| as_time(&text)))
 }
 
-/// Reads an absolute URL.
+/// Deserializes an absolute URL.
 pub(crate) fn url<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SecretUrl>, D::Error> {
@@ -35,7 +35,7 @@ pub(crate) fn url<'de, D: Deserializer<'de>>(
     Ok(text.and_then(|text| Url::parse(&text).ok()).map(SecretUrl::new))
 }
 
-/// Does the same as [`text`].
+/// Converts a JSON value to a string as [`text`] does.
 pub(crate) fn as_text(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.trim().to_owned(),
@@ -45,39 +45,39 @@ pub(crate) fn as_text(value: &Value) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Does the same as [`integer`].
+/// Converts a JSON value to an integer as [`integer`] does.
 pub(crate) fn as_integer(value: &Value) -> Option<i64> {
-    let fraction = match value {
+    let float = match value {
         Value::Number(number) => match number.as_i64() {
-            Some(whole) => return Some(whole),
+            Some(integer) => return Some(integer),
             None => number.as_f64()?,
         },
         Value::String(text) => match text.trim().parse::<i64>() {
-            Ok(whole) => return Some(whole),
+            Ok(integer) => return Some(integer),
             Err(_) => text.trim().parse::<f64>().ok()?,
         },
         _ => return None,
     };
-    /// 2^53. Above this limit, a double cannot represent every integer.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    (fraction.fract() == 0.0 && fraction.abs() <= EXACT).then_some(fraction as i64)
+    /// 2^53, above which a double cannot represent every integer.
+    const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
+    (float.fract() == 0.0 && float.abs() <= MAX_EXACT_INTEGER).then_some(float as i64)
 }
 
-/// Does the same as [`time`].
+/// Parses a time as [`time`] does.
 pub(crate) fn as_time(text: &str) -> Option<Timestamp> {
     text.parse::<Timestamp>().ok().or_else(|| {
-        let naive = text.parse::<DateTime>().ok()?;
-        TimeZone::UTC.to_timestamp(naive).ok()
+        let datetime = text.parse::<DateTime>().ok()?;
+        TimeZone::UTC.to_timestamp(datetime).ok()
     })
 }
 
-/// Returns the text of the first field in `names` that has one.
+/// Returns the string in the first field of `names` that contains one.
 pub(crate) fn first_text(object: &Map<String, Value>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| object.get(*name).and_then(as_text))
 }
 
 /// Returns the start (in UTC) of the day that `text` begins with.
-pub(crate) fn day_begins(text: &str) -> Option<Timestamp> {
+pub(crate) fn start_of_day(text: &str) -> Option<Timestamp> {
     let day: Date = text.get(..10)?.parse().ok()?;
     TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight())).ok()
 }
@@ -115,8 +115,8 @@ mod tests {
         assert_eq!(as_time("2026-10-06T07:00:11Z"), expected);
         assert_eq!(as_time("2026-10-06T09:00:11+02:00"), expected);
         assert_eq!(as_time("2026-10-06 07:00:11"), expected);
-        for nonsense in ["", "soon", "9999-99-99T00:00:00Z", "99999999999999"] {
-            assert_eq!(as_time(nonsense), None, "{nonsense}");
+        for invalid in ["", "soon", "9999-99-99T00:00:00Z", "99999999999999"] {
+            assert_eq!(as_time(invalid), None, "{invalid}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Lets one caller fetch a value at a time. The other callers wait for the fetch and share its
+//! Lets only one caller at a time fetch a value. The other callers wait for the fetch and share its
 //! result, even if the result is an error.
 //!
-//! Lock order: the lock of a flight is taken before any other lock, and is held across the fetch.
+//! Lock order: the lock of a flight is taken before any other lock and is held during the fetch.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::providers::ProviderError;
 
-/// A value that is fetched by one caller at a time.
+/// A value that only one caller at a time fetches.
 #[derive(Default)]
 pub(crate) struct SingleFlight<T>(Mutex<State<T>>);
 
@@ -24,7 +24,7 @@ struct State<T> {
 /// The error of the last fetch. All waiters share it. Otherwise each of them would call the failing
 /// server in turn and wait for its own timeout.
 struct Failure {
-    at: Instant,
+    failed_at: Instant,
     retry_at: Instant,
     error: ProviderError,
 }
@@ -36,14 +36,15 @@ pub(crate) struct Flight<'a, T> {
 }
 
 impl<T> SingleFlight<T> {
-    /// Waits until no other caller fetches.
+    /// Waits until no other caller is fetching.
     pub(crate) async fn enter(&self) -> Flight<'_, T> {
         let waiting_since = Instant::now();
         Flight { waiting_since, state: self.0.lock().await }
     }
 
-    /// Waits until no other caller fetches. If another caller is fetching, awaits `check_breaker`
-    /// first: if the server is down, the wait would take the other caller's whole timeout.
+    /// Waits until no other caller is fetching. If another caller is fetching, awaits
+    /// `check_breaker` first: if the server is down, the wait would take the whole timeout of the
+    /// other caller.
     ///
     /// # Errors
     /// Returns the error of `check_breaker`.
@@ -64,8 +65,8 @@ impl<T> SingleFlight<T> {
 }
 
 impl<T> Flight<'_, T> {
-    /// Returns when this caller started to wait. A value that arrived later is as new as one that
-    /// the caller would fetch itself.
+    /// Returns the time at which this caller started to wait. A value that arrived later is as new
+    /// as a value that the caller would fetch itself.
     pub(crate) fn waiting_since(&self) -> Instant {
         self.waiting_since
     }
@@ -74,7 +75,7 @@ impl<T> Flight<'_, T> {
     /// has not passed.
     pub(crate) fn shared_failure(&self) -> Option<&ProviderError> {
         let failure = self.state.failure.as_ref()?;
-        let is_shared = self.waiting_since < failure.at || Instant::now() < failure.retry_at;
+        let is_shared = self.waiting_since < failure.failed_at || Instant::now() < failure.retry_at;
         is_shared.then_some(&failure.error)
     }
 
@@ -88,10 +89,10 @@ impl<T> Flight<'_, T> {
     }
 
     /// Stores the error of the fetch. Callers that arrive within `retry_delay` get the same error.
-    /// With zero, only the callers that are already waiting get it.
+    /// If `retry_delay` is zero, only the callers that are already waiting get it.
     pub(crate) fn fail(&mut self, error: ProviderError, retry_delay: Duration) {
-        let at = Instant::now();
-        self.state.failure = Some(Failure { at, retry_at: at + retry_delay, error });
+        let failed_at = Instant::now();
+        self.state.failure = Some(Failure { failed_at, retry_at: failed_at + retry_delay, error });
     }
 }
 
@@ -110,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    const CALL: Duration = Duration::from_secs(10);
+    const CALL_DURATION: Duration = Duration::from_secs(10);
 
     #[derive(Default)]
     struct Server {
@@ -119,15 +120,15 @@ mod tests {
     }
 
     impl Server {
-        /// Fetches a number, or shares the one that arrived while this caller waited.
+        /// Fetches a number, or returns the number that arrived while this caller waited.
         async fn fetch(
             &self,
             is_down: bool,
             retry_delay: Duration,
         ) -> Result<usize, ProviderError> {
             let mut flight = self.flight.enter().await;
-            if let Some((at, number)) = *flight
-                && flight.waiting_since() <= at
+            if let Some((arrived_at, number)) = *flight
+                && flight.waiting_since() <= arrived_at
             {
                 return Ok(number);
             }
@@ -135,7 +136,7 @@ mod tests {
                 return Err(error.clone());
             }
             let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-            tokio::time::sleep(CALL).await;
+            tokio::time::sleep(CALL_DURATION).await;
             if is_down {
                 let error = ProviderError::unavailable("down");
                 flight.fail(error.clone(), retry_delay);
@@ -166,11 +167,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiters_share_one_result() {
         let server = Arc::new(Server::default());
-        let began = Instant::now();
+        let start = Instant::now();
         let results = server.fetch_at_once(false).await;
         assert!(results.iter().all(|result| matches!(result, Ok(1))));
-        assert_eq!(began.elapsed(), CALL);
-        tokio::time::advance(CALL).await;
+        assert_eq!(start.elapsed(), CALL_DURATION);
+        tokio::time::advance(CALL_DURATION).await;
         server.fetch(false, Duration::ZERO).await.unwrap();
         assert_eq!(server.calls.load(Ordering::Relaxed), 2, "a later caller fetches again");
     }
@@ -178,28 +179,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiters_share_one_failure() {
         let server = Arc::new(Server::default());
-        let began = Instant::now();
+        let start = Instant::now();
         assert!(server.fetch_at_once(true).await.iter().all(Result::is_err));
-        assert_eq!((began.elapsed(), server.calls.load(Ordering::Relaxed)), (CALL, 1));
+        assert_eq!((start.elapsed(), server.calls.load(Ordering::Relaxed)), (CALL_DURATION, 1));
         assert_eq!(server.fetch(false, Duration::ZERO).await.unwrap(), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn failure_is_repeated_until_its_retry_delay() {
         let server = Server::default();
-        server.fetch(true, CALL).await.unwrap_err();
-        server.fetch(false, CALL).await.unwrap_err();
+        server.fetch(true, CALL_DURATION).await.unwrap_err();
+        server.fetch(false, CALL_DURATION).await.unwrap_err();
         assert_eq!(server.calls.load(Ordering::Relaxed), 1);
-        tokio::time::advance(CALL).await;
-        assert_eq!(server.fetch(false, CALL).await.unwrap(), 2);
+        tokio::time::advance(CALL_DURATION).await;
+        assert_eq!(server.fetch(false, CALL_DURATION).await.unwrap(), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn breaker_is_checked_only_while_another_fetches() {
         let flight = SingleFlight::<()>::default();
-        let held = flight.enter_if(async { Err("down") }).await.unwrap();
+        let first_flight = flight.enter_if(async { Err("down") }).await.unwrap();
         assert_eq!(flight.enter_if(async { Err("down") }).await.err(), Some("down"));
-        drop(held);
+        drop(first_flight);
         assert!(flight.enter_if(async { Err("down") }).await.is_ok());
     }
 }

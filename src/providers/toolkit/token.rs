@@ -1,5 +1,5 @@
-//! The access token of a source. It is either configured, or issued and renewed once for all
-//! callers.
+//! Manages the access token of a source. The token is either configured, or issued and renewed once
+//! for all callers.
 //!
 //! Lock order: the single flight of the token, then the locks of its issuer.
 
@@ -16,14 +16,14 @@ use super::single_flight::SingleFlight;
 use crate::http::Priority;
 use crate::providers::ProviderError;
 
-/// Time before its expiry at which a token is renewed, unless a tenth of its lifetime is shorter.
-/// Longer than any call that may still use the token.
+/// How long before its expiry a token is renewed, unless a tenth of its lifetime is shorter. The
+/// margin is longer than any call that may still use the token.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(60);
 
 /// An access token. To compare two tokens, callers compare their `Arc`s by pointer.
 pub(crate) struct Token {
     secret: SecretString,
-    /// `None` if the expiry is unknown.
+    /// The lifetime, or `None` if it is unknown.
     lifetime: Option<Lifetime>,
     api_url: Option<Url>,
     scopes: Option<String>,
@@ -32,7 +32,7 @@ pub(crate) struct Token {
 struct Lifetime {
     renew_at: Instant,
     expires_at: Instant,
-    /// `expires_at` on the wall clock.
+    /// The time of `expires_at` on the wall clock.
     expires_on_clock: Timestamp,
 }
 
@@ -51,13 +51,13 @@ impl Token {
         lifetime: Duration,
     ) -> Self {
         let expires_at = requested_at.0 + lifetime;
-        let on_clock = SignedDuration::try_from(lifetime)
+        let expires_on_clock = SignedDuration::try_from(lifetime)
             .ok()
             .and_then(|lifetime| requested_at.1.checked_add(lifetime).ok());
         let lifetime = Lifetime {
             renew_at: expires_at - RENEWAL_MARGIN.min(lifetime / 10),
             expires_at,
-            expires_on_clock: on_clock.unwrap_or(requested_at.1),
+            expires_on_clock: expires_on_clock.unwrap_or(requested_at.1),
         };
         Self { secret, lifetime: Some(lifetime), api_url: None, scopes: None }
     }
@@ -97,7 +97,7 @@ impl Token {
         self.lifetime.as_ref().map(|lifetime| lifetime.expires_on_clock)
     }
 
-    fn is_due(&self, now: Instant) -> bool {
+    fn is_due_for_renewal(&self, now: Instant) -> bool {
         self.lifetime.as_ref().is_some_and(|lifetime| lifetime.renew_at <= now)
     }
 
@@ -114,13 +114,15 @@ pub(crate) fn bearer(token: &SecretString) -> SecretString {
 /// Issues the tokens of a source.
 #[async_trait]
 pub(crate) trait TokenIssuer: Send + Sync {
-    /// Returns an error if the circuit breaker of the token service is open.
+    /// Checks the circuit breaker of the token service.
     ///
     /// # Errors
-    /// An error of class [`Down`](crate::providers::ErrorClass::Down).
+    /// Returns an error of class [`Down`](crate::providers::ErrorClass::Down) if the circuit
+    /// breaker is open.
     async fn check_breaker(&self) -> Result<(), ProviderError>;
 
-    /// Requests a token other than `refused`. Limits its own duration.
+    /// Requests a token other than `refused`. The implementation limits the duration of the
+    /// request.
     ///
     /// # Errors
     /// Returns an error if the credentials are wrong or the service is unavailable.
@@ -130,7 +132,8 @@ pub(crate) trait TokenIssuer: Send + Sync {
         priority: Priority,
     ) -> Result<Token, ProviderError>;
 
-    /// Waits for a renewal in flight, which must not be interrupted. No renewal starts afterwards.
+    /// Waits for a renewal in flight, which must not be interrupted. After this call, no renewal
+    /// starts.
     async fn finish(&self) {}
 }
 
@@ -166,23 +169,23 @@ impl Tokens {
     /// # Errors
     /// Returns an error if the credentials are wrong or the token service is unavailable.
     pub(crate) async fn current(&self, priority: Priority) -> Result<Arc<Token>, ProviderError> {
-        self.other_than(None, priority).await
+        self.get_or_issue(None, priority).await
     }
 
-    /// Returns a token other than `refused`: the one that another caller has obtained in the
-    /// meantime, or a new one.
+    /// Returns a token other than `refused`: a token that another caller has obtained in the
+    /// meantime, or a new token.
     ///
     /// # Errors
     /// Returns the errors of [`current`](Self::current), and an error if the token is fixed.
-    pub(crate) async fn renewed(
+    pub(crate) async fn renew(
         &self,
         refused: &Arc<Token>,
         priority: Priority,
     ) -> Result<Arc<Token>, ProviderError> {
-        self.other_than(Some(refused), priority).await
+        self.get_or_issue(Some(refused), priority).await
     }
 
-    /// Whether [`renewed`](Self::renewed) can return another token.
+    /// Whether [`renew`](Self::renew) can return another token.
     pub(crate) fn can_renew(&self) -> bool {
         matches!(self.0, TokenSource::Issued { .. })
     }
@@ -194,7 +197,7 @@ impl Tokens {
         }
     }
 
-    async fn other_than(
+    async fn get_or_issue(
         &self,
         refused: Option<&Arc<Token>>,
         priority: Priority,
@@ -210,9 +213,9 @@ impl Tokens {
         let now = Instant::now();
         let is_refused =
             |token: &Arc<Token>| refused.is_some_and(|refused| Arc::ptr_eq(refused, token));
-        let usable =
+        let usable_token =
             current.as_ref().filter(|token| !token.is_expired(now) && !is_refused(token)).cloned();
-        if let Some(token) = usable.as_ref().filter(|token| !token.is_due(now)) {
+        if let Some(token) = usable_token.as_ref().filter(|token| !token.is_due_for_renewal(now)) {
             return Ok(token.clone());
         }
         let error = match current.shared_failure() {
@@ -230,7 +233,7 @@ impl Tokens {
             },
         };
         // A token that is about to expire can still be used until then.
-        usable.filter(|_| error.is_transient()).ok_or(error)
+        usable_token.filter(|_| error.is_transient()).ok_or(error)
     }
 }
 
@@ -244,7 +247,7 @@ mod tests {
         let tokens = Tokens::fixed(SecretString::from("given-s3cret"), refusal.clone());
         let token = tokens.current(Priority::Background).await.unwrap();
         assert_eq!(token.header().expose_secret(), "Bearer given-s3cret");
-        assert_eq!(tokens.renewed(&token, Priority::Background).await.err(), Some(refusal));
+        assert_eq!(tokens.renew(&token, Priority::Background).await.err(), Some(refusal));
         assert!(!tokens.can_renew());
     }
 }

@@ -1,39 +1,40 @@
-//! What a provider says of the contents of a file: the facts that its version is made of.
+//! The facts about the contents of a file from which its version is derived.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::Version;
 
-/// What a reply says of the contents of a file.
+/// The facts about the contents of a file in a reply of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VersionFacts {
     /// Length in bytes.
     pub(crate) size: Option<u64>,
-    /// A time or day that changes with the contents.
+    /// A time or day that changes when the contents change.
     pub(crate) time: Option<String>,
     pub(crate) kind: String,
 }
 
 impl VersionFacts {
-    /// Returns the version. Another algorithm would invalidate every cached file of every user.
+    /// Returns the version that these facts determine. Another algorithm would invalidate every
+    /// cached file of every user.
     pub(crate) fn version(&self) -> Version {
-        version(self.size, self.time.as_deref(), &self.kind)
+        version_of(self.size, self.time.as_deref(), &self.kind)
     }
 
-    /// Whether a file with these facts can be the listed `version`.
+    /// Whether a file with these facts can have the version `listed`.
     ///
-    /// Two endpoints of a provider may not say the same about one file. Only facts that both say
-    /// distinguish the contents.
-    pub(crate) fn can_be(&self, listed: Version) -> bool {
+    /// Two endpoints of a provider may return different facts about the same file. Only facts that
+    /// both endpoints return distinguish versions.
+    pub(crate) fn can_have_version(&self, listed: Version) -> bool {
         let Self { size: Some(size), time: Some(time), kind } = self else { return true };
         let sizes = [Some(*size), None];
         let mut versions =
             sizes.iter().flat_map(|size| [Some(time), None].map(|time| (*size, time)));
-        versions.any(|(size, time)| version(size, time.map(String::as_str), kind) == listed)
+        versions.any(|(size, time)| version_of(size, time.map(String::as_str), kind) == listed)
     }
 }
 
-fn version(size: Option<u64>, time: Option<&str>, kind: &str) -> Version {
+fn version_of(size: Option<u64>, time: Option<&str>, kind: &str) -> Version {
     let size = size.map(|size| size.to_string()).unwrap_or_default();
     Version(xxh3_64(format!("{size}|{}|{kind}", time.unwrap_or_default()).as_bytes()))
 }
@@ -47,17 +48,17 @@ mod tests {
     }
 
     #[test]
-    fn only_facts_that_both_say_distinguish_versions() {
+    fn only_facts_on_both_sides_distinguish_versions() {
         let full = facts(Some(5), Some("2026"));
         for listed in [&full, &facts(Some(5), None), &facts(None, Some("2026")), &facts(None, None)]
         {
-            assert!(full.can_be(listed.version()), "{listed:?}");
+            assert!(full.can_have_version(listed.version()), "{listed:?}");
         }
         for listed in
             [facts(Some(6), Some("2026")), facts(Some(5), Some("2027")), facts(Some(6), None)]
         {
-            assert!(!full.can_be(listed.version()), "{listed:?}");
+            assert!(!full.can_have_version(listed.version()), "{listed:?}");
         }
-        assert!(facts(None, Some("2026")).can_be(full.version()));
+        assert!(facts(None, Some("2026")).can_have_version(full.version()));
     }
 }

@@ -1,9 +1,9 @@
 //! Lists a span of days in windows, for providers that limit the number of days in one query.
 //!
-//! Input: a span, and a future for each window. Output: the items, and the days that were not
-//! listed completely. A window that fails, partly or completely, does not affect the others, until
-//! several windows in a row do not reach the provider ([`fan_out`]). The module does not know what
-//! a provider lists or how it divides a list into pages; see
+//! Input: a span, and a future for each window. Output: the items, and the days whose listing is
+//! incomplete. A window that fails, partly or completely, does not affect the others. If several
+//! consecutive windows cannot reach the provider, the remaining windows are skipped ([`fan_out`]).
+//! The module does not know what a provider lists or how it divides a list into pages; see
 //! [`PageGuard`](super::page_guard::PageGuard).
 
 use std::collections::HashMap;
@@ -24,22 +24,22 @@ use crate::providers::ProviderError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overlap {
     None,
-    /// The date of an item and the end of a window may be in different time zones, so an item near
-    /// midnight could be missing in both windows.
+    /// One day. The date of an item and the end of a window may be in different time zones, so an
+    /// item near midnight could otherwise be missing in both windows.
     OneDay,
 }
 
-/// Divides `span` into windows, newest first. `earliest` returns the first day of the longest
+/// Divides `span` into windows, newest first. `first_day` returns the first day of the longest
 /// window that ends on the given day.
 pub(crate) fn windows(
     span: DaySpan,
-    earliest: impl Fn(Date) -> Date,
+    first_day: impl Fn(Date) -> Date,
     overlap: Overlap,
 ) -> Vec<DaySpan> {
     let mut windows = Vec::new();
     let mut to = span.to;
     while span.from <= to {
-        let from = earliest(to).max(span.from);
+        let from = first_day(to).max(span.from);
         windows.push(DaySpan { from, to });
         let next = match overlap {
             Overlap::None => from.saturating_sub(1.day()),
@@ -55,11 +55,11 @@ pub(crate) fn windows(
 
 /// The result of one window.
 pub(crate) struct WindowReport<T> {
-    /// Whether at least one page arrived.
+    /// Whether at least one page was received.
     pub(crate) has_page: bool,
     pub(crate) items: Vec<T>,
-    /// The days that were not listed completely. An item that is missing on such a day may still
-    /// exist.
+    /// The days whose listing is incomplete, each with the error. An item that is missing on such a
+    /// day may still exist.
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
 }
 
@@ -70,7 +70,7 @@ impl<T> Default for WindowReport<T> {
 }
 
 impl<T> WindowReport<T> {
-    fn reach(&self) -> JobOutcome {
+    fn outcome(&self) -> JobOutcome {
         let mut errors = self.failed.iter().map(|(_, error)| error);
         match errors.find(|error| error.is_transient()) {
             Some(error) if !self.has_page => JobOutcome::Unreachable(error.clone()),
@@ -79,71 +79,72 @@ impl<T> WindowReport<T> {
     }
 }
 
-/// Runs `windows` and passes each item to `on_item`. The days next to each window are reported as
-/// incomplete if the window is skipped.
+/// Runs the future of each window and passes each item to `on_item`. The span next to a future
+/// contains the days that are incomplete if the window is skipped.
 ///
-/// Returns the days that were not listed whole.
+/// Returns the days whose listing is incomplete, each with the error.
 ///
 /// # Errors
-/// Returns the most actionable error if no page of any window arrived.
+/// If no page of any window was received, returns the error that the user can best act on.
 pub(crate) async fn list_windows<T>(
     concurrency: usize,
     windows: Vec<(DaySpan, impl Future<Output = WindowReport<T>>)>,
     mut on_item: impl FnMut(T),
 ) -> Result<Vec<(DaySpan, ProviderError)>, ProviderError> {
-    let count = windows.len();
-    let (mut failed, mut without_page) = (Vec::new(), 0);
-    let limits = FanOutLimits { concurrency, max_failures_in_a_row: concurrency, deadline: None };
+    let window_count = windows.len();
+    let (mut failed, mut windows_without_page) = (Vec::new(), 0);
+    let limits =
+        FanOutLimits { concurrency, max_consecutive_failures: concurrency, deadline: None };
     let unfinished = fan_out(limits, windows, |_days, report: WindowReport<T>| {
-        let reach = report.reach();
-        without_page += usize::from(!report.has_page);
+        let outcome = report.outcome();
+        windows_without_page += usize::from(!report.has_page);
         failed.extend(report.failed);
         report.items.into_iter().for_each(&mut on_item);
-        reach
+        outcome
     })
     .await;
     if let Some(unfinished) = unfinished
         && let StopReason::Failure(error) = unfinished.reason
     {
-        without_page += unfinished.keys.len();
+        windows_without_page += unfinished.keys.len();
         failed.extend(unfinished.keys.into_iter().map(|days| (days, error.clone())));
     }
     let failed = listing_failures::merge_adjacent(failed);
     match listing_failures::most_actionable(&failed) {
-        Some(error) if without_page == count => Err(error.clone()),
+        Some(error) if windows_without_page == window_count => Err(error.clone()),
         _ => Ok(failed),
     }
 }
 
-/// Stores an error of one list that its other windows would return too, so they need not be
+/// Stores an error of one list that its other windows would also return, so they need not be
 /// requested.
 pub(crate) struct PermanentFailure<'a> {
-    of_list: OnceLock<ProviderError>,
-    /// The error of a refused credential, which applies to every list of the source.
-    of_credential: &'a OnceLock<ProviderError>,
+    list_error: OnceLock<ProviderError>,
+    /// The error of a refused credential, which applies to all lists of the source.
+    credential_error: &'a OnceLock<ProviderError>,
 }
 
 impl<'a> PermanentFailure<'a> {
-    pub(crate) fn new(of_credential: &'a OnceLock<ProviderError>) -> Self {
-        Self { of_list: OnceLock::new(), of_credential }
+    pub(crate) fn new(credential_error: &'a OnceLock<ProviderError>) -> Self {
+        Self { list_error: OnceLock::new(), credential_error }
     }
 
     pub(crate) fn get(&self) -> Option<&ProviderError> {
-        self.of_list.get().or_else(|| self.of_credential.get())
+        self.list_error.get().or_else(|| self.credential_error.get())
     }
 
-    /// Stores `error`, unless the request for another window may succeed.
+    /// Stores `error`, unless the request for another window might succeed.
     pub(crate) fn record(&self, error: &ProviderError) {
         if error.is_credential() {
-            drop(self.of_credential.set(error.clone()));
+            drop(self.credential_error.set(error.clone()));
         } else if error.is_refusal() {
             self.record_for_list(error);
         }
     }
 
-    /// Keeps `error`, which every later window of the list would have.
+    /// Stores `error`, which every later window of the list would also return.
     pub(crate) fn record_for_list(&self, error: &ProviderError) {
-        drop(self.of_list.set(error.clone()));
+        drop(self.list_error.set(error.clone()));
     }
 }
 
@@ -156,28 +157,28 @@ pub(crate) enum UncoveredDays {
     OtherDays,
 }
 
-/// The ranges of days to request for one window. More than one is needed if the server covers fewer
-/// days than requested.
+/// The ranges of days to request for one window. Several ranges are needed if the server covers
+/// fewer days than requested.
 #[derive(Debug)]
 pub(crate) struct RangeQueue {
     pending: Vec<DaySpan>,
-    taken: usize,
+    requested_count: usize,
 }
 
 impl RangeQueue {
     /// Maximum number of ranges of one window. A window has about 30 days, and more than one range
-    /// for each day is useless.
+    /// for each day is never needed.
     const MAX_RANGES: usize = 30;
 
     pub(crate) fn new(window: DaySpan) -> Self {
-        Self { pending: vec![window], taken: 0 }
+        Self { pending: vec![window], requested_count: 0 }
     }
 
-    /// Returns the next range, with an error if it must not be requested.
+    /// Returns the next range, and an error if the range must not be requested.
     pub(crate) fn next(&mut self) -> Option<(DaySpan, Result<(), UncoveredDays>)> {
         let range = self.pending.pop()?;
-        self.taken += 1;
-        let is_allowed = self.taken <= Self::MAX_RANGES;
+        self.requested_count += 1;
+        let is_allowed = self.requested_count <= Self::MAX_RANGES;
         Some((range, is_allowed.then_some(()).ok_or(UncoveredDays::TooManyRanges)))
     }
 
@@ -194,7 +195,7 @@ impl RangeQueue {
 }
 
 /// Returns the days of `requested` that are not in `covered`, as ranges that are shorter than
-/// `requested`. Returns `None` if the two have no day in common.
+/// `requested`. Returns `None` if `requested` and `covered` have no day in common.
 ///
 /// Days after `today` need not be covered: a server may end its range at the present day.
 pub(crate) fn uncovered(requested: DaySpan, covered: DaySpan, today: Date) -> Option<Vec<DaySpan>> {
@@ -204,15 +205,16 @@ pub(crate) fn uncovered(requested: DaySpan, covered: DaySpan, today: Date) -> Op
     if covered.to < requested.from || requested.to < covered.from || covered.to < covered.from {
         return None;
     }
-    let mut rest = Vec::new();
+    let mut ranges = Vec::new();
     if requested.from < covered.from {
-        // Overlaps by one day, as windows do, unless this would request the same range again.
+        // The range overlaps with `covered` by one day, as windows do, unless the same range would
+        // be requested again.
         let to = if covered.from < requested.to {
             covered.from
         } else {
             covered.from.saturating_sub(1.day())
         };
-        rest.push(DaySpan { from: requested.from, to });
+        ranges.push(DaySpan { from: requested.from, to });
     }
     if covered.to < requested.to.min(today) {
         let from = if requested.from < covered.to {
@@ -220,19 +222,19 @@ pub(crate) fn uncovered(requested: DaySpan, covered: DaySpan, today: Date) -> Op
         } else {
             covered.to.saturating_add(1.day())
         };
-        rest.push(DaySpan { from, to: requested.to });
+        ranges.push(DaySpan { from, to: requested.to });
     }
-    Some(rest)
+    Some(ranges)
 }
 
-/// Keeps one item for each key: the item with the highest rank, regardless of the order.
+/// Keeps only the item with the highest rank for each key, regardless of the order of the items.
 pub(crate) fn keep_highest<K: Eq + Hash, T, R: Ord>(
-    kept: &mut HashMap<K, T>,
+    items: &mut HashMap<K, T>,
     key: K,
     item: T,
     rank: impl Fn(&T) -> R,
 ) {
-    match kept.entry(key) {
+    match items.entry(key) {
         Entry::Vacant(entry) => {
             entry.insert(item);
         }
@@ -262,11 +264,11 @@ mod tests {
     fn windows_cover_a_span_exactly() {
         let last = date(2026, 11, 23);
         for days in (0..=120).chain([365, 730, 731]) {
-            let whole = span(last.saturating_sub(days.days()), last);
+            let complete_span = span(last.saturating_sub(days.days()), last);
             for overlap in [Overlap::None, Overlap::OneDay] {
-                let windows = windows(whole, month, overlap);
-                assert_eq!(windows.first().unwrap().to, whole.to);
-                assert_eq!(windows.last().unwrap().from, whole.from);
+                let windows = windows(complete_span, month, overlap);
+                assert_eq!(windows.first().unwrap().to, complete_span.to);
+                assert_eq!(windows.last().unwrap().from, complete_span.from);
                 for window in &windows {
                     assert!(
                         window.from <= window.to && (window.to - window.from).get_days() <= 29,
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn shortened_range_is_covered_by_shorter_ones() {
+    fn uncovered_days_are_requested_in_shorter_ranges() {
         let today = date(2026, 11, 23);
         let requested = span(date(2026, 10, 1), date(2026, 10, 30));
         for from in 0..30 {
@@ -308,16 +310,16 @@ mod tests {
                     requested.from.saturating_add(from.days()),
                     requested.from.saturating_add(to.days()),
                 );
-                let rest = uncovered(requested, covered, today).unwrap();
+                let ranges = uncovered(requested, covered, today).unwrap();
                 let mut day = requested.from;
                 while day <= requested.to {
                     assert!(
-                        covered.contains(day) || rest.iter().any(|range| range.contains(day)),
+                        covered.contains(day) || ranges.iter().any(|range| range.contains(day)),
                         "{day}"
                     );
                     day = day.saturating_add(1.day());
                 }
-                for range in rest {
+                for range in ranges {
                     assert!(
                         range.from <= range.to && range != requested,
                         "{covered:?} leaves {range:?}"
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn future_days_may_be_left_out() {
+    fn future_days_need_not_be_covered() {
         let requested = span(date(2026, 10, 25), date(2026, 11, 23));
         let until_yesterday = span(requested.from, date(2026, 11, 22));
         assert_eq!(uncovered(requested, until_yesterday, date(2026, 11, 22)), Some(vec![]));
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_a_window_are_bounded() {
+    fn ranges_of_a_window_are_limited() {
         let window = span(date(2026, 1, 1), date(2026, 12, 31));
         let mut queue = RangeQueue::new(window);
         let mut allowed = 0;
@@ -379,54 +381,59 @@ mod tests {
         let failed = list_windows(2, windows, |item| items.push(item)).await.unwrap();
         items.sort_unstable();
         assert_eq!(items, [1, 2, 3]);
-        assert_eq!(failed.len(), 1, "days that failed for one reason are one span: {failed:?}");
+        assert_eq!(failed.len(), 1, "adjacent days with the same error are one span: {failed:?}");
         assert_eq!(failed[0].0, days(1, 19));
     }
 
     #[tokio::test]
     async fn windows_of_unreachable_provider_are_skipped() {
-        let dead = |first, last| {
+        let unreachable = |first, last| {
             (days(first, last), report(&[], false, vec![(days(first, last), down())]))
         };
         let windows = vec![
             (days(30, 31), report(&[1], true, vec![])),
-            dead(20, 29),
-            dead(10, 19),
+            unreachable(20, 29),
+            unreachable(10, 19),
             (days(5, 9), report(&[2], true, vec![])),
             (days(1, 4), report(&[3], true, vec![])),
         ];
         let mut items = Vec::new();
         let failed = list_windows(2, windows, |item| items.push(item)).await.unwrap();
         let failed_days: Vec<bool> = (1..=31)
-            .map(|day| failed.iter().any(|(it, _)| it.contains(date(2026, 1, day))))
+            .map(|day| failed.iter().any(|(days, _)| days.contains(date(2026, 1, day))))
             .collect();
         assert!(items.len() < 3 && failed_days[9..29].iter().all(|is_failed| *is_failed));
-        assert!(failed_days[0], "the days of a window that was given up are incomplete");
-        let nothing = list_windows(2, vec![dead(1, 9), dead(10, 19), dead(20, 29)], |_| {}).await;
-        assert!(nothing.is_err());
+        assert!(failed_days[0], "the days of a skipped window are incomplete");
+        let result = list_windows(
+            2,
+            vec![unreachable(1, 9), unreachable(10, 19), unreachable(20, 29)],
+            |_| {},
+        )
+        .await;
+        assert!(result.is_err());
     }
 
     #[test]
-    fn refused_list_is_final_for_itself_alone() {
-        let of_credential = OnceLock::new();
-        let (one, other) =
-            (PermanentFailure::new(&of_credential), PermanentFailure::new(&of_credential));
-        one.record(&down());
-        assert!(one.get().is_none());
-        one.record(&ProviderError::not_allowed("no"));
-        assert!(one.get().is_some() && other.get().is_none());
-        one.record(&ProviderError::credential("wrong"));
-        assert!(other.get().is_some());
+    fn refusal_of_one_list_does_not_affect_others() {
+        let credential_error = OnceLock::new();
+        let (first_list, second_list) =
+            (PermanentFailure::new(&credential_error), PermanentFailure::new(&credential_error));
+        first_list.record(&down());
+        assert!(first_list.get().is_none());
+        first_list.record(&ProviderError::not_allowed("no"));
+        assert!(first_list.get().is_some() && second_list.get().is_none());
+        first_list.record(&ProviderError::credential("wrong"));
+        assert!(second_list.get().is_some());
     }
 
     #[test]
     fn highest_rank_wins_in_any_order() {
         for order in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
-            let mut kept = HashMap::new();
+            let mut items = HashMap::new();
             for item in order {
-                keep_highest(&mut kept, "key", item, |item| *item);
+                keep_highest(&mut items, "key", item, |item| *item);
             }
-            assert_eq!(kept["key"], 3);
+            assert_eq!(items["key"], 3);
         }
     }
 }

@@ -60,7 +60,7 @@ impl Api {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<SecretUrl, ProviderError> {
-        url_below(self.0.base(), path, query)
+        url_below(self.0.base_url(), path, query)
     }
 
     /// Returns an error if the circuit breaker of the API is open.

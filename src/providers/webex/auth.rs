@@ -17,7 +17,7 @@ use crate::providers::oauth::{
     TokenReply, TokenService, sibling_url,
 };
 use crate::providers::toolkit::json_repair;
-use crate::providers::toolkit::redaction::{in_parentheses, quotable};
+use crate::providers::toolkit::redaction::{in_parentheses, redact};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::toolkit::token::Tokens;
 
@@ -155,7 +155,7 @@ pub(crate) fn refusal_error(
     let redacted = secrets
         .into_iter()
         .filter(|secret| !secret.expose_secret().is_empty())
-        .fold(message, |message, secret| quotable(&message, secret));
+        .fold(message, |message, secret| redact(&message, secret));
     let quote = in_parentheses(&redacted);
     match reply.status {
         400 | 401 | 403 => {

@@ -10,7 +10,7 @@ pub(crate) fn descriptor(options: &SourceOptions<WebexConfig>) -> SourceDescript
     let base_urls = match credential {
         // A configured access token is not renewed, so `oauth_url` is not used.
         WebexCredential::Token(_) => vec![api_url.clone()],
-        _ => base_urls::of(oauth_url, api_url),
+        _ => base_urls::distinct_origins(oauth_url, api_url),
     };
     SourceDescriptor {
         name: options.source.clone(),

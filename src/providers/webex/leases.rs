@@ -171,7 +171,7 @@ impl Leases {
                 "the details of this recording are not available",
             ));
         };
-        if !reply.facts.can_be(version) {
+        if !reply.facts.can_have_version(version) {
             return Err(ProviderError::changed("Webex now has another version of this file"));
         }
         if !reply.served_files.contains(&file.key) {
@@ -288,7 +288,8 @@ impl DetailsReply {
             Some(end) => end <= Timestamp::now(),
             None => DEFAULT_LIFETIME <= now.saturating_duration_since(self.received_at),
         };
-        let is_unused = !self.served_files.contains(&file.key) && self.facts.can_be(version);
+        let is_unused =
+            !self.served_files.contains(&file.key) && self.facts.can_have_version(version);
         waiting_since <= self.received_at
             || (effort == LeaseEffort::Listed && is_unused && !is_expired)
     }
@@ -325,7 +326,7 @@ async fn transcript_lease(
 ) -> Result<Lease, ProviderError> {
     let mut token = api.tokens().current(priority).await?;
     if LeaseEffort::Listed < effort && api.tokens().can_renew() {
-        token = api.tokens().renewed(&token, priority).await?;
+        token = api.tokens().renew(&token, priority).await?;
     }
     let path = format!("/meetingTranscripts/{}/download", encode_segment(id));
     let query: Vec<_> = std::iter::once(("format", "vtt"))

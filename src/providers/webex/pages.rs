@@ -129,7 +129,7 @@ impl<'a> Pages<'a> {
 
     /// Whether the lists of other days are endless as well.
     pub(crate) fn is_endless_for_all_days(&self) -> bool {
-        self.endless.is_some_and(EndlessList::is_of_whole_list)
+        self.endless.is_some_and(EndlessList::applies_to_all_days)
     }
 
     fn resolve(&mut self, next_url: &str) -> Result<SecretUrl, ProviderError> {

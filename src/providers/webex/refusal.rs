@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::http::{ApiReply, retry};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::ApiRefusal;
-use crate::providers::toolkit::redaction::{in_parentheses, quotable};
+use crate::providers::toolkit::redaction::{in_parentheses, redact};
 use crate::providers::toolkit::serde_lenient;
 
 /// The scope that is needed to read transcripts without a download URL.
@@ -32,7 +32,7 @@ pub(crate) struct Refusal {
 }
 
 impl ApiRefusal for Refusal {
-    fn of_reply(
+    fn from_reply(
         reply: &ApiReply,
         object: Option<&Map<String, Value>>,
         secret: &SecretString,
@@ -65,7 +65,7 @@ impl Refusal {
         let message = object.and_then(|object| {
             serde_lenient::first_text(object, &["message"]).or_else(|| description(object))
         });
-        let message = quotable(&message.unwrap_or_default(), secret);
+        let message = redact(&message.unwrap_or_default(), secret);
         Some(Self { status, message, retry_delay })
     }
 

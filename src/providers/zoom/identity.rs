@@ -10,7 +10,7 @@ pub(crate) fn descriptor(options: &SourceOptions<ZoomConfig>) -> SourceDescripto
     let base_urls = match credential {
         // A configured token is never renewed, so the token service receives no request.
         ZoomCredential::Token(_) => vec![api_url.clone()],
-        _ => base_urls::of(oauth_url, api_url),
+        _ => base_urls::distinct_origins(oauth_url, api_url),
     };
     SourceDescriptor {
         name: options.source.clone(),

@@ -216,7 +216,7 @@ impl Leases {
         if !matches!(resolution, Resolution::TokenRefused(_)) || !api.tokens().can_renew() {
             return Ok(resolution);
         }
-        let credential = Credential::of(&*api.tokens().renewed(&token, priority).await?);
+        let credential = Credential::of(&*api.tokens().renew(&token, priority).await?);
         self.resolver.resolve(url, Some((&credential, placement)), deadline).await
     }
 

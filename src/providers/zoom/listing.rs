@@ -243,7 +243,7 @@ impl Lister<'_> {
     /// the error for the whole list.
     fn endless_list_error(&self, cause: EndlessList) -> ProviderError {
         let error = self.unexpected_reply_error(&cause.to_string());
-        if cause.is_of_whole_list() {
+        if cause.applies_to_all_days() {
             self.failure.record_for_list(&error);
         }
         error

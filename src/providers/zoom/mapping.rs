@@ -67,7 +67,7 @@ pub(crate) fn map_meeting(source: &SourceName, mut entry: wire::Meeting) -> Mapp
 /// Returns the time at which the retention rule of the account deletes the meeting. It is the
 /// beginning of a day ("Auto delete cloud recordings").
 fn auto_delete_time(entry: &wire::Meeting) -> Option<Timestamp> {
-    serde_lenient::day_begins(entry.other_fields.get("auto_delete_date")?.as_str()?)
+    serde_lenient::start_of_day(entry.other_fields.get("auto_delete_date")?.as_str()?)
 }
 
 /// Maps the audio files of individual participants.

@@ -130,7 +130,7 @@ impl<'a> Pages<'a> {
 
     /// Whether lists of other days would be endless as well.
     pub(crate) fn is_endless_on_all_days(&self) -> bool {
-        self.endless_list.is_some_and(EndlessList::is_of_whole_list)
+        self.endless_list.is_some_and(EndlessList::applies_to_all_days)
     }
 
     fn record_endless_list(&mut self, error: EndlessList) -> ProviderError {

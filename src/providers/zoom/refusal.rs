@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::http::ApiReply;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::ApiRefusal;
-use crate::providers::toolkit::redaction::{in_parentheses, quotable};
+use crate::providers::toolkit::redaction::{in_parentheses, redact};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::zoom_share::codes::{
     self, APP_CODES, INVALID_TOKEN, MISSING_SCOPES, REPLACED_AUTHORIZATION,
@@ -27,7 +27,7 @@ pub(crate) struct Refusal {
 }
 
 impl ApiRefusal for Refusal {
-    fn of_reply(
+    fn from_reply(
         reply: &ApiReply,
         object: Option<&Map<String, Value>>,
         secret: &SecretString,
@@ -58,7 +58,7 @@ impl Refusal {
         }
         let message =
             reply.and_then(|reply| serde_lenient::first_text(reply, &["message", "errorMessage"]));
-        let message = quotable(&message.unwrap_or_default(), secret);
+        let message = redact(&message.unwrap_or_default(), secret);
         Some(Self {
             missing_scopes: missing_scopes(code, &message),
             message: message.trim_end_matches('.').to_owned(),

@@ -53,7 +53,9 @@ impl UrlLookup {
 /// meeting.
 pub(crate) fn find_url(urls: &[ListedUrl], key: &FileKey, version: Version) -> UrlLookup {
     match urls.iter().find(|listed| listed.url.key == *key) {
-        Some(listed) if listed.facts.can_be(version) => UrlLookup::Found(listed.url.clone()),
+        Some(listed) if listed.facts.can_have_version(version) => {
+            UrlLookup::Found(listed.url.clone())
+        }
         Some(_) => UrlLookup::OtherVersion,
         None => UrlLookup::Missing,
     }

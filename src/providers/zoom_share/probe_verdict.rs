@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{codes, error_object};
 use crate::http::ProbeReply;
 use crate::model::BodyKind;
-use crate::providers::toolkit::redaction::quotable;
+use crate::providers::toolkit::redaction::redact;
 use crate::providers::toolkit::serde_lenient;
 
 /// The meaning of the reply to a probe of a download URL.
@@ -75,7 +75,7 @@ fn parse_error_object(reply: &ProbeReply) -> Option<Map<String, Value>> {
 
 fn describe_error(object: &Map<String, Value>, secret: &SecretString) -> String {
     let message = serde_lenient::first_text(object, &["errorMessage", "message"]);
-    let message = quotable(&message.unwrap_or_default(), secret);
+    let message = redact(&message.unwrap_or_default(), secret);
     format!("an error object instead of the file: \"{message}\"")
 }
 
