@@ -1,4 +1,4 @@
-//! Tests of the module: file, environment and overrides in, configuration or error out.
+//! Tests that load a configuration from a file, an environment and overrides.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -62,7 +62,7 @@ impl Setup {
             .load(Purpose::Sources)
     }
 
-    /// Returns the message of the error with its causes and its hint. Checks that neither shows the
+    /// Returns the error message with its causes and its hint. Checks that it does not show the
     /// secret.
     fn message(&self) -> String {
         message(&self.load().unwrap_err())
@@ -87,7 +87,7 @@ fn variable(value: impl Into<OsString>, variable: &'static str) -> Setting<OsStr
     Setting::new(value.into(), Origin::Variable(variable))
 }
 
-/// A complete source. More keys of it can be appended.
+/// A complete source. Tests append more keys to it.
 const ACME: &str = r#"
 [source.acme]
 provider = "zoom"
@@ -96,7 +96,7 @@ client_id = "client"
 client_secret_file = "acme.secret"
 "#;
 
-fn only_zoom(config: &Config) -> &ZoomConfig {
+fn zoom_config(config: &Config) -> &ZoomConfig {
     let [SourceConfig { provider: ProviderConfig::Zoom(zoom), .. }] = config.sources.as_slice()
     else {
         panic!("not one source: {config:?}")
@@ -116,7 +116,7 @@ fn minimal_source_gets_every_default() {
     assert_eq!(config.sources[0].name.as_str(), "acme");
     assert_eq!(config.sources[0].since, date(2024, 10, 6));
     assert!(config.sources[0].download_hosts.is_empty());
-    let zoom = only_zoom(&config);
+    let zoom = zoom_config(&config);
     assert_eq!(zoom.users, ["me"]);
     assert_eq!((zoom.api_url.as_str(), zoom.oauth_url.as_str()), (ZOOM_API_URL, ZOOM_OAUTH_URL));
     assert!(zoom.api_url_is_default);
@@ -160,7 +160,7 @@ fn every_key_is_read() {
     assert_eq!(config.cache.disk, DiskLimit::Off);
     assert_eq!(config.sources[0].since, date(2024, 1, 1));
     assert_eq!(config.sources[0].download_hosts, ["files.example.org"]);
-    let zoom = only_zoom(&config);
+    let zoom = zoom_config(&config);
     assert_eq!(zoom.users, ["ana@example.org"]);
     assert_eq!(zoom.api_url.as_str(), "http://127.0.0.1:8080/v2");
     assert!(!zoom.api_url_is_default);
@@ -168,13 +168,13 @@ fn every_key_is_read() {
 }
 
 #[test]
-fn configured_default_url_is_not_the_default() {
+fn configured_url_does_not_count_as_default() {
     let config = Setup::new(&format!("{ACME}api_url = \"{ZOOM_API_URL}\"")).load().unwrap();
-    assert!(!only_zoom(&config).api_url_is_default);
+    assert!(!zoom_config(&config).api_url_is_default);
 }
 
 #[test]
-fn override_beats_the_file() {
+fn override_takes_precedence_over_the_file() {
     let config = format!(
         "timezone = 'Asia/Tokyo'\nread_deadline = '5s'\nconnections = 5\n\
          [cache]\ndir = '/file'\nmemory = '16MiB'\ndisk = '1GiB'\n{ACME}"
@@ -218,19 +218,19 @@ fn error_names_the_origin_of_the_value() {
 }
 
 #[test]
-fn file_is_named_by_override_or_xdg_variable() {
+fn flag_or_xdg_variable_selects_the_file() {
     let mut setup = Setup::new(ACME);
     setup.write("xdg/meetfs/config.toml", &ACME.replace("acme]", "from_xdg]"), 0o600);
     setup.write("flag.toml", &ACME.replace("acme]", "from_flag]"), 0o600);
     setup.write("xdg/meetfs/acme.secret", SECRET, 0o600);
     setup.write("acme.secret", SECRET, 0o600);
-    let named = |setup: &Setup| setup.load().unwrap().sources[0].name.to_string();
-    assert_eq!(named(&setup), "acme");
-    let xdg = setup.path("xdg");
-    setup = setup.variable("XDG_CONFIG_HOME", xdg.to_str().unwrap());
-    assert_eq!(named(&setup), "from_xdg");
+    let source_name = |setup: &Setup| setup.load().unwrap().sources[0].name.to_string();
+    assert_eq!(source_name(&setup), "acme");
+    let xdg_config_home = setup.path("xdg");
+    setup = setup.variable("XDG_CONFIG_HOME", xdg_config_home.to_str().unwrap());
+    assert_eq!(source_name(&setup), "from_xdg");
     setup.overrides.config = Some(flag(setup.path("flag.toml"), "--config"));
-    assert_eq!(named(&setup), "from_flag");
+    assert_eq!(source_name(&setup), "from_flag");
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn named_file_must_exist() {
 }
 
 #[test]
-fn missing_source_hints_at_an_example() {
+fn configuration_without_sources_hints_at_an_example() {
     for config in ["", "[source]", "timezone = 'UTC'"] {
         let message = Setup::new(config).message();
         assert!(
@@ -282,12 +282,12 @@ fn missing_source_hints_at_an_example() {
 }
 
 #[test]
-fn examples_of_the_hint_are_valid() {
+fn examples_in_hints_are_valid() {
     let config = Setup::new(EXAMPLE).load().unwrap();
-    assert_eq!(only_zoom(&config).users, ["me"]);
+    assert_eq!(zoom_config(&config).users, ["me"]);
     let setup = Setup::new(LOGIN_EXAMPLE);
     let config = Config::load_for_login(&setup.overrides, &setup.environment).unwrap();
-    assert!(matches!(only_zoom(&config).credential, ZoomCredential::SignedIn { .. }));
+    assert!(matches!(zoom_config(&config).credential, ZoomCredential::SignedIn { .. }));
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn login_is_refused_before_credentials_are_read() {
     let zoom = "[source.a]\nprovider = 'zoom'\n";
     let webex = "[source.a]\nprovider = 'webex'\n";
     let rapatin = "[source.a]\nprovider = 'rapatin'\n";
-    for (source, lines, with) in [
+    for (source, lines, credential) in [
         (zoom, "token_env = 'ABSENT'", "its `token_env`"),
         (
             zoom,
@@ -319,7 +319,7 @@ fn login_is_refused_before_credentials_are_read() {
         let error = Config::load_for_login(&setup.overrides, &setup.environment).unwrap_err();
         let message = message(&error);
         assert!(
-            message.starts_with(&format!("a needs no login: it signs in with {with}")),
+            message.starts_with(&format!("a needs no login: it signs in with {credential}")),
             "{message}"
         );
         let app = match source {
@@ -344,7 +344,7 @@ fn configuration_without_sources_needs_no_home() {
 }
 
 #[test]
-fn unknown_key_names_line_table_and_nearest() {
+fn unknown_key_error_names_line_and_nearest_key() {
     let cases = [
         (
             "timezon = 'UTC'".to_owned(),
@@ -376,7 +376,7 @@ fn unknown_key_names_line_table_and_nearest() {
 }
 
 #[test]
-fn value_of_another_type_is_not_shown() {
+fn value_of_wrong_type_is_not_shown() {
     for (line, expected) in [
         ("token = 12345678", "`source.a.token`: must be a string, not an integer"),
         ("token_file = ['s3cr3t']", "`source.a.token_file`: must be a string, not a list"),
@@ -420,7 +420,7 @@ fn syntax_error_never_shows_its_line() {
 }
 
 #[test]
-fn secret_is_read_in_each_of_four_ways() {
+fn secret_can_be_set_in_four_ways() {
     for line in [
         "token = 's3cr3t-value'",
         "token_env = 'ZOOM_TOKEN'",
@@ -431,15 +431,17 @@ fn secret_is_read_in_each_of_four_ways() {
         let setup = Setup::new(&format!("[source.a]\nprovider = 'zoom'\n{line}"))
             .variable("ZOOM_TOKEN", SECRET);
         let config = setup.load().unwrap();
-        let ZoomCredential::Token(token) = &only_zoom(&config).credential else { panic!("{line}") };
+        let ZoomCredential::Token(token) = &zoom_config(&config).credential else {
+            panic!("{line}")
+        };
         assert_eq!(token.expose_secret(), SECRET, "{line}");
-        let shown = format!("{config:?} {config:#?}");
-        assert!(shown.contains("Token") && !shown.contains("s3cr3t"), "{shown}");
+        let text = format!("{config:?} {config:#?}");
+        assert!(text.contains("Token") && !text.contains("s3cr3t"), "{text}");
     }
 }
 
 #[test]
-fn secret_in_two_ways_is_refused() {
+fn secret_set_by_two_keys_is_refused() {
     let keys = ["token", "token_env", "token_file", "token_command"];
     for first in keys {
         for second in keys.into_iter().filter(|second| *second != first) {
@@ -455,7 +457,7 @@ fn secret_in_two_ways_is_refused() {
 }
 
 #[test]
-fn unreadable_secret_names_its_key() {
+fn unreadable_secret_error_names_the_key() {
     for (line, expected) in [
         ("token = ''", "`source.a.token`: cannot read the secret: the secret is empty"),
         (
@@ -483,10 +485,10 @@ fn unreadable_secret_names_its_key() {
 
 #[test]
 fn file_with_secret_must_be_private() {
-    let secret = "[source.a]\nprovider = 'zoom'\ntoken = 's3cr3t-value'\n";
+    let zoom = "[source.a]\nprovider = 'zoom'\ntoken = 's3cr3t-value'\n";
     let webex =
         format!("{ACME}[source.cisco]\nprovider = 'webex'\nrefresh_token = 's3cr3t-value'\n");
-    for (config, key) in [(secret, "token"), (webex.as_str(), "refresh_token")] {
+    for (config, key) in [(zoom, "token"), (webex.as_str(), "refresh_token")] {
         for mode in [0o640, 0o604, 0o644] {
             let mut setup = Setup::new("");
             setup.write(".config/meetfs/config.toml", config, mode);
@@ -507,7 +509,7 @@ fn file_with_secret_must_be_private() {
 }
 
 #[test]
-fn zoom_credential_is_complete_and_of_one_kind() {
+fn zoom_source_needs_one_complete_credential() {
     let source = "[source.a]\nprovider = 'zoom'\n";
     let message = Setup::new(source).message();
     assert!(message.contains("line 1: [source.a] needs a credential"), "{message}");
@@ -526,7 +528,7 @@ fn zoom_credential_is_complete_and_of_one_kind() {
     }
 }
 
-fn only_webex(config: &Config) -> &WebexConfig {
+fn webex_config(config: &Config) -> &WebexConfig {
     let [SourceConfig { provider: ProviderConfig::Webex(webex), .. }] = config.sources.as_slice()
     else {
         panic!("not one source: {config:?}")
@@ -535,10 +537,10 @@ fn only_webex(config: &Config) -> &WebexConfig {
 }
 
 #[test]
-fn webex_source_has_token_or_app() {
+fn webex_source_accepts_token_or_app() {
     let config =
         Setup::new("[source.a]\nprovider = 'webex'\ntoken = 's3cr3t-value'").load().unwrap();
-    let webex = only_webex(&config);
+    let webex = webex_config(&config);
     let WebexCredential::Token(token) = &webex.credential else { panic!("{webex:?}") };
     assert_eq!(token.expose_secret(), SECRET);
     assert_eq!(
@@ -559,7 +561,7 @@ fn webex_source_has_token_or_app() {
         oauth_url = "http://127.0.0.1:8080/v1/access_token"
     "#;
     let config = Setup::new(config).load().unwrap();
-    let webex = only_webex(&config);
+    let webex = webex_config(&config);
     let WebexCredential::Refreshed { client_id, client_secret, refresh_token, .. } =
         &webex.credential
     else {
@@ -575,10 +577,10 @@ fn webex_source_has_token_or_app() {
 }
 
 #[test]
-fn each_webex_app_has_a_sign_in_file() {
+fn each_webex_app_has_its_own_sign_in_file() {
     let app = "[source.a]\nprovider = 'webex'\nclient_id = 'x'\nclient_secret = 's3cr3t'";
     let config = Setup::new(app).load().unwrap();
-    let WebexCredential::SignedIn { sign_in, .. } = &only_webex(&config).credential else {
+    let WebexCredential::SignedIn { sign_in, .. } = &webex_config(&config).credential else {
         panic!()
     };
     let path = sign_in.0.clone().unwrap();
@@ -586,8 +588,8 @@ fn each_webex_app_has_a_sign_in_file() {
         path.ends_with(path.file_name().unwrap())
             && path.to_str().unwrap().contains("meetfs/sign-in/a-")
     );
-    let other = Setup::new(&app.replace("'x'", "'y'")).load().unwrap();
-    let WebexCredential::SignedIn { sign_in, .. } = &only_webex(&other).credential else {
+    let config = Setup::new(&app.replace("'x'", "'y'")).load().unwrap();
+    let WebexCredential::SignedIn { sign_in, .. } = &webex_config(&config).credential else {
         panic!()
     };
     assert_ne!(sign_in.0.as_ref().unwrap().file_name(), path.file_name());
@@ -627,7 +629,7 @@ fn incomplete_webex_source_names_missing_keys() {
     }
 }
 
-fn only_rapatin(config: &Config) -> &RapatinConfig {
+fn rapatin_config(config: &Config) -> &RapatinConfig {
     let [SourceConfig { provider: ProviderConfig::Rapatin(rapatin), .. }] =
         config.sources.as_slice()
     else {
@@ -637,12 +639,12 @@ fn only_rapatin(config: &Config) -> &RapatinConfig {
 }
 
 #[test]
-fn rapatin_source_has_token_or_login() {
+fn rapatin_source_accepts_token_or_login() {
     let source = "[source.rapat]\nprovider = 'rapatin'\n";
     let login =
         "email = 'ana@example.org'\npassword_file = 'acme.secret'\nmeetings = ['850 9559 8095']";
     let config = Setup::new(&format!("{source}{login}")).load().unwrap();
-    let rapatin = only_rapatin(&config);
+    let rapatin = rapatin_config(&config);
     assert_eq!(rapatin.meetings, ["85095598095"]);
     assert_eq!(rapatin.api_url.as_str().trim_end_matches('/'), RAPATIN_API_URL);
     let RapatinCredential::Login { email, password } = &rapatin.credential else {
@@ -653,7 +655,7 @@ fn rapatin_source_has_token_or_login() {
 
     let token = "token = 's3cr3t-value'\napi_url = 'http://127.0.0.1:8080/'";
     let config = Setup::new(&format!("{source}{token}")).load().unwrap();
-    let rapatin = only_rapatin(&config);
+    let rapatin = rapatin_config(&config);
     let RapatinCredential::Token(token) = &rapatin.credential else { panic!("{rapatin:?}") };
     assert_eq!(token.expose_secret(), SECRET);
     assert_eq!(rapatin.api_url.port(), Some(8080));

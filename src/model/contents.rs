@@ -20,12 +20,12 @@ pub struct SourceContents {
     pub redundant_view_suffix: Option<&'static str>,
 }
 
-/// One meeting with the measured facts about its files.
+/// A meeting with its `meeting.json` and the measured sizes of its files.
 #[derive(Clone, Debug)]
 pub struct MeetingContents {
     pub meeting: Arc<Meeting>,
-    /// Measured lengths in bytes. They take precedence over declared ones.
+    /// The measured lengths of files in bytes. They take precedence over the declared lengths.
     pub sizes: HashMap<FileKey, u64>,
-    /// The content of `meeting.json`; `None` until it is complete.
+    /// The content of `meeting.json`, or `None` until it is complete.
     pub document: Option<Arc<Document>>,
 }

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-/// A range of whole UTC days, both ends included.
+/// A range of whole UTC days. It includes the first and the last day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DaySpan {
     pub from: Date,

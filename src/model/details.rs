@@ -10,14 +10,15 @@ use super::shared_text::SharedText;
 /// The reply of a provider to a request for one meeting.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Details {
-    /// Fields that are added to `meeting.json`; never a download URL or a token.
+    /// Fields that are added to `meeting.json`. They never contain a download URL or a token.
     #[serde(rename = "facts")]
     pub metadata: MeetingMetadata,
     /// Files that the listing omits. A file with the key of a listed file replaces it.
     #[serde(default)]
     pub files: Vec<RecordingFile>,
-    /// The listed file from which `files` are derived, if there is one. They change only when that
-    /// file changes. So they get its version and times, and the details are not requested again.
+    /// The listed file from which `files` are derived, if there is one. The derived files change
+    /// only when that file changes. Therefore they get its version and times, and the details are
+    /// not requested again.
     #[serde(default, rename = "made_of")]
     pub derived_from: Option<FileKey>,
     /// A hash of the files that were listed when the details were requested. If `files` are not

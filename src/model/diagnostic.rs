@@ -60,13 +60,13 @@ pub trait Diagnostic: Error {
     /// Classifies the error.
     fn kind(&self) -> ErrorKind;
 
-    /// Returns what the user can do about the error, in full sentences.
+    /// Returns a suggestion of what the user can do about the error, in full sentences.
     fn hint(&self) -> Option<Cow<'static, str>> {
         None
     }
 }
 
-/// Returns the message of `error` and of its sources, joined by colons, for one log line.
+/// Returns the messages of `error` and of its causes, joined by colons, for one log line.
 pub fn one_line(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
@@ -78,8 +78,7 @@ pub fn one_line(error: &dyn Error) -> String {
     line
 }
 
-/// Returns [`one_line`] with the hint in brackets, for log lines that are the only place to show
-/// the hint.
+/// Returns [`one_line`] with the hint in brackets, for errors whose hint is shown only in the log.
 pub fn line_with_hint(error: &dyn Diagnostic) -> String {
     let line = one_line(&error);
     match error.hint() {
@@ -94,11 +93,11 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("cannot list recordings")]
-    struct Listing(#[source] std::io::Error);
+    struct ListingError(#[source] std::io::Error);
 
     #[test]
     fn one_line_names_every_cause() {
-        let error = Listing(std::io::Error::other("connection refused"));
+        let error = ListingError(std::io::Error::other("connection refused"));
         assert_eq!(one_line(&error), "cannot list recordings: connection refused");
     }
 }

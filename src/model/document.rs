@@ -15,11 +15,11 @@ use super::shared_text::SharedText;
 /// The text of `meeting.json`, rendered on demand.
 ///
 /// Most documents are never read. The documents of 10,000 meetings with eight files each take 44
-/// MB, and rendering them takes longer than the rest of the startup. Therefore only the length and
-/// a hash are kept, once they have been requested.
+/// MB, and rendering them takes longer than the rest of the startup. Therefore a document renders
+/// its text on each request, and stores only the length and a hash of the text.
 #[derive(Debug)]
 pub struct Document {
-    listed: Arc<Meeting>,
+    meeting: Arc<Meeting>,
     details: Option<Arc<Details>>,
     digest: OnceLock<Digest>,
 }
@@ -33,13 +33,13 @@ struct Digest {
 impl Document {
     /// Creates the document of a listed meeting. `details` is `None` if the provider has no details
     /// for it.
-    pub fn new(listed: Arc<Meeting>, details: Option<Arc<Details>>) -> Self {
-        Self { listed, details, digest: OnceLock::new() }
+    pub fn new(meeting: Arc<Meeting>, details: Option<Arc<Details>>) -> Self {
+        Self { meeting, details, digest: OnceLock::new() }
     }
 
     pub fn text(&self) -> Bytes {
-        let mut fields = self.listed.metadata.fields();
-        let expires = self.listed.expires.map(|expires| format!("\"{expires}\""));
+        let mut fields = self.meeting.metadata.fields();
+        let expires = self.meeting.expires.map(|expires| format!("\"{expires}\""));
         if let Some(expires) = expires.as_deref() {
             match fields.iter_mut().find(|(name, _)| name == "expires") {
                 Some((_, value)) => *value = expires,
@@ -47,7 +47,7 @@ impl Document {
             }
         }
         for (name, value) in self.details.iter().flat_map(|details| details.metadata.fields()) {
-            if fields.iter().all(|(known, _)| *known != name) {
+            if fields.iter().all(|(existing_name, _)| *existing_name != name) {
                 fields.push((name, value));
             }
         }
@@ -57,7 +57,7 @@ impl Document {
             object.push_str(&format!("{comma}{}:{value}", serde_json::Value::from(name)));
         }
         object.push('}');
-        let mut text = indented(&printable_json(&object));
+        let mut text = indent(&printable_json(&object));
         text.push(b'\n');
         text.into()
     }
@@ -67,7 +67,7 @@ impl Document {
         self.details.as_ref()?.participants.as_ref().map(SharedText::bytes)
     }
 
-    /// Returns the length in bytes.
+    /// Returns the length of the text in bytes.
     pub fn length(&self) -> u64 {
         self.digest().length
     }
@@ -94,51 +94,51 @@ impl PartialEq for Document {
 
 impl Eq for Document {}
 
-/// Returns the JSON text with one entry per line and two spaces per level, as
-/// `serde_json::to_string_pretty` formats it.
-fn indented(json: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(json.len() * 2);
+/// Formats JSON text with one entry per line and two spaces per level, as
+/// `serde_json::to_string_pretty` does.
+fn indent(json: &str) -> Vec<u8> {
+    let mut output = Vec::with_capacity(json.len() * 2);
     let mut depth = 0_usize;
     let (mut in_string, mut escaped) = (false, false);
     let mut bytes = json.bytes().peekable();
-    let line = |out: &mut Vec<u8>, depth: usize| {
-        out.push(b'\n');
-        out.resize(out.len() + 2 * depth, b' ');
+    let start_line = |output: &mut Vec<u8>, depth: usize| {
+        output.push(b'\n');
+        output.resize(output.len() + 2 * depth, b' ');
     };
     while let Some(byte) = bytes.next() {
         if in_string {
-            out.push(byte);
+            output.push(byte);
             in_string = byte != b'"' || escaped;
             escaped = byte == b'\\' && !escaped;
             continue;
         }
         match byte {
             b'{' | b'[' => {
-                out.push(byte);
+                output.push(byte);
                 if let Some(end) = bytes.next_if(|next| matches!(next, b'}' | b']')) {
-                    out.push(end);
+                    output.push(end);
                 } else {
                     depth += 1;
-                    line(&mut out, depth);
+                    start_line(&mut output, depth);
                 }
             }
             b'}' | b']' => {
                 depth = depth.saturating_sub(1);
-                line(&mut out, depth);
-                out.push(byte);
+                start_line(&mut output, depth);
+                output.push(byte);
             }
             b',' => {
-                out.push(byte);
-                line(&mut out, depth);
+                output.push(byte);
+                start_line(&mut output, depth);
             }
-            b':' => out.extend(b": "),
-            other => {
-                in_string = other == b'"';
-                out.push(other);
+            b':' => output.extend(b": "),
+            _ => {
+                in_string = byte == b'"';
+                output.push(byte);
             }
         }
     }
-    out
+    output
 }
 
 #[cfg(test)]
@@ -150,20 +150,20 @@ mod tests {
     use crate::model::SourceName;
 
     fn document(listed: Value, expires: Option<&str>, details: Option<Value>) -> Document {
-        let facts = |value: Value| value.as_object().unwrap().clone().into();
-        let moment = "2026-10-06T07:00:00Z".parse().unwrap();
+        let to_metadata = |value: Value| value.as_object().unwrap().clone().into();
+        let time = "2026-10-06T07:00:00Z".parse().unwrap();
         let meeting = Meeting {
             source: SourceName::new("acme").unwrap(),
             id: "m".into(),
             topic: String::new(),
-            start: moment,
-            end: moment,
+            start: time,
+            end: time,
             expires: expires.map(|expires| expires.parse().unwrap()),
             files: Vec::new(),
-            metadata: facts(listed),
+            metadata: to_metadata(listed),
         };
         let details =
-            details.map(|details| Details { metadata: facts(details), ..Details::default() });
+            details.map(|details| Details { metadata: to_metadata(details), ..Details::default() });
         Document::new(meeting.into(), details.map(Arc::new))
     }
 
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_printable_and_keeps_its_values() {
+    fn document_text_is_printable_with_unchanged_values() {
         let topic = "a\u{202e}b\u{9b}2J\u{e0001}\u{1b}";
         let text = document(json!({ "topic": topic }), None, None).text();
         let escaped = "{\n  \"topic\": \"a\\u202eb\\u009b2J\\udb40\\udc01\\u001b\"\n}\n";
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn known_expiry_replaces_the_listed_one() {
+    fn expiry_of_the_meeting_replaces_the_listed_field() {
         let document =
             document(json!({"expires": "soon", "z": 1}), Some("2026-11-01T00:00:00Z"), None);
         let text = "{\n  \"expires\": \"2026-11-01T00:00:00Z\",\n  \"z\": 1\n}\n";
@@ -197,9 +197,9 @@ mod tests {
 
     #[test]
     fn documents_with_equal_text_are_equal() {
-        let of = |dept| document(json!({"topic": "t"}), None, Some(json!({"dept": dept})));
-        assert_eq!(of("sales"), of("sales"));
-        assert_ne!(of("sales"), of("legal"));
+        let with_dept = |dept| document(json!({"topic": "t"}), None, Some(json!({"dept": dept})));
+        assert_eq!(with_dept("sales"), with_dept("sales"));
+        assert_ne!(with_dept("sales"), with_dept("legal"));
         assert_eq!(String::from_utf8_lossy(&document(json!({}), None, None).text()), "{}\n");
     }
 
@@ -225,7 +225,7 @@ mod tests {
         #[test]
         fn indentation_matches_serde_json_pretty_printing(value in any_json()) {
             let pretty = serde_json::to_string_pretty(&value).unwrap();
-            prop_assert_eq!(String::from_utf8(indented(&value.to_string())).unwrap(), pretty);
+            prop_assert_eq!(String::from_utf8(indent(&value.to_string())).unwrap(), pretty);
         }
     }
 }

@@ -88,8 +88,8 @@ text_newtype! {
 from_any_text!(MeetingId);
 
 impl MeetingId {
-    /// Prefix of the ids of meetings in a recycle bin. Ids of a provider never contain a unit
-    /// separator.
+    /// Prefix of the ids of meetings in a recycle bin. It ends with a unit separator, which never
+    /// occurs in the ids of a provider.
     const TRASH_PREFIX: &str = "trash\u{1f}";
 
     /// Returns the id of the same meeting in the recycle bin.
@@ -108,7 +108,8 @@ impl MeetingId {
         self.0.starts_with(Self::TRASH_PREFIX)
     }
 
-    /// Returns the id that the provider uses, without the mark of a meeting in the recycle bin.
+    /// Returns the id that the provider uses. It has no prefix if the meeting is in the recycle
+    /// bin.
     pub fn of_provider(&self) -> &str {
         self.0.strip_prefix(Self::TRASH_PREFIX).unwrap_or(&self.0)
     }

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The stems and extensions of most recording files, sorted.
-const COMMON: [&str; 28] = [
+const COMMON_STRINGS: [&str; 28] = [
     "active_speaker",
     "audio_interpretation",
     "audio_only",
@@ -48,21 +48,21 @@ impl InternedStr {
         &self.0
     }
 
-    fn common(text: &str) -> Option<Self> {
-        let index = COMMON.binary_search(&text).ok()?;
-        COMMON.get(index).map(|text| Self(Cow::Borrowed(text)))
+    fn find_common(text: &str) -> Option<Self> {
+        let index = COMMON_STRINGS.binary_search(&text).ok()?;
+        COMMON_STRINGS.get(index).map(|text| Self(Cow::Borrowed(text)))
     }
 }
 
 impl From<&str> for InternedStr {
     fn from(text: &str) -> Self {
-        Self::common(text).unwrap_or_else(|| Self(Cow::Owned(text.to_owned())))
+        Self::find_common(text).unwrap_or_else(|| Self(Cow::Owned(text.to_owned())))
     }
 }
 
 impl From<String> for InternedStr {
     fn from(text: String) -> Self {
-        Self::common(&text).unwrap_or(Self(Cow::Owned(text)))
+        Self::find_common(&text).unwrap_or(Self(Cow::Owned(text)))
     }
 }
 
@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn common_strings_are_static() {
-        assert!(COMMON.is_sorted());
-        for expected in COMMON {
+        assert!(COMMON_STRINGS.is_sorted());
+        for expected in COMMON_STRINGS {
             assert!(
                 matches!(InternedStr::from(expected.to_owned()), InternedStr(Cow::Borrowed(text)) if text == expected)
             );
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn other_strings_keep_their_text() {
+    fn uncommon_strings_keep_their_text() {
         for text in ["", "MP4", "a \"view\"\n", "été"] {
             let interned = InternedStr::from(text);
             assert_eq!(interned.as_str(), text);

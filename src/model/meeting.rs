@@ -1,4 +1,4 @@
-//! Held meetings.
+//! Meetings that took place.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use super::ids::{MeetingId, SourceName};
 use super::meeting_metadata::MeetingMetadata;
 use super::recording_file::RecordingFile;
 
-/// A held meeting with its recording files, as its provider lists it.
+/// A meeting that took place, with its recording files, as its provider lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Meeting {
     pub source: SourceName,

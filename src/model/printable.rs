@@ -1,16 +1,16 @@
-//! Text from outside that is printed, logged or stored.
+//! Makes text from outside safe to print, log and store.
 //!
-//! Topics, names, messages of servers and replies of sockets can contain characters that drive a
-//! terminal, change the direction of the text around them, or are invisible. They are replaced
-//! rather than removed, so that a reader sees that something was there.
+//! Topics, names, messages of servers and replies of sockets can contain characters that control a
+//! terminal, change the direction of the text around them, or are invisible. Such a character is
+//! replaced and not removed, so a reader can see that the text contained something else.
 
 use std::borrow::Cow;
 
-/// Whether a character shows as itself and has no effect on the text around it.
+/// Whether a character is safe to print.
 ///
-/// Not printable are control characters (C0, DEL, C1), line and paragraph separators, the controls
-/// of direction, interlinear annotations and tags (Unicode 16, chapter 23). Joiners and variation
-/// selectors are printable: scripts and emoji need them.
+/// Control characters (C0, DEL, C1), line and paragraph separators, characters that control the
+/// text direction, interlinear annotations and tags are not safe (Unicode 16, chapter 23). Joiners
+/// and variation selectors are safe. Scripts and emoji need them.
 pub fn is_printable(character: char) -> bool {
     !(character.is_control()
         || matches!(
@@ -25,17 +25,20 @@ pub fn is_printable(character: char) -> bool {
         ))
 }
 
-/// Returns `text` as one printable line.
+/// Returns `text` as one line. Replaces every character that is not printable.
 pub fn printable_line(text: &str) -> Cow<'_, str> {
-    replace(text, is_printable)
+    replace_unprintable(text, is_printable)
 }
 
-/// Returns `text` with its line breaks and tabs, and otherwise printable.
+/// Replaces every character that is not printable, except line breaks and tabs.
 pub fn printable_text(text: &str) -> Cow<'_, str> {
-    replace(text, |character| matches!(character, '\n' | '\t') || is_printable(character))
+    replace_unprintable(text, |character| {
+        matches!(character, '\n' | '\t') || is_printable(character)
+    })
 }
 
-/// Returns JSON whose texts are printable: other characters are escaped, which changes no value.
+/// Escapes every character in the strings of `json` that is not printable. The values stay the
+/// same.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let is_kept = |character| matches!(character, '\n' | '\t' | '\r') || is_printable(character);
     if json.chars().all(is_kept) {
@@ -54,7 +57,7 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-fn replace(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
+fn replace_unprintable(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
     if text.chars().all(&is_kept) {
         return Cow::Borrowed(text);
     }

@@ -12,29 +12,29 @@ pub struct RecordingFile {
     pub id: FileId,
     pub version: Version,
     pub role: Role,
-    /// The file name without its extension, as the provider returns it. It may not be a legal file
-    /// name.
+    /// The file name without its extension, as the provider returns it. It can contain characters
+    /// that a file name must not contain.
     pub stem: InternedStr,
     /// The extension without its dot, as the provider returns it.
     pub extension: InternedStr,
     pub body: BodyKind,
-    /// The listed length in bytes; `None` if the listing omits it.
+    /// The length in bytes that the listing states, or `None` if the listing omits it.
     pub declared_size: Option<u64>,
-    /// The start of the segment. If a recording was stopped and started again, its files have
-    /// different starts.
+    /// The start of the recorded segment. If a recording was stopped and started again, its files
+    /// have different starts.
     pub recording_start: Option<Timestamp>,
-    /// The end of the segment, which is also the modification time of the file.
+    /// The end of the recorded segment, which is also the modification time of the file.
     pub recording_end: Option<Timestamp>,
     pub availability: Availability,
 }
 
 impl RecordingFile {
-    /// Returns whether this is a transcript whose format is known only from its first bytes.
+    /// Whether this is a transcript whose format can be determined only from its first bytes.
     pub fn may_be_web_vtt(&self) -> bool {
         matches!(self.role, Role::Transcript | Role::Captions) && self.body == BodyKind::Opaque
     }
 
-    /// Changes the format to WebVTT, which also changes the name of the file.
+    /// Changes the format to WebVTT. This also changes the extension of the file name.
     pub fn set_web_vtt(&mut self) {
         self.extension = "vtt".into();
         self.body = BodyKind::WebVtt;
@@ -76,24 +76,24 @@ pub enum BodyKind {
 /// The byte order mark of UTF-8, with which a text file may begin.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Number of bytes from which [`is_web_vtt`] decides.
+/// Number of bytes at the start of a file that [`is_web_vtt`] needs.
 pub const WEB_VTT_SIGNATURE_LENGTH: usize = 9;
 
-/// Returns whether a file with these first bytes is WebVTT (W3C WebVTT, section 4.1).
-pub fn is_web_vtt(start: &[u8]) -> bool {
-    start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start).starts_with(b"WEBVTT")
+/// Whether a file that begins with `first_bytes` is WebVTT (W3C WebVTT, section 4.1).
+pub fn is_web_vtt(first_bytes: &[u8]) -> bool {
+    first_bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(first_bytes).starts_with(b"WEBVTT")
 }
 
 /// Whether a recording file can be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Availability {
     Ready,
-    /// The provider has not finished the file. Until then the file and the tracks that are named
-    /// after it are hidden.
+    /// The provider is still processing the file. Until the file is ready, it is hidden, and so are
+    /// the tracks that are named after it.
     Processing,
-    /// The file is not in this directory: it was deleted, or is shown in another directory. It
-    /// takes part in naming, so the names of the other files do not change.
+    /// The file is not shown in this directory, because it was deleted or is shown in another
+    /// directory. It still takes part in naming, so the names of the other files do not change.
     Absent,
-    /// The file is listed but cannot be downloaded. The text tells the user why.
+    /// The file is listed but cannot be downloaded. The text states the reason.
     Unavailable(String),
 }

@@ -213,7 +213,7 @@ fn invalid_value_is_refused_with_hint() {
         &rig,
         &huge,
         3,
-        &["`cache.memory`", "asks for 4.0 PiB", "this machine has ", "hint: Write a smaller size"],
+        &["`cache.memory`", "is 4.0 PiB", "this machine has ", "hint: Write a smaller size"],
     );
 }
 
@@ -222,8 +222,8 @@ fn key_of_another_provider_names_it() {
     let rig = rig();
     for (line, words) in [
         ("admin = true", "hint: Only webex sources have this key, and this is a zoom source."),
-        ("meetings = [\"1\"]", "Only rapatin sources have it"),
-        ("refresh_token_file = \"x\"", "Only webex sources have it"),
+        ("meetings = [\"1\"]", "Only rapatin sources have this key"),
+        ("refresh_token_file = \"x\"", "Only webex sources have this key"),
         ("user = [\"me\"]", "hint: Did you mean `users`?"),
     ] {
         let configuration = format!("{}{line}\n", rig.config());

@@ -68,7 +68,7 @@ fn modes_of_the_configuration_are_those_of_copies() {
     rig.unmount();
     for (line, expected) in [
         ("directory_mode = \"0400\"", "`directory_mode`: must include 0500"),
-        ("file_mode = \"rw\"", "`file_mode`: `rw` is not a mode"),
+        ("file_mode = \"rw\"", "`file_mode`: `rw` is not a file mode"),
     ] {
         let configuration = rig.config();
         let (_, rest) = configuration.split_once("file_mode = \"0640\"").expect("the keys");
