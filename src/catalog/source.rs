@@ -256,7 +256,7 @@ impl Source {
             .into_iter()
             .flat_map(move |bin| trash.meetings().map(move |trashed| (bin, trashed.clone())));
         meetings.map(|(recycle_bin, trashed)| {
-            let listed_meeting = self.meetings.get(&MeetingId::from(trashed.id().of_provider()));
+            let listed_meeting = self.meetings.get(&MeetingId::from(trashed.id().provider_id()));
             let listed_meeting = listed_meeting.map(|entry| entry.meeting.clone());
             let details = self.details.get(trashed.id()).cloned();
             let probes = trash.probes(trashed.id()).cloned();

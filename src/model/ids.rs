@@ -110,7 +110,7 @@ impl MeetingId {
 
     /// Returns the id that the provider uses. It has no prefix if the meeting is in the recycle
     /// bin.
-    pub fn of_provider(&self) -> &str {
+    pub fn provider_id(&self) -> &str {
         self.0.strip_prefix(Self::TRASH_PREFIX).unwrap_or(&self.0)
     }
 }

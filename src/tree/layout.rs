@@ -308,7 +308,7 @@ fn meeting_names(meetings: &[LocalMeeting<'_>]) -> Vec<AssignedName> {
             let topic = legal_name(&contents.meeting.topic);
             let topic = if topic.is_empty() { DEFAULT_TOPIC } else { &topic };
             let (year, date) = (year_name(start.year()), start.strftime("%m-%d %H%M"));
-            let id = contents.meeting.id.of_provider().as_bytes().to_vec();
+            let id = contents.meeting.id.provider_id().as_bytes().to_vec();
             NameRequest { stem: format!("{year}-{date} {topic}"), tail: String::new(), id }
         })
         .collect();

@@ -239,7 +239,7 @@ impl Leases {
             .map(|meeting_host| ("hostEmail", meeting_host))
             .into_iter()
             .collect();
-        let path = format!("/recordings/{}", encode_segment(recording.of_provider()));
+        let path = format!("/recordings/{}", encode_segment(recording.provider_id()));
         let object = api.get(&api.url(&path, &query)?, timeout, priority).await?;
         let details = Recording::read(Value::Object(object)).ok_or_else(|| {
             ProviderError::unavailable("Webex returned the details of a recording without its id")

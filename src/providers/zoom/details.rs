@@ -162,7 +162,7 @@ impl DetailsReader {
             collected.details.missing.push(part.name().into());
             return Ok(());
         }
-        let uuid = path_segment::encode_meeting(meeting.of_provider());
+        let uuid = path_segment::encode_meeting(meeting.provider_id());
         let label_and_priority = (RateLimitLabel::Light, Priority::Background);
         let outcome = match part {
             DetailsPart::PastMeeting => {

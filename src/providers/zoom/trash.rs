@@ -211,7 +211,7 @@ mod tests {
         let (trashed, _) = read(json!({"uuid": "u==", "recording_files": [file("a", "")]}));
         assert_eq!(trashed.meeting.id, MeetingId::from("u==").in_trash());
         assert!(trashed.meeting.files.iter().all(|file| file.id.meeting.is_in_trash()));
-        assert_eq!(trashed.meeting.id.of_provider(), "u==");
+        assert_eq!(trashed.meeting.id.provider_id(), "u==");
     }
 
     #[test]
