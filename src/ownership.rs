@@ -39,7 +39,7 @@ impl Diagnostic for OwnershipError {
                 "Move it elsewhere, or choose another directory with --cache-dir."
             }
             Self::OtherOwner { .. } => {
-                "That user can read and change its content. Change the owner with `chown`, \
+                "The other user can read and change its content. Change the owner with `chown`, \
                  remove it, or choose another directory with --cache-dir."
             }
         };

@@ -239,10 +239,10 @@ mod tests {
     #[test]
     fn multiples_are_not_rounded() {
         for blocks in 0..3 {
-            let whole = blocks * BLOCK_LENGTH;
-            assert_eq!((block_floor(whole), block_ceil(whole)), (whole, whole));
-            assert_eq!(block_floor(whole + 1), whole);
-            assert_eq!(block_ceil(whole + 1), whole + BLOCK_LENGTH);
+            let multiple = blocks * BLOCK_LENGTH;
+            assert_eq!((block_floor(multiple), block_ceil(multiple)), (multiple, multiple));
+            assert_eq!(block_floor(multiple + 1), multiple);
+            assert_eq!(block_ceil(multiple + 1), multiple + BLOCK_LENGTH);
         }
     }
 

@@ -2,7 +2,7 @@
 //! buffers of running fetches count against the same byte budget.
 //!
 //! Input: verified bytes of blocks. Output: the same bytes, or nothing, because the cache can drop
-//! a block at any time. The only lock of the cache is held for map operations only.
+//! a block at any time. The cache has one lock, which is held only during map operations.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const MAX_SKIPPED_BLOCKS: usize = 64;
 
 /// Caches blocks in memory, and limits the memory of all block buffers to one budget.
 ///
-/// A block can be cached partly: a player that seeks needs only a few hundred kilobytes of it.
+/// A block can be cached in part: a player that seeks needs only a few hundred kilobytes of it.
 ///
 /// A block is *consumed* when a sequential run has read past its end: the kernel has its pages, and
 /// the reader does not return to it. If eviction considered only the time of use, a consumed block
@@ -39,12 +39,12 @@ pub struct MemoryCache {
 struct State {
     blocks: LruCache<BlockKey, CachedBlock>,
     /// The consumed blocks. A consumed block is not in `blocks`.
-    consumed: LruCache<BlockKey, CachedBlock>,
+    consumed_blocks: LruCache<BlockKey, CachedBlock>,
     cached_bytes: u64,
-    reserved: u64,
+    reserved_bytes: u64,
 }
 
-/// The cached bytes of a block, which can be only a part of it.
+/// The cached bytes of a block. A block can be cached only in part.
 ///
 /// **Invariant**: the extents are ordered, not empty, and do not overlap. They can be adjacent.
 #[derive(Debug, Default)]
@@ -77,8 +77,8 @@ impl CachedBlock {
 
     /// Returns the position after the contiguous cached bytes that start at `from`.
     fn contiguous_end(&self, from: usize) -> usize {
-        self.extents.iter().fold(from, |reach, extent| {
-            if extent.start <= reach && reach < extent.end() { extent.end() } else { reach }
+        self.extents.iter().fold(from, |end, extent| {
+            if extent.start <= end && end < extent.end() { extent.end() } else { end }
         })
     }
 
@@ -91,15 +91,15 @@ impl CachedBlock {
         if self.contiguous_end(from) < to {
             return None;
         }
-        let mut joined = BytesMut::with_capacity(to - from);
+        let mut joined_bytes = BytesMut::with_capacity(to - from);
         for extent in &self.extents {
             let (start, end) = (from.max(extent.start), to.min(extent.end()));
             if start < end {
-                joined
+                joined_bytes
                     .extend_from_slice(extent.bytes.get(start - extent.start..end - extent.start)?);
             }
         }
-        (joined.len() == to - from).then(|| joined.freeze())
+        (joined_bytes.len() == to - from).then(|| joined_bytes.freeze())
     }
 
     /// Adds the bytes that are not cached yet. `start` is the position of `bytes` in the block.
@@ -109,23 +109,23 @@ impl CachedBlock {
             return;
         }
         self.extents.retain(|extent| !(start <= extent.start && extent.end() <= end));
-        let mut from = start;
+        let mut position = start;
         let mut new_extents = Vec::new();
         for extent in &self.extents {
-            if from < end && from < extent.start && extent.start < end {
+            if position < end && position < extent.start && extent.start < end {
                 new_extents.push(Extent {
-                    start: from,
-                    bytes: bytes.slice(from - start..extent.start - start),
+                    start: position,
+                    bytes: bytes.slice(position - start..extent.start - start),
                 });
             }
-            if extent.start <= from {
-                from = from.max(extent.end());
+            if extent.start <= position {
+                position = position.max(extent.end());
             } else if extent.start < end {
-                from = extent.end();
+                position = extent.end();
             }
         }
-        if from < end {
-            new_extents.push(Extent { start: from, bytes: bytes.slice(from - start..) });
+        if position < end {
+            new_extents.push(Extent { start: position, bytes: bytes.slice(position - start..) });
         }
         self.extents.extend(new_extents);
         self.extents.sort_by_key(|extent| extent.start);
@@ -151,7 +151,7 @@ impl Reservation {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
         let mut state = self.cache.state.lock();
-        state.reserved = state.reserved.saturating_sub(bytes);
+        state.reserved_bytes = state.reserved_bytes.saturating_sub(bytes);
     }
 }
 
@@ -164,8 +164,8 @@ impl Drop for Reservation {
 impl MemoryCache {
     /// Creates an empty cache with a budget in bytes.
     pub fn new(budget: u64) -> Arc<Self> {
-        let (blocks, consumed) = (LruCache::unbounded(), LruCache::unbounded());
-        let state = State { blocks, consumed, cached_bytes: 0, reserved: 0 };
+        let (blocks, consumed_blocks) = (LruCache::unbounded(), LruCache::unbounded());
+        let state = State { blocks, consumed_blocks, cached_bytes: 0, reserved_bytes: 0 };
         Arc::new(Self { budget, state: Mutex::new(state) })
     }
 
@@ -178,14 +178,14 @@ impl MemoryCache {
     /// needed.
     pub fn reserve_for_demand(self: &Arc<Self>, bytes: u64) -> Reservation {
         let mut state = self.state.lock();
-        state.reserved += bytes;
+        state.reserved_bytes += bytes;
         state.evict(self.budget);
         Reservation { cache: self.clone(), bytes }
     }
 
-    /// Returns the maximum number of reserved bytes at which a prefetch can still reserve memory.
-    /// The rest of the budget is for demand, and for the blocks that wait to be written to disk (a
-    /// quarter).
+    /// Returns the limit for prefetch, in bytes: a prefetch gets memory only while all reservations
+    /// together stay within this limit. The rest of the budget is for demand, and for the blocks
+    /// that wait to be written to disk (a quarter).
     pub fn max_prefetch(&self) -> u64 {
         self.budget / 8 * 5
     }
@@ -195,14 +195,15 @@ impl MemoryCache {
     /// if not even one block fits.
     pub fn reserve_for_prefetch(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let mut state = self.state.lock();
-        let available = self.max_prefetch().saturating_sub(state.reserved);
-        let granted = if bytes <= available { bytes } else { block_floor(available) };
-        if granted == 0 {
+        let available_bytes = self.max_prefetch().saturating_sub(state.reserved_bytes);
+        let granted_bytes =
+            if bytes <= available_bytes { bytes } else { block_floor(available_bytes) };
+        if granted_bytes == 0 {
             return None;
         }
-        state.reserved += granted;
+        state.reserved_bytes += granted_bytes;
         state.evict(self.budget);
-        Some(Reservation { cache: self.clone(), bytes: granted })
+        Some(Reservation { cache: self.clone(), bytes: granted_bytes })
     }
 
     /// Returns the bytes `from..to` of a block if all of them are cached.
@@ -216,7 +217,7 @@ impl MemoryCache {
         self.state.lock().peek(key).map_or(from, |block| block.contiguous_end(from))
     }
 
-    /// Returns the start of the first cached extent of a block after position `from`.
+    /// Returns the start of the first cached extent of a block that begins after position `from`.
     pub fn next_extent_start(&self, key: BlockKey, from: usize) -> Option<usize> {
         let state = self.state.lock();
         let extents = &state.peek(key)?.extents;
@@ -230,7 +231,7 @@ impl MemoryCache {
         }
         let mut state = self.state.lock();
         let state = &mut *state;
-        let block = match state.consumed.get_mut(&key) {
+        let block = match state.consumed_blocks.get_mut(&key) {
             Some(block) => block,
             None => state.blocks.get_or_insert_mut(key, CachedBlock::default),
         };
@@ -245,7 +246,7 @@ impl MemoryCache {
     pub fn mark_consumed(&self, key: BlockKey) {
         let mut state = self.state.lock();
         if let Some(block) = state.blocks.pop(&key) {
-            state.consumed.put(key, block);
+            state.consumed_blocks.put(key, block);
         }
     }
 
@@ -254,7 +255,7 @@ impl MemoryCache {
         let mut state = self.state.lock();
         let stale_keys: Vec<_> = state.keys().filter(|key| key.content == content).collect();
         for key in stale_keys {
-            let block = state.consumed.pop(&key).or_else(|| state.blocks.pop(&key));
+            let block = state.consumed_blocks.pop(&key).or_else(|| state.blocks.pop(&key));
             state.cached_bytes -= block.map_or(0, |block| block.cached_length());
         }
     }
@@ -262,32 +263,36 @@ impl MemoryCache {
 
 impl State {
     fn get(&mut self, key: BlockKey) -> Option<&CachedBlock> {
-        self.blocks.get(&key).or_else(|| self.consumed.get(&key))
+        self.blocks.get(&key).or_else(|| self.consumed_blocks.get(&key))
     }
 
     fn peek(&self, key: BlockKey) -> Option<&CachedBlock> {
-        self.blocks.peek(&key).or_else(|| self.consumed.peek(&key))
+        self.blocks.peek(&key).or_else(|| self.consumed_blocks.peek(&key))
     }
 
     fn keys(&self) -> impl Iterator<Item = BlockKey> {
-        self.blocks.iter().chain(self.consumed.iter()).map(|(key, _)| *key)
+        self.blocks.iter().chain(self.consumed_blocks.iter()).map(|(key, _)| *key)
     }
 
     fn evict(&mut self, budget: u64) {
-        let mut in_use = Vec::new();
-        while self.cached_bytes + self.reserved > budget && in_use.len() < MAX_SKIPPED_BLOCKS {
-            let consumed = self.consumed.pop_lru();
-            let is_consumed = consumed.is_some();
-            let Some((key, block)) = consumed.or_else(|| self.blocks.pop_lru()) else { break };
+        let mut blocks_in_use = Vec::new();
+        while self.cached_bytes + self.reserved_bytes > budget
+            && blocks_in_use.len() < MAX_SKIPPED_BLOCKS
+        {
+            let consumed_block = self.consumed_blocks.pop_lru();
+            let is_consumed = consumed_block.is_some();
+            let Some((key, block)) = consumed_block.or_else(|| self.blocks.pop_lru()) else {
+                break;
+            };
             if block.is_in_use() {
-                in_use.push((key, block, is_consumed));
+                blocks_in_use.push((key, block, is_consumed));
             } else {
                 self.cached_bytes -= block.cached_length();
             }
         }
         // The oldest block is put back last, so it is the first candidate of the next eviction.
-        for (key, block, is_consumed) in in_use.into_iter().rev() {
-            let list = if is_consumed { &mut self.consumed } else { &mut self.blocks };
+        for (key, block, is_consumed) in blocks_in_use.into_iter().rev() {
+            let list = if is_consumed { &mut self.consumed_blocks } else { &mut self.blocks };
             list.put(key, block);
             list.demote(&key);
         }
@@ -393,8 +398,9 @@ mod tests {
                 let is_complete = is_cached[from..to].iter().all(|cached| *cached);
                 let bytes = cache.bytes(key(1, 0), from, to);
                 prop_assert_eq!(bytes.as_deref(), is_complete.then_some(&content[from..to]));
-                let reach = from + is_cached[from..].iter().take_while(|cached| **cached).count();
-                prop_assert_eq!(cache.contiguous_end(key(1, 0), from), reach);
+                let cached = is_cached[from..].iter().take_while(|cached| **cached);
+                let expected_end = from + cached.count();
+                prop_assert_eq!(cache.contiguous_end(key(1, 0), from), expected_end);
             }
         }
 
@@ -415,9 +421,10 @@ mod tests {
                 // The bytes that this step inserted were in use until here, so `insert` could not
                 // evict them.
                 state.evict(100);
-                prop_assert!(state.cached_bytes + state.reserved <= 100);
+                prop_assert!(state.cached_bytes + state.reserved_bytes <= 100);
                 let sum: u64 = state.keys().filter_map(|key| state.peek(key)).map(CachedBlock::cached_length).sum();
-                prop_assert!(state.consumed.iter().all(|(key, _)| !state.blocks.contains(key)));
+                let mut consumed_keys = state.consumed_blocks.iter().map(|(key, _)| key);
+                prop_assert!(consumed_keys.all(|key| !state.blocks.contains(key)));
                 prop_assert_eq!(sum, state.cached_bytes);
             }
         }

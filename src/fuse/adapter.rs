@@ -346,7 +346,7 @@ impl Filesystem for Adapter {
             statistics.blocks,
             0,
             0,
-            statistics.inodes,
+            statistics.inode_count,
             0,
             block_size,
             max_name_length,

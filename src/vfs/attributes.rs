@@ -41,9 +41,9 @@ pub struct Owner {
     pub gid: u32,
     /// Permission bits of directories.
     pub directory_mode: u16,
-    /// Permission bits of recordings, and of the notes in place of unavailable recordings. The
-    /// metadata of a meeting has only the bits of the owner, because a `meeting.json` can contain
-    /// facts that the provider shows only to the meeting host.
+    /// Permission bits of recordings, and of the text files that replace unavailable recordings.
+    /// The metadata of a meeting has only the bits of the owner, because a `meeting.json` can
+    /// contain facts that the provider shows only to the meeting host.
     pub file_mode: u16,
 }
 

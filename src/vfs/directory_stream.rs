@@ -65,11 +65,13 @@ impl DirectoryStream {
         let snapshot = &*self.snapshot;
         let directory = snapshot.node(self.directory);
         let parent = directory.and_then(|node| snapshot.node(node.parent)).or(directory);
-        let dots = [(".", directory), ("..", parent)];
-        let dots = dots.into_iter().filter_map(|(name, node)| node.map(|node| (name, node)));
+        let dot_entries = [(".", directory), ("..", parent)];
+        let dot_entries =
+            dot_entries.into_iter().filter_map(|(name, node)| node.map(|node| (name, node)));
         let entries = snapshot.entries(self.directory).unwrap_or_default();
         let entries = entries.iter().filter_map(|ino| snapshot.node(*ino));
-        dots.chain(entries.map(|node| (&*node.name, node)))
+        dot_entries
+            .chain(entries.map(|node| (&*node.name, node)))
             .enumerate()
             .skip(usize::try_from(offset).unwrap_or(usize::MAX))
             .map(|(index, (name, node))| (index as u64 + 1, name, node))

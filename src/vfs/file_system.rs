@@ -55,8 +55,7 @@ pub struct FileSystemOptions {
     pub allows_passthrough: bool,
 }
 
-/// The file system. `B` is the type of a registration that keeps a backing file registered with the
-/// kernel.
+/// The file system. A value of the type `B` keeps a backing file registered with the kernel.
 #[derive(Debug)]
 pub struct FileSystem<B> {
     tree: Arc<LiveTree>,
@@ -164,7 +163,7 @@ impl ReadRequest {
     }
 }
 
-/// The kind of offset that an lseek(2) call looks for, if the daemon must answer it.
+/// The kind of offset that lseek(2) searches for: `SEEK_DATA` or `SEEK_HOLE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seek {
     /// The next offset that contains data.
@@ -184,7 +183,7 @@ pub struct ClosedDirectory {
 pub struct Statistics {
     /// Total size of all files in units of `block_size`.
     pub blocks: u64,
-    pub inodes: u64,
+    pub inode_count: u64,
     pub block_size: u32,
     pub max_name_length: u32,
 }
@@ -396,18 +395,18 @@ impl<B> FileSystem<B> {
     /// file.
     ///
     /// # Errors
-    /// The bytes could not be fetched within the deadline, or `interrupted` completed first.
+    /// The bytes could not be fetched within the deadline, or `interruption` completed first.
     pub async fn read(
         &self,
         request: ReadRequest,
-        interrupted: impl Future<Output = ()>,
+        interruption: impl Future<Output = ()>,
     ) -> Result<Bytes, Error> {
         let ReadRequest { recording, offset, size, call_start } = request;
-        tracing::debug!(offset, size, "bytes are not in memory");
+        tracing::debug!(offset, size, "the bytes are not in memory");
         let start = Instant::now();
         let result = tokio::select! {
             result = self.engine.read_since(call_start, &recording.file, offset, size) => result,
-            () = interrupted => return Err(Error::Interrupted),
+            () = interruption => return Err(Error::Interrupted),
         };
         if let Err(error) = &result {
             if self.read_errors.should_log(recording.ino) {
@@ -444,8 +443,8 @@ impl<B> FileSystem<B> {
         tokio::time::timeout(CORRECTION_TIMEOUT, correction).await.ok().flatten()
     }
 
-    /// Closes a file. Call this before the reply to the kernel: otherwise the next program that
-    /// opens the file can fail to get a backing file.
+    /// Closes a file. Call this before the reply to the kernel: otherwise the next `open` of the
+    /// file may not get a backing file.
     pub fn release(&self, handle: HandleId) {
         let closed_handle = self.handles.remove(handle);
         if let Some(Handle::Recording(recording)) = &closed_handle {
@@ -507,8 +506,8 @@ impl<B> FileSystem<B> {
     /// returns `Break`.
     ///
     /// The names are those that the directory had when it was opened or rewound. If a name has
-    /// changed since then, the daemon has requested the kernel to drop it. The TTL of such a name
-    /// is zero, so the kernel does not cache it again.
+    /// changed since then, the kernel has received an invalidation of it. The TTL of such a name is
+    /// zero, so the kernel does not cache it again.
     ///
     /// # Errors
     /// The handle is not an open directory.
@@ -519,15 +518,15 @@ impl<B> FileSystem<B> {
         mut add: impl FnMut(DirectoryEntryPlus<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let stream = self.directory_stream(handle, offset)?;
-        let current = self.tree.current();
-        let is_unchanged = Arc::ptr_eq(&current, &stream.snapshot);
+        let current_tree = self.tree.current();
+        let is_unchanged = Arc::ptr_eq(&current_tree, &stream.snapshot);
         let _ = stream.entries(offset).try_for_each(|(next_offset, name, node)| {
             let is_valid = is_unchanged
                 || matches!(name, "." | "..")
-                || current
+                || current_tree
                     .lookup(node.parent, &node.name)
-                    .is_some_and(|current| current.ino == node.ino);
-            let attributes = self.owner.attributes(current.node(node.ino).unwrap_or(node));
+                    .is_some_and(|current_node| current_node.ino == node.ino);
+            let attributes = self.owner.attributes(current_tree.node(node.ino).unwrap_or(node));
             let ttl = if is_valid { ATTRIBUTE_TTL } else { Duration::ZERO };
             add(DirectoryEntryPlus { next_offset, name, attributes, ttl })
         });
@@ -542,11 +541,11 @@ impl<B> FileSystem<B> {
         if offset > 0 || !stream.start_listing() {
             return Ok(stream);
         }
-        let current = self.tree.current();
-        if Arc::ptr_eq(&stream.snapshot, &current) {
+        let current_tree = self.tree.current();
+        if Arc::ptr_eq(&stream.snapshot, &current_tree) {
             return Ok(stream);
         }
-        let new_stream = stream.in_snapshot(current);
+        let new_stream = stream.in_snapshot(current_tree);
         let old_handle = self.handles.replace(handle, Handle::Directory(new_stream.clone()));
         // Dropping the last reference to a large snapshot takes milliseconds.
         self.runtime.spawn_blocking(move || drop((stream, old_handle)));
@@ -558,7 +557,7 @@ impl<B> FileSystem<B> {
         let totals = self.tree.current().totals();
         Statistics {
             blocks: totals.bytes.div_ceil(u64::from(BLOCK_SIZE)),
-            inodes: totals.files + totals.directories,
+            inode_count: totals.files + totals.directories,
             block_size: BLOCK_SIZE,
             max_name_length: MAX_NAME_LENGTH as u32,
         }

@@ -36,7 +36,7 @@ impl From<TreeChange> for Invalidation {
 #[derive(Debug)]
 pub struct InvalidationQueue {
     state: Mutex<QueueState>,
-    wake: Condvar,
+    wakeup: Condvar,
     /// Number of batches that have been sent.
     sent_batches: watch::Sender<u64>,
 }
@@ -62,7 +62,11 @@ pub struct InvalidationBatch {
 
 impl Default for InvalidationQueue {
     fn default() -> Self {
-        Self { state: Mutex::default(), wake: Condvar::new(), sent_batches: watch::Sender::new(0) }
+        Self {
+            state: Mutex::default(),
+            wakeup: Condvar::new(),
+            sent_batches: watch::Sender::new(0),
+        }
     }
 }
 
@@ -70,7 +74,7 @@ impl InvalidationQueue {
     /// Adds invalidations to the queue, and returns at once.
     pub fn push(&self, invalidations: impl IntoIterator<Item = Invalidation>) {
         self.state.lock().invalidations.extend(invalidations);
-        self.wake.notify_one();
+        self.wakeup.notify_one();
     }
 
     /// Invalidates the attributes of an inode, and waits until the kernel has dropped them. Has no
@@ -82,7 +86,7 @@ impl InvalidationQueue {
             state.invalidations.insert(Invalidation::Attributes(ino));
             state.taken_batches
         };
-        self.wake.notify_one();
+        self.wakeup.notify_one();
         let _ = sent_batches.wait_for(|sent| *sent > batch).await; // `self` owns the sender.
     }
 
@@ -91,7 +95,7 @@ impl InvalidationQueue {
     pub fn next_batch(&self) -> Option<InvalidationBatch> {
         let mut state = self.state.lock();
         while state.invalidations.is_empty() && !state.is_stopped {
-            self.wake.wait(&mut state);
+            self.wakeup.wait(&mut state);
         }
         if state.is_stopped {
             return None;
@@ -120,7 +124,7 @@ impl InvalidationQueue {
     /// Makes [`next_batch`](Self::next_batch) return `None`. Pending invalidations are not sent.
     pub fn stop(&self) {
         self.state.lock().is_stopped = true;
-        self.wake.notify_one();
+        self.wakeup.notify_one();
     }
 }
 

@@ -64,11 +64,11 @@ pub(super) struct Passthrough<B, F = CompleteFile> {
 #[derive(Debug)]
 struct OpenInode<B, F> {
     handle_count: usize,
-    backing: Option<Arc<BackingFile<B, F>>>,
+    backing_file: Option<Arc<BackingFile<B, F>>>,
 }
 
-/// A cached file that the kernel reads in place of an inode. The cache does not evict the file
-/// until this value is dropped.
+/// A cached file from which the kernel serves the reads of an inode. The cache does not evict the
+/// file until this value is dropped.
 #[derive(Debug)]
 pub struct BackingFile<B, F = CompleteFile> {
     revision: ContentRevision,
@@ -114,8 +114,8 @@ impl<B, F: BackingSource> Passthrough<B, F> {
         }
     }
 
-    /// Counts a handle that is about to open, and decides how it is read. `complete_file` is the
-    /// cached file if it is complete and verified.
+    /// Counts a new handle, and decides how it is read. `complete_file` is the cached file if it is
+    /// complete and verified.
     ///
     /// A handle with [`ReadRoute::Conflict`] is not counted. For every other route, the caller must
     /// call [`close`](Self::close) after the kernel has released the handle.
@@ -128,11 +128,11 @@ impl<B, F: BackingSource> Passthrough<B, F> {
     ) -> ReadRoute<B, F> {
         let mut inodes = self.inodes.lock();
         let Some(inode) = inodes.get_mut(&ino) else {
-            let backing = complete_file.and_then(|file| self.register(revision, file, kernel));
-            inodes.insert(ino, OpenInode { handle_count: 1, backing: backing.clone() });
-            return backing.map_or(ReadRoute::Daemon, ReadRoute::Backing);
+            let backing_file = complete_file.and_then(|file| self.register(revision, file, kernel));
+            inodes.insert(ino, OpenInode { handle_count: 1, backing_file: backing_file.clone() });
+            return backing_file.map_or(ReadRoute::Daemon, ReadRoute::Backing);
         };
-        let route = match &inode.backing {
+        let route = match &inode.backing_file {
             None => ReadRoute::Daemon,
             Some(backing) if backing.revision != revision => return ReadRoute::Conflict,
             Some(backing) if complete_file.is_some_and(|file| file.is_same(&backing.file)) => {
@@ -150,10 +150,10 @@ impl<B, F: BackingSource> Passthrough<B, F> {
         let mut inodes = self.inodes.lock();
         let Some(inode) = inodes.get_mut(&ino) else { return };
         inode.handle_count -= 1;
-        let closed = if inode.handle_count == 0 { inodes.remove(&ino) } else { None };
+        let closed_inode = if inode.handle_count == 0 { inodes.remove(&ino) } else { None };
         // The registration and the file are dropped after the lock is released.
         drop(inodes);
-        drop(closed);
+        drop(closed_inode);
     }
 
     fn register(
@@ -218,7 +218,7 @@ mod tests {
     type TestPassthrough = Passthrough<Arc<()>, CachedFile>;
 
     #[test]
-    fn first_handle_decides_for_the_inode() {
+    fn first_handle_decides_how_an_inode_is_read() {
         let (passthrough, kernel) = (TestPassthrough::new(true), FakeKernel::default());
         let open = |complete_file| passthrough.open(INO, OLD_REVISION, complete_file, &kernel);
         assert!(matches!(open(None), ReadRoute::Daemon));

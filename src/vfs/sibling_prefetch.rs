@@ -37,8 +37,8 @@ const MAX_DEPTH: usize = 64;
 /// fetches.
 const INITIAL_DEPTH: usize = 4;
 
-/// Minimum number of files that are predicted in a walk, before any file is fetched. It covers the
-/// files of one meeting, because a search with a file name pattern skips some of them.
+/// Minimum number of files that a walk predicts, before any file is fetched. It covers the files of
+/// one meeting, because a search with a file name pattern skips some of them.
 const MIN_PREDICTED_FILES: usize = 8;
 
 /// Maximum number of predicted files that a step can skip and a later step can still read. With
@@ -49,8 +49,8 @@ const MAX_REORDERING: usize = 8;
 /// large files than this between two small files, the next small file is not prefetched.
 const MAX_ENTRIES_PER_STEP: usize = 256;
 
-/// Maximum number of walks that are tracked. It is enough for a few programs, because each new walk
-/// is tracked in two orders.
+/// Maximum number of walks that are tracked. Each new walk is tracked in two orders, so this is
+/// enough for a few programs.
 const MAX_WALKS: usize = 8;
 
 /// A walk is idle after this time without a step, and its fetches are canceled. Requests continue
@@ -73,7 +73,7 @@ struct State {
     /// The tracked walks. The walk with the latest step is last.
     walks: Vec<DirectoryWalk>,
     /// Whether a task is running that cancels the fetches of idle walks.
-    is_watched: bool,
+    is_cancel_task_running: bool,
 }
 
 /// A sequence of reads in directory order, usually by one program.
@@ -104,10 +104,10 @@ impl SiblingPrefetcher {
     pub(super) fn record_step(self: &Arc<Self>, ino: Ino, runtime: &tokio::runtime::Handle) {
         let current = self.tree.current();
         let mut state = self.state.lock();
-        let predicting_walk = state.walks.iter_mut().rposition(|walk| walk.advance_to(ino));
-        let Some(index) = predicting_walk else {
+        let walk_index = state.walks.iter_mut().rposition(|walk| walk.advance_to(ino));
+        let Some(index) = walk_index else {
             for order in [WalkOrder::ByInode, WalkOrder::ByName] {
-                state.begin_walk(&current, ino, order);
+                state.start_walk(&current, ino, order);
             }
             return;
         };
@@ -121,7 +121,7 @@ impl SiblingPrefetcher {
         walk.predict_files();
         self.prefetch(&mut walk);
         state.walks.push(walk);
-        if !std::mem::replace(&mut state.is_watched, true) {
+        if !std::mem::replace(&mut state.is_cancel_task_running, true) {
             runtime.spawn(self.clone().cancel_idle_walks());
         }
     }
@@ -144,25 +144,25 @@ impl SiblingPrefetcher {
         }
     }
 
-    /// Cancels the fetches of idle walks: closes their upcoming files. Returns when no walk has
-    /// fetches.
+    /// Cancels the fetches of idle walks by closing their upcoming files. Returns when all walks
+    /// are idle.
     async fn cancel_idle_walks(self: Arc<Self>) {
         loop {
             tokio::time::sleep(IDLE_CHECK_INTERVAL).await;
             let mut state = self.state.lock();
-            let mut canceled = Vec::new();
+            let mut canceled_files = Vec::new();
             let mut is_any_active = false;
             for walk in &mut state.walks {
                 if walk.last_step.elapsed() < IDLE_TIMEOUT {
                     is_any_active |= walk.depth > 0;
                 } else {
-                    canceled
+                    canceled_files
                         .extend(walk.upcoming_files.iter_mut().filter_map(|next| next.file.take()));
                 }
             }
-            state.is_watched = is_any_active;
+            state.is_cancel_task_running = is_any_active;
             drop(state);
-            drop(canceled);
+            drop(canceled_files);
             if !is_any_active {
                 return;
             }
@@ -171,7 +171,7 @@ impl SiblingPrefetcher {
 }
 
 impl State {
-    fn begin_walk(&mut self, snapshot: &Arc<Snapshot>, ino: Ino, order: WalkOrder) {
+    fn start_walk(&mut self, snapshot: &Arc<Snapshot>, ino: Ino, order: WalkOrder) {
         let Some(tree_walk) = TreeWalk::after(snapshot.clone(), ino, order) else { return };
         if self.walks.len() >= MAX_WALKS {
             self.walks.remove(0);
@@ -229,13 +229,13 @@ mod tests {
     const SIZE: u64 = 100;
 
     /// Small files in directory order, and a prefetcher that has not recorded a step.
-    struct Files {
+    struct SmallFiles {
         fixture: Fixture,
         prefetcher: Arc<SiblingPrefetcher>,
         inodes: Vec<Ino>,
     }
 
-    impl Files {
+    impl SmallFiles {
         async fn new(count: usize) -> Self {
             let topics: Vec<_> = (0..count).map(|index| format!("topic{index:03}")).collect();
             let files: Vec<_> = topics.iter().map(|topic| (topic.as_str(), SIZE)).collect();
@@ -257,7 +257,7 @@ mod tests {
             self.prefetcher.state.lock().walks.last().unwrap().depth
         }
 
-        /// Returns the number of files that the prefetcher has open.
+        /// Returns the number of files that the prefetcher holds open.
         fn open_files(&self) -> usize {
             let state = self.prefetcher.state.lock();
             let upcoming_files = state.walks.iter().flat_map(|walk| &walk.upcoming_files);
@@ -267,7 +267,7 @@ mod tests {
 
     #[tokio::test]
     async fn single_file_starts_no_prefetch() {
-        let files = Files::new(12).await;
+        let files = SmallFiles::new(12).await;
         files.record_step(0);
         assert_eq!(files.prefetcher.state.lock().walks.len(), 2, "one for each order");
         assert_eq!((files.depth(), files.open_files()), (0, 0));
@@ -275,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn depth_doubles_with_each_predicted_step() {
-        let files = Files::new(90).await;
+        let files = SmallFiles::new(90).await;
         files.record_step(0);
         for (index, depth) in [(1, 4), (2, 8), (3, 16), (4, 32), (5, 64), (6, MAX_DEPTH)] {
             files.record_step(index);
@@ -285,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn walk_in_inode_order_is_recognized() {
-        let files = Files::new(12).await;
+        let files = SmallFiles::new(12).await;
         let tree = files.prefetcher.tree.current();
         // The last file in inode order has no successor.
         let successor = |ino: &Ino| {
@@ -300,7 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn steps_out_of_order_belong_to_one_walk() {
-        let files = Files::new(30).await;
+        let files = SmallFiles::new(30).await;
         for index in [0, 2, 1, 4, 3] {
             files.record_step(index);
         }
@@ -309,7 +309,7 @@ mod tests {
 
     #[tokio::test]
     async fn step_backward_starts_another_walk() {
-        let files = Files::new(30).await;
+        let files = SmallFiles::new(30).await;
         files.record_step(10);
         files.record_step(11);
         assert_eq!(files.depth(), INITIAL_DEPTH);
@@ -319,7 +319,7 @@ mod tests {
 
     #[tokio::test]
     async fn number_of_walks_is_limited() {
-        let files = Files::new(60).await;
+        let files = SmallFiles::new(60).await;
         for index in (0..60).rev() {
             files.record_step(index);
         }
@@ -333,14 +333,15 @@ mod tests {
         let prefetcher = Arc::new(SiblingPrefetcher::new(fixture.tree(), fixture.engine()));
         prefetcher.record_step(fixture.video_of("a"), &Handle::current());
         let state = prefetcher.state.lock();
-        let by_name = state.walks.iter().find(|walk| walk.order == WalkOrder::ByName).unwrap();
-        let upcoming_files: Vec<_> = by_name.upcoming_files.iter().map(|next| next.ino).collect();
+        let walk_by_name = state.walks.iter().find(|walk| walk.order == WalkOrder::ByName).unwrap();
+        let upcoming_files: Vec<_> =
+            walk_by_name.upcoming_files.iter().map(|next| next.ino).collect();
         assert_eq!(upcoming_files, [fixture.video_of("c")]);
     }
 
     #[tokio::test]
     async fn idle_walk_closes_its_files() {
-        let files = Files::new(30).await;
+        let files = SmallFiles::new(30).await;
         tokio::time::pause();
         files.record_step(0);
         files.record_step(1);
@@ -349,7 +350,7 @@ mod tests {
         assert_eq!(files.open_files(), INITIAL_DEPTH);
         tokio::time::sleep(IDLE_TIMEOUT + IDLE_CHECK_INTERVAL).await;
         assert_eq!(files.open_files(), 0);
-        assert!(!files.prefetcher.state.lock().is_watched);
+        assert!(!files.prefetcher.state.lock().is_cancel_task_running);
         // The walk continues from its last step.
         files.record_step(2);
         assert_eq!(files.depth(), 2 * INITIAL_DEPTH);
@@ -357,7 +358,7 @@ mod tests {
 
     #[tokio::test]
     async fn walk_follows_the_current_tree() {
-        let files = Files::new(12).await;
+        let files = SmallFiles::new(12).await;
         files.record_step(0);
         files.record_step(1);
         files.fixture.remove("topic003");

@@ -39,8 +39,8 @@ impl CompleteFile {
                 .pin(key)
                 .then(|| Pin { store: store.clone(), fingerprint: key.fingerprint })?
         };
-        let unverified = store.coordinator.state().inventory.unverified_blocks(key);
-        for index in unverified {
+        let unverified_blocks = store.coordinator.state().inventory.unverified_blocks(key);
+        for index in unverified_blocks {
             store.read(key, index)?;
         }
         let file = store.volume.open_data(key.fingerprint).ok()?;
@@ -61,7 +61,8 @@ impl CompleteFile {
         is_complete.then_some(Self { file, identity, _pin: pin })
     }
 
-    /// Returns the open file. Read it with offsets: its position is shared.
+    /// Returns the open file. Callers must read it at explicit offsets, because they share its
+    /// position.
     pub fn file(&self) -> &File {
         &self.file
     }

@@ -48,7 +48,7 @@ pub(super) struct State {
     queue: VecDeque<WriteRequest>,
     queued_bytes: u64,
     /// The blocks that are queued or being written. A block in this set is not queued again.
-    pending: HashSet<(Fingerprint, u32)>,
+    pending_blocks: HashSet<(Fingerprint, u32)>,
     mode: WriteMode,
     load: WriterLoad,
     /// Whether a warning that writing has stopped was logged.
@@ -107,7 +107,7 @@ impl Coordinator {
             inventory,
             queue: VecDeque::new(),
             queued_bytes: 0,
-            pending: HashSet::new(),
+            pending_blocks: HashSet::new(),
             mode,
             load: WriterLoad::default(),
             has_warned_of_error: false,
@@ -140,7 +140,8 @@ impl Coordinator {
         let length = request.block.len() as u64;
         let block_id = (request.key.fingerprint, request.index);
         let mut state = self.state();
-        if !state.may_write() || state.is_shutting_down || state.pending.contains(&block_id) {
+        if !state.may_write() || state.is_shutting_down || state.pending_blocks.contains(&block_id)
+        {
             return;
         }
         // If the index of the file has not been read yet, the writer checks later whether the block
@@ -154,7 +155,7 @@ impl Coordinator {
             return;
         }
         state.queued_bytes += length;
-        state.pending.insert(block_id);
+        state.pending_blocks.insert(block_id);
         state.queue.push_back(request);
         self.task_added.notify_one();
     }
@@ -164,12 +165,12 @@ impl Coordinator {
     pub(super) fn forget(&self, fingerprint: Fingerprint) {
         let mut state = self.state();
         state.inventory.forget(fingerprint);
-        let State { queue, queued_bytes, pending, .. } = &mut *state;
+        let State { queue, queued_bytes, pending_blocks, .. } = &mut *state;
         queue.retain(|request| {
             let is_kept = request.key.fingerprint != fingerprint;
             if !is_kept {
                 *queued_bytes -= request.block.len() as u64;
-                pending.remove(&(fingerprint, request.index));
+                pending_blocks.remove(&(fingerprint, request.index));
             }
             is_kept
         });
@@ -234,8 +235,8 @@ impl Coordinator {
         }
     }
 
-    /// Waits until half of the queue is free. Returns at once if the queue is not that full, or if
-    /// the disk, not the processor, limits the speed of the writer.
+    /// Waits until half of the queue is free. Returns at once if half of it is free already, or if
+    /// the disk limits the speed of the writer and not the processor.
     pub(super) async fn wait_for_writer(&self) {
         let is_behind = || {
             let state = self.state();
@@ -266,7 +267,7 @@ impl Coordinator {
     ) {
         let mut state = self.state();
         state.load.record(time_spent);
-        state.pending.remove(&(fingerprint, index));
+        state.pending_blocks.remove(&(fingerprint, index));
         if !is_stored {
             state.skipped_blocks += 1;
         }
@@ -328,7 +329,7 @@ impl Coordinator {
             WriteError::Rejected(_) => WriteMode::Off,
         };
         for request in std::mem::take(&mut state.queue) {
-            state.pending.remove(&(request.key.fingerprint, request.index));
+            state.pending_blocks.remove(&(request.key.fingerprint, request.index));
             state.skipped_blocks += 1;
         }
         state.queued_bytes = 0;
@@ -336,12 +337,12 @@ impl Coordinator {
             return;
         }
         drop(state);
-        let until = match error {
+        let resume_condition = match error {
             WriteError::Rejected(_) => "the next mount",
             _ => "there is free space",
         };
         tracing::warn!(
-            "the cache {} stores nothing until {until}: {}; reading continues without it",
+            "the cache {} stores no blocks until {resume_condition}: {}; reads continue without it",
             directory.display(),
             one_line(error)
         );
@@ -382,7 +383,7 @@ impl State {
     /// If a block of the file is being written, marks the file for removal after the write. That
     /// block is no longer in the queue, so it cannot be dropped there.
     fn mark_in_flight_for_removal(&mut self, fingerprint: Fingerprint) {
-        if self.pending.iter().any(|(pending, _)| *pending == fingerprint) {
+        if self.pending_blocks.iter().any(|(pending, _)| *pending == fingerprint) {
             self.inventory.mark_for_removal(fingerprint);
         }
     }
@@ -391,7 +392,7 @@ impl State {
     /// bytes.
     #[cfg(test)]
     pub(super) fn pending_counts(&self) -> (usize, u64) {
-        (self.pending.len(), self.queued_bytes)
+        (self.pending_blocks.len(), self.queued_bytes)
     }
 }
 

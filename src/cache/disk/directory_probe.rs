@@ -22,12 +22,12 @@ const HOLE_RANGE: std::ops::Range<usize> = 64 * 1024..192 * 1024;
 /// Returns the error that a cache in the directory would return.
 pub fn probe_directory(directory: &Path, with_holes: bool) -> Result<(), DiskError> {
     let directory_error = |source| DiskError::Directory { directory: directory.into(), source };
-    let _removed_on_drop = CreatedDirectories::create(directory).map_err(directory_error)?;
+    let _created_directories = CreatedDirectories::create(directory).map_err(directory_error)?;
     let mut file = create_unlinked(directory).map_err(directory_error)?;
     let content = vec![b'?'; PROBE_FILE_LENGTH];
     // The write proves that there is space only after it has reached the disk.
     file.write_all(&content).and_then(|()| file.sync_data()).map_err(directory_error)?;
-    expect_content(&mut file, &content).map_err(directory_error)?;
+    check_content(&mut file, &content).map_err(directory_error)?;
     if !with_holes {
         return Ok(());
     }
@@ -41,17 +41,17 @@ pub fn probe_directory(directory: &Path, with_holes: bool) -> Result<(), DiskErr
     if let Some(hole) = expected.get_mut(HOLE_RANGE) {
         hole.fill(0);
     }
-    expect_content(&mut file, &expected).map_err(directory_error)
+    check_content(&mut file, &expected).map_err(directory_error)
 }
 
-fn expect_content(file: &mut File, expected: &[u8]) -> Result<(), Error> {
+fn check_content(file: &mut File, expected: &[u8]) -> Result<(), Error> {
     let mut content = Vec::with_capacity(expected.len());
     file.seek(SeekFrom::Start(0))?;
     file.take(expected.len() as u64 + 1).read_to_end(&mut content)?;
     if content == expected {
         Ok(())
     } else {
-        Err(Error::other("the file does not contain what was written to it"))
+        Err(Error::other("the file does not contain the bytes that were written to it"))
     }
 }
 
@@ -72,12 +72,12 @@ impl CreatedDirectories {
     fn create(directory: &Path) -> Result<Self, Error> {
         let missing_paths: Vec<_> =
             directory.ancestors().take_while(|path| !path.exists()).collect();
-        let mut created = Self(Vec::new());
+        let mut created_directories = Self(Vec::new());
         for path in missing_paths.into_iter().rev() {
             DirBuilder::new().mode(0o700).create(path)?;
-            created.0.push(path.into());
+            created_directories.0.push(path.into());
         }
-        Ok(created)
+        Ok(created_directories)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The disk cache as its callers use it.
+//! The public interface of the disk cache.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,12 +37,12 @@ const DEFAULT_FREE_FLOOR_DIVISOR: u64 = 20;
 
 #[derive(Clone, Debug)]
 pub struct DiskOptions {
-    /// The directory of the cache, which has no other use.
+    /// The cache directory. Only the cache may store files in it.
     pub directory: PathBuf,
     /// Maximum disk space of the directory and all its files, in bytes.
     pub limit: u64,
-    /// Minimum of bytes that stay free on the file system. `None` means 1 GiB or a twentieth of the
-    /// file system, whichever is less.
+    /// Minimum number of bytes that the cache leaves free on the file system. `None` means 1 GiB or
+    /// a twentieth of the file system, whichever is less.
     pub free_floor: Option<u64>,
     /// Maximum number of bytes that wait in memory to be written. A single block is queued even if
     /// it is larger.
@@ -72,24 +72,24 @@ pub struct DiskStatus {
     /// Number of stored blocks in the files whose indexes have been read.
     pub blocks: u64,
     /// Free bytes on the file system at the last check.
-    pub free: u64,
-    /// Minimum of bytes that stay free on the file system.
+    pub free_bytes: u64,
+    /// Minimum number of bytes that the cache leaves free on the file system.
     pub free_floor: u64,
     /// Whether the cache accepts new blocks. It is false while the disk is full or broken.
-    pub writing: bool,
+    pub is_writing: bool,
     /// Number of blocks since the start of the process that were not stored, because the disk was
     /// slower than the network or there was no space.
-    pub skipped: u64,
+    pub skipped_blocks: u64,
     /// Number of blocks since the start of the process that were found damaged.
-    pub damaged: u64,
+    pub damaged_blocks: u64,
 }
 
 impl DiskCache {
     /// Opens the cache in a directory for exclusive use. Creates the directory if needed.
     ///
-    /// Returns before the indexes have been read. Until they have been read, no block is written,
-    /// and [`may_contain`](Self::may_contain) returns `true` for blocks of files whose index is
-    /// missing.
+    /// Returns before the indexes have been read. Until then, no block is written, and
+    /// [`may_contain`](Self::may_contain) returns `true` for every block of a file whose index has
+    /// not been read.
     ///
     /// # Errors
     /// Another process has the directory open, or the directory cannot be used. Damaged files in
@@ -101,10 +101,10 @@ impl DiskCache {
         let volume = Volume::open(&directory)?;
         let lock = DirectoryLock::acquire(&directory)?;
         let fingerprints = volume.list_fingerprints().map_err(directory_error)?;
-        let (_, total) = volume.space().map_err(directory_error)?;
+        let (_, total_bytes) = volume.free_and_total_bytes().map_err(directory_error)?;
         let free_floor = free_floor
-            .unwrap_or_else(|| DEFAULT_FREE_FLOOR.min(total / DEFAULT_FREE_FLOOR_DIVISOR));
-        let unread: Vec<_> = fingerprints.iter().copied().collect();
+            .unwrap_or_else(|| DEFAULT_FREE_FLOOR.min(total_bytes / DEFAULT_FREE_FLOOR_DIVISOR));
+        let unread_fingerprints: Vec<_> = fingerprints.iter().copied().collect();
         let store = Arc::new(DiskStore::new(
             volume,
             lock,
@@ -114,7 +114,7 @@ impl DiskCache {
         let writer = Writer::new(store.clone());
         let writer = std::thread::Builder::new()
             .name("disk cache".into())
-            .spawn(move || writer.run(unread))
+            .spawn(move || writer.run(unread_fingerprints))
             .map_err(directory_error)?;
         Ok(Arc::new(Self { store, writer: Mutex::new(Some(writer)) }))
     }
@@ -158,13 +158,13 @@ impl DiskCache {
         let attempt = Arc::new(LoadAttempt::default());
         let store = self.store.clone();
         let running_attempt = attempt.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let read_task = tokio::task::spawn_blocking(move || {
             let block = store.read(key, index);
             running_attempt.finish(&store);
             drop(permit);
             block
         });
-        match tokio::time::timeout_at(deadline, read).await {
+        match tokio::time::timeout_at(deadline, read_task).await {
             Ok(block) => block.ok().flatten(),
             Err(_elapsed) => {
                 attempt.abandon(&self.store);
@@ -209,12 +209,12 @@ impl DiskCache {
             _ => Some(self.store.verification_permits.clone().try_acquire_owned().ok()?),
         };
         let store = self.store.clone();
-        let open = tokio::task::spawn_blocking(move || {
+        let open_task = tokio::task::spawn_blocking(move || {
             let file = CompleteFile::open(&store, key);
             drop(permit);
             file
         });
-        open.await.ok().flatten()
+        open_task.await.ok().flatten()
     }
 
     /// Drops all blocks of a stale file version. They cannot be loaded after this call. Their space
@@ -233,11 +233,11 @@ impl DiskCache {
             used: state.inventory.charged_bytes(),
             files,
             blocks,
-            free: store.last_free_bytes(),
+            free_bytes: store.last_free_bytes(),
             free_floor: store.free_floor,
-            writing: state.may_write(),
-            skipped: state.skipped_blocks,
-            damaged: state.damaged_blocks,
+            is_writing: state.may_write(),
+            skipped_blocks: state.skipped_blocks,
+            damaged_blocks: state.damaged_blocks,
         }
     }
 

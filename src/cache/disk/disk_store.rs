@@ -43,7 +43,7 @@ pub(super) struct DiskStore {
 pub(super) struct Limits {
     /// Maximum disk space of the directory.
     pub(super) limit: u64,
-    /// Minimum of free space on the file system.
+    /// Minimum of free space that the cache leaves on the file system.
     pub(super) free_floor: u64,
     /// Maximum total length of the blocks that wait to be written.
     pub(super) queue_limit: u64,
@@ -58,7 +58,8 @@ impl DiskStore {
         fingerprints: HashSet<Fingerprint>,
     ) -> Self {
         let Limits { limit, free_floor, queue_limit } = limits;
-        let inventory = BlockInventory::new(volume.unit(), volume.overhead(), fingerprints);
+        let inventory =
+            BlockInventory::new(volume.allocation_unit(), volume.overhead(), fingerprints);
         Self {
             volume,
             limit,
@@ -106,7 +107,7 @@ impl DiskStore {
             }
             // The block was removed during the read (first pattern), or the process lacks a
             // resource (second pattern): the block is not damaged.
-            _ if block_after.removals != block_before.removals => None,
+            _ if block_after.removal_count != block_before.removal_count => None,
             Err(error) if is_transient(&error) => None,
             read => {
                 let block = (key.fingerprint, index);

@@ -26,7 +26,7 @@ use crate::cache::BLOCK_LENGTH;
 
 pub(super) const HEADER_LENGTH: usize = 64;
 pub(super) const RECORD_LENGTH: usize = 32;
-/// The bytes at the position of the record of a block that is not stored.
+/// The bytes that the index contains for a block that is not stored.
 pub(super) const NO_RECORD: [u8; RECORD_LENGTH] = [0; RECORD_LENGTH];
 
 const MAGIC: [u8; 8] = *b"meetfsBI";
@@ -54,41 +54,42 @@ pub(super) fn max_index_length(block_count: u32) -> u64 {
 
 pub(super) fn encode_header(key: DiskKey) -> [u8; HEADER_LENGTH] {
     let mut writer = FieldWriter::<HEADER_LENGTH>::default();
-    writer.put(&MAGIC);
-    writer.put(&FORMAT_VERSION.to_le_bytes());
-    writer.put(&(BLOCK_LENGTH as u32).to_le_bytes());
-    writer.put(&key.fingerprint.0.to_le_bytes());
-    writer.put(&key.size.to_le_bytes());
+    writer.put_field(&MAGIC);
+    writer.put_field(&FORMAT_VERSION.to_le_bytes());
+    writer.put_field(&(BLOCK_LENGTH as u32).to_le_bytes());
+    writer.put_field(&key.fingerprint.0.to_le_bytes());
+    writer.put_field(&key.size.to_le_bytes());
     writer.finish(0)
 }
 
 /// Decodes the header of an index file. Returns `None` if the header is damaged, is not a meetfs
 /// header, has another format version, or does not have the fingerprint from the file name.
 pub(super) fn decode_header(header: &[u8], fingerprint: Fingerprint) -> Option<DiskKey> {
-    let mut reader = FieldReader::verified(header, HEADER_LENGTH, 0)?;
-    let is_valid = reader.take()? == MAGIC
-        && u32::from_le_bytes(reader.take()?) == FORMAT_VERSION
-        && u64::from(u32::from_le_bytes(reader.take()?)) == BLOCK_LENGTH
-        && u128::from_le_bytes(reader.take()?) == fingerprint.0;
-    let key = DiskKey { fingerprint, size: u64::from_le_bytes(reader.take()?) };
+    let mut reader = FieldReader::with_valid_checksum(header, HEADER_LENGTH, 0)?;
+    let is_valid = reader.take_field()? == MAGIC
+        && u32::from_le_bytes(reader.take_field()?) == FORMAT_VERSION
+        && u64::from(u32::from_le_bytes(reader.take_field()?)) == BLOCK_LENGTH
+        && u128::from_le_bytes(reader.take_field()?) == fingerprint.0;
+    let key = DiskKey { fingerprint, size: u64::from_le_bytes(reader.take_field()?) };
     (is_valid && key.block_count().is_some()).then_some(key)
 }
 
 pub(super) fn encode_record(key: DiskKey, index: u32, record: BlockRecord) -> [u8; RECORD_LENGTH] {
     let mut writer = FieldWriter::<RECORD_LENGTH>::default();
     let length = key.block_length(index).and_then(|length| u32::try_from(length).ok()).unwrap_or(0);
-    writer.put(&length.to_le_bytes());
-    writer.put(&record.crc.to_le_bytes());
-    writer.put(&record.access_time.to_le_bytes());
+    writer.put_field(&length.to_le_bytes());
+    writer.put_field(&record.crc.to_le_bytes());
+    writer.put_field(&record.access_time.to_le_bytes());
     writer.finish(checksum_seed(key, index))
 }
 
 /// Decodes the record of block `index`. Returns `None` if that block is not stored.
 pub(super) fn decode_record(record: &[u8], key: DiskKey, index: u32) -> Option<BlockRecord> {
-    let mut reader = FieldReader::verified(record, RECORD_LENGTH, checksum_seed(key, index))?;
-    let length = u32::from_le_bytes(reader.take()?);
-    let crc = u32::from_le_bytes(reader.take()?);
-    let access_time = u64::from_le_bytes(reader.take()?);
+    let mut reader =
+        FieldReader::with_valid_checksum(record, RECORD_LENGTH, checksum_seed(key, index))?;
+    let length = u32::from_le_bytes(reader.take_field()?);
+    let crc = u32::from_le_bytes(reader.take_field()?);
+    let access_time = u64::from_le_bytes(reader.take_field()?);
     (key.block_length(index) == usize::try_from(length).ok())
         .then_some(BlockRecord { crc, access_time })
 }
@@ -113,7 +114,7 @@ impl<const N: usize> Default for FieldWriter<N> {
 }
 
 impl<const N: usize> FieldWriter<N> {
-    fn put(&mut self, field: &[u8]) {
+    fn put_field(&mut self, field: &[u8]) {
         for (target, byte) in self.bytes.iter_mut().skip(self.position).zip(field) {
             *target = *byte;
         }
@@ -134,13 +135,13 @@ struct FieldReader<'a>(&'a [u8]);
 impl<'a> FieldReader<'a> {
     /// Creates a reader of the first `length` bytes. Returns `None` if there are fewer bytes or
     /// their checksum is wrong.
-    fn verified(bytes: &'a [u8], length: usize, seed: u32) -> Option<Self> {
+    fn with_valid_checksum(bytes: &'a [u8], length: usize, seed: u32) -> Option<Self> {
         let (fields, checksum) = bytes.get(..length)?.split_last_chunk::<4>()?;
         (crc32c::crc32c_append(seed, fields) == u32::from_le_bytes(*checksum))
             .then_some(Self(fields))
     }
 
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+    fn take_field<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (field, remaining) = self.0.split_first_chunk::<N>()?;
         self.0 = remaining;
         Some(*field)
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn disk_format_does_not_change() {
-        let message = "disk format appears to have changed, version bump required";
+        let message = "the disk format has changed: FORMAT_VERSION must be increased";
         assert_eq!(
             hex(&encode_header(KEY)),
             concat!(
@@ -215,9 +216,9 @@ mod tests {
         #[test]
         fn flipped_bits_and_truncation_are_detected(bit in 0usize..256, cut in 0usize..32, index in 0u32..4) {
             let record = encode_record(KEY, index, RECORD);
-            let mut damaged = record;
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_eq!(decode_record(&damaged, KEY, index), None);
+            let mut damaged_record = record;
+            damaged_record[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_eq!(decode_record(&damaged_record, KEY, index), None);
             prop_assert_eq!(decode_record(&record[..cut], KEY, index), None);
             let mut header = encode_header(KEY);
             header[bit / 4] ^= 1 << (bit % 8);

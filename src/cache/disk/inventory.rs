@@ -10,12 +10,12 @@ use super::index_format::BlockRecord;
 use super::key::{DiskKey, Fingerprint};
 use super::volume::{AllocatedSpace, ChangeTime, IndexContent};
 
-/// Bytes that count against the limit for each file in addition to its data. They are for the first
+/// Bytes that count against the limit for each file in addition to its data. They cover the first
 /// leaf of the extent tree, which ext4 can allocate as late as when it writes the data to disk.
 const FILE_ALLOWANCE: u64 = 4096;
 
-/// Bytes that count against the limit for each block in addition to its data. They are for 85
-/// extents of 12 bytes, which is enough for a very fragmented disk with extents of 12 KiB.
+/// Bytes that count against the limit for each block in addition to its data. They cover 85 extents
+/// of 12 bytes, which is enough for a very fragmented disk with extents of 12 KiB.
 const BLOCK_ALLOWANCE: u64 = 1024;
 
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ struct FileEntry {
     key: DiskKey,
     blocks: BTreeMap<u32, StoredBlock>,
     /// Upper bound for the disk space of the blocks, computed from their lengths.
-    estimate: u64,
+    estimated_space: u64,
     /// Disk space of the data file and the index file at the last measurement.
     space: AllocatedSpace,
     /// Change time of the data file after the last change by this process. If another process has
@@ -39,13 +39,13 @@ struct FileEntry {
     change_time: ChangeTime,
     /// Number of [`CompleteFile`](super::CompleteFile)s of the file that have not been dropped. A
     /// pinned file is not evicted.
-    pins: usize,
+    pin_count: usize,
     /// Whether the file is stale. The blocks of a stale file must not be used.
     is_stale: bool,
     /// A counter that increases with every removed block. It never has the same value again, even
     /// if the file is removed and stored again. A reader that gets wrong bytes compares the counter
     /// to detect that the block was removed during the read.
-    removals: u64,
+    removal_count: u64,
     /// Lower bound for the access times of the blocks. `BlockInventory::eviction_order` is sorted
     /// by it.
     min_access_time: u64,
@@ -56,23 +56,23 @@ impl FileEntry {
         Self {
             key,
             blocks: BTreeMap::new(),
-            estimate: 0,
+            estimated_space: 0,
             space: AllocatedSpace::default(),
             change_time: ChangeTime::default(),
-            pins: 0,
+            pin_count: 0,
             is_stale: false,
-            removals: 0,
+            removal_count: 0,
             min_access_time: 0,
         }
     }
 
     fn charge(&self) -> u64 {
         let allowance = FILE_ALLOWANCE + self.blocks.len() as u64 * BLOCK_ALLOWANCE;
-        self.space.data.max(self.estimate) + self.space.index + allowance
+        self.space.data.max(self.estimated_space) + self.space.index + allowance
     }
 
     fn is_evictable(&self) -> bool {
-        self.pins == 0 && !self.is_stale && !self.blocks.is_empty()
+        self.pin_count == 0 && !self.is_stale && !self.blocks.is_empty()
     }
 }
 
@@ -81,7 +81,7 @@ impl FileEntry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BlockSnapshot {
     pub(super) block: StoredBlock,
-    pub(super) removals: u64,
+    pub(super) removal_count: u64,
 }
 
 /// The index records of all blocks of a file, with access times that the index does not contain
@@ -96,7 +96,7 @@ pub(super) struct AccessTimes {
 #[derive(Debug)]
 pub(super) struct BlockInventory {
     /// Allocation unit of the file system, in bytes.
-    unit: u64,
+    allocation_unit: u64,
     files: HashMap<Fingerprint, FileEntry>,
     /// Files that were in the directory at the start and whose index has not been read yet.
     unread_files: HashSet<Fingerprint>,
@@ -120,9 +120,13 @@ pub(super) struct BlockInventory {
 impl BlockInventory {
     /// Creates the inventory of a directory. `unread_files` are the fingerprints that have files in
     /// it.
-    pub(super) fn new(unit: u64, overhead: u64, unread_files: HashSet<Fingerprint>) -> Self {
+    pub(super) fn new(
+        allocation_unit: u64,
+        overhead: u64,
+        unread_files: HashSet<Fingerprint>,
+    ) -> Self {
         Self {
-            unit,
+            allocation_unit,
             files: HashMap::new(),
             unread_files,
             eviction_order: BTreeSet::new(),
@@ -144,8 +148,9 @@ impl BlockInventory {
 
     /// Returns the part of [`charged_bytes`](Self::charged_bytes) that evictions cannot free.
     pub(super) fn unevictable_bytes(&self) -> u64 {
-        let pinned = self.pinned_files.iter().filter_map(|fingerprint| self.files.get(fingerprint));
-        self.overhead + pinned.map(FileEntry::charge).sum::<u64>()
+        let pinned_entries =
+            self.pinned_files.iter().filter_map(|fingerprint| self.files.get(fingerprint));
+        self.overhead + pinned_entries.map(FileEntry::charge).sum::<u64>()
     }
 
     pub(super) fn set_overhead(&mut self, overhead: u64) {
@@ -161,11 +166,11 @@ impl BlockInventory {
     /// [`charged_bytes`](Self::charged_bytes). This includes the file if it is not stored yet.
     pub(super) fn max_charge_of(&self, key: DiskKey, index: u32) -> u64 {
         let file = if self.files.contains_key(&key.fingerprint) { 0 } else { FILE_ALLOWANCE };
-        self.estimate(key, index) + BLOCK_ALLOWANCE + file
+        self.estimate_space(key, index) + BLOCK_ALLOWANCE + file
     }
 
-    fn estimate(&self, key: DiskKey, index: u32) -> u64 {
-        (key.block_length(index).unwrap_or(0) as u64).next_multiple_of(self.unit)
+    fn estimate_space(&self, key: DiskKey, index: u32) -> u64 {
+        (key.block_length(index).unwrap_or(0) as u64).next_multiple_of(self.allocation_unit)
     }
 
     /// Returns a new access time, in microseconds since 1970. It is later than all access times
@@ -195,7 +200,7 @@ impl BlockInventory {
         if entry.is_evictable() {
             self.eviction_order.insert((entry.min_access_time, fingerprint));
         }
-        if entry.pins > 0 {
+        if entry.pin_count > 0 {
             self.pinned_files.insert(fingerprint);
         } else {
             self.pinned_files.remove(&fingerprint);
@@ -217,7 +222,7 @@ impl BlockInventory {
         self.unread_files.contains(&fingerprint)
     }
 
-    /// Removes a file with an unusable index from the files whose index has not been read.
+    /// Removes a file from the unread files, because its index is unusable.
     pub(super) fn discard_unread(&mut self, fingerprint: Fingerprint) {
         self.unread_files.remove(&fingerprint);
     }
@@ -239,10 +244,11 @@ impl BlockInventory {
             (block_index, StoredBlock { crc, access_time, is_verified: false })
         });
         let blocks: BTreeMap<_, _> = blocks.collect();
-        let estimate = blocks.keys().map(|block_index| self.estimate(key, *block_index)).sum();
+        let estimated_space =
+            blocks.keys().map(|block_index| self.estimate_space(key, *block_index)).sum();
         self.add_file(FileEntry {
             blocks,
-            estimate,
+            estimated_space,
             space,
             change_time,
             min_access_time,
@@ -264,7 +270,10 @@ impl BlockInventory {
     /// stale.
     pub(super) fn block(&self, key: DiskKey, index: u32) -> Option<BlockSnapshot> {
         let entry = self.usable_entry(key)?;
-        Some(BlockSnapshot { block: *entry.blocks.get(&index)?, removals: entry.removals })
+        Some(BlockSnapshot {
+            block: *entry.blocks.get(&index)?,
+            removal_count: entry.removal_count,
+        })
     }
 
     /// Records an access to a block whose checksum was correct.
@@ -300,20 +309,20 @@ impl BlockInventory {
         record: BlockRecord,
         space: AllocatedSpace,
     ) {
-        let estimate = self.estimate(key, index);
+        let estimated_space = self.estimate_space(key, index);
         let block =
             StoredBlock { crc: record.crc, access_time: record.access_time, is_verified: true };
         if !self.files.contains_key(&key.fingerprint) {
             self.add_file(FileEntry {
                 min_access_time: record.access_time,
-                removals: record.access_time,
+                removal_count: record.access_time,
                 ..FileEntry::new(key)
             });
         }
         self.marked_blocks.remove(&(key.fingerprint, index));
         self.update_entry(key.fingerprint, |entry| {
             if entry.blocks.insert(index, block).is_none() {
-                entry.estimate += estimate;
+                entry.estimated_space += estimated_space;
             }
             entry.space = space;
         });
@@ -347,7 +356,7 @@ impl BlockInventory {
     }
 
     /// Returns the least recently used block that can be evicted.
-    pub(super) fn least_recently_used(&mut self) -> Option<(Fingerprint, u32)> {
+    pub(super) fn least_recently_used_block(&mut self) -> Option<(Fingerprint, u32)> {
         loop {
             let (recorded_time, fingerprint) = *self.eviction_order.first()?;
             let entry = self.files.get_mut(&fingerprint)?;
@@ -369,11 +378,11 @@ impl BlockInventory {
     /// again. Returns whether the file has no blocks left.
     pub(super) fn remove_block(&mut self, fingerprint: Fingerprint, index: u32) -> bool {
         let Some(key) = self.files.get(&fingerprint).map(|entry| entry.key) else { return true };
-        let estimate = self.estimate(key, index);
+        let estimated_space = self.estimate_space(key, index);
         let is_empty = self.update_entry(fingerprint, |entry| {
             if entry.blocks.remove(&index).is_some() {
-                entry.estimate -= estimate;
-                entry.removals += 1;
+                entry.estimated_space -= estimated_space;
+                entry.removal_count += 1;
             }
             entry.blocks.is_empty()
         });
@@ -397,7 +406,7 @@ impl BlockInventory {
             entry.is_stale = true;
             // The space of the blocks stays charged until the files are removed.
             entry.blocks.clear();
-            entry.removals += 1;
+            entry.removal_count += 1;
         });
         if was_unread || was_present.is_some() {
             self.marked_files.insert(fingerprint);
@@ -433,15 +442,15 @@ impl BlockInventory {
 
     /// Makes a file stale before its files are removed from disk. Returns whether the file is
     /// pinned.
-    pub(super) fn retire(&mut self, fingerprint: Fingerprint) -> bool {
+    pub(super) fn mark_stale(&mut self, fingerprint: Fingerprint) -> bool {
         let is_pinned = self.update_entry(fingerprint, |entry| {
             entry.is_stale = true;
-            entry.pins > 0
+            entry.pin_count > 0
         });
         is_pinned == Some(true)
     }
 
-    /// Whether the inventory contains the file only because readers still have it pinned.
+    /// Whether the file is stale. A stale file stays in the inventory while readers have it pinned.
     pub(super) fn is_stale(&self, fingerprint: Fingerprint) -> bool {
         self.files.get(&fingerprint).is_some_and(|entry| entry.is_stale)
     }
@@ -468,13 +477,13 @@ impl BlockInventory {
     /// as this function. Returns `false` if the file is not stored.
     pub(super) fn pin(&mut self, key: DiskKey) -> bool {
         self.usable_entry(key).is_some()
-            && self.update_entry(key.fingerprint, |entry| entry.pins += 1).is_some()
+            && self.update_entry(key.fingerprint, |entry| entry.pin_count += 1).is_some()
     }
 
     pub(super) fn unpin(&mut self, fingerprint: Fingerprint) {
         let is_unused = self.update_entry(fingerprint, |entry| {
-            entry.pins = entry.pins.saturating_sub(1);
-            entry.pins == 0 && entry.is_stale
+            entry.pin_count = entry.pin_count.saturating_sub(1);
+            entry.pin_count == 0 && entry.is_stale
         });
         if is_unused == Some(true) {
             self.marked_files.insert(fingerprint);
@@ -542,19 +551,19 @@ mod tests {
                 );
                 let blocks: usize = files().map(|(_, entry)| entry.blocks.len()).sum();
                 prop_assert_eq!(inventory.block_count, blocks as u64);
-                let evictable = || files().filter(|(_, entry)| entry.is_evictable());
-                let expected_order: BTreeSet<_> = evictable()
+                let evictable_files = || files().filter(|(_, entry)| entry.is_evictable());
+                let expected_order: BTreeSet<_> = evictable_files()
                     .map(|(_, entry)| (entry.min_access_time, entry.key.fingerprint))
                     .collect();
                 prop_assert_eq!(&inventory.eviction_order, &expected_order);
-                let access_times = evictable().flat_map(|(fingerprint, entry)| {
+                let access_times = evictable_files().flat_map(|(fingerprint, entry)| {
                     entry
                         .blocks
                         .iter()
                         .map(|(index, block)| (block.access_time, *fingerprint, *index))
                 });
                 let expected = access_times.min().map(|(_, fingerprint, index)| (fingerprint, index));
-                prop_assert_eq!(inventory.least_recently_used(), expected);
+                prop_assert_eq!(inventory.least_recently_used_block(), expected);
             }
         }
     }
@@ -576,10 +585,10 @@ mod tests {
     fn access_times_continue_after_the_latest_block() {
         let key = key(1);
         let mut inventory = BlockInventory::new(4096, 0, HashSet::from([key.fingerprint]));
-        let latest = BlockRecord { crc: 0, access_time: u64::MAX - 5 };
+        let latest_record = BlockRecord { crc: 0, access_time: u64::MAX - 5 };
         inventory.add_index(IndexContent {
             key,
-            records: vec![(0, latest)],
+            records: vec![(0, latest_record)],
             space: AllocatedSpace::default(),
             change_time: ChangeTime::default(),
         });

@@ -57,7 +57,7 @@ impl Cache {
         let volume = Volume::open(directory.path()).unwrap();
         let lock = DirectoryLock::acquire(directory.path()).unwrap();
         let limit = if has_little_space {
-            volume.overhead() + 3 * volume.unit() + 40 * 1024
+            volume.overhead() + 3 * volume.allocation_unit() + 40 * 1024
         } else {
             u64::MAX / 4
         };
@@ -148,7 +148,10 @@ fn schedules_evict_blocks_that_are_being_read() {
         storing_thread.join().unwrap();
         reading_thread.join().unwrap();
         cache.flush();
-        assert!(!cache.is_stored(1) && cache.is_stored(2), "the second evicts the first");
+        assert!(
+            !cache.is_stored(1) && cache.is_stored(2),
+            "the second block evicts the first block"
+        );
         cache.check_and_end();
     };
     shuttle::check_random(check, SCHEDULES);

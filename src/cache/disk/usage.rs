@@ -37,7 +37,9 @@ impl DiskUsage {
     /// that of the file system on which the directory will be created.
     pub fn for_missing_directory(directory: &Path) -> Self {
         let parent = directory.ancestors().find(|parent| parent.exists());
-        let free = parent.and_then(|parent| volume::space_at(parent).ok()).map(|(free, _)| free);
+        let free = parent
+            .and_then(|parent| volume::free_and_total_bytes_at(parent).ok())
+            .map(|(free, _)| free);
         Self { free, ..Self::default() }
     }
 }
@@ -54,7 +56,7 @@ pub fn read_usage(directory: &Path) -> Result<Option<DiskUsage>, DiskError> {
     }
     let volume = Volume::open(directory)?;
     let holder = DirectoryLock::read_holder(directory)?;
-    let (free, _) = volume.space().map_err(directory_error)?;
+    let (free, _) = volume.free_and_total_bytes().map_err(directory_error)?;
     let mut usage = DiskUsage {
         used: volume.overhead(),
         free: Some(free),
@@ -83,13 +85,13 @@ pub fn clear(directory: &Path) -> Result<ClearedFiles, DiskError> {
     }
     let volume = Volume::open(directory)?;
     let _lock = DirectoryLock::acquire(directory)?;
-    let mut cleared = ClearedFiles::default();
+    let mut cleared_files = ClearedFiles::default();
     for fingerprint in volume.list_fingerprints().map_err(directory_error)? {
-        cleared.bytes += volume.disk_space_of(fingerprint);
-        volume.remove(fingerprint).map_err(directory_error)?;
-        cleared.files += 1;
+        cleared_files.bytes += volume.disk_space_of(fingerprint);
+        volume.remove_files(fingerprint).map_err(directory_error)?;
+        cleared_files.files += 1;
     }
-    Ok(cleared)
+    Ok(cleared_files)
 }
 
 /// Whether the path exists. A dangling symbolic link counts as existing.

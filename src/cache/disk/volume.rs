@@ -71,12 +71,12 @@ pub(super) struct IndexContent {
     pub(super) change_time: ChangeTime,
 }
 
-/// Returns the same values as [`Volume::space`], for the file system of any directory.
-pub(super) fn space_at(directory: &Path) -> std::io::Result<(u64, u64)> {
-    Ok(space_of(&nix::sys::statvfs::statvfs(directory)?))
+/// Returns the same values as [`Volume::free_and_total_bytes`], for the file system of any directory.
+pub(super) fn free_and_total_bytes_at(directory: &Path) -> std::io::Result<(u64, u64)> {
+    Ok(free_and_total_bytes_of(&nix::sys::statvfs::statvfs(directory)?))
 }
 
-fn space_of(status: &Statvfs) -> (u64, u64) {
+fn free_and_total_bytes_of(status: &Statvfs) -> (u64, u64) {
     // The types of these fields differ between platforms.
     #[allow(clippy::useless_conversion)]
     let (fragment, available, total) = (
@@ -93,8 +93,9 @@ pub(super) struct Volume {
     path: PathBuf,
     directory: File,
     /// Allocation unit of the file system, in bytes.
-    unit: u64,
-    /// Whether `st_blocks` is up to date directly after a change. On ZFS it is some seconds late.
+    allocation_unit: u64,
+    /// Whether the file system updates `st_blocks` directly after a change. ZFS updates it some
+    /// seconds later.
     reports_space_at_once: bool,
 }
 
@@ -128,9 +129,9 @@ impl Volume {
         Ok(Self {
             path: path.into(),
             directory,
-            // The largest real unit is a huge page of a tmpfs, 2 MiB. NFS can report any transfer
-            // size.
-            unit: metadata.blksize().clamp(SECTOR_SIZE, 2 * 1024 * 1024),
+            // The largest allocation unit in practice is a huge page of a tmpfs, 2 MiB. NFS can
+            // report any transfer size.
+            allocation_unit: metadata.blksize().clamp(SECTOR_SIZE, 2 * 1024 * 1024),
             reports_space_at_once: file_system.filesystem_type().0 != ZFS_MAGIC,
         })
     }
@@ -139,8 +140,8 @@ impl Volume {
         &self.path
     }
 
-    pub(super) fn unit(&self) -> u64 {
-        self.unit
+    pub(super) fn allocation_unit(&self) -> u64 {
+        self.allocation_unit
     }
 
     fn path_of(&self, fingerprint: Fingerprint, kind: &str) -> PathBuf {
@@ -149,8 +150,8 @@ impl Volume {
 
     /// Returns the bytes that are available to an ordinary user on the file system, and the total
     /// size of the file system in bytes.
-    pub(super) fn space(&self) -> std::io::Result<(u64, u64)> {
-        Ok(space_of(&nix::sys::statvfs::fstatvfs(&self.directory)?))
+    pub(super) fn free_and_total_bytes(&self) -> std::io::Result<(u64, u64)> {
+        Ok(free_and_total_bytes_of(&nix::sys::statvfs::fstatvfs(&self.directory)?))
     }
 
     /// Returns the disk space of the directory itself and of the lock file, in bytes.
@@ -255,7 +256,7 @@ impl Volume {
     /// Removes both files of a fingerprint, the index first. Truncates the data file before it
     /// unlinks it: otherwise the space would stay in use while a reader has the file open. The file
     /// of another user is only unlinked.
-    pub(super) fn remove(&self, fingerprint: Fingerprint) -> std::io::Result<()> {
+    pub(super) fn remove_files(&self, fingerprint: Fingerprint) -> std::io::Result<()> {
         kill_point();
         ignore_missing(std::fs::remove_file(self.path_of(fingerprint, INDEX_EXTENSION)))?;
         kill_point();
@@ -309,7 +310,10 @@ impl Volume {
     pub(super) fn measure_space(&self, files: &OpenFiles) -> std::io::Result<AllocatedSpace> {
         let index = files.index.metadata()?;
         if !self.reports_space_at_once {
-            return Ok(AllocatedSpace { data: 0, index: index.len().next_multiple_of(self.unit) });
+            return Ok(AllocatedSpace {
+                data: 0,
+                index: index.len().next_multiple_of(self.allocation_unit),
+            });
         }
         Ok(AllocatedSpace {
             data: files.data.metadata()?.blocks() * SECTOR_SIZE,

@@ -1,4 +1,4 @@
-//! The errors of writing a block. They tell whether the next block can still be written.
+//! The errors of writing a block, classified by whether later writes can succeed.
 
 use std::io::ErrorKind;
 

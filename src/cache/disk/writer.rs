@@ -117,7 +117,7 @@ impl Writer {
     fn free_unrecorded_data(&self, mut index: IndexContent) -> Result<IndexContent, WriteError> {
         let key = index.key;
         let lengths = index.records.iter().filter_map(|(index, _)| key.block_length(*index));
-        let unit = self.store.volume.unit();
+        let unit = self.store.volume.allocation_unit();
         let recorded_space: u64 =
             lengths.map(|length| (length as u64).next_multiple_of(unit)).sum();
         if index.space.data <= recorded_space + UNRECORDED_DATA_THRESHOLD
@@ -126,13 +126,16 @@ impl Writer {
             return Ok(index);
         }
         let files = self.store.volume.open_files(key.fingerprint)?;
-        let mut first_unrecorded = 0;
+        let mut first_unrecorded_index = 0;
         for recorded_index in index.records.iter().map(|(index, _)| *index).chain(key.block_count())
         {
-            if recorded_index > first_unrecorded {
-                files.punch_blocks(first_unrecorded, recorded_index - first_unrecorded)?;
+            if recorded_index > first_unrecorded_index {
+                files.punch_blocks(
+                    first_unrecorded_index,
+                    recorded_index - first_unrecorded_index,
+                )?;
             }
-            first_unrecorded = recorded_index + 1;
+            first_unrecorded_index = recorded_index + 1;
         }
         index.space = self.store.volume.measure_space(&files)?;
         Ok(index)
@@ -141,7 +144,7 @@ impl Writer {
     /// Stores a block if there is space for it. Returns whether the block is stored now.
     fn store_block(&mut self, request: &WriteRequest) -> Result<bool, WriteError> {
         let WriteRequest { key, index, block } = request;
-        let required = {
+        let required_bytes = {
             let state = self.store.coordinator.state();
             if state.inventory.block(*key, *index).is_some() {
                 return Ok(true);
@@ -149,9 +152,11 @@ impl Writer {
             if state.inventory.is_stale(key.fingerprint) {
                 return Ok(false);
             }
-            state.inventory.max_charge_of(*key, *index) + HEADROOM + 2 * self.store.volume.unit()
+            state.inventory.max_charge_of(*key, *index)
+                + HEADROOM
+                + 2 * self.store.volume.allocation_unit()
         };
-        if !self.make_space(required)? || !self.keep_free_floor(required)? {
+        if !self.make_space(required_bytes)? || !self.keep_free_floor(required_bytes)? {
             return Ok(false);
         }
         let is_new = !self.store.coordinator.state().inventory.contains_file(key.fingerprint);
@@ -199,12 +204,12 @@ impl Writer {
     ) -> Result<(), WriteError> {
         if is_new {
             self.open_files = None;
-            return Ok(self.store.volume.remove(fingerprint)?);
+            return Ok(self.store.volume.remove_files(fingerprint)?);
         }
         self.free_block(fingerprint, index)
     }
 
-    /// Returns the open files of a file version, and creates them if `is_new`.
+    /// Returns the open files of a file version, and creates them if `is_new` is true.
     fn open_files(&mut self, key: DiskKey, is_new: bool) -> Result<&OpenFiles, WriteError> {
         if is_new {
             let files = self.store.volume.create_files(key)?;
@@ -230,26 +235,26 @@ impl Writer {
         Ok(&self.open_files.insert(files).1)
     }
 
-    /// Evicts blocks until `required` more bytes fit within the limit. Returns whether they fit.
-    fn make_space(&mut self, required: u64) -> Result<bool, WriteError> {
+    /// Evicts blocks until `required_bytes` more bytes fit within the limit. Returns whether they fit.
+    fn make_space(&mut self, required_bytes: u64) -> Result<bool, WriteError> {
         let limit = self.store.limit;
-        let excess = {
+        let excess_bytes = {
             let state = self.store.coordinator.state();
-            if state.inventory.unevictable_bytes() + required > limit {
+            if state.inventory.unevictable_bytes() + required_bytes > limit {
                 return Ok(false);
             }
-            (state.inventory.charged_bytes() + required).saturating_sub(limit)
+            (state.inventory.charged_bytes() + required_bytes).saturating_sub(limit)
         };
-        self.evict(excess)?;
-        Ok(self.store.coordinator.state().inventory.charged_bytes() + required <= limit)
+        self.evict(excess_bytes)?;
+        Ok(self.store.coordinator.state().inventory.charged_bytes() + required_bytes <= limit)
     }
 
-    /// Evicts blocks until a write of `required` bytes leaves at least the floor of free space.
+    /// Evicts blocks until a write of `required_bytes` bytes leaves at least the floor of free space.
     ///
     /// # Errors
     /// Returns [`WriteError::BelowFloor`] if evictions cannot free enough space.
-    fn keep_free_floor(&mut self, required: u64) -> Result<bool, WriteError> {
-        let min_free_bytes = self.store.free_floor.saturating_add(required);
+    fn keep_free_floor(&mut self, required_bytes: u64) -> Result<bool, WriteError> {
+        let min_free_bytes = self.store.free_floor.saturating_add(required_bytes);
         let missing_bytes = min_free_bytes.saturating_sub(self.check_free_space()?);
         if missing_bytes == 0 {
             return Ok(true);
@@ -275,7 +280,7 @@ impl Writer {
                 {
                     return Ok(());
                 }
-                state.inventory.least_recently_used()
+                state.inventory.least_recently_used_block()
             };
             let Some((fingerprint, index)) = oldest_block else { return Ok(()) };
             self.remove_block(fingerprint, index)?;
@@ -293,9 +298,9 @@ impl Writer {
     }
 
     fn check_free_space(&self) -> Result<u64, WriteError> {
-        let (free, _) = self.store.volume.space()?;
-        self.store.last_free_bytes.store(free, Ordering::Relaxed);
-        Ok(free)
+        let (free_bytes, _) = self.store.volume.free_and_total_bytes()?;
+        self.store.last_free_bytes.store(free_bytes, Ordering::Relaxed);
+        Ok(free_bytes)
     }
 
     /// Removes a block. If it was the last block of its file, also removes the file.
@@ -331,11 +336,11 @@ impl Writer {
             self.open_files = None;
         }
         // A stale file cannot be pinned any more, so no reader can open it before it is truncated.
-        let is_pinned = self.store.coordinator.state().inventory.retire(fingerprint);
+        let is_pinned = self.store.coordinator.state().inventory.mark_stale(fingerprint);
         if is_pinned {
             return Ok(self.store.volume.remove_index(fingerprint)?);
         }
-        self.store.volume.remove(fingerprint)?;
+        self.store.volume.remove_files(fingerprint)?;
         self.store.coordinator.state().inventory.remove_file(fingerprint);
         Ok(())
     }
@@ -382,7 +387,7 @@ mod tests {
     }
 
     /// Creates a writer without a thread. The test executes its tasks.
-    fn writer(directory: &Path, limit: u64, free_floor: u64) -> Writer {
+    fn new_writer(directory: &Path, limit: u64, free_floor: u64) -> Writer {
         let volume = Volume::open(directory).unwrap();
         let lock = DirectoryLock::acquire(directory).unwrap();
         let limits = Limits { limit, free_floor, queue_limit: 1 << 20 };
@@ -406,7 +411,7 @@ mod tests {
     #[test]
     fn a_stored_block_has_data_and_record() {
         let directory = tempfile::tempdir().unwrap();
-        let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, 0);
+        let mut writer = new_writer(directory.path(), 100 * BLOCK_LENGTH, 0);
         for _ in 0..2 {
             assert!(writer.store_block(&request(1, 1)).unwrap());
         }
@@ -418,7 +423,7 @@ mod tests {
     #[test]
     fn oldest_block_is_evicted_with_its_file() {
         let directory = tempfile::tempdir().unwrap();
-        let mut writer = writer(directory.path(), BLOCK_LENGTH * 2, 0);
+        let mut writer = new_writer(directory.path(), BLOCK_LENGTH * 2, 0);
         assert!(writer.store_block(&request(1, 0)).unwrap());
         assert!(writer.store_block(&request(2, 0)).unwrap());
         assert!(!writer.is_stored(1, 0) && writer.is_stored(2, 0));
@@ -428,7 +433,7 @@ mod tests {
     #[test]
     fn a_limit_without_space_stores_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let mut writer = writer(directory.path(), BLOCK_LENGTH, 0);
+        let mut writer = new_writer(directory.path(), BLOCK_LENGTH, 0);
         assert!(!writer.store_block(&request(1, 0)).unwrap());
         assert!(writer.store.volume.list_fingerprints().unwrap().is_empty());
     }
@@ -436,7 +441,7 @@ mod tests {
     #[test]
     fn a_write_below_the_floor_fails() {
         let directory = tempfile::tempdir().unwrap();
-        let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, u64::MAX / 2);
+        let mut writer = new_writer(directory.path(), 100 * BLOCK_LENGTH, u64::MAX / 2);
         let result = writer.store_block(&request(1, 0));
         assert!(matches!(result, Err(WriteError::BelowFloor)), "{result:?}");
         assert!(!writer.is_stored(1, 0));
@@ -445,7 +450,7 @@ mod tests {
     #[test]
     fn a_pinned_file_keeps_its_data_until_unpinned() {
         let directory = tempfile::tempdir().unwrap();
-        let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, 0);
+        let mut writer = new_writer(directory.path(), 100 * BLOCK_LENGTH, 0);
         writer.store_block(&request(1, 0)).unwrap();
         let store = writer.store.clone();
         let fingerprint = key(1).fingerprint;
@@ -466,7 +471,7 @@ mod tests {
     #[test]
     fn a_file_that_another_process_removed_is_recreated() {
         let directory = tempfile::tempdir().unwrap();
-        let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, 0);
+        let mut writer = new_writer(directory.path(), 100 * BLOCK_LENGTH, 0);
         writer.store_block(&request(1, 0)).unwrap();
         writer.open_files = None;
         let data = directory.path().join(format!("{}.data", key(1).fingerprint.to_hex()));
@@ -480,7 +485,7 @@ mod tests {
     #[test]
     fn access_times_are_written_to_the_index() {
         let directory = tempfile::tempdir().unwrap();
-        let mut writer = writer(directory.path(), 100 * BLOCK_LENGTH, 0);
+        let mut writer = new_writer(directory.path(), 100 * BLOCK_LENGTH, 0);
         writer.store_block(&request(1, 0)).unwrap();
         writer.store_block(&request(1, 1)).unwrap();
         let access_times = |writer: &Writer| {

@@ -17,23 +17,23 @@ pub(super) struct WriterLoad(TimeSpent);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TimeSpent {
     elapsed: Duration,
-    /// Time in which the thread ran on a processor or waited for one. The remaining time is that of
-    /// the disk.
-    processor: Duration,
+    /// Time in which the thread ran on a processor or waited for one. In the remaining time it
+    /// waited for the disk.
+    processor_time: Duration,
 }
 
 impl WriterLoad {
     /// Adds the time that the writer spent on a block.
     pub(super) fn record(&mut self, block: TimeSpent) {
-        let decayed = |sum: Duration| sum - sum / DECAY_DIVISOR;
-        self.0.elapsed = decayed(self.0.elapsed) + block.elapsed;
-        self.0.processor = decayed(self.0.processor) + block.processor;
+        let decay = |sum: Duration| sum - sum / DECAY_DIVISOR;
+        self.0.elapsed = decay(self.0.elapsed) + block.elapsed;
+        self.0.processor_time = decay(self.0.processor_time) + block.processor_time;
     }
 
     /// Whether the writer spends most of its time on the processor, so more processor time would
     /// speed it up.
     pub(super) fn is_processor_bound(&self) -> bool {
-        self.0.processor > self.0.elapsed / 2
+        self.0.processor_time > self.0.elapsed / 2
     }
 }
 
@@ -51,7 +51,7 @@ impl Stopwatch {
     pub(super) fn time_spent(&self) -> TimeSpent {
         TimeSpent {
             elapsed: self.start.elapsed(),
-            processor: processor_time().saturating_sub(self.processor_before),
+            processor_time: processor_time().saturating_sub(self.processor_before),
         }
     }
 }
@@ -79,7 +79,7 @@ mod tests {
     fn time_spent(elapsed: u64, processor: u64) -> TimeSpent {
         TimeSpent {
             elapsed: Duration::from_millis(elapsed),
-            processor: Duration::from_millis(processor),
+            processor_time: Duration::from_millis(processor),
         }
     }
 

@@ -162,9 +162,9 @@ impl MountReport {
             limit: disk.limit,
             used: disk.used,
             files: disk.files,
-            is_written: disk.writing,
-            skipped_blocks: disk.skipped,
-            damaged_blocks: disk.damaged,
+            is_written: disk.is_writing,
+            skipped_blocks: disk.skipped_blocks,
+            damaged_blocks: disk.damaged_blocks,
         });
         Self {
             mountpoint: mountpoint.to_string_lossy().into_owned(),

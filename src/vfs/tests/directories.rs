@@ -51,13 +51,13 @@ async fn readdir_resumes_at_every_offset() {
 async fn readdir_stops_when_the_buffer_is_full() {
     let fixture = Fixture::new(&[("budget", 1000)]).await;
     let handle = fixture.file_system.opendir(Ino::ROOT).unwrap();
-    let mut added = 0;
+    let mut added_count = 0;
     let mut add = |_: &str| {
-        added += 1;
-        if added == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        added_count += 1;
+        if added_count == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     fixture.file_system.readdir(handle, 0, |entry| add(entry.name)).unwrap();
-    assert_eq!(added, 2);
+    assert_eq!(added_count, 2);
 }
 
 #[tokio::test]

@@ -119,14 +119,14 @@ async fn access_rejects_writers_only() {
 #[tokio::test]
 async fn statfs_reports_the_archive() {
     let fixture = Fixture::new(&[("budget", 10_000), ("review", 1)]).await;
-    let documents: u64 = ["budget", "review"]
+    let documents_size: u64 = ["budget", "review"]
         .map(|topic| fixture.file_system.getattr(fixture.document_of(topic)).unwrap().size)
         .iter()
         .sum();
     let statistics = fixture.file_system.statfs();
-    assert_eq!(statistics.blocks, (10_001 + documents).div_ceil(4096));
+    assert_eq!(statistics.blocks, (10_001 + documents_size).div_ceil(4096));
     // The inodes are the root, the source, the year, two meetings, two videos and two documents.
-    assert_eq!(statistics.inodes, 9);
+    assert_eq!(statistics.inode_count, 9);
     assert_eq!((statistics.block_size, statistics.max_name_length), (4096, 255));
 }
 

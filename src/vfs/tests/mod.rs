@@ -136,7 +136,7 @@ impl Fixture {
             tree: tree.clone(),
             invalidations: invalidations.clone(),
         });
-        let meetings = list(&provider).await;
+        let meetings = list_meetings(&provider).await;
         listing.change(|contents| *contents = meetings);
         let directory = tempfile::tempdir().unwrap();
         let disk = setup.has_disk.then(|| {
@@ -309,7 +309,7 @@ fn zoom(cloud: &DemoCloud, client: &Client) -> Zoom {
     Zoom::new(options, client.clone())
 }
 
-async fn list(zoom: &Zoom) -> Vec<MeetingContents> {
+async fn list_meetings(zoom: &Zoom) -> Vec<MeetingContents> {
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
     let span = DaySpan { from: today.saturating_sub(5.days()), to: today };
     let meetings = zoom.list(span).await.unwrap().meetings.into_iter().map(Arc::new);

@@ -22,7 +22,7 @@ fn stored_blocks_survive_a_restart_exactly() {
     assert!((0..4).all(|index| load(&cache, large, index)) && load(&cache, small, 0));
     let status = cache.status();
     assert!(cache.flush(FLUSH_TIMEOUT));
-    assert_eq!((status.files, status.damaged, status.writing), (2, 0, true));
+    assert_eq!((status.files, status.damaged_blocks, status.is_writing), (2, 0, true));
     assert_eq!(cache.status().blocks, 5);
 }
 
@@ -99,7 +99,7 @@ fn a_limit_below_one_block_stores_small_files() {
     store_all(&cache, file_key(1, MIB));
     store_all(&cache, file_key(2, 5000));
     assert!(!load(&cache, file_key(1, MIB), 0) && load(&cache, file_key(2, 5000), 0));
-    assert_eq!(cache.status().skipped, 1);
+    assert_eq!(cache.status().skipped_blocks, 1);
 }
 
 #[test]
@@ -110,12 +110,12 @@ fn eviction_frees_space_and_keeps_neighbors() {
     store_all(&cache, key);
     assert!(load(&cache, key, 0) && load(&cache, key, 2));
     drop(cache);
-    let before = path_of(directory.path(), key, "data").metadata().unwrap();
+    let metadata_before = path_of(directory.path(), key, "data").metadata().unwrap();
     let cache = open(directory.path(), disk_space(directory.path()) - MIB / 2);
     assert!(cache.flush(FLUSH_TIMEOUT));
-    let after = path_of(directory.path(), key, "data").metadata().unwrap();
-    assert_eq!(after.len(), before.len());
-    assert!(after.blocks() * 512 <= before.blocks() * 512 - MIB);
+    let metadata_after = path_of(directory.path(), key, "data").metadata().unwrap();
+    assert_eq!(metadata_after.len(), metadata_before.len());
+    assert!(metadata_after.blocks() * 512 <= metadata_before.blocks() * 512 - MIB);
     assert!(load(&cache, key, 0) && !load(&cache, key, 1) && load(&cache, key, 2));
 }
 
@@ -182,7 +182,7 @@ fn a_damaged_file_is_not_complete() {
     assert!(open_complete(&cache, key).is_none());
     assert!(cache.flush(FLUSH_TIMEOUT));
     assert!(load(&cache, key, 0) && !load(&cache, key, 1) && load(&cache, key, 2));
-    assert_eq!(cache.status().damaged, 1);
+    assert_eq!(cache.status().damaged_blocks, 1);
     store(&cache, key, 1);
     assert!(cache.flush(FLUSH_TIMEOUT));
     assert!(open_complete(&cache, key).is_some());
@@ -232,7 +232,7 @@ fn a_forgotten_pinned_file_stays_readable_and_counted() {
 #[test]
 fn a_second_cache_names_the_first_process() {
     let directory = tempfile::tempdir().unwrap();
-    let first = open(directory.path(), MIB);
+    let first_cache = open(directory.path(), MIB);
     let options = DiskOptions {
         directory: directory.path().into(),
         limit: MIB,
@@ -251,7 +251,7 @@ fn a_second_cache_names_the_first_process() {
     );
     let usage = read_usage(directory.path()).unwrap().unwrap();
     assert_eq!((usage.is_in_use, usage.pid), (true, Some(own_pid)));
-    drop(first);
+    drop(first_cache);
     assert!(!read_usage(directory.path()).unwrap().unwrap().is_in_use);
     drop(open(directory.path(), MIB));
 }
@@ -294,9 +294,9 @@ fn clear_removes_only_the_files_of_the_cache() {
     store_all(&cache, file_key(2, 10));
     drop(cache);
     let hex = "0123456789abcdef0123456789abcdef";
-    let foreign =
+    let foreign_names =
         ["notes.txt".to_owned(), format!("{hex}.txt"), format!("{hex}.data.bak"), hex.to_owned()];
-    for name in &foreign {
+    for name in &foreign_names {
         std::fs::write(directory.path().join(name), "keep me").unwrap();
     }
     std::fs::create_dir(directory.path().join(format!("{hex}.data"))).unwrap();
@@ -305,13 +305,13 @@ fn clear_removes_only_the_files_of_the_cache() {
         directory.path().join(format!("{hex}.index")),
     )
     .unwrap();
-    let cleared = clear(directory.path()).unwrap();
-    assert_eq!(cleared.files, 2);
-    assert!(cleared.bytes >= MIB);
+    let cleared_files = clear(directory.path()).unwrap();
+    assert_eq!(cleared_files.files, 2);
+    assert!(cleared_files.bytes >= MIB);
     let usage = read_usage(directory.path()).unwrap().unwrap();
     assert_eq!((usage.files, usage.blocks), (0, 0));
     assert!(
-        foreign
+        foreign_names
             .iter()
             .all(|name| std::fs::read(directory.path().join(name)).unwrap() == b"keep me")
     );
@@ -320,7 +320,7 @@ fn clear_removes_only_the_files_of_the_cache() {
     let cache = open(directory.path(), 100 * MIB);
     assert!(cache.flush(FLUSH_TIMEOUT));
     drop(cache);
-    assert!(foreign.iter().all(|name| directory.path().join(name).exists()));
+    assert!(foreign_names.iter().all(|name| directory.path().join(name).exists()));
 }
 
 #[test]
@@ -368,8 +368,8 @@ fn a_full_queue_drops_blocks_without_waiting() {
     }
     assert!(cache.flush(FLUSH_TIMEOUT));
     let status = cache.status();
-    assert_eq!(status.skipped + status.blocks, 200);
-    assert!(status.skipped > 0 && status.blocks > 0, "{status:?}");
+    assert_eq!(status.skipped_blocks + status.blocks, 200);
+    assert!(status.skipped_blocks > 0 && status.blocks > 0, "{status:?}");
 }
 
 /// Stores a file, and waits for the writer after each block. The queue has space for a tenth of the
@@ -451,7 +451,7 @@ fn unusable_files_are_removed_at_the_start() {
     assert_eq!(
         std::fs::read_dir(directory.path()).unwrap().count(),
         1,
-        "only the lock file is left"
+        "only the lock file remains"
     );
 }
 

@@ -73,7 +73,7 @@ proptest! {
                 prop_assert!(allocated <= used, "{allocated} counted as {used}");
             }
         }
-        prop_assert_eq!(cache.status().damaged, 0);
+        prop_assert_eq!(cache.status().damaged_blocks, 0);
     }
 }
 
@@ -101,6 +101,10 @@ fn concurrent_use_never_returns_wrong_bytes() {
         }
     });
     assert!(cache.flush(FLUSH_TIMEOUT));
-    assert_eq!(cache.status().damaged, 0, "a block that is removed during a read is not damaged");
+    assert_eq!(
+        cache.status().damaged_blocks,
+        0,
+        "a block that is removed during a read is not damaged"
+    );
     assert!(disk_space(directory.path()) <= 6 * MIB);
 }

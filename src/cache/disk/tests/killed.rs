@@ -66,7 +66,11 @@ fn a_killed_writer_leaves_exact_blocks_or_none() {
                 .filter(|index| load(&cache, key, *index))
                 .count();
         }
-        assert_eq!(cache.status().damaged, 0, "the data of a block is written before its record");
+        assert_eq!(
+            cache.status().damaged_blocks,
+            0,
+            "the data of a block is written before its record"
+        );
     }
     assert!(loaded_blocks > 25, "the killed writers left only {loaded_blocks} blocks");
 }
@@ -123,7 +127,7 @@ fn kill_before_any_change_does_not_leak_space() {
             }
         }
         let status = cache.status();
-        assert_eq!(status.damaged, 0, "a record without its data after {changes} changes");
+        assert_eq!(status.damaged_blocks, 0, "a record without its data after {changes} changes");
         let (allocated, stored) = (disk_space(directory.path()), status.blocks * MIB);
         assert!(
             allocated <= stored + 256 * 1024,

@@ -24,7 +24,7 @@ mod interleavings;
 mod killed;
 
 const MIB: u64 = 1024 * 1024;
-/// Timeout of a flush. A flush that takes longer hangs.
+/// Timeout of a flush. A flush that takes longer is considered stuck.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Returns the key of a file version of `size` bytes. Different numbers stand for different files.
@@ -53,7 +53,7 @@ fn content(key: DiskKey, index: u64) -> Bytes {
     block.into()
 }
 
-/// Opens a cache that does not keep any space free.
+/// Opens a cache that does not have to leave any space free.
 fn open(directory: &Path, limit: u64) -> Arc<DiskCache> {
     let options = DiskOptions {
         directory: directory.into(),
@@ -150,7 +150,7 @@ fn test_process(test: &str, directory: &Path) -> Command {
 
 const CHILD_DIRECTORY: &str = "MEETFS_TEST_DIRECTORY";
 
-/// Returns the directory that was given to [`test_process`].
+/// Returns the directory that the parent test has passed to [`test_process`].
 fn child_directory() -> PathBuf {
     std::env::var_os(CHILD_DIRECTORY).expect("another test runs this one").into()
 }
