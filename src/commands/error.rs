@@ -33,8 +33,8 @@ pub enum CommandError {
         /// The names of the sources.
         sources: String,
     },
-    /// `meetfs refresh` did not end in time.
-    #[error("the refresh did not finish within ten minutes: {sources}")]
+    /// `meetfs refresh` did not finish in time.
+    #[error("the refresh of these sources did not finish within ten minutes: {sources}")]
     UnfinishedRefresh {
         /// The names of the sources.
         sources: String,

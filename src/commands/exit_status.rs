@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::model::ErrorKind;
 
-/// The exit status of a command. The command-line parser also exits with code 2.
+/// The exit status of a command. The command-line parser also exits with code 2 on wrong usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {

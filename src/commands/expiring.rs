@@ -42,8 +42,8 @@ pub(crate) fn run(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
     let wall_clock = WallClock::system(now);
     let (mut files, is_complete) = expiring_files(arguments.mountpoint.as_deref(), &wall_clock)?;
     if let Some(within) = arguments.within {
-        let until = now.checked_add(within).unwrap_or(Timestamp::MAX);
-        files.retain(|file| file.expires <= until);
+        let deadline = now.checked_add(within).unwrap_or(Timestamp::MAX);
+        files.retain(|file| file.expires <= deadline);
     }
     if let Some(directory) = &arguments.not_in {
         let copies = SavedCopies::in_directory(directory, &devices_of(&files))?;
@@ -121,8 +121,10 @@ fn expiring_files(
 ) -> Result<(Vec<FileToSave>, bool), Error> {
     let mounts = Mounts::new(&ProcessEnvironment);
     let (replies, dead_mounts) = match mountpoint {
-        Some(mountpoint) => (vec![mounts.expiring(&resolve_mountpoint(mountpoint)?)?], Vec::new()),
-        None => mounts.all_expiring()?,
+        Some(mountpoint) => {
+            (vec![mounts.request_expiring_files(&resolve_mountpoint(mountpoint)?)?], Vec::new())
+        }
+        None => mounts.request_all_expiring_files()?,
     };
     let is_complete = dead_mounts.is_empty();
     for mountpoint in dead_mounts {

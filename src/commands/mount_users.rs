@@ -27,11 +27,11 @@ pub(crate) struct DependentMount {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Relation {
-    /// It is mounted on a directory of the mount.
+    /// The dependent mount is mounted on a directory of the mount.
     Inside,
-    /// It shows the same file system, or a directory of it.
+    /// The dependent mount shows the same file system, or a directory of it.
     Bind,
-    /// It is an overlay with a layer in the mount.
+    /// The dependent mount is an overlay with a layer in the mount.
     Overlay,
 }
 
@@ -67,8 +67,9 @@ pub(crate) fn dependents_of(mount: &MountEntry) -> io::Result<Dependents> {
 /// the first mount of the whole file system is the original mount, and the others are bind mounts
 /// of it.
 fn dependents_in(table: &[MountEntry], mount: &MountEntry) -> Dependents {
-    let same_device: Vec<_> = table.iter().filter(|entry| entry.device == mount.device).collect();
-    let original = same_device.iter().find(|entry| entry.root == Path::new("/"));
+    let same_file_system: Vec<_> =
+        table.iter().filter(|entry| entry.device == mount.device).collect();
+    let original = same_file_system.iter().find(|entry| entry.root == Path::new("/"));
     let is_bind = original.is_some_and(|original| original.id != mount.id);
     let relation_of = |entry: &MountEntry| {
         if entry.parent == mount.id {
@@ -77,7 +78,7 @@ fn dependents_in(table: &[MountEntry], mount: &MountEntry) -> Dependents {
             None
         } else if entry.device == mount.device {
             Some(Relation::Bind)
-        } else if entry.kind == OVERLAY
+        } else if entry.fs_type == OVERLAY
             && entry.layers.iter().any(|layer| layer.starts_with(&mount.mountpoint))
         {
             Some(Relation::Overlay)
@@ -104,19 +105,20 @@ pub(crate) fn describe_users(device: u64) -> String {
 /// nothing is visible.
 pub(crate) fn describe_holders(device: u64) -> Option<String> {
     let search = Search::of(device);
-    let namespaces = join_with_verb(&search.in_other_namespaces, "has", "have")
+    let namespace_users = join_with_verb(&search.in_other_namespaces, "has", "have")
         .map(|processes| format!("{processes} it mounted in another mount namespace"));
-    let binds = search.own_mounts.iter().map(|entry| {
+    let bind_mounts = search.own_mounts.iter().map(|entry| {
         let mountpoint = entry.mountpoint.clone();
         DependentMount { mountpoint, relation: Relation::Bind }.to_string()
     });
-    let parts: Vec<_> = search.users_text().into_iter().chain(binds).chain(namespaces).collect();
+    let parts: Vec<_> =
+        search.users_text().into_iter().chain(bind_mounts).chain(namespace_users).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// Returns the process that serves a FUSE file system, which has `/dev/fuse` open. Returns `None`
-/// if the process is hidden, or on a kernel before Linux 6.17, which does not show the connection
-/// in `fdinfo` (fs/fuse/dev.c, `fuse_dev_show_fdinfo`).
+/// Returns the id of the process that serves a FUSE file system. This process has `/dev/fuse` open.
+/// Returns `None` if the process is hidden, or on a kernel before Linux 6.17, which does not show
+/// the connection in `fdinfo` (fs/fuse/dev.c, `fuse_dev_show_fdinfo`).
 pub(crate) fn daemon_of(device: u64) -> Option<u32> {
     let connection = format!("fuse_connection:\t{}", minor(device));
     let serves = |process: &Path| {
@@ -134,7 +136,7 @@ pub(crate) fn daemon_of(device: u64) -> Option<u32> {
     process.file_name()?.to_str()?.parse().ok()
 }
 
-/// Describes the use of a file system whose users are not visible.
+/// Describes a file system that is in use but has no visible users.
 pub(crate) fn describe_unseen_holder(device: u64) -> String {
     Search::of(device).no_user_text()
 }
@@ -157,7 +159,7 @@ impl Search {
         own_mounts.retain(|entry| entry.device == device);
         let mut search = Self { is_complete: true, own_mounts, ..Self::default() };
         for process in other_processes() {
-            match uses(&process, device) {
+            match uses_device(&process, device) {
                 Some(true) => search.users.push(describe_process(&process)),
                 used => {
                     search.is_complete &= used.is_some();
@@ -197,8 +199,9 @@ impl Search {
 /// Joins the names and appends the verb. Returns `None` if there are no names.
 fn join_with_verb(names: &[String], singular: &str, plural: &str) -> Option<String> {
     let unnamed_count = names.len().saturating_sub(MAX_NAMED_PROCESSES);
-    let named: Vec<_> = names.iter().take(MAX_NAMED_PROCESSES).map(String::as_str).collect();
-    let list = named.join(", ");
+    let named_processes: Vec<_> =
+        names.iter().take(MAX_NAMED_PROCESSES).map(String::as_str).collect();
+    let list = named_processes.join(", ");
     match (names.len(), unnamed_count) {
         (0, _) => None,
         (1, _) => Some(format!("{list} {singular}")),
@@ -209,19 +212,19 @@ fn join_with_verb(names: &[String], singular: &str, plural: &str) -> Option<Stri
 
 /// Returns the `/proc` directories of all processes except this one.
 fn other_processes() -> impl Iterator<Item = PathBuf> {
-    let own = std::process::id().to_string();
+    let own_pid = std::process::id().to_string();
     std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path()).filter(
         move |path| {
-            path.file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name != own && name.bytes().all(|byte| byte.is_ascii_digit()))
+            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
+                name != own_pid && name.bytes().all(|byte| byte.is_ascii_digit())
+            })
         },
     )
 }
 
 /// Returns whether a process uses a file of the file system. Returns `None` if its files are
 /// hidden.
-fn uses(process: &Path, device: u64) -> Option<bool> {
+fn uses_device(process: &Path, device: u64) -> Option<bool> {
     let is_on_device = |link: &Path| device_of(link) == Some(device);
     if ["cwd", "root", "exe"].iter().any(|link| is_on_device(&process.join(link))) {
         return Some(true);
@@ -251,9 +254,10 @@ fn has_mapped_file(process: &Path, device: u64) -> bool {
     let maps = std::fs::read(process.join("maps")).unwrap_or_default();
     let maps = String::from_utf8_lossy(&maps);
     maps.lines().filter_map(|line| line.split_ascii_whitespace().nth(3)).any(|field| {
-        let number = |text: &str| u32::from_str_radix(text, 16).ok();
+        let parse_hex = |text: &str| u32::from_str_radix(text, 16).ok();
         let (major, minor) = field.split_once(':').unwrap_or_default();
-        number(major).zip(number(minor)).map(|(major, minor)| makedev(major, minor)) == Some(device)
+        parse_hex(major).zip(parse_hex(minor)).map(|(major, minor)| makedev(major, minor))
+            == Some(device)
     })
 }
 
@@ -274,7 +278,7 @@ mod tests {
             device,
             root: root.into(),
             mountpoint: mountpoint.into(),
-            kind: "fuse".into(),
+            fs_type: "fuse".into(),
             source: "meetfs".into(),
             owner: Some(0),
             layers: Vec::new(),
@@ -288,7 +292,7 @@ mod tests {
     #[test]
     fn dependent_mounts_are_named() {
         let mut overlay = entry(24, 1, 9, "/", "/o");
-        overlay.kind = OVERLAY.into();
+        overlay.fs_type = OVERLAY.into();
         overlay.layers = vec!["/low".into(), "/m/acme".into()];
         let table = [
             entry(20, 1, 7, "/", "/m"),
@@ -345,10 +349,10 @@ mod tests {
             .unwrap();
         let process = PathBuf::from(format!("/proc/{}", child.id()));
         let device = device_of(directory.path()).unwrap();
-        let is_user = [uses(&process, device), uses(&process, u64::MAX)];
+        let is_user = [uses_device(&process, device), uses_device(&process, u64::MAX)];
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(is_user, [Some(true), Some(false)]);
-        assert_eq!(uses(&process, device), Some(false));
+        assert_eq!(uses_device(&process, device), Some(false));
     }
 }

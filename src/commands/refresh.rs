@@ -41,22 +41,22 @@ pub(crate) fn run(arguments: &RefreshArgs) -> Result<(), Error> {
     if reports.iter().any(|report| report.dead.is_some()) {
         return Err(ControlError::SomeDead.into());
     }
-    let unfinished: Vec<_> =
+    let unfinished_sources: Vec<_> =
         reports.iter().filter(|report| report.is_unfinished).flat_map(refreshing_sources).collect();
-    if !unfinished.is_empty() {
-        let sources = unfinished.join(", ");
+    if !unfinished_sources.is_empty() {
+        let sources = unfinished_sources.join(", ");
         return Err(CommandError::UnfinishedRefresh { sources }.into());
     }
-    let incomplete: Vec<_> = reports
+    let incomplete_sources: Vec<_> = reports
         .iter()
         .flat_map(|report| &report.sources)
         .filter(|source| source.is_incomplete())
         .map(|source| source.name.as_str())
         .collect();
-    if incomplete.is_empty() {
+    if incomplete_sources.is_empty() {
         Ok(())
     } else {
-        Err(CommandError::IncompleteRefresh { sources: incomplete.join(", ") }.into())
+        Err(CommandError::IncompleteRefresh { sources: incomplete_sources.join(", ") }.into())
     }
 }
 

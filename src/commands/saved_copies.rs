@@ -110,12 +110,12 @@ impl SavedCopies {
         if !by_content || !file.is_readable {
             return true;
         }
-        let Ok(expected) = digest(file.path) else { return false };
-        copies.iter().any(|copy| digest(copy).is_ok_and(|actual| actual == expected))
+        let Ok(expected) = hash_file(file.path) else { return false };
+        copies.iter().any(|copy| hash_file(copy).is_ok_and(|actual| actual == expected))
     }
 }
 
-fn digest(path: &Path) -> std::io::Result<[u8; 32]> {
+fn hash_file(path: &Path) -> std::io::Result<[u8; 32]> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; HASH_BUFFER_LENGTH];

@@ -42,8 +42,8 @@ pub(crate) fn send_request(
 ) -> Result<Vec<Reply>, Error> {
     let mounts = Mounts::new(&ProcessEnvironment);
     let mut replies = match mountpoint {
-        Some(mountpoint) => vec![mounts.report(&resolve_mountpoint(mountpoint)?, request)],
-        None => mounts.all_reports(request),
+        Some(mountpoint) => vec![mounts.request_report(&resolve_mountpoint(mountpoint)?, request)],
+        None => mounts.request_all_reports(request),
     };
     for report in replies.iter_mut().flatten() {
         report.held_by = describe_detached_users(report);

@@ -29,7 +29,7 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// system until its last user closes it.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The same limit if only the exit of the daemon process can be observed. Before it exits, the
+/// As [`END_TIMEOUT`], if only the exit of the daemon process can be observed. Before it exits, the
 /// daemon may wait for a token renewal.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -39,16 +39,16 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Unmounts a mount that is not busy, and checks that its daemon ends.
 ///
 /// # Errors
-/// No meetfs file system is mounted at the path, it is busy, or the system rejects the unmount. Or
-/// the file system is still in use after the unmount.
+/// No meetfs file system is mounted at the path, the mount is busy, the system rejects the unmount,
+/// or the file system is still in use afterwards.
 pub(crate) fn run(arguments: &UnmountArgs) -> Result<(), Error> {
     let path = absolute_path(&arguments.mountpoint)?;
-    let system = |source| MountpointError::System { mountpoint: path.clone(), source };
-    let entry = topmost_mount_at(&path).map_err(system)?;
+    let system_error = |source| MountpointError::System { mountpoint: path.clone(), source };
+    let entry = topmost_mount_at(&path).map_err(system_error)?;
     let Some(entry) = entry.filter(MountEntry::is_meetfs) else {
         return Err(not_mounted_error(path));
     };
-    let dependents = dependents_of(&entry).map_err(system)?;
+    let dependents = dependents_of(&entry).map_err(system_error)?;
     if let Some(first) = dependents.mounts.first() {
         let texts: Vec<_> = dependents.mounts.iter().map(ToString::to_string).collect();
         let (users, first) = (texts.join("; "), first.mountpoint.clone());
@@ -79,7 +79,8 @@ enum ServingCheck {
     Connection(FuseConnection),
     /// Connects to the control socket, which the daemon removes first when it ends.
     Socket,
-    /// Checks whether the process has `/dev/fuse` open, which can be the case until it exits.
+    /// Checks whether the process still has `/dev/fuse` open. It can keep the device open until it
+    /// exits.
     Process(u32),
     /// Searches for processes that use the file system or have it in their mount table.
     Holders,
@@ -152,7 +153,7 @@ fn detach(path: &Path, entry: &MountEntry) -> Result<(), Error> {
 }
 
 /// Unmounts with the setuid helper. Returns whether that succeeded; the helper does not report the
-/// reason of a failure.
+/// reason for a failure.
 fn run_helper(path: &Path) -> Result<bool, CommandError> {
     let helper = Command::new("fusermount3")
         .args(["-u", "--"])
@@ -183,7 +184,7 @@ fn not_mounted_error(path: PathBuf) -> Error {
     still_served_error(&mounts, path, None).into()
 }
 
-/// Returns the error for an unmounted file system that something still uses.
+/// Returns the error for an unmounted file system that is still in use.
 fn still_served_error(
     mounts: &Mounts,
     mountpoint: PathBuf,
@@ -192,7 +193,7 @@ fn still_served_error(
     let mut daemon = device.and_then(daemon_of);
     let mut device = device;
     if daemon.is_none()
-        && let Ok(report) = mounts.report(&mountpoint, Request::Status)
+        && let Ok(report) = mounts.request_report(&mountpoint, Request::Status)
     {
         daemon = report.pid;
         device = device.or(report.device);

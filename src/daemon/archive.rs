@@ -85,7 +85,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Creates an archive. Does not send a request yet.
+    /// Creates an archive without sending a request.
     ///
     /// # Errors
     /// The HTTP client or the client of a provider cannot be created.
@@ -98,10 +98,10 @@ impl Archive {
         Self::with_providers(config, &Registry::default(), storage, runtime, shutdown)
     }
 
-    /// As [`Archive::new`], with the providers of `registry`.
+    /// Same as [`Archive::new`], but with the providers of `registry`.
     ///
     /// # Errors
-    /// As [`Archive::new`], or the provider of a source is not registered.
+    /// Same as [`Archive::new`], or the provider of a source is not registered.
     pub fn with_providers(
         config: &Config,
         registry: &Registry,
@@ -124,9 +124,9 @@ impl Archive {
                 Ok(Source {
                     config: source.clone(),
                     provider,
-                    refresh: Arc::default(),
+                    refresh_request: Arc::default(),
                     state: watch::Sender::default(),
-                    settled: watch::Sender::default(),
+                    settled_revision: watch::Sender::default(),
                 })
             })
             .collect::<Result<_, DaemonError>>()?;
@@ -135,7 +135,7 @@ impl Archive {
             scope: ListingScope::of(
                 source.provider.descriptor().identity.words.iter().map(String::as_str),
             ),
-            filter: source.filter(zone_of(source)),
+            filter: source.create_filter(zone_of(source)),
             redundant_view_suffix: source.provider.conventions().redundant_view_suffix,
             recycle_bin: source.recycle_bin(),
             keep_deleted: disk
@@ -194,7 +194,7 @@ impl Archive {
             archive.shutdown.clone(),
         ));
         let refresh_requests =
-            archive.sources.iter().map(|source| source.refresh.clone()).collect();
+            archive.sources.iter().map(|source| source.refresh_request.clone()).collect();
         runtime.spawn(read_observer::apply(
             facts,
             archive.catalog.clone(),
@@ -205,7 +205,7 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Returns the changes of the time zones in which the directories of sources are named.
+    /// Returns the sources whose directory names use another time zone than before.
     pub fn zone_changes(&self) -> &[ZoneChange] {
         &self.zone_changes
     }
@@ -230,7 +230,7 @@ impl Archive {
                 provider: source.provider.clone(),
                 sizes: Arc::new(EngineSizeFinder(self.engine.clone())),
                 catalog: self.catalog.clone(),
-                settled: source.settled.clone(),
+                settled: source.settled_revision.clone(),
             };
             runtime.spawn(run_after(delay, enricher.run(self.shutdown.clone())));
         }
@@ -316,25 +316,25 @@ impl Archive {
     /// Waits until the tree shows the current revision of the catalog.
     pub async fn wait_until_shown(&self) {
         let revision = Some(*self.catalog.changes().borrow());
-        let mut shown = self.shown_revision.subscribe();
+        let mut shown_revision = self.shown_revision.subscribe();
         let _expedited = self.tree.expedite();
         // The sender lives as long as `self`.
-        let _ = shown.wait_for(|shown| *shown >= revision).await.is_ok();
+        let _ = shown_revision.wait_for(|shown| *shown >= revision).await.is_ok();
     }
 
     /// Waits until the enrichment of the current revision is complete. Has no timeout.
     pub async fn wait_until_settled(&self) {
         let revision = Some(*self.catalog.changes().borrow());
         for source in &self.sources {
-            let mut settled = source.settled.subscribe();
+            let mut settled_revision = source.settled_revision.subscribe();
             // The sender lives as long as `self`.
-            let _ = settled.wait_for(|settled| *settled >= revision).await.is_ok();
+            let _ = settled_revision.wait_for(|settled| *settled >= revision).await.is_ok();
         }
     }
 
     /// Requests a full refresh of every source.
     pub fn refresh(&self) {
-        self.sources.iter().for_each(|source| source.refresh.notify_one());
+        self.sources.iter().for_each(|source| source.refresh_request.notify_one());
     }
 
     /// Requests a full refresh of every source, and waits until the tree shows the result. Has no

@@ -18,7 +18,7 @@ use super::error::DaemonError;
 /// The line that the child writes when the tree can be listed.
 const READY: &str = "ready";
 
-/// The flag that tells the process that it is the child.
+/// The flag that marks the child process.
 const READINESS_FLAG: &str = "--report-readiness";
 
 /// Exit code (general failure) if the code of the child does not fit into a byte.
@@ -64,7 +64,7 @@ pub fn start_and_wait(forward: impl Fn(&str)) -> Result<BackgroundStart, DaemonE
             Ok(BackgroundStart::Exited(u8::try_from(code).unwrap_or(DEFAULT_EXIT_CODE)))
         }
         (None, signal) => Err(system_error(std::io::Error::other(format!(
-            "it was killed by signal {}",
+            "the process was killed by signal {}",
             signal.unwrap_or_default()
         )))),
     }

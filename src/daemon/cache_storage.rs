@@ -15,9 +15,9 @@ use crate::catalog::{CatalogDatabase, CatalogDatabaseError};
 use crate::config::{CacheConfig, DiskLimit};
 use crate::model::{Diagnostic, ErrorKind};
 
-/// Blocks that wait to be written to disk take at most the memory budget divided by this number.
-/// The rest of the budget stays available for fetches. If the disk is too slow, further blocks are
-/// not written.
+/// Divisor of the memory budget. The result is the maximum size of the blocks that wait to be
+/// written to disk, and the rest of the budget stays available for fetches. If the disk is too
+/// slow, further blocks are not written.
 const WRITE_QUEUE_DIVISOR: u64 = 4;
 
 /// The open catalog and the open disk cache of a mount.
@@ -45,7 +45,7 @@ impl Diagnostic for UnwritableCache {
 
     fn hint(&self) -> Option<Cow<'static, str>> {
         Some(
-            "The mount stores nothing on disk. Free disk space or choose another directory with \
+            "The mount stores nothing on disk. Free disk space, or choose another directory with \
              --cache-dir, and mount again."
                 .into(),
         )

@@ -1,8 +1,8 @@
 //! Opens a log file so that no other user can redirect it to another file.
 //!
-//! Input: the path that the user gives. Output: a file of this user or of root, open for appending.
-//! The path is walked one component at a time, so that it cannot change between a check and its
-//! use. A symbolic link is followed if this user or root owns it, as the kernel does with
+//! Input: the path that the user specifies. Output: a file of this user or of root, open for
+//! appending. The path is walked one component at a time, so that it cannot change between a check
+//! and its use. A symbolic link is followed if this user or root owns it, as the kernel does with
 //! `protected_symlinks` (proc(5)). This setting is off on some systems.
 
 use std::collections::VecDeque;
@@ -61,7 +61,7 @@ pub(crate) fn open(path: &Path) -> Result<File, LogFileError> {
 /// The directory and the file name that a path resolves to.
 struct Location {
     directory: OwnedFd,
-    /// The name of a file that is not a symbolic link, unless the directory is on procfs.
+    /// The last component of the path. It is not a symbolic link unless the directory is on procfs.
     name: OsString,
 }
 
@@ -70,7 +70,7 @@ fn locate(path: &Path) -> Result<Location, LogFileError> {
     let root = || rustix::fs::openat(CWD, "/", flags, Mode::empty());
     let mut pending = components(path);
     let mut directory = rustix::fs::openat(CWD, ".", flags, Mode::empty())?;
-    let mut links = 0;
+    let mut link_count = 0;
     loop {
         let Some(name) = pending.pop_front() else {
             return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
@@ -101,8 +101,8 @@ fn locate(path: &Path) -> Result<Location, LogFileError> {
         if !is_trusted(&status) && !is_procfs {
             return Err(LogFileError::ForeignLink { path: path.into(), owner: status.st_uid });
         }
-        links += 1;
-        if links > MAX_LINKS {
+        link_count += 1;
+        if link_count > MAX_LINKS {
             return Err(rustix::io::Errno::LOOP.into());
         }
         let target = rustix::fs::readlinkat(&link, "", Vec::new())?;

@@ -105,7 +105,7 @@ impl<'w, M: MakeWriter<'w>> MakeWriter<'w> for PrintableLines<M> {
     }
 }
 
-/// Receives one event per call, as the subscriber formats it.
+/// Writes one formatted event per call.
 struct LineWriter<W>(W);
 
 impl<W: Write> Write for LineWriter<W> {

@@ -20,12 +20,13 @@ pub(crate) struct MountEntry {
     pub(crate) id: u64,
     /// The id of the mount that contains the mountpoint.
     pub(crate) parent: u64,
-    /// Device number of the file system, as in stat(2). Its bind mounts have the same number.
+    /// Device number of the file system, as in stat(2). Bind mounts of a file system have the same
+    /// number.
     pub(crate) device: u64,
     /// The directory of the file system that is mounted. It is `/`, except for a bind mount.
     pub(crate) root: PathBuf,
     pub(crate) mountpoint: PathBuf,
-    pub(crate) kind: String,
+    pub(crate) fs_type: String,
     pub(crate) source: String,
     /// User id of the owner of a FUSE mount.
     pub(crate) owner: Option<u32>,
@@ -38,7 +39,7 @@ const LAYER_OPTIONS: [&str; 4] = ["lowerdir", "lowerdir+", "upperdir", "workdir"
 
 impl MountEntry {
     pub(crate) fn is_meetfs(&self) -> bool {
-        self.source == MOUNT_SOURCE && (self.kind == "fuse" || self.kind.starts_with("fuse."))
+        self.source == MOUNT_SOURCE && (self.fs_type == "fuse" || self.fs_type.starts_with("fuse."))
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -49,7 +50,7 @@ impl MountEntry {
         let device = makedev(major.parse().ok()?, minor.parse().ok()?);
         let (root, mountpoint) = (mount_fields.next()?, mount_fields.next()?);
         let mut source_fields = source_fields.split(' ');
-        let (kind, source) = (source_fields.next()?, source_fields.next()?);
+        let (fs_type, source) = (source_fields.next()?, source_fields.next()?);
         let options = source_fields.next().unwrap_or_default();
         let owner =
             options.split(',').find_map(|option| option.strip_prefix("user_id=")?.parse().ok());
@@ -59,15 +60,15 @@ impl MountEntry {
             device,
             root: PathBuf::from(unescape(root)),
             mountpoint: PathBuf::from(unescape(mountpoint)),
-            kind: kind.into(),
+            fs_type: fs_type.into(),
             source: source.into(),
             owner,
-            layers: if kind == "overlay" { layers(options) } else { Vec::new() },
+            layers: if fs_type == "overlay" { parse_layers(options) } else { Vec::new() },
         })
     }
 }
 
-fn layers(options: &str) -> Vec<PathBuf> {
+fn parse_layers(options: &str) -> Vec<PathBuf> {
     let paths = options
         .split(',')
         .filter_map(|option| option.split_once('='))
@@ -98,12 +99,12 @@ pub(crate) fn meetfs_mounts_of(user: u32) -> std::io::Result<Vec<PathBuf>> {
     Ok(own_mounts.map(|entry| entry.mountpoint).collect())
 }
 
-/// Returns all entries of this process, in the order in which they were mounted.
+/// Returns the mount table of this process, in the order of mounting.
 pub(crate) fn entries() -> std::io::Result<Vec<MountEntry>> {
     entries_of(Path::new("/proc/self"))
 }
 
-/// Returns all entries of a process, which can be in another mount namespace.
+/// Returns the mount table of a process, which can be in another mount namespace.
 pub(crate) fn entries_of(process: &Path) -> std::io::Result<Vec<MountEntry>> {
     // A name need not be UTF-8: each byte becomes one character, and `unescape` reverses that.
     let table: String =

@@ -22,7 +22,7 @@ use crate::model::{Diagnostic, ErrorKind};
 /// Timeout for `statvfs` on a mountpoint. Without it, a daemon that hangs would block the command.
 const STATVFS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Maximum number of dead mounts that are unmounted at one mountpoint. More than this have another
+/// Maximum number of dead mounts that are unmounted at one mountpoint. A larger number has another
 /// cause.
 const MAX_DEAD_MOUNTS: usize = 16;
 
@@ -169,26 +169,26 @@ impl LockedMountpoint {
 ///
 /// # Errors
 /// The directory cannot be mounted on.
-pub fn prepare(given: &Path) -> Result<LockedMountpoint, MountpointError> {
-    let path = absolute_path(given)?;
+pub fn prepare(input_path: &Path) -> Result<LockedMountpoint, MountpointError> {
+    let path = absolute_path(input_path)?;
     for _ in 0..MAX_DEAD_MOUNTS {
-        let mounted = topmost_mount_at(&path).map_err(|source| system(&path, source))?;
-        let Some(mounted) = mounted else {
+        let entry = topmost_mount_at(&path).map_err(|source| system_error(&path, source))?;
+        let Some(entry) = entry else {
             check_empty_directory(&path)?;
             let lock = lock(&path)?;
             // The previous owner of the lock may have mounted in the meantime.
-            if topmost_mount_at(&path).map_err(|source| system(&path, source))?.is_none() {
+            if topmost_mount_at(&path).map_err(|source| system_error(&path, source))?.is_none() {
                 return Ok(LockedMountpoint { path, _lock: lock });
             }
             continue;
         };
-        if mounted.is_meetfs() && is_dead(&path) {
+        if entry.is_meetfs() && is_dead(&path) {
             tracing::warn!("unmounting {}: its daemon has died", path.display());
             detach(&path)?;
         } else {
             return Err(MountpointError::AlreadyMounted {
                 mountpoint: path,
-                fs_source: mounted.source,
+                fs_source: entry.source,
             });
         }
     }
@@ -196,7 +196,7 @@ pub fn prepare(given: &Path) -> Result<LockedMountpoint, MountpointError> {
 }
 
 fn lock(path: &Path) -> Result<Option<File>, MountpointError> {
-    let directory = File::open(path).map_err(|source| system(path, source))?;
+    let directory = File::open(path).map_err(|source| system_error(path, source))?;
     match directory.try_lock() {
         Ok(()) => Ok(Some(directory)),
         Err(TryLockError::WouldBlock) => Err(MountpointError::BeingMounted(path.into())),
@@ -210,12 +210,12 @@ fn lock(path: &Path) -> Result<Option<File>, MountpointError> {
 ///
 /// # Errors
 /// The parent directory does not exist.
-pub(crate) fn absolute_path(given: &Path) -> Result<PathBuf, MountpointError> {
+pub(crate) fn absolute_path(input_path: &Path) -> Result<PathBuf, MountpointError> {
     let path_error = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => MountpointError::Missing(given.into()),
-        _ => system(given, source),
+        io::ErrorKind::NotFound => MountpointError::Missing(input_path.into()),
+        _ => system_error(input_path, source),
     };
-    let mut path = given.to_path_buf();
+    let mut path = input_path.to_path_buf();
     for _ in 0..MAX_LINKS {
         // Calls on a dead mount fail with "not connected", and calls on a hung mount block. So the
         // mount table is used instead, unless the path contains a `..`, which could follow a
@@ -239,7 +239,7 @@ pub(crate) fn absolute_path(given: &Path) -> Result<PathBuf, MountpointError> {
             Err(_) => return Ok(candidate),
         }
     }
-    Err(system(given, io::Error::other("too many symbolic links")))
+    Err(system_error(input_path, io::Error::other("too many symbolic links")))
 }
 
 /// Checks that `path`, to which the daemon writes, is not at or inside the mountpoint. Does not
@@ -248,15 +248,15 @@ pub(crate) fn absolute_path(given: &Path) -> Result<PathBuf, MountpointError> {
 /// # Errors
 /// [`MountpointError::Hidden`], or the mountpoint does not exist.
 pub fn check_outside(
-    given: &Path,
+    mountpoint: &Path,
     path: &Path,
     subject: &'static str,
 ) -> Result<(), MountpointError> {
-    let mountpoint = absolute_path(given)?;
-    let written = std::path::absolute(path).map_err(|source| system(path, source))?;
+    let mountpoint = absolute_path(mountpoint)?;
+    let absolute = std::path::absolute(path).map_err(|source| system_error(path, source))?;
     // Names are compared first, because an existing mount may be dead or hang.
-    let is_inside = written.starts_with(&mountpoint)
-        || written
+    let is_inside = absolute.starts_with(&mountpoint)
+        || absolute
             .ancestors()
             .find_map(|ancestor| ancestor.canonicalize().ok())
             .is_some_and(|ancestor| ancestor.starts_with(&mountpoint));
@@ -268,13 +268,13 @@ fn check_empty_directory(path: &Path) -> Result<(), MountpointError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(MountpointError::Missing(path.into()));
         }
-        Err(source) => return Err(system(path, source)),
+        Err(source) => return Err(system_error(path, source)),
         Ok(metadata) => metadata,
     };
     if !metadata.is_dir() || metadata.file_type().is_fifo() {
         return Err(MountpointError::NotADirectory(path.into()));
     }
-    let mut entries = std::fs::read_dir(path).map_err(|source| system(path, source))?;
+    let mut entries = std::fs::read_dir(path).map_err(|source| system_error(path, source))?;
     if entries.next().is_some() {
         return Err(MountpointError::NotEmpty(path.into()));
     }
@@ -298,8 +298,8 @@ fn statvfs_with_timeout(path: &Path) -> Option<nix::Result<()>> {
 
 /// Whether the daemon of the mount at `path` has exited. A hung daemon has not exited.
 pub(crate) fn is_dead(path: &Path) -> bool {
-    let disconnected = |error| matches!(error, nix::Error::ENOTCONN | nix::Error::ECONNABORTED);
-    statvfs_with_timeout(path).is_some_and(|result| result.is_err_and(disconnected))
+    let is_disconnect = |error| matches!(error, nix::Error::ENOTCONN | nix::Error::ECONNABORTED);
+    statvfs_with_timeout(path).is_some_and(|result| result.is_err_and(is_disconnect))
 }
 
 fn detach(path: &Path) -> Result<(), MountpointError> {
@@ -320,6 +320,6 @@ fn detach(path: &Path) -> Result<(), MountpointError> {
     }
 }
 
-fn system(path: &Path, source: io::Error) -> MountpointError {
+fn system_error(path: &Path, source: io::Error) -> MountpointError {
     MountpointError::System { mountpoint: path.into(), source }
 }

@@ -62,21 +62,21 @@ impl NamingZones {
     pub(super) fn resolve(config: &Config, database: &CatalogDatabase) -> Self {
         let mut zones = Self { by_source: HashMap::new(), changes: Vec::new() };
         for source in &config.sources {
-            let zone = zones.resolve_one(&source.name, config, database);
+            let zone = zones.resolve_source(&source.name, config, database);
             zones.by_source.insert(source.name.clone(), zone);
         }
         zones
     }
 
-    fn resolve_one(
+    fn resolve_source(
         &mut self,
         source: &SourceName,
         config: &Config,
         database: &CatalogDatabase,
     ) -> TimeZone {
-        let current = &config.timezone;
-        let stored = database.naming_zone(source);
-        let stored_zone = stored.as_deref().and_then(|name| {
+        let current_zone = &config.timezone;
+        let stored_name = database.naming_zone(source);
+        let stored_zone = stored_name.as_deref().and_then(|name| {
             let zone = DateTimeParser::new().parse_time_zone(name);
             zone.inspect_err(|error| {
                 tracing::warn!(%source, "the stored time zone {name} is unknown: {error}");
@@ -85,29 +85,31 @@ impl NamingZones {
         });
         match stored_zone {
             Some(stored_zone) if !config.is_timezone_configured => {
-                if !has_same_times(&stored_zone, current) {
+                if !has_same_times(&stored_zone, current_zone) {
                     tracing::info!(
                         %source,
                         "directories are named in the time zone {} of the first mount",
-                        stored.as_deref().unwrap_or_default()
+                        stored_name.as_deref().unwrap_or_default()
                     );
                 }
                 return stored_zone;
             }
-            Some(stored_zone) if !has_same_times(&stored_zone, current) => {
+            Some(stored_zone) if !has_same_times(&stored_zone, current_zone) => {
                 self.changes.push(ZoneChange {
                     source_name: source.clone(),
-                    from: stored.clone().unwrap_or_default(),
-                    to: zone_name(current).unwrap_or_default(),
+                    from: stored_name.clone().unwrap_or_default(),
+                    to: zone_name(current_zone).unwrap_or_default(),
                 })
             }
             _ => {}
         }
         // A time zone has no name if `/etc/localtime` of the system is a plain file.
-        if let Some(name) = zone_name(current).filter(|name| stored.as_ref() != Some(name)) {
+        if let Some(name) =
+            zone_name(current_zone).filter(|name| stored_name.as_ref() != Some(name))
+        {
             database.save_naming_zone(source, &name);
         }
-        current.clone()
+        current_zone.clone()
     }
 }
 

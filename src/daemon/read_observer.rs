@@ -13,8 +13,8 @@ use crate::read::Observer;
 use crate::tree::{Content, LiveTree};
 use crate::vfs::{Invalidation, InvalidationQueue};
 
-/// Queue length. Each entry costs one small database write. When the queue is full, the fact is
-/// dropped; the next read of the file discovers it again.
+/// Maximum length of the queue. Each entry causes one small database write. If the queue is full,
+/// the fact is dropped, and the next read of the file discovers it again.
 const MAX_QUEUED_FACTS: usize = 1024;
 
 /// A fact that a read discovered about a recording file.

@@ -161,10 +161,10 @@ impl MountProcess<'_> {
         // The cache directory is released for the next mount before the wait below.
         drop(archive);
         self.runtime.block_on(async {
-            let finished = join_all(providers.iter().map(|provider| provider.finish()));
-            if tokio::time::timeout(TOKEN_RENEWAL_TIMEOUT, finished).await.is_err() {
+            let renewals = join_all(providers.iter().map(|provider| provider.finish()));
+            if tokio::time::timeout(TOKEN_RENEWAL_TIMEOUT, renewals).await.is_err() {
                 tracing::warn!(
-                    "a sign-in may be lost: the token service did not answer a renewal within {} s",
+                    "a sign-in may be lost: the token service did not answer a token renewal within {} s",
                     TOKEN_RENEWAL_TIMEOUT.as_secs()
                 );
             }

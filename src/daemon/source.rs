@@ -17,10 +17,10 @@ pub(crate) struct Source {
     pub(crate) config: SourceConfig,
     pub(crate) provider: Arc<dyn Provider>,
     /// Notified to request a full refresh.
-    pub(crate) refresh: Arc<Notify>,
+    pub(crate) refresh_request: Arc<Notify>,
     pub(crate) state: watch::Sender<RefreshState>,
     /// The catalog revision up to which the enrichment is complete.
-    pub(crate) settled: watch::Sender<Option<u64>>,
+    pub(crate) settled_revision: watch::Sender<Option<u64>>,
 }
 
 impl Source {
@@ -46,7 +46,7 @@ impl Source {
         self.provider.recycle_bin().filter(|_| self.config.trash)
     }
 
-    pub(crate) fn filter(&self, timezone: &TimeZone) -> Filter {
+    pub(crate) fn create_filter(&self, timezone: &TimeZone) -> Filter {
         let SourceConfig { since, filter, .. } = &self.config;
         let kind = |kind: &FileKind| match kind {
             FileKind::Video => RecordingKind::Video,
@@ -93,7 +93,7 @@ impl Source {
             since: since.checked_sub(1.day()).unwrap_or(since),
             until: filter.until.map(|until| until.checked_add(1.day()).unwrap_or(until)),
             trash: self.recycle_bin().is_some(),
-            now: self.refresh.clone(),
+            now: self.refresh_request.clone(),
             state: self.state.clone(),
         }
     }

@@ -42,8 +42,8 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Creates an adapter. Tasks on `runtime` send the replies that have to wait. When the kernel
-    /// has unmounted the file system, `is_unmounted` is set to true.
+    /// Creates an adapter. Replies that cannot be sent at once are sent by tasks on `runtime`. When
+    /// the kernel has unmounted the file system, `is_unmounted` is set to true.
     pub fn new(
         file_system: FileSystem<BackingId>,
         runtime: tokio::runtime::Handle,
@@ -90,8 +90,8 @@ fn reply_open(
     ready: Result<ReadyOpen, Error>,
     reply: ReplyOpen,
 ) {
-    let kernel = KernelRegistrar(&reply);
-    let file = match ready.and_then(|ready| file_system.finish_open(ready, &kernel)) {
+    let registrar = KernelRegistrar(&reply);
+    let file = match ready.and_then(|ready| file_system.finish_open(ready, &registrar)) {
         Ok(file) => file,
         Err(error) => return reply.error(errno(&error)),
     };

@@ -82,21 +82,21 @@ mod tests {
 
     #[test]
     fn terminating_signal_is_recognized() {
-        let interrupt = signal_bit(libc::SIGINT);
+        let sigint = signal_bit(libc::SIGINT);
         let none = [0; 3];
         for (thread, process, nonfatal, expected) in [
             (signal_bit(libc::SIGKILL), 0, none, true),
-            (0, interrupt, none, true),
+            (0, sigint, none, true),
             (0, signal_bit(libc::SIGALRM) | signal_bit(libc::SIGCHLD), none, true),
             (0, signal_bit(libc::SIGRTMIN()), none, true),
             // Neither SIGCHLD nor SIGWINCH ends a program.
             (0, signal_bit(libc::SIGCHLD) | signal_bit(libc::SIGWINCH), none, false),
             (0, signal_bit(libc::SIGSTOP) | signal_bit(libc::SIGCONT), none, false),
-            (0, interrupt, [interrupt, 0, 0], false),
-            (0, interrupt, [0, interrupt, 0], false),
-            (interrupt, 0, [0, 0, interrupt], false),
+            (0, sigint, [sigint, 0, 0], false),
+            (0, sigint, [0, sigint, 0], false),
+            (sigint, 0, [0, 0, sigint], false),
             // A handler for one signal does not protect the program from another.
-            (0, interrupt | signal_bit(libc::SIGTERM), [0, 0, interrupt], true),
+            (0, sigint | signal_bit(libc::SIGTERM), [0, 0, sigint], true),
             (0, 0, none, false),
         ] {
             let status = status(thread, process, nonfatal);
@@ -125,9 +125,9 @@ mod tests {
         waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
         kill(pid, Signal::SIGTERM).unwrap();
         let limit = Duration::from_secs(20);
-        let interrupted = tokio::time::timeout(limit, wait_for_signal(child.id())).await;
+        let result = tokio::time::timeout(limit, wait_for_signal(child.id())).await;
         kill(pid, Signal::SIGKILL).unwrap();
         child.wait().unwrap();
-        assert!(interrupted.is_ok());
+        assert!(result.is_ok());
     }
 }

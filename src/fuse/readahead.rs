@@ -1,4 +1,4 @@
-//! Sets the kernel's read-ahead of a mount.
+//! Sets the size of the kernel's read-ahead for a mount.
 
 use nix::sys::stat::{major, minor};
 

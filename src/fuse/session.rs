@@ -39,7 +39,7 @@ pub const MOUNT_SOURCE: &str = "meetfs";
 /// of a large archive takes 20 % less time. A fourth thread does not help.
 const EVENT_THREADS: usize = 3;
 
-/// How long a new mount may take to answer its first request.
+/// Timeout for the first request to a new mount.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Interval at which an unmount checks whether the event threads have ended.
@@ -48,9 +48,9 @@ const END_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 /// The users who may access the mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Only the user who mounts.
+    /// Only the user who mounted the file system.
     Owner,
-    /// All users, as far as the permission bits allow.
+    /// All users, within the permission bits.
     AllUsers,
 }
 
@@ -194,10 +194,11 @@ impl MountedSession {
 
 /// Returns whether the file system at `mountpoint` has this device number.
 ///
-/// The kernel answers from its cache (statx(2), `AT_STATX_DONT_SYNC`). A request to our own daemon
-/// could hang forever if a second signal ends the process in the meantime: the kernel waits without
-/// a limit for a request that was read from `/dev/fuse` (fs/fuse/dev.c, `request_wait_answer`).
-/// Closing the file descriptors would abort the request, but the waiting thread keeps them open.
+/// The kernel answers from its cache (statx(2), `AT_STATX_DONT_SYNC`). A request to the daemon in
+/// this process could hang forever if a second signal ends the process in the meantime: the kernel
+/// waits without a limit for a request that was read from `/dev/fuse` (fs/fuse/dev.c,
+/// `request_wait_answer`). Closing the file descriptors would abort the request, but the waiting
+/// thread keeps them open.
 fn is_mounted(mountpoint: &Path, device: u64) -> bool {
     statx(CWD, mountpoint, AtFlags::STATX_DONT_SYNC, StatxFlags::empty())
         .is_ok_and(|status| makedev(status.stx_dev_major, status.stx_dev_minor) == device)
@@ -206,21 +207,21 @@ fn is_mounted(mountpoint: &Path, device: u64) -> bool {
 /// Unmounts by path. Uses a lazy unmount if the mount is busy, and the helper if the user is not
 /// root.
 fn detach(mountpoint: &Path) {
-    let unmounted = match nix::mount::umount2(mountpoint, MntFlags::empty()) {
+    let result = match nix::mount::umount2(mountpoint, MntFlags::empty()) {
         Err(Errno::EBUSY) => nix::mount::umount2(mountpoint, MntFlags::MNT_DETACH),
         other => other,
     };
-    match unmounted {
+    match result {
         Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => return,
         Err(_) => {} // Not permitted.
     }
-    let helper = Command::new("fusermount3")
+    let status = Command::new("fusermount3")
         .args(["-u", "-z", "--"])
         .arg(mountpoint)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .status();
-    if !helper.is_ok_and(|status| status.success()) {
+    if !status.is_ok_and(|status| status.success()) {
         let path = mountpoint.display();
         tracing::warn!("cannot unmount {path}; run `fusermount3 -uz {path}`");
     }

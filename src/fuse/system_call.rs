@@ -30,7 +30,7 @@ pub(super) struct SystemCalls(Mutex<HashMap<u32, SystemCall>>);
 #[derive(Clone, Copy, Debug)]
 struct SystemCall {
     /// Number of reads that the thread had completed before the call.
-    completed: u64,
+    completed_reads: u64,
     start: Instant,
     /// Offset of the first request of the call.
     offset: u64,
@@ -43,7 +43,7 @@ impl SystemCalls {
         let now = Instant::now();
         let Some(call) = self.0.lock().get(&tid).copied() else { return now };
         let is_same = offset.abs_diff(call.offset) < BYTES_PER_DEADLINE
-            && run_blocking(tid, completed_reads).await == Some(call.completed);
+            && run_blocking(tid, completed_reads).await == Some(call.completed_reads);
         if is_same {
             return call.start;
         }
@@ -54,12 +54,12 @@ impl SystemCalls {
     /// Records the system call of a request that waits. Never returns.
     pub(super) async fn record(&self, tid: u32, offset: u64, start: Instant) {
         tokio::time::sleep(MIN_WAIT).await;
-        if let Some(completed) = run_blocking(tid, reads_before_call).await {
+        if let Some(completed_reads) = run_blocking(tid, reads_before_call).await {
             let mut calls = self.0.lock();
             if calls.len() >= MAX_CALLS {
                 calls.clear();
             }
-            calls.entry(tid).or_insert(SystemCall { completed, start, offset });
+            calls.entry(tid).or_insert(SystemCall { completed_reads, start, offset });
         }
         std::future::pending().await
     }

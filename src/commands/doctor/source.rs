@@ -28,7 +28,7 @@ const LISTED_DAYS: i32 = 29;
 /// a certificate can be rejected as "not yet valid".
 const MAX_CLOCK_OFFSET: Duration = Duration::from_secs(30);
 
-/// The fix for an error without a hint that a mount retries.
+/// The fix for an error that has no hint. A mount repeats the failed operation.
 const MOUNT_RETRIES_FIX: &str = "A running mount retries automatically. If the error persists, \
                                 mount with --log-level debug and see the log.";
 const DOWNLOAD_PERMISSION_FIX: &str =
@@ -47,8 +47,8 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
     check_endpoints(archive.client(), source, report).await;
     scopes::run_checks(source).await.into_iter().for_each(|check| report.add(check));
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
-    let from = today.checked_sub(LISTED_DAYS.days()).unwrap_or(today);
-    let span = DaySpan { from, to: today };
+    let first_day = today.checked_sub(LISTED_DAYS.days()).unwrap_or(today);
+    let span = DaySpan { from: first_day, to: today };
     let listing = match tokio::time::timeout(LISTING_TIMEOUT, source.provider.list(span)).await {
         Ok(listing) => listing,
         Err(_) => Err(ProviderError::unavailable(format!(
@@ -72,7 +72,7 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
     };
     let meetings = listing.meetings.len();
     let finding =
-        format!("{meetings} meeting{} since {from}", if meetings == 1 { "" } else { "s" });
+        format!("{meetings} meeting{} since {first_day}", if meetings == 1 { "" } else { "s" });
     report.add(match listing.failed.first() {
         None => Check::ok(format!("{name}, listing"), finding),
         Some((days, error)) => Check::from_error_with_context(
@@ -97,7 +97,7 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
     let Some(newest) = files.last() else {
         report.add(Check::warning(
             subject,
-            format!("there is no recording of the last {LISTED_DAYS} days to read"),
+            format!("no recording from the last {LISTED_DAYS} days is available"),
             "Run the command again when there is a recording.",
         ));
         return;

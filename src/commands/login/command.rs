@@ -1,4 +1,4 @@
-//! The steps of a sign-in.
+//! Runs the steps of a sign-in.
 
 use std::io::IsTerminal;
 

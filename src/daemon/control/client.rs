@@ -1,4 +1,4 @@
-//! The client side of the control socket. Every function blocks.
+//! The client side of the control socket. Every function does blocking I/O.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -59,27 +59,32 @@ impl Mounts {
     }
 
     /// Returns the expiring files of one mount.
-    pub(crate) fn expiring(&self, mountpoint: &Path) -> Result<ExpiringFiles, ControlError> {
+    pub(crate) fn request_expiring_files(
+        &self,
+        mountpoint: &Path,
+    ) -> Result<ExpiringFiles, ControlError> {
         self.send(mountpoint, Request::Expiring)
     }
 
     /// Returns the expiring files of every mount, and the mounts whose daemon has died.
-    pub(crate) fn all_expiring(&self) -> Result<(Vec<ExpiringFiles>, Vec<PathBuf>), ControlError> {
+    pub(crate) fn request_all_expiring_files(
+        &self,
+    ) -> Result<(Vec<ExpiringFiles>, Vec<PathBuf>), ControlError> {
         let replies: Result<Vec<ExpiringFiles>, _> =
             self.send_to_all(Request::Expiring).into_iter().collect();
         let replies = replies?;
         let live_mounts: Vec<_> =
             replies.iter().map(|(mountpoint, _)| mountpoint.clone()).collect();
-        let dead = dead_mounts::find(&live_mounts);
-        match dead.first() {
+        let dead_mountpoints = dead_mounts::find(&live_mounts);
+        match dead_mountpoints.first() {
             None if replies.is_empty() => Err(ControlError::NoMounts),
             Some(first) if replies.is_empty() => Err(ControlError::Dead(first.clone())),
-            _ => Ok((replies, dead)),
+            _ => Ok((replies, dead_mountpoints)),
         }
     }
 
     /// Returns the report of one mount; `request` is [`Request::Status`] or [`Request::Refresh`].
-    pub(crate) fn report(
+    pub(crate) fn request_report(
         &self,
         mountpoint: &Path,
         request: Request,
@@ -95,7 +100,10 @@ impl Mounts {
     }
 
     /// Returns the reports of every mount, ordered by mountpoint. Dead mounts have a report, too.
-    pub(crate) fn all_reports(&self, request: Request) -> Vec<Result<MountReport, ControlError>> {
+    pub(crate) fn request_all_reports(
+        &self,
+        request: Request,
+    ) -> Vec<Result<MountReport, ControlError>> {
         let mut reports = self.send_to_all(request);
         let live_mounts =
             reports.iter().flatten().map(|report: &MountReport| PathBuf::from(&report.mountpoint));
@@ -220,7 +228,7 @@ fn check_peer(stream: &UnixStream) -> std::io::Result<()> {
     if own == 0 || peer == own || peer == 0 {
         return Ok(());
     }
-    Err(std::io::Error::other(format!("another user (uid {peer}) serves its socket")))
+    Err(std::io::Error::other(format!("another user (uid {peer}) serves the control socket")))
 }
 
 /// Reads a reply. The timeout applies to the whole reply, even if its parts arrive slowly.
@@ -243,7 +251,7 @@ fn read_reply(mut stream: &UnixStream, timeout: Duration) -> std::io::Result<Vec
             Err(error) => return Err(error),
         }
         if reply.len() > MAX_REPLY_LENGTH {
-            return Err(std::io::Error::other("its reply is too long"));
+            return Err(std::io::Error::other("the reply is too long"));
         }
     }
 }

@@ -4,9 +4,9 @@
 //! is in a directory that only its owner can enter, and its name derives from the mountpoint. No
 //! secret passes through it.
 //!
-//! The client side ([`Mounts`]) blocks and belongs to commands; the server side ([`Server`]) runs
-//! in the daemon. Errors of the client are [`ControlError`]. If the server cannot create its
-//! socket, it logs a warning, and the mount works without a socket.
+//! The client side ([`Mounts`]) does blocking I/O and is used by commands. The server side
+//! ([`Server`]) runs in the daemon. Errors of the client are [`ControlError`]. If the server cannot
+//! create its socket, it logs a warning, and the mount works without a socket.
 
 mod client;
 mod dead_mounts;

@@ -27,7 +27,7 @@ use crate::tree::SourceTotals;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MountReport {
     pub mountpoint: String,
-    /// What happened to a dead mount, and how to unmount it. `None` for a live mount.
+    /// The error and the hint for a dead mount. `None` for a live mount.
     #[serde(default)]
     pub dead: Option<String>,
     /// Process id of the daemon. `None` for a dead mount, like `version` and `since`.
@@ -272,14 +272,14 @@ impl MountReport {
 
 impl FailingReport {
     fn of(archive: &Archive) -> Vec<Self> {
-        let (now, clock) = (Instant::now(), Timestamp::now());
+        let (now, wall_time) = (Instant::now(), Timestamp::now());
         let mut by_source: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for file in archive.engine.failing_files() {
             by_source.entry(file.id.source.to_string()).or_default().push(file);
         }
         let report = |(source, files): (String, Vec<FailingFile>)| {
             let first = files.iter().min_by_key(|file| file.retry_at)?;
-            let next = clock.checked_add(first.retry_at.saturating_duration_since(now)).ok()?;
+            let next = wall_time.checked_add(first.retry_at.saturating_duration_since(now)).ok()?;
             Some(Self { source, files: files.len() as u64, next, error: with_hint(&first.error) })
         };
         by_source.into_iter().filter_map(report).collect()
@@ -342,7 +342,7 @@ impl SourceReport {
 
     fn write(&self, text: &mut String, wall_clock: &WallClock) {
         let (totals, counts) = (&self.totals, &self.counts);
-        let at = |time: Option<Timestamp>| {
+        let format_time = |time: Option<Timestamp>| {
             time.map_or_else(|| "never".to_owned(), |at| wall_clock.format(at))
         };
         let mut line = |text_line: std::fmt::Arguments<'_>| {
@@ -397,17 +397,17 @@ impl SourceReport {
         }
         let next = match (self.is_refreshing, self.next) {
             (true, _) => "refreshing now".to_owned(),
-            (false, next) => format!("next {}", at(next)),
+            (false, next) => format!("next {}", format_time(next)),
         };
         // Before the first refresh of this run, the time is that of the stored listing.
         match self.listed.or(self.listed_whole) {
             None if totals.meetings > 0 => line(format_args!(
                 "          INCOMPLETE: the catalog contains only a part of the recordings, {next}"
             )),
-            listed => line(format_args!("          listed {}, {next}", at(listed))),
+            listed => line(format_args!("          listed {}, {next}", format_time(listed))),
         }
         if let Some(error) = &self.error {
-            line(format_args!("          FAILED {}: {error}", at(self.failed)));
+            line(format_args!("          FAILED {}: {error}", format_time(self.failed)));
         }
         if let Some(error) = &self.trash_error {
             line(format_args!("          recycle bin incomplete: {error}"));

@@ -3,11 +3,11 @@
 /// A request to a daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// Report the state of the mount.
+    /// Reports the state of the mount.
     Status,
-    /// Refresh the catalog, then report the state.
+    /// Refreshes the catalog, then reports the state.
     Refresh,
-    /// List the files that their provider will delete.
+    /// Lists the files that their provider will delete.
     Expiring,
 }
 

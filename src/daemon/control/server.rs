@@ -27,8 +27,8 @@ const MAX_IDLE_CONNECTIONS: usize = 64;
 /// wait.
 const MAX_CONCURRENT_REPLIES: usize = 8;
 
-/// Maximum number of requests, including those that wait. Further requests are closed without a
-/// reply.
+/// Maximum number of requests, including those that wait. The connections of further requests are
+/// closed without a reply.
 const MAX_REQUESTS: usize = 64;
 
 /// Timeout for a request after the connection is accepted. Clients send it immediately.
@@ -105,7 +105,7 @@ fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let metadata = std::fs::symlink_metadata(directory)?;
     if !metadata.is_dir() || metadata.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(std::io::Error::other("it belongs to another user"));
+        return Err(std::io::Error::other("the directory belongs to another user"));
     }
     if metadata.mode() & 0o077 != 0 {
         std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
@@ -126,7 +126,8 @@ struct ServedMount {
     mountpoint: PathBuf,
     device: u64,
     since: Timestamp,
-    /// Weak, so an open connection does not keep the cache directory locked for the next mount.
+    /// A weak reference, so an open connection does not keep the cache directory locked for the
+    /// next mount.
     archive: Weak<Archive>,
 }
 
@@ -143,19 +144,19 @@ async fn accept(listener: UnixListener, mount: Arc<ServedMount>, shutdown: Cance
     let by_kind = Request::ALL.map(|_| Semaphore::new(MAX_CONCURRENT_REPLIES));
     let permits =
         Arc::new(RequestPermits { total: Arc::new(Semaphore::new(MAX_REQUESTS)), by_kind });
-    let mut idle: VecDeque<IdleConnection> = VecDeque::new();
+    let mut idle_connections: VecDeque<IdleConnection> = VecDeque::new();
     loop {
-        let accepted = tokio::select! {
+        let result = tokio::select! {
             () = shutdown.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            result = listener.accept() => result,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, _)) = result else {
             tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             continue;
         };
-        idle.retain(|connection| !connection.has_request.is_cancelled());
-        if idle.len() >= MAX_IDLE_CONNECTIONS {
-            idle.pop_front();
+        idle_connections.retain(|connection| !connection.has_request.is_cancelled());
+        if idle_connections.len() >= MAX_IDLE_CONNECTIONS {
+            idle_connections.pop_front();
         }
         let (mount, permits, shutdown) = (mount.clone(), permits.clone(), shutdown.clone());
         let close_token = CancellationToken::new();
@@ -164,7 +165,7 @@ async fn accept(listener: UnixListener, mount: Arc<ServedMount>, shutdown: Cance
             close_guard: close_token.clone().drop_guard(),
         };
         let has_request = connection.has_request.clone();
-        idle.push_back(connection);
+        idle_connections.push_back(connection);
         tokio::spawn(async move {
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -223,7 +224,7 @@ async fn create_reply(request: Request, mount: &ServedMount) -> Option<Vec<u8>> 
         && tokio::time::timeout(REFRESH_TIMEOUT, archive.refresh_and_wait()).await.is_err();
     let (mountpoint, device, since) = (mount.mountpoint.clone(), mount.device, mount.since);
     // Counting a large archive takes too long for a runtime worker.
-    let serialized = tokio::task::spawn_blocking(move || match request {
+    let json = tokio::task::spawn_blocking(move || match request {
         Request::Status | Request::Refresh => {
             let report = MountReport::of(&archive, &mountpoint, device, since);
             serde_json::to_vec(&MountReport { is_unfinished, ..report })
@@ -232,5 +233,5 @@ async fn create_reply(request: Request, mount: &ServedMount) -> Option<Vec<u8>> 
             serde_json::to_vec(&(mountpoint.to_string_lossy(), expiring_file::list(&archive)))
         }
     });
-    serialized.await.ok()?.ok()
+    json.await.ok()?.ok()
 }
