@@ -34,7 +34,7 @@ const MAX_BLOCKING_CALLS: usize = 4;
 /// A method that writes to the database does blocking I/O, so async code must call it through
 /// [`run_blocking`](Self::run_blocking). The other methods do not block.
 ///
-/// **Lock order**: `apply_order`, `sources`, the validators, the database. `sources` is not held
+/// **Lock order**: `apply_lock`, `sources`, the validators, the database. `sources` is not held
 /// while the database is used or while contents are built.
 #[derive(Debug)]
 pub struct Catalog {
@@ -42,7 +42,7 @@ pub struct Catalog {
     validators: ValidatorTable,
     /// Held while a listing is applied and stored, so listings are stored in the order in which
     /// they were applied.
-    apply_order: Mutex<()>,
+    apply_lock: Mutex<()>,
     revision: watch::Sender<u64>,
     database: Arc<CatalogDatabase>,
     blocking_calls: Semaphore,
@@ -71,7 +71,7 @@ impl Catalog {
         Arc::new(Self {
             sources,
             validators,
-            apply_order: Mutex::new(()),
+            apply_lock: Mutex::new(()),
             revision: watch::Sender::new(0),
             database,
             blocking_calls: Semaphore::new(MAX_BLOCKING_CALLS),
@@ -117,10 +117,10 @@ impl Catalog {
     pub fn record_full_listing(&self, name: &SourceName, listed_at: Timestamp) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
-        let has_unconfirmed = source.mark_contradicted_sizes_unconfirmed();
+        let has_unconfirmed_sizes = source.mark_contradicted_sizes_unconfirmed();
         let scope = source.scope.clone();
         drop(sources);
-        if has_unconfirmed {
+        if has_unconfirmed_sizes {
             self.increment_revision();
         }
         self.database.save_full_listing(name, &scope, listed_at);
@@ -139,7 +139,7 @@ impl Catalog {
     /// Applies a listing of the days in `span`. Removes the meetings on these days that the listing
     /// does not contain, except on days that could not be listed completely. Does blocking I/O.
     pub fn apply(&self, name: &SourceName, span: DaySpan, listing: Listing) {
-        let _guard = self.apply_order.lock();
+        let _guard = self.apply_lock.lock();
         let listed_ids =
             listing.meetings.iter().map(|meeting| &meeting.id).chain(&listing.unchanged);
         let listed_ids: HashSet<_> = listed_ids.cloned().collect();
@@ -195,7 +195,7 @@ impl Catalog {
 
     /// Applies a listing of the recycle bin. Does blocking I/O.
     pub fn apply_trash(&self, name: &SourceName, listing: TrashListing) {
-        let _guard = self.apply_order.lock();
+        let _guard = self.apply_lock.lock();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
         let change = source.trash.apply(listing, Timestamp::now());
@@ -361,14 +361,14 @@ impl Catalog {
         }
     }
 
-    /// Returns a file that the details of its meeting contain.
+    /// Returns the file with this id from the details of its meeting.
     pub(super) fn detail_file(&self, id: &FileId) -> Option<RecordingFile> {
         let sources = self.sources.lock();
         let details = sources.get(&id.source)?.details.get(&id.meeting)?.as_ref()?;
         details.files.iter().find(|file| file.id == *id).cloned()
     }
 
-    /// Records the format of a file that the details of its meeting contain. Does blocking I/O.
+    /// Records the format of a file in the details of its meeting. Does blocking I/O.
     pub(super) fn record_format(&self, file: &RecordingFile) {
         let (name, id) = (&file.id.source, &file.id.meeting);
         let mut sources = self.sources.lock();

@@ -65,8 +65,8 @@ pub struct Enricher {
     pub provider: Arc<dyn Provider>,
     pub sizes: Arc<dyn SizeFinder>,
     pub catalog: Arc<Catalog>,
-    /// The catalog revision at which each task was done or waited for a retry. `None` while tasks
-    /// are running.
+    /// The revision of the catalog at which all tasks were done or waiting for a retry. `None`
+    /// while tasks are running.
     pub settled: watch::Sender<Option<u64>>,
 }
 

@@ -13,7 +13,7 @@ use crate::model::{Meeting, RecordingFile, Role};
 /// catalog, so a changed filter can show them at the next start without another listing.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    /// The time zone in which `since` and `until` are days.
+    /// The time zone of the days `since` and `until`.
     pub timezone: TimeZone,
     /// The first day whose meetings are shown.
     pub since: Date,
@@ -59,7 +59,7 @@ impl RecordingKind {
 
 impl Filter {
     /// Returns a filter that shows all meetings and files.
-    pub fn none() -> Self {
+    pub fn show_all() -> Self {
         Self {
             timezone: TimeZone::UTC,
             since: Date::MIN,
@@ -177,8 +177,8 @@ mod tests {
 
     #[test]
     fn empty_filter_shows_everything() {
-        assert!(Filter::none().shows(&meeting()));
-        assert!(meeting().files.iter().all(|file| Filter::none().shows_file(file)));
+        assert!(Filter::show_all().shows(&meeting()));
+        assert!(meeting().files.iter().all(|file| Filter::show_all().shows_file(file)));
     }
 
     #[test]
@@ -186,14 +186,18 @@ mod tests {
         let paris = TimeZone::fixed(jiff::tz::offset(1));
         let is_shown_since = |day: &str, timezone: &TimeZone| {
             let since = day.parse().unwrap();
-            Filter { since, timezone: timezone.clone(), ..Filter::none() }.shows(&meeting())
+            Filter { since, timezone: timezone.clone(), ..Filter::show_all() }.shows(&meeting())
         };
         assert!(is_shown_since("2026-03-01", &TimeZone::UTC));
         assert!(!is_shown_since("2026-03-02", &TimeZone::UTC));
         assert!(is_shown_since("2026-03-02", &paris) && !is_shown_since("2026-03-03", &paris));
         let is_shown_until = |day: &str| {
-            Filter { until: Some(day.parse().unwrap()), timezone: paris.clone(), ..Filter::none() }
-                .shows(&meeting())
+            Filter {
+                until: Some(day.parse().unwrap()),
+                timezone: paris.clone(),
+                ..Filter::show_all()
+            }
+            .shows(&meeting())
         };
         assert!(is_shown_until("2026-03-02") && !is_shown_until("2026-03-01"));
     }
@@ -205,7 +209,7 @@ mod tests {
             hosts,
             meeting_host_field: Some("host_email"),
             min_duration: Duration::from_secs(minutes * 60),
-            ..Filter::none()
+            ..Filter::show_all()
         };
         assert!(filter(glob("week*"), glob("*@example.org"), 30).shows(&meeting()));
         assert!(!filter(glob("daily"), glob("*@example.org"), 30).shows(&meeting()));
@@ -218,7 +222,7 @@ mod tests {
 
     #[test]
     fn kinds_select_files_and_meetings_with_them() {
-        let filter = |kinds| Filter { kinds: Some(kinds), ..Filter::none() };
+        let filter = |kinds| Filter { kinds: Some(kinds), ..Filter::show_all() };
         let transcripts = filter(vec![RecordingKind::Transcript]);
         let shown_files: Vec<_> =
             meeting().files.into_iter().filter(|file| transcripts.shows_file(file)).collect();

@@ -56,7 +56,7 @@ pub fn source_contents(
     let mut source = Source::empty(SourceOptions {
         name: name.clone(),
         scope: ListingScope::of(["fuzzed"]),
-        filter: Filter::none(),
+        filter: Filter::show_all(),
         redundant_view_suffix: Some("(CC)"),
         recycle_bin: Some(recycle_bin),
         keep_deleted: Some(Arc::new(CompleteCache)),
@@ -64,8 +64,8 @@ pub fn source_contents(
     let entry = CatalogEntry::new(Arc::new(listed_meeting), None);
     source.meetings.insert(entry.listed_meeting.id.clone(), entry);
     let trashed = trash_rows.iter().filter_map(|row| database::trashed_meeting_from_row(row));
-    let stored = StoredTrash { meetings: trashed.collect(), probes: Vec::new() };
-    source.trash = Trash::new(Some(recycle_bin), stored);
+    let stored_trash = StoredTrash { meetings: trashed.collect(), probes: Vec::new() };
+    source.trash = Trash::new(Some(recycle_bin), stored_trash);
     let trashed = source.snapshot().into_contents().trash;
     let no_details = trashed.into_iter().map(|contents| (contents.meeting.id.clone(), None));
     source.details.extend(no_details);

@@ -1,11 +1,11 @@
-//! The state of the listings of a source.
+//! The progress and the errors of the listings of a source.
 
 use jiff::Timestamp;
 
 use crate::model::DaySpan;
 use crate::providers::ProviderError;
 
-/// The state of the listings of one source.
+/// The progress and the errors of the listings of one source.
 #[derive(Clone, Debug, Default)]
 pub struct RefreshState {
     /// Whether a refresh is in progress.
@@ -26,8 +26,8 @@ pub struct RefreshState {
     pub incomplete_days: Vec<(DaySpan, ProviderError)>,
     /// The time of the next refresh.
     pub next_at: Option<Timestamp>,
-    /// The error because of which the recycle bin could not be listed completely.
+    /// The error that prevented a complete listing of the recycle bin.
     pub trash_error: Option<ProviderError>,
-    /// The error because of which late files could not be requested.
+    /// The error that prevented the request for late files.
     pub late_files_error: Option<ProviderError>,
 }

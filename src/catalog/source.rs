@@ -100,20 +100,20 @@ impl Source {
         let details = value_or_default(&name, "details", database.load_details(&name));
         source.details =
             details.into_iter().map(|(id, details)| (id, details.map(Arc::new))).collect();
-        let stored = database.load_listing(&name, &source.scope);
-        let stored = value_or_default(&name, "listing", stored);
-        if let Some(stored) = stored {
-            source.earlier_listing = Some(stored.fully_listed_at);
+        let listing = database.load_listing(&name, &source.scope);
+        let listing = value_or_default(&name, "listing", listing);
+        if let Some(listing) = listing {
+            source.earlier_listing = Some(listing.fully_listed_at);
             let details = &source.details;
-            let entries = stored.meetings.into_iter().map(|meeting| {
+            let entries = listing.meetings.into_iter().map(|meeting| {
                 let details = details.get(&meeting.id);
                 (meeting.id.clone(), CatalogEntry::new(compact(meeting), details))
             });
             source.meetings = entries.collect();
             source.mark_contradicted_sizes_unconfirmed();
             if recycle_bin.is_some() {
-                let stored = value_or_default(&name, "recycle bin", database.load_trash(&name));
-                source.trash = Trash::new(recycle_bin, stored);
+                let trash = value_or_default(&name, "recycle bin", database.load_trash(&name));
+                source.trash = Trash::new(recycle_bin, trash);
             }
             if source.retained_meetings.cache().is_some() {
                 let deleted_meetings = database.load_deleted_meetings(&name);
@@ -294,22 +294,24 @@ impl Source {
         }
     }
 
-    /// Returns the meetings that may be retained after `listed` is applied and the meetings that
-    /// `is_removed` matches are removed.
+    /// Returns the meetings that may be retained after `listed_meetings` are applied and the
+    /// meetings that `is_removed` matches are removed.
     pub(super) fn retention_candidates(
         &self,
-        listed: &[Meeting],
+        listed_meetings: &[Meeting],
         is_removed: impl Fn(&Meeting) -> bool,
         validators: &ValidatorTable,
     ) -> RetentionCandidates {
         let Some(cache) = self.retained_meetings.cache() else {
             return RetentionCandidates::default();
         };
-        let listed: HashMap<_, _> = listed.iter().map(|meeting| (&meeting.id, meeting)).collect();
+        let listed_by_id: HashMap<_, _> =
+            listed_meetings.iter().map(|meeting| (&meeting.id, meeting)).collect();
         let unlisted_ids = self.retained_meetings.iter().map(|retained| retained.id());
         let unlisted_ids = unlisted_ids.filter(|id| !self.meetings.contains_key(*id));
         let meetings = self.meetings.keys().chain(unlisted_ids).filter_map(|id| {
-            let deleted_meeting = self.deleted_meeting(id, listed.get(id).copied(), &is_removed)?;
+            let deleted_meeting =
+                self.deleted_meeting(id, listed_by_id.get(id).copied(), &is_removed)?;
             let files = self.deleted_files(&deleted_meeting, validators);
             Some((deleted_meeting, files))
         });

@@ -1,8 +1,8 @@
-//! The numbers of meetings and files of a source that the tree cannot count.
+//! Counts of hidden and deleted meetings.
 
 use serde::{Deserialize, Serialize};
 
-/// The numbers of meetings and files of a source that the tree cannot count.
+/// The numbers of meetings and files of a source that are hidden or were deleted upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceCounts {
     /// The number of meetings that the filter hides.

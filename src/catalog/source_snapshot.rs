@@ -37,7 +37,8 @@ pub(super) struct ListedMeetingSnapshot {
 #[derive(Debug)]
 pub(super) struct DeletedMeetingSnapshot {
     pub(super) retained_meeting: Arc<RetainedMeeting>,
-    /// `None` if the details are not known, and `Some(None)` if the provider has no details.
+    /// The details of the meeting: `None` if they are not known, and `Some(None)` if the provider
+    /// has no details.
     pub(super) details: Option<Option<Arc<Details>>>,
     pub(super) sizes: Option<Arc<MeasuredSizes>>,
 }

@@ -74,7 +74,7 @@ impl TrashChange {
 /// The last listing of a recycle bin, with the download probes of its files.
 #[derive(Debug, Default)]
 pub(super) struct Trash {
-    /// `None` if the source has no recycle bin or does not show it.
+    /// The recycle bin of the provider, or `None` if the source has none or does not show it.
     recycle_bin: Option<RecycleBin>,
     meetings: HashMap<MeetingId, Arc<TrashedMeeting>>,
     probes: HashMap<MeetingId, Arc<MeetingProbes>>,

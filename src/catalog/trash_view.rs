@@ -21,7 +21,8 @@ pub(super) struct TrashView {
     pub(super) recycle_bin: RecycleBin,
     /// The same meeting outside the recycle bin, if it is listed there.
     pub(super) listed_meeting: Option<Arc<Meeting>>,
-    /// `None` if the details are not known, and `Some(None)` if the provider has no details.
+    /// The details of the meeting: `None` if they are not known, and `Some(None)` if the provider
+    /// has no details.
     pub(super) details: Option<Option<Arc<Details>>>,
     pub(super) probes: Option<Arc<MeetingProbes>>,
 }
@@ -67,8 +68,8 @@ impl TrashView {
         Some(meeting)
     }
 
-    /// Returns the files of the meeting that must be probed. `visible_meeting` is the result of
-    /// [`visible_meeting`](Self::visible_meeting).
+    /// Returns the files of the meeting that must be probed. `visible_meeting` must be the result
+    /// of [`Self::visible_meeting`].
     pub(super) fn files_to_probe<'a>(
         &'a self,
         visible_meeting: &'a Meeting,
@@ -126,7 +127,7 @@ impl TrashView {
         format!(
             "This recording was deleted. It is in {}, which does not allow downloads: {}.\n\
              {fix} by {day}{latest_suffix}, and it reappears in its original directory. \
-             After that it is deleted permanently.",
+             After that day, it is deleted permanently.",
             self.recycle_bin.name,
             reason.trim_end_matches('.'),
         )

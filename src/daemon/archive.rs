@@ -184,7 +184,8 @@ impl Archive {
             zone_changes: zones.changes,
             shutdown,
         };
-        let builder = TreeBuilder::new(config.timezone.clone()).with_zones(zones.by_source);
+        let builder =
+            TreeBuilder::new(config.timezone.clone()).with_source_timezones(zones.by_source);
         runtime.spawn(publish(
             builder,
             archive.catalog.clone(),

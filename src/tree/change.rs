@@ -42,7 +42,8 @@ impl TreeChange {
                     let old_names = entry_names(old, old_entries);
                     let new_names = entry_names(new, new_entries);
                     push_changed_names(node.ino, &old_names, &new_names, &mut changes);
-                    if changes.len() > count_before || old_node.recorded != node.recorded {
+                    if changes.len() > count_before || old_node.recording_end != node.recording_end
+                    {
                         changes.push(TreeChange::Directory { ino: node.ino });
                     }
                 }
@@ -65,7 +66,7 @@ fn differs(old: &Node, new: &Node) -> bool {
         (Content::Note { text: old, .. }, Content::Note { text: new, .. }) => old != new,
         _ => false,
     };
-    bytes_differ || old.size() != new.size() || old.recorded != new.recorded
+    bytes_differ || old.size() != new.size() || old.recording_end != new.recording_end
 }
 
 fn entry_names<'a>(snapshot: &'a Snapshot, entries: &[Ino]) -> Vec<(&'a Arc<str>, Ino)> {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 const STEP_SECONDS: u64 = 5;
 
 /// Number of possible modification times of a generated file. They span less than four days. If
-/// they spanned months, a program that searches for old files would find new ones.
+/// they spanned months, a program that searches for old files would also find new ones.
 const STEP_COUNT: u64 = 1 << 16;
 
 const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
@@ -16,24 +16,25 @@ const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
 /// Returns the modification time of a generated file. `hash` is the hash of its bytes.
 ///
 /// A backup program treats a file as unchanged if its size and its time are the same, so different
-/// bytes must have different times. The time depends only on `recorded` and on the bytes: equal
+/// bytes must have different times. The time depends only on `recording_end` and on the bytes: equal
 /// bytes have the same time after a remount, even if the catalog was lost. The time is before
-/// `recorded`, so it is not in the future.
+/// `recording_end`, so it is not in the future.
 ///
 /// `rsync` compares only seconds. It misses one in 65,536 of the changes that keep the size of the
 /// file. Most other programs compare nanoseconds too.
-pub(super) fn content_time(recorded: Timestamp, hash: u64) -> Timestamp {
+pub(super) fn content_time(recording_end: Timestamp, hash: u64) -> Timestamp {
     let nanoseconds = (hash >> 32) % NANOSECONDS_PER_SECOND;
     let seconds = hash % STEP_COUNT * STEP_SECONDS;
     let (Ok(seconds), Ok(nanoseconds)) = (i64::try_from(seconds), i32::try_from(nanoseconds))
     else {
-        return recorded;
+        return recording_end;
     };
     let offset = SignedDuration::new(seconds, nanoseconds);
     // Near the minimum of `Timestamp`, the offset is added instead, so the time is after
-    // `recorded`.
-    let shifted = recorded.checked_sub(offset).or_else(|_| recorded.checked_add(offset));
-    shifted.unwrap_or(recorded)
+    // `recording_end`.
+    let shifted_time =
+        recording_end.checked_sub(offset).or_else(|_| recording_end.checked_add(offset));
+    shifted_time.unwrap_or(recording_end)
 }
 
 #[cfg(test)]
@@ -46,27 +47,27 @@ mod tests {
 
     #[test]
     fn content_times_never_change() {
-        let recorded = "2026-10-06T07:45:00Z".parse().unwrap();
-        let time = content_time(recorded, xxh3_64(b"{}\n"));
+        let recording_end = "2026-10-06T07:45:00Z".parse().unwrap();
+        let time = content_time(recording_end, xxh3_64(b"{}\n"));
         const CHANGED: &str = "times changed: every backup would copy all generated files again";
         assert_eq!(time.to_string(), "2026-10-03T09:26:49.331999665Z", "{CHANGED}");
     }
 
     #[test]
     fn different_bytes_have_different_seconds() {
-        let recorded: Timestamp = "2026-10-06T07:45:00Z".parse().unwrap();
+        let recording_end: Timestamp = "2026-10-06T07:45:00Z".parse().unwrap();
         let times: HashSet<i64> = (0..100_u64)
-            .map(|number| content_time(recorded, xxh3_64(&number.to_le_bytes())).as_second())
+            .map(|number| content_time(recording_end, xxh3_64(&number.to_le_bytes())).as_second())
             .collect();
         assert_eq!(times.len(), 100);
-        assert!(times.iter().all(|time| *time <= recorded.as_second()));
-        assert!(times.iter().all(|time| *time >= recorded.as_second() - 4 * 24 * 3600));
+        assert!(times.iter().all(|time| *time <= recording_end.as_second()));
+        assert!(times.iter().all(|time| *time >= recording_end.as_second() - 4 * 24 * 3600));
     }
 
     #[test]
     fn extreme_times_are_shifted() {
-        for recorded in [Timestamp::MIN, Timestamp::MAX] {
-            let [first, second] = [1, 2].map(|hash| content_time(recorded, hash));
+        for recording_end in [Timestamp::MIN, Timestamp::MAX] {
+            let [first, second] = [1, 2].map(|hash| content_time(recording_end, hash));
             assert_ne!(first, second);
         }
     }

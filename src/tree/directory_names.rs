@@ -25,12 +25,14 @@ impl NameRequest {
         format!("{}{suffix}{}", truncate(&self.stem, max_stem_length), self.tail)
     }
 
-    /// Returns the suffixes to try, in order. Later suffixes contain more digits of a hash of the
-    /// id, and finally hashes with other seeds. So there is always a suffix that is not in use.
+    /// Returns the suffixes to try, in order. The first ones contain an increasing number of digits
+    /// of a hash of the id. All others contain hashes with other seeds, so there is always a suffix
+    /// that is not in use.
     fn suffixes(&self) -> impl Iterator<Item = String> {
-        let short = xxh3_64(&self.id);
-        let long = (0..).map(|seed| format!(" ~{:032x}", xxh3_128_with_seed(&self.id, seed)));
-        [format!(" ~{:08x}", short >> 32), format!(" ~{short:016x}")].into_iter().chain(long)
+        let hash = xxh3_64(&self.id);
+        let long_suffixes =
+            (0..).map(|seed| format!(" ~{:032x}", xxh3_128_with_seed(&self.id, seed)));
+        [format!(" ~{:08x}", hash >> 32), format!(" ~{hash:016x}")].into_iter().chain(long_suffixes)
     }
 }
 
@@ -63,34 +65,34 @@ impl DirectoryNames {
     /// is in use too, a longer suffix is used. The result does not depend on the order of the
     /// requests. All ids must be different.
     pub(super) fn assign(&mut self, requests: &[NameRequest]) -> Vec<AssignedName> {
-        let mut by_id: Vec<(usize, &NameRequest)> = requests.iter().enumerate().collect();
-        by_id.sort_unstable_by(|(_, one), (_, other)| one.id.cmp(&other.id));
-        let mut assigned: Vec<Option<AssignedName>> = vec![None; requests.len()];
-        let mut assign = |position: usize, name: String, suffix: String| {
-            if let Some(slot) = assigned.get_mut(position) {
+        let mut requests_by_id: Vec<(usize, &NameRequest)> = requests.iter().enumerate().collect();
+        requests_by_id.sort_unstable_by(|(_, one), (_, other)| one.id.cmp(&other.id));
+        let mut assigned_names: Vec<Option<AssignedName>> = vec![None; requests.len()];
+        let mut set_name = |position: usize, name: String, suffix: String| {
+            if let Some(slot) = assigned_names.get_mut(position) {
                 *slot = Some(AssignedName { name, suffix });
             }
         };
         // Plain names are assigned first: a suffixed name must not take the plain name of another
         // request.
-        by_id.retain(|(position, request)| {
+        requests_by_id.retain(|(position, request)| {
             let plain_name = request.name_with("");
             let is_free = self.used_keys.insert(collision_key(&plain_name));
             if is_free {
-                assign(*position, plain_name, String::new());
+                set_name(*position, plain_name, String::new());
             }
             !is_free
         });
-        for (position, request) in by_id {
+        for (position, request) in requests_by_id {
             let mut candidates =
                 request.suffixes().map(|suffix| (request.name_with(&suffix), suffix));
             if let Some((name, suffix)) =
                 candidates.find(|(name, _)| self.used_keys.insert(collision_key(name)))
             {
-                assign(position, name, suffix);
+                set_name(position, name, suffix);
             }
         }
-        assigned.into_iter().flatten().collect()
+        assigned_names.into_iter().flatten().collect()
     }
 }
 
@@ -107,8 +109,8 @@ mod tests {
     }
 
     fn names(requests: &[NameRequest]) -> Vec<String> {
-        let assigned = DirectoryNames::default().assign(requests);
-        assigned.into_iter().map(|assigned| assigned.name).collect()
+        let assigned_names = DirectoryNames::default().assign(requests);
+        assigned_names.into_iter().map(|assigned| assigned.name).collect()
     }
 
     #[test]

@@ -46,12 +46,12 @@ impl SnapshotDraft {
         parent: usize,
         name: Arc<str>,
         identity: Identity,
-        recorded: Timestamp,
+        recording_end: Timestamp,
         content: Content,
     ) -> usize {
         let position = self.nodes.len();
         let (ino, parent) = (Ino(position as u64), Ino(parent as u64));
-        self.nodes.push(Node { ino, parent, name, recorded, expires: None, content });
+        self.nodes.push(Node { ino, parent, name, recording_end, expires: None, content });
         self.identities.push(identity);
         position
     }

@@ -37,7 +37,7 @@ pub(super) struct Identity {
     /// The hash by which identities are compared.
     fingerprint: Fingerprint,
     /// The inode number that the identity gets if the number is free.
-    preferred: u64,
+    preferred_number: u64,
 }
 
 /// A 128-bit hash. The probability that two of a billion hashes are equal is 1 in 10²⁰.
@@ -56,7 +56,7 @@ impl From<u128> for Fingerprint {
 impl Identity {
     /// The identity of the root. Its inode number is fixed and not computed from a hash.
     pub(super) const ROOT: Identity =
-        Identity { fingerprint: Fingerprint([0, 0]), preferred: Ino::ROOT.0 };
+        Identity { fingerprint: Fingerprint([0, 0]), preferred_number: Ino::ROOT.0 };
 
     /// Returns the identity that is computed from `parts`. Each part is prefixed with its length,
     /// so `["ab", "c"]` and `["a", "bc"]` have different identities.
@@ -66,7 +66,7 @@ impl Identity {
             bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
             bytes.extend_from_slice(part);
         }
-        Self { fingerprint: xxh3_128(&bytes).into(), preferred: xxh3_64(&bytes) & Ino::MAX }
+        Self { fingerprint: xxh3_128(&bytes).into(), preferred_number: xxh3_64(&bytes) & Ino::MAX }
     }
 }
 
@@ -77,7 +77,8 @@ impl Identity {
 /// search reaches a free number first, the identity has no number yet.
 #[derive(Debug)]
 pub(super) struct InodeTable {
-    assigned: HashMap<u64, Fingerprint>,
+    /// The fingerprint of the identity that has each number.
+    fingerprints: HashMap<u64, Fingerprint>,
 }
 
 /// The result of searching the table for an identity.
@@ -90,7 +91,7 @@ enum Slot {
 
 impl InodeTable {
     pub(super) fn new() -> Self {
-        Self { assigned: HashMap::from([(Ino::ROOT.0, Identity::ROOT.fingerprint)]) }
+        Self { fingerprints: HashMap::from([(Ino::ROOT.0, Identity::ROOT.fingerprint)]) }
     }
 
     /// Returns the numbers of `identities`, in the same order. Assigns a number to each identity
@@ -99,8 +100,8 @@ impl InodeTable {
     /// New identities are numbered in the order of their fingerprints. So two identities with the
     /// same preferred number get the same numbers after a restart, in any order of the listing.
     /// Only an identity that appears later than the one it collides with can get another number
-    /// after a restart. In archives with a million files, this happens in about one of twenty
-    /// million archives.
+    /// after a restart. For an archive with a million files, the probability of this is about 1 in
+    /// 20 million.
     pub(super) fn assign(&mut self, identities: &[Identity]) -> Vec<Ino> {
         let mut new_identities: Vec<Identity> = identities
             .iter()
@@ -111,7 +112,7 @@ impl InodeTable {
         new_identities.dedup_by_key(|identity| identity.fingerprint);
         for identity in new_identities {
             let (Slot::Assigned(number) | Slot::Free(number)) = self.find_slot(&identity);
-            self.assigned.insert(number, identity.fingerprint);
+            self.fingerprints.insert(number, identity.fingerprint);
         }
         let numbers = identities.iter().map(|identity| match self.find_slot(identity) {
             Slot::Assigned(number) | Slot::Free(number) => Ino(number),
@@ -122,9 +123,9 @@ impl InodeTable {
     /// Searches the table for an identity. The search ends because fewer than 2⁶³ numbers are
     /// assigned.
     fn find_slot(&self, identity: &Identity) -> Slot {
-        let mut number = identity.preferred & Ino::MAX;
+        let mut number = identity.preferred_number & Ino::MAX;
         loop {
-            match self.assigned.get(&number) {
+            match self.fingerprints.get(&number) {
                 Some(fingerprint) if *fingerprint == identity.fingerprint => {
                     return Slot::Assigned(number);
                 }
@@ -139,8 +140,8 @@ impl InodeTable {
 mod tests {
     use super::*;
 
-    fn identity(fingerprint: u128, preferred: u64) -> Identity {
-        Identity { fingerprint: fingerprint.into(), preferred }
+    fn identity(fingerprint: u128, preferred_number: u64) -> Identity {
+        Identity { fingerprint: fingerprint.into(), preferred_number }
     }
 
     #[test]
@@ -176,14 +177,14 @@ mod tests {
 
     #[test]
     fn colliding_identities_get_numbers_in_any_order() {
-        let colliding =
+        let colliding_identities =
             [identity(30, 500), identity(10, 500), identity(20, 500), identity(40, 501)];
-        let forward = InodeTable::new().assign(&colliding);
-        let mut backward =
-            InodeTable::new().assign(&colliding.iter().rev().copied().collect::<Vec<_>>());
-        backward.reverse();
-        assert_eq!(forward, backward);
-        assert_eq!(forward, [Ino(502), Ino(500), Ino(501), Ino(503)]);
+        let forward_inos = InodeTable::new().assign(&colliding_identities);
+        let mut backward_inos = InodeTable::new()
+            .assign(&colliding_identities.iter().rev().copied().collect::<Vec<_>>());
+        backward_inos.reverse();
+        assert_eq!(forward_inos, backward_inos);
+        assert_eq!(forward_inos, [Ino(502), Ino(500), Ino(501), Ino(503)]);
     }
 
     #[test]

@@ -6,8 +6,7 @@ use super::inode::Ino;
 use super::node::Node;
 
 /// Narrows the search for an inode number to a few nodes. Every metadata call starts with this
-/// search. A binary search in all nodes of a large archive, which take megabytes, would take four
-/// times as long.
+/// search. A binary search in all nodes of a large archive would take four times as long.
 ///
 /// Inode numbers are hashes and therefore evenly distributed. The index divides the range of
 /// numbers into as many equal buckets as there are nodes, so a bucket has one node on average. A

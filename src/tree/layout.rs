@@ -40,12 +40,12 @@ pub(super) fn lay_out<'z>(
     sources: &[SourceContents],
     timezone_of: impl Fn(&SourceName) -> &'z TimeZone,
 ) -> SnapshotDraft {
-    let mut by_name: BTreeMap<&SourceName, SourceMeetings<'_>> = BTreeMap::new();
+    let mut sources_by_name: BTreeMap<&SourceName, SourceMeetings<'_>> = BTreeMap::new();
     for source in sources {
-        let merged = by_name.entry(&source.name).or_default();
-        merged.meetings.extend(&source.meetings);
-        merged.trash.extend(&source.trash);
-        merged.redundant_view_suffix = source.redundant_view_suffix;
+        let source_meetings = sources_by_name.entry(&source.name).or_default();
+        source_meetings.meetings.extend(&source.meetings);
+        source_meetings.trash.extend(&source.trash);
+        source_meetings.redundant_view_suffix = source.redundant_view_suffix;
     }
     let all_meetings =
         sources.iter().flat_map(|source| source.meetings.iter().chain(&source.trash));
@@ -54,21 +54,21 @@ pub(super) fn lay_out<'z>(
     let capacity = all_meetings.map(|contents| contents.meeting.files.len() + 2).sum();
     let draft = SnapshotDraft::with_capacity(capacity);
     let mut layout = Layout { draft, shared_names: HashSet::new(), timezone: &TimeZone::UTC };
-    let names = source_names(by_name.keys().copied());
-    let sources = by_name.into_iter().zip(names);
+    let names = source_names(sources_by_name.keys().copied());
+    let sources = sources_by_name.into_iter().zip(names);
     let newest_end = sources
         .map(|((name, source), assigned)| {
             layout.timezone = timezone_of(name);
             layout.add_source(name, &assigned.name, source)
         })
         .max();
-    layout.set_recorded(0, newest_end.unwrap_or(Timestamp::UNIX_EPOCH));
+    layout.set_recording_end(0, newest_end.unwrap_or(Timestamp::UNIX_EPOCH));
     layout.draft
 }
 
 struct Layout<'t> {
     draft: SnapshotDraft,
-    /// File names such as `audio_only.m4a`, which occur in many directories and are stored only
+    /// File names that occur in many directories, such as `audio_only.m4a`. Each is stored only
     /// once.
     shared_names: HashSet<Arc<str>>,
     /// The time zone of the source that is being added.
@@ -76,8 +76,8 @@ struct Layout<'t> {
 }
 
 impl Layout<'_> {
-    /// Adds the directory of a source. Returns the end of its newest recording, or 1970 if it has
-    /// no recording.
+    /// Adds the directory of a source. Returns the end of its newest recording, or the Unix epoch
+    /// if it has no recording.
     fn add_source(
         &mut self,
         name: &SourceName,
@@ -110,9 +110,9 @@ impl Layout<'_> {
         };
         let trash_end = self.add_meetings(directory, name, trash, &trashed, suffix, count);
         self.draft.sources.insert(name.clone(), totals);
-        let recorded = newest_end.max(trash_end).unwrap_or(Timestamp::UNIX_EPOCH);
-        self.set_recorded(directory, recorded);
-        recorded
+        let recording_end = newest_end.max(trash_end).unwrap_or(Timestamp::UNIX_EPOCH);
+        self.set_recording_end(directory, recording_end);
+        recording_end
     }
 
     /// Returns each meeting once, with its start in local time.
@@ -124,8 +124,8 @@ impl Layout<'_> {
         meetings.sort_by(|one, other| {
             let [one, other] = [one, other].map(|contents| &*contents.meeting);
             let rank = |meeting: &'_ Meeting| (meeting.end, meeting.start, meeting.files.len());
-            let by_rank = || rank(other).cmp(&rank(one));
-            one.id.cmp(&other.id).then_with(by_rank).then_with(|| one.topic.cmp(&other.topic))
+            let compare_ranks = || rank(other).cmp(&rank(one));
+            one.id.cmp(&other.id).then_with(compare_ranks).then_with(|| one.topic.cmp(&other.topic))
         });
         meetings.dedup_by(|one, other| one.meeting.id == other.meeting.id);
         let local_start =
@@ -159,7 +159,7 @@ impl Layout<'_> {
             newest_end = newest_end.max(Some(end));
             self.add_meeting(directory, source, contents, files, &assigned.name);
         }
-        self.set_recorded(directory?, newest_end?);
+        self.set_recording_end(directory?, newest_end?);
         newest_end
     }
 
@@ -207,14 +207,14 @@ impl Layout<'_> {
                     Identity::of(&[b"unavailable", source, id, key, word, target])
                 }
             };
-            let recorded = file.recording_end.or(file.recording_start).unwrap_or(meeting.end);
-            self.add_file(directory, &name, identity, recorded, content);
+            let recording_end = file.recording_end.or(file.recording_start).unwrap_or(meeting.end);
+            self.add_file(directory, &name, identity, recording_end, content);
         }
     }
 
-    fn set_recorded(&mut self, position: usize, recorded: Timestamp) {
+    fn set_recording_end(&mut self, position: usize, recording_end: Timestamp) {
         if let Some(node) = self.draft.get_mut(position) {
-            node.recorded = recorded;
+            node.recording_end = recording_end;
         }
     }
 
@@ -223,10 +223,10 @@ impl Layout<'_> {
         parent: usize,
         name: &str,
         identity: Identity,
-        recorded: Timestamp,
+        recording_end: Timestamp,
     ) -> usize {
         let content = Content::Directory { entries: Box::default() };
-        self.draft.add(parent, name.into(), identity, recorded, content)
+        self.draft.add(parent, name.into(), identity, recording_end, content)
     }
 
     fn add_file(
@@ -234,19 +234,19 @@ impl Layout<'_> {
         parent: usize,
         name: &str,
         identity: Identity,
-        recorded: Timestamp,
+        recording_end: Timestamp,
         content: Content,
     ) {
         let name = match self.shared_names.get(name) {
-            Some(shared) => Arc::clone(shared),
+            Some(shared_name) => Arc::clone(shared_name),
             None => {
-                let shared: Arc<str> = name.into();
-                self.shared_names.insert(Arc::clone(&shared));
-                shared
+                let shared_name: Arc<str> = name.into();
+                self.shared_names.insert(Arc::clone(&shared_name));
+                shared_name
             }
         };
         let expires = self.draft.get_mut(parent).and_then(|directory| directory.expires);
-        let position = self.draft.add(parent, name, identity, recorded, content);
+        let position = self.draft.add(parent, name, identity, recording_end, content);
         if let Some(file) = self.draft.get_mut(position) {
             file.expires = expires;
         }

@@ -99,8 +99,8 @@ impl<'a> DisplayedFile<'a> {
         let notes =
             unavailable_files.into_iter().map(|(candidate, name)| candidate.into_note(&name));
         let notes = assign_names(&mut names, notes);
-        let displayed = available_files.into_iter().chain(notes);
-        displayed
+        let displayed_files = available_files.into_iter().chain(notes);
+        displayed_files
             .filter_map(|(Candidate { file, target, .. }, AssignedName { name, .. })| {
                 let content =
                     content(file, contents).filter(|_| !pending_files.hides(file, target))?;
@@ -120,7 +120,7 @@ impl<'a> DisplayedFile<'a> {
 struct PendingFiles<'a> {
     /// The keys of the unfinished files that a track may be named after.
     files: HashSet<&'a FileKey>,
-    /// Whether a file is pending, other than the audio of a participant.
+    /// Whether any file is pending, except the audio of a single participant.
     has_pending: bool,
 }
 
@@ -184,11 +184,11 @@ fn content(file: &RecordingFile, contents: &MeetingContents) -> Option<Content> 
 fn segmented_names<'n, 'a: 'n>(
     files: impl Iterator<Item = &'n &'n NamedFile<'a>>,
 ) -> HashSet<String> {
-    let mut starts = HashMap::new();
+    let mut start_by_name = HashMap::new();
     let mut segmented_names = HashSet::new();
     for named in files {
         let name = named.collision_key();
-        if *starts.entry(name.clone()).or_insert(named.start()) != named.start() {
+        if *start_by_name.entry(name.clone()).or_insert(named.start()) != named.start() {
             segmented_names.insert(name);
         }
     }
@@ -236,8 +236,9 @@ impl<'a> Candidate<'a> {
         Self { distinction, extension: format!("{}{UNAVAILABLE_SUFFIX}", self.extension), ..self }
     }
 
-    /// Returns the key of the file. For a track, a separator and the key of the file that it is
-    /// named after follow. The separator is a byte that does not occur in text.
+    /// Returns the id of the request for the name: the key of the file and, for a track, a
+    /// separator and the key of the file that it is named after. The separator is a byte that does
+    /// not occur in text.
     fn id(&self) -> Vec<u8> {
         let mut id = self.file.id.key.as_str().as_bytes().to_vec();
         if let Some(target) = self.target {

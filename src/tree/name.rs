@@ -53,9 +53,9 @@ pub(super) fn legal_name(text: &str) -> String {
     }
     let visible_characters: Vec<char> =
         to_nfc(text).chars().filter_map(visible_character).collect();
-    let joined: String = without_stray_joiners(&visible_characters).collect();
-    let mut name = String::with_capacity(joined.len());
-    let normalized = to_nfc(&joined);
+    let joined_text: String = without_stray_joiners(&visible_characters).collect();
+    let mut name = String::with_capacity(joined_text.len());
+    let normalized = to_nfc(&joined_text);
     let mut characters = normalized.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
@@ -64,8 +64,8 @@ pub(super) fn legal_name(text: &str) -> String {
             other => name.push(replacement(other)),
         }
     }
-    let trimmed = name.trim_matches(is_dot_or_space);
-    if trimmed.len() == name.len() { name } else { trimmed.to_owned() }
+    let trimmed_name = name.trim_matches(is_dot_or_space);
+    if trimmed_name.len() == name.len() { name } else { trimmed_name.to_owned() }
 }
 
 /// Converts an extension to the end of a file name. The result starts with a dot or is empty.
@@ -159,8 +159,9 @@ pub(super) fn truncate(text: &str, max_length: usize) -> &str {
     if text.len() <= max_length {
         return text;
     }
-    let ends = text.grapheme_indices(true).map(|(start, character)| start + character.len());
-    let end = ends.take_while(|end| *end <= max_length).last();
+    let grapheme_ends =
+        text.grapheme_indices(true).map(|(start, character)| start + character.len());
+    let end = grapheme_ends.take_while(|end| *end <= max_length).last();
     let prefix = end
         .and_then(|end| text.get(..end))
         .unwrap_or_else(|| truncate_at_character(text, max_length));
@@ -216,7 +217,7 @@ pub(super) mod tests {
 
     /// Generates text with many characters that [`legal_name`] treats specially.
     pub(in crate::tree) fn special_text() -> impl Strategy<Value = String> {
-        let special = prop::sample::select(vec![
+        let special_characters = prop::sample::select(vec![
             "/",
             ":",
             "\\",
@@ -256,7 +257,7 @@ pub(super) mod tests {
         ]);
         prop_oneof![
             any::<String>(),
-            prop::collection::vec(special, 0..300).prop_map(|parts| parts.concat()),
+            prop::collection::vec(special_characters, 0..300).prop_map(|parts| parts.concat()),
         ]
     }
 

@@ -39,9 +39,9 @@ impl<'a> NamedFile<'a> {
             (file.version, file.declared_size, file.recording_start, file.recording_end)
         };
         for file in files {
-            let newest = files_by_key.entry(&file.id.key).or_insert(file);
-            if rank(newest) < rank(file) {
-                *newest = file;
+            let newest_file = files_by_key.entry(&file.id.key).or_insert(file);
+            if rank(newest_file) < rank(file) {
+                *newest_file = file;
             }
         }
         let mut named_files: Vec<_> = files_by_key.into_values().map(Self::new).collect();

@@ -20,7 +20,7 @@ pub struct Node {
     pub name: Arc<str>,
     /// The end of the recording. For a directory, the end of the newest recording in it. The time
     /// may be before 1970.
-    pub recorded: Timestamp,
+    pub recording_end: Timestamp,
     /// The time at which the provider will delete the meeting, if it is known.
     pub expires: Option<Timestamp>,
     pub content: Content,
@@ -69,11 +69,11 @@ impl Node {
     /// depends on the bytes of the file.
     pub fn modified(&self) -> Timestamp {
         match &self.content {
-            Content::Directory { .. } | Content::Recording { .. } => self.recorded,
+            Content::Directory { .. } | Content::Recording { .. } => self.recording_end,
             Content::Text(text) | Content::Note { text, .. } => {
-                content_time(self.recorded, xxh3_64(text))
+                content_time(self.recording_end, xxh3_64(text))
             }
-            Content::Document(document) => content_time(self.recorded, document.hash()),
+            Content::Document(document) => content_time(self.recording_end, document.hash()),
         }
     }
 

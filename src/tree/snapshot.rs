@@ -166,14 +166,14 @@ mod tests {
 
     #[test]
     fn only_assigned_inode_numbers_are_found() {
-        let highest = (1 << Ino::BITS) - 1;
+        let max_ino = (1 << Ino::BITS) - 1;
         for mut numbers in [
             vec![],
             vec![2, 3, 4, 5],
-            vec![highest, highest - 1],
-            (2..500).map(|step| step * (highest / 500)).collect(),
+            vec![max_ino, max_ino - 1],
+            (2..500).map(|step| step * (max_ino / 500)).collect(),
             (2..500_u64)
-                .map(|step| xxhash_rust::xxh3::xxh3_64(&step.to_le_bytes()) & highest)
+                .map(|step| xxhash_rust::xxh3::xxh3_64(&step.to_le_bytes()) & max_ino)
                 .collect(),
         ] {
             numbers.insert(0, 1);
@@ -194,7 +194,7 @@ mod tests {
                 assert_eq!(ino, numbers.contains(&number).then_some(number));
             }
             assert!(
-                [0, highest + 1, u64::MAX]
+                [0, max_ino + 1, u64::MAX]
                     .iter()
                     .all(|number| snapshot.node(Ino(*number)).is_none())
             );
@@ -212,7 +212,7 @@ mod tests {
         let snapshot = Snapshot::empty();
         let root = snapshot.node(Ino::ROOT).unwrap();
         assert_eq!(
-            (root.parent, root.recorded, root.is_directory()),
+            (root.parent, root.recording_end, root.is_directory()),
             (Ino::ROOT, Timestamp::UNIX_EPOCH, true)
         );
         assert_eq!(snapshot.entries(Ino::ROOT), Some(&[][..]));

@@ -35,8 +35,8 @@ impl<'n, 'a> Segment<'n, 'a> {
     }
 }
 
-/// Returns the files that each track is named after, by the key of the track. A track that is
-/// missing in the result keeps its own name.
+/// Returns, for each track, the files that it is named after. A track that is not in the map keeps
+/// its own name.
 pub(super) fn find_targets<'n, 'a>(
     tracks: &[&'n NamedFile<'a>],
     other_files: &[&'n NamedFile<'a>],

@@ -8,10 +8,10 @@ use super::snapshot::Snapshot;
 /// The order in which a program reads the entries of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkOrder {
-    /// The order of the directory, which is by name. Used by `grep -r`, `find`, `rsync` and
+    /// By name, which is the order of directory entries. Used by `grep -r`, `find`, `rsync` and
     /// indexers.
     ByName,
-    /// The order of inode numbers, which is the fastest on rotating disks. Used by `cp -r`.
+    /// By inode number, which is the fastest order on rotating disks. Used by `cp -r`.
     ByInode,
 }
 
@@ -22,24 +22,24 @@ pub struct TreeWalk {
     order: WalkOrder,
     /// The remaining entries of each directory on the path from the root to the current directory,
     /// in reverse order.
-    remaining: Vec<Vec<Ino>>,
+    remaining_entries: Vec<Vec<Ino>>,
 }
 
 impl TreeWalk {
     /// Creates a walk that begins after `file`. Returns `None` if the snapshot does not contain the
     /// file.
     pub fn after(snapshot: Arc<Snapshot>, file: Ino, order: WalkOrder) -> Option<Self> {
-        let mut walk = Self { order, remaining: Vec::new(), snapshot };
+        let mut walk = Self { order, remaining_entries: Vec::new(), snapshot };
         let mut current = file;
         while current != Ino::ROOT {
             let parent = walk.snapshot.node(current)?.parent;
             let mut entries = walk.reversed_entries(parent);
             let position = entries.iter().position(|entry| *entry == current)?;
             entries.truncate(position);
-            walk.remaining.push(entries);
+            walk.remaining_entries.push(entries);
             current = parent;
         }
-        walk.remaining.reverse();
+        walk.remaining_entries.reverse();
         Some(walk)
     }
 
@@ -62,15 +62,15 @@ impl Iterator for TreeWalk {
 
     fn next(&mut self) -> Option<Ino> {
         loop {
-            let Some(entry) = self.remaining.last_mut()?.pop() else {
-                self.remaining.pop();
+            let Some(entry) = self.remaining_entries.last_mut()?.pop() else {
+                self.remaining_entries.pop();
                 continue;
             };
             if !self.snapshot.node(entry).is_some_and(|node| node.is_directory()) {
                 return Some(entry);
             }
             let entries = self.reversed_entries(entry);
-            self.remaining.push(entries);
+            self.remaining_entries.push(entries);
         }
     }
 }

@@ -7,8 +7,6 @@ use super::schema::SCHEMA_VERSION;
 use crate::model::{Diagnostic, ErrorKind};
 use crate::ownership::OwnershipError;
 
-const OTHER_DIRECTORY_HINT: &str = "Choose another directory with --cache-dir.";
-
 /// The reason why the catalog cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogDatabaseError {
@@ -42,7 +40,7 @@ impl Diagnostic for CatalogDatabaseError {
 
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Directory { .. } => Some(OTHER_DIRECTORY_HINT.into()),
+            Self::Directory { .. } => Some("Choose another directory with --cache-dir.".into()),
             Self::Exposed { path } => Some(
                 format!(
                     "They could read or replace the files in it. Run `chmod go-w {}`, or \
@@ -53,13 +51,12 @@ impl Diagnostic for CatalogDatabaseError {
             ),
             Self::Ownership(error) => error.hint(),
             Self::NewerVersion { .. } => Some(
-                format!(
-                    "The catalog was not changed. Use the newer version. {OTHER_DIRECTORY_HINT}"
-                )
-                .into(),
+                "The catalog was not changed. Use the newer version of meetfs, or choose another \
+                 directory with --cache-dir."
+                    .into(),
             ),
             Self::Database { .. } => {
-                Some(format!("Free disk space. {OTHER_DIRECTORY_HINT}").into())
+                Some("Free disk space, or choose another directory with --cache-dir.".into())
             }
         }
     }

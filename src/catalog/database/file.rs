@@ -24,8 +24,8 @@ const COMPANION_SUFFIXES: [&str; 3] = ["-wal", SHARED_MEMORY_SUFFIX, "-journal"]
 /// the database open have ended.
 const SHARED_MEMORY_SUFFIX: &str = "-shm";
 
-/// Maximum number of damaged catalogs that are kept for analysis. If there are more, the cause
-/// persists, and more copies would only fill the disk.
+/// Maximum number of damaged catalogs that are kept for analysis. Further copies would only fill
+/// the disk.
 pub(super) const MAX_DAMAGED_FILES: usize = 9;
 
 /// Maximum time to wait for another process that uses the catalog. A write of that process takes

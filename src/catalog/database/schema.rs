@@ -17,7 +17,7 @@ pub(super) const SCHEMA_VERSION: i64 = 6;
 /// (SQLite, "Database File Format", 1.3).
 const VERSION_OFFSET: u64 = 60;
 
-const SCHEMA: &str = "
+const SCHEMA_1: &str = "
     CREATE TABLE file_size (
         source TEXT NOT NULL, meeting TEXT NOT NULL, file TEXT NOT NULL,
         version BLOB NOT NULL, size INTEGER NOT NULL,
@@ -40,8 +40,8 @@ const SCHEMA_2: &str = "
     PRAGMA user_version = 2;
 ";
 
-/// Version 3 adds listings, so the tree exists before a provider responds. It also adds the files
-/// of meeting details.
+/// Version 3 adds listings, so the tree exists before a provider responds. It also changes the
+/// format of details, which can now contain files.
 const SCHEMA_3: &str = "
     CREATE TABLE listed_meeting (
         source TEXT NOT NULL, meeting TEXT NOT NULL, listed TEXT NOT NULL,
@@ -87,9 +87,9 @@ const SCHEMA_6: &str = "
     PRAGMA user_version = 6;
 ";
 
-/// The migrations in order. A file of version `n` has the first `n` migrations.
+/// The migrations in order. The first `n` migrations have been applied to a file of version `n`.
 pub(super) const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
-    [SCHEMA, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6];
+    [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6];
 
 /// The reason why a database cannot be opened.
 #[derive(Debug)]

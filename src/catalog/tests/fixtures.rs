@@ -51,7 +51,7 @@ pub(super) fn options() -> SourceOptions {
     SourceOptions {
         name: acme(),
         scope: ListingScope::of(["mine"]),
-        filter: Filter::none(),
+        filter: Filter::show_all(),
         redundant_view_suffix: None,
         recycle_bin: None,
         keep_deleted: None,

@@ -15,7 +15,7 @@ fn file(key: &str, role: Role, version: u64) -> RecordingFile {
 }
 
 fn catalog(database: CatalogDatabase, kinds: Option<Vec<RecordingKind>>) -> Arc<Catalog> {
-    let filter = Filter { kinds, ..Filter::none() };
+    let filter = Filter { kinds, ..Filter::show_all() };
     super::fixtures::catalog(database, SourceOptions { filter, ..options() })
 }
 

@@ -34,7 +34,7 @@ fn catalog_with_filter(database: CatalogDatabase, filter: Filter) -> Arc<Catalog
 }
 
 fn catalog_without_filter(database: CatalogDatabase) -> Arc<Catalog> {
-    catalog_with_filter(database, Filter::none())
+    catalog_with_filter(database, Filter::show_all())
 }
 
 fn catalog() -> Arc<Catalog> {
@@ -51,11 +51,11 @@ fn listing_removes_only_meetings_on_listed_days() {
         meeting("march", "2026-03-10"),
     ];
     catalog.apply(&acme(), all_days, Listing { meetings, ..Listing::default() });
-    let failed = vec![(span("2026-02-01", "2026-02-28"), ProviderError::unavailable("down"))];
+    let failed_days = vec![(span("2026-02-01", "2026-02-28"), ProviderError::unavailable("down"))];
     catalog.apply(
         &acme(),
         span("2026-02-01", "2026-03-31"),
-        Listing { meetings: vec![], failed, ..Listing::default() },
+        Listing { meetings: vec![], failed: failed_days, ..Listing::default() },
     );
     assert_eq!(visible_ids(&catalog), ["february", "january"]);
 }
@@ -65,7 +65,7 @@ fn filtered_meetings_are_stored_but_not_shown() {
     let since = "2026-02-01".parse().unwrap();
     let catalog = catalog_with_filter(
         CatalogDatabase::in_memory().unwrap(),
-        Filter { since, ..Filter::none() },
+        Filter { since, ..Filter::show_all() },
     );
     let meetings = vec![meeting("january", "2026-01-10"), meeting("february", "2026-02-10")];
     catalog.apply(
@@ -128,9 +128,9 @@ fn detail_files_are_added_to_listed_files() {
             Details { files: vec![file("audio", 2), file("both", 2)], ..Details::default() };
         catalog.record_details(&acme(), &"a".into(), Some(details));
         assert_eq!(files(&catalog), expected);
-        let before = *catalog.changes().borrow();
+        let revision = *catalog.changes().borrow();
         catalog.apply(&acme(), all_days, listing());
-        assert_eq!(*catalog.changes().borrow(), before, "an equal listing is not a change");
+        assert_eq!(*catalog.changes().borrow(), revision, "an equal listing is not a change");
     }
     let catalog = catalog_without_filter(CatalogDatabase::open(directory.path()).unwrap());
     assert_eq!(files(&catalog), expected);
@@ -142,9 +142,9 @@ fn equal_listing_does_not_change_the_catalog() {
     let all_days = span("2026-01-01", "2026-03-31");
     let listing = || Listing { meetings: vec![meeting("a", "2026-01-10")], ..Listing::default() };
     catalog.apply(&acme(), all_days, listing());
-    let before = *catalog.changes().borrow();
+    let revision = *catalog.changes().borrow();
     catalog.apply(&acme(), all_days, listing());
-    assert_eq!(*catalog.changes().borrow(), before);
+    assert_eq!(*catalog.changes().borrow(), revision);
 }
 
 #[test]

@@ -26,8 +26,8 @@ impl CachedFiles for CachedKeys {
     }
 }
 
-fn catalog(database: CatalogDatabase, cached: &Arc<CachedKeys>) -> Arc<Catalog> {
-    let options = SourceOptions { keep_deleted: Some(cached.clone()), ..options() };
+fn catalog(database: CatalogDatabase, cache: &Arc<CachedKeys>) -> Arc<Catalog> {
+    let options = SourceOptions { keep_deleted: Some(cache.clone()), ..options() };
     super::fixtures::catalog(database, options)
 }
 
@@ -52,35 +52,35 @@ fn visible_files(catalog: &Catalog) -> Vec<String> {
 
 #[test]
 fn meeting_stays_while_a_file_is_cached() {
-    let (cached, directory) = (Arc::<CachedKeys>::default(), tempfile::tempdir().unwrap());
-    cached.set(&["a", "c"]);
+    let (cache, directory) = (Arc::<CachedKeys>::default(), tempfile::tempdir().unwrap());
+    cache.set(&["a", "c"]);
     {
-        let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached);
+        let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cache);
         list(&catalog, vec![meeting("m", &["a", "b"]), meeting("n", &["b"])]);
         list(&catalog, vec![]);
         assert_eq!(visible_files(&catalog), ["m a/b"]);
         assert_eq!(catalog.counts(&acme()).kept_deleted, 1);
-        let before = *catalog.changes().borrow();
+        let revision = *catalog.changes().borrow();
         list(&catalog, vec![]);
-        assert_eq!(*catalog.changes().borrow(), before, "an equal listing is not a change");
+        assert_eq!(*catalog.changes().borrow(), revision, "an equal listing is not a change");
     }
     // If the file is not cached at a restart, it is hidden, and the next listing removes it.
-    cached.set(&[]);
+    cache.set(&[]);
     assert_eq!(
-        visible_files(&catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached)),
+        visible_files(&catalog(CatalogDatabase::open(directory.path()).unwrap(), &cache)),
         ["m /ab"]
     );
-    cached.set(&["a"]);
-    let restarted = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached);
-    assert_eq!(visible_files(&restarted), ["m a/b"]);
-    cached.set(&[]);
-    list(&restarted, vec![]);
-    assert_eq!(visible_files(&restarted), Vec::<String>::new());
-    drop(restarted);
-    cached.set(&["a"]);
-    let restarted_again = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cached);
+    cache.set(&["a"]);
+    let first_restart = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cache);
+    assert_eq!(visible_files(&first_restart), ["m a/b"]);
+    cache.set(&[]);
+    list(&first_restart, vec![]);
+    assert_eq!(visible_files(&first_restart), Vec::<String>::new());
+    drop(first_restart);
+    cache.set(&["a"]);
+    let second_restart = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cache);
     assert_eq!(
-        visible_files(&restarted_again),
+        visible_files(&second_restart),
         Vec::<String>::new(),
         "a removed meeting does not reappear"
     );
@@ -88,9 +88,9 @@ fn meeting_stays_while_a_file_is_cached() {
 
 #[test]
 fn successively_deleted_files_are_retained_together() {
-    let cached = Arc::<CachedKeys>::default();
-    cached.set(&["a", "b", "c"]);
-    let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &cached);
+    let cache = Arc::<CachedKeys>::default();
+    cache.set(&["a", "b", "c"]);
+    let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &cache);
     list(&catalog, vec![meeting("m", &["a", "b", "c", "d"])]);
     list(&catalog, vec![meeting("m", &["b", "c", "d"])]);
     assert_eq!(visible_files(&catalog), ["m abcd/"]);
@@ -105,9 +105,9 @@ fn successively_deleted_files_are_retained_together() {
 
 #[test]
 fn failed_listing_does_not_delete_files() {
-    let cached = Arc::<CachedKeys>::default();
-    cached.set(&["a"]);
-    let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &cached);
+    let cache = Arc::<CachedKeys>::default();
+    cache.set(&["a"]);
+    let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &cache);
     list(&catalog, vec![meeting("m", &["a", "b"])]);
     let failed = vec![(all_days(), ProviderError::unavailable("down"))];
     catalog.apply(&acme(), all_days(), Listing { meetings: vec![], failed, ..Listing::default() });

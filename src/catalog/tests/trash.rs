@@ -131,14 +131,14 @@ fn refusal_is_probed_again_after_a_day() {
     catalog.record_probe(&trashed_file("a"), Version(1), Some("no".into()));
     catalog.record_probe(&trashed_file("b"), Version(1), None);
     let tasks_after = |hours| {
-        let at = Timestamp::now() + SignedDuration::from_hours(hours);
-        catalog.enrichment_tasks(&acme(), at).len()
+        let now = Timestamp::now() + SignedDuration::from_hours(hours);
+        catalog.enrichment_tasks(&acme(), now).len()
     };
     assert_eq!((tasks_after(23), tasks_after(25)), (0, 1));
     assert_eq!(visible_files(&catalog), ["a-", "b+"]);
-    let before = *catalog.changes().borrow();
+    let revision = *catalog.changes().borrow();
     catalog.record_probe(&trashed_file("a"), Version(1), Some("no".into()));
-    assert_eq!(*catalog.changes().borrow(), before, "an equal refusal is not a change");
+    assert_eq!(*catalog.changes().borrow(), revision, "an equal refusal is not a change");
     assert_eq!(tasks_after(23), 0);
 }
 

@@ -71,18 +71,18 @@ fn equal_meeting_names_get_suffixes_in_any_order() {
         snapshot.lookup(snapshot.lookup(Ino::ROOT, "acme").unwrap().ino, "2026").unwrap().ino,
         "2026-10-06 0900 Daily",
     );
-    let single = paris_builder().build(&acme(vec![meeting(
+    let single_snapshot = paris_builder().build(&acme(vec![meeting(
         "a",
         "Daily",
         vec![file("1", Role::View, "v", "mp4")],
     )]));
     assert_eq!(
         plain_directory.map(|node| node.ino),
-        paths(&single).get("acme/2026/2026-10-06 0900 Daily/").map(|node| node.ino)
+        paths(&single_snapshot).get("acme/2026/2026-10-06 0900 Daily/").map(|node| node.ino)
     );
-    let mut reversed = equal_meetings();
-    reversed.reverse();
-    assert_eq!(paris_builder().build(&acme(reversed)).nodes(), snapshot.nodes());
+    let mut reversed_meetings = equal_meetings();
+    reversed_meetings.reverse();
+    assert_eq!(paris_builder().build(&acme(reversed_meetings)).nodes(), snapshot.nodes());
 }
 
 #[test]
@@ -140,11 +140,11 @@ fn modification_times_come_from_the_recording() {
 #[test]
 fn times_of_generated_files_depend_on_their_content() {
     let build = |document_word: &str, participants: &str, reason: &str| {
-        let unavailable = RecordingFile {
+        let unavailable_file = RecordingFile {
             availability: Availability::Unavailable(reason.into()),
             ..file("1", Role::View, "v", "mp4")
         };
-        let mut contents = meeting("m", "t", vec![unavailable]);
+        let mut contents = meeting("m", "t", vec![unavailable_file]);
         contents.document = Some(document_with(document_word, Some(participants)));
         // A new builder is used, as after a restart without a catalog.
         let snapshot = paris_builder().build(&acme(vec![contents]));
@@ -212,13 +212,13 @@ fn new_version_gets_a_new_inode() {
     let contents = || meeting("m", "Before", vec![file("1", Role::View, "v", "mp4")]);
     let mut builder = paris_builder();
     let before = builder.build(&acme(vec![contents()]));
-    let mut renamed = contents();
-    let renamed_meeting = Arc::make_mut(&mut renamed.meeting);
+    let mut renamed_contents = contents();
+    let renamed_meeting = Arc::make_mut(&mut renamed_contents.meeting);
     renamed_meeting.topic = "After".into();
     renamed_meeting.start = timestamp("2025-10-06T07:00:00Z");
     renamed_meeting.files[0].stem = "w".into();
-    renamed.sizes = HashMap::from([("1".into(), 7)]);
-    let after = builder.build(&acme(vec![renamed]));
+    renamed_contents.sizes = HashMap::from([("1".into(), 7)]);
+    let after = builder.build(&acme(vec![renamed_contents]));
     let (old, new) = (paths(&before), paths(&after));
     assert_eq!(
         old["acme/2026/2026-10-06 0900 Before/"].ino,
@@ -301,8 +301,8 @@ fn names_in_a_directory_differ_regardless_of_case() {
     });
     let snapshot = paris_builder().build(&sources);
     let paths = paths(&snapshot);
-    let folded: BTreeSet<String> = paths.keys().map(|path| path.to_lowercase()).collect();
-    assert_eq!(folded.len(), paths.len());
+    let lower_case_paths: BTreeSet<String> = paths.keys().map(|path| path.to_lowercase()).collect();
+    assert_eq!(lower_case_paths.len(), paths.len());
     assert!(paths.contains_key("Acme/2026/2026-10-06 0900 Weekly Sync/Gallery.vtt"));
     assert!(paths.contains_key("Acme/2026/2026-10-06 0900 Weekly Sync/Chat 101000.txt"));
     let has_path_with = |prefix: &str| paths.keys().any(|path| path.starts_with(prefix));
@@ -312,33 +312,34 @@ fn names_in_a_directory_differ_regardless_of_case() {
 
 #[test]
 fn source_totals_count_visible_meetings_and_files() {
-    let pending = |file| RecordingFile { availability: Availability::Processing, ..file };
-    let absent = |file| RecordingFile { availability: Availability::Absent, ..file };
-    let refused =
+    let as_pending = |file| RecordingFile { availability: Availability::Processing, ..file };
+    let as_absent = |file| RecordingFile { availability: Availability::Absent, ..file };
+    let as_refused =
         |file| RecordingFile { availability: Availability::Unavailable("no".into()), ..file };
     let view = || file("1", Role::View, "v", "mp4");
-    let unmeasured = RecordingFile { declared_size: None, ..file("4", Role::Other, "chat", "txt") };
+    let unmeasured_file =
+        RecordingFile { declared_size: None, ..file("4", Role::Other, "chat", "txt") };
     let shown_files = vec![
         view(),
         file("2", Role::View, "w", "mp4"),
         file("3", Role::Transcript, "t", "vtt"),
-        unmeasured,
-        refused(file("5", Role::Other, "poll", "csv")),
+        unmeasured_file,
+        as_refused(file("5", Role::Other, "poll", "csv")),
     ];
     let meetings = vec![
         meeting("shown", "shown", shown_files),
         meeting(
             "pending",
             "pending",
-            vec![pending(view()), file("3", Role::Transcript, "t", "vtt")],
+            vec![as_pending(view()), file("3", Role::Transcript, "t", "vtt")],
         ),
         meeting("empty", "empty", vec![]),
-        meeting("absent", "absent", vec![absent(view())]),
+        meeting("absent", "absent", vec![as_absent(view())]),
     ];
     let mut sources = acme(meetings);
     sources[0].trash = vec![
         trashed(meeting("a", "a", vec![view()])),
-        trashed(meeting("b", "b", vec![pending(view())])),
+        trashed(meeting("b", "b", vec![as_pending(view())])),
     ];
     let snapshot = paris_builder().build(&sources);
     let expected = SourceTotals {
@@ -363,8 +364,8 @@ fn directory_names_use_time_zone_of_their_source() {
         trash: Vec::new(),
         redundant_view_suffix: None,
     });
-    let zones = HashMap::from([(source_name("other"), TimeZone::get("Asia/Tokyo").unwrap())]);
-    let snapshot = paris_builder().with_zones(zones).build(&sources);
+    let timezones = HashMap::from([(source_name("other"), TimeZone::get("Asia/Tokyo").unwrap())]);
+    let snapshot = paris_builder().with_source_timezones(timezones).build(&sources);
     let paths = paths(&snapshot);
     assert!(paths.contains_key("acme/2026/2026-10-06 0900 t/"));
     assert!(paths.contains_key("other/2026/2026-10-06 1600 t/"));

@@ -41,19 +41,19 @@ fn measured_size_overrides_declared_size() {
 
 #[test]
 fn unavailable_file_becomes_an_explanatory_note() {
-    let unavailable = |key, stem: &str| RecordingFile {
+    let unavailable_file = |key, stem: &str| RecordingFile {
         availability: Availability::Unavailable(
             "It is kept on your own recording server.\n\n".into(),
         ),
         ..file(key, Role::View, stem, "mp4")
     };
     let snapshot =
-        paris_builder().build(&acme(vec![meeting("m", "t", vec![unavailable("1", "v")])]));
+        paris_builder().build(&acme(vec![meeting("m", "t", vec![unavailable_file("1", "v")])]));
     let paths = paths(&snapshot);
     let note = paths["acme/2026/2026-10-06 0900 t/v.mp4.unavailable.txt"];
     let text = "It is kept on your own recording server.\n".into();
     assert_eq!(note.content, Content::Note { text, declared_size: Some(1000) });
-    let long = names_of_files(vec![unavailable("1", &"v".repeat(300))]);
+    let long = names_of_files(vec![unavailable_file("1", &"v".repeat(300))]);
     assert_eq!(long, [format!("{}.mp4.unavailable.txt", "v".repeat(255 - 20))]);
 }
 
@@ -82,10 +82,13 @@ fn notes_never_change_file_names() {
 
 #[test]
 fn redundant_suffix_is_kept_next_to_plain_view() {
-    let plain = file("1", Role::View, "gallery", "mp4");
-    let captioned = file("2", Role::View, "gallery (CC)", "mp4");
-    assert_eq!(names_of_files(vec![captioned.clone()]), ["gallery.mp4"]);
-    assert_eq!(names_of_files(vec![plain.clone(), captioned]), ["gallery (CC).mp4", "gallery.mp4"]);
+    let plain_view = file("1", Role::View, "gallery", "mp4");
+    let captioned_view = file("2", Role::View, "gallery (CC)", "mp4");
+    assert_eq!(names_of_files(vec![captioned_view.clone()]), ["gallery.mp4"]);
+    assert_eq!(
+        names_of_files(vec![plain_view.clone(), captioned_view]),
+        ["gallery (CC).mp4", "gallery.mp4"]
+    );
     assert_eq!(names_of_files(vec![file("3", Role::Other, "notes(CC)", "txt")]), ["notes(CC).txt"]);
     assert_eq!(names_of_files(vec![file("3", Role::View, "(CC)", "mp4")]), ["(CC).mp4"]);
 }
@@ -154,26 +157,26 @@ fn transcript_of_unfinished_view_is_hidden() {
     let audio = with_availability(Availability::Processing, file("1", Role::Audio, "audio", "m4a"));
     assert!(names_of_files(vec![audio, transcript()]).is_empty());
     // A file of unknown kind may be the view.
-    let unknown =
+    let unknown_file =
         || with_availability(Availability::Processing, file("5", Role::Other, "recording", "bin"));
-    assert!(names_of_files(vec![unknown(), transcript()]).is_empty());
+    assert!(names_of_files(vec![unknown_file(), transcript()]).is_empty());
     let ready_audio = || file("1", Role::Audio, "audio", "m4a");
-    assert_eq!(names_of_files(vec![unknown(), ready_audio(), transcript()]), ["audio.m4a"]);
+    assert_eq!(names_of_files(vec![unknown_file(), ready_audio(), transcript()]), ["audio.m4a"]);
     let video = file("1", Role::View, "speaker", "mp4");
     assert_eq!(
-        names_of_files(vec![unknown(), video, transcript()]),
+        names_of_files(vec![unknown_file(), video, transcript()]),
         ["speaker.mp4", "speaker.vtt"]
     );
-    let later = with_start("2026-10-06T08:10:00Z", unknown());
+    let later_file = with_start("2026-10-06T08:10:00Z", unknown_file());
     assert_eq!(
-        names_of_files(vec![later, ready_audio(), transcript()]),
+        names_of_files(vec![later_file, ready_audio(), transcript()]),
         ["audio.m4a", "audio.vtt"]
     );
     // A view that will never be available does not hide its transcript.
     assert_eq!(names_of_files(vec![speaker(Availability::Absent), transcript()]), ["speaker.vtt"]);
-    let refused = speaker(Availability::Unavailable("no".into()));
+    let refused_view = speaker(Availability::Unavailable("no".into()));
     assert_eq!(
-        names_of_files(vec![refused, transcript()]),
+        names_of_files(vec![refused_view, transcript()]),
         ["speaker.mp4.unavailable.txt", "speaker.vtt"]
     );
 }
@@ -224,13 +227,13 @@ fn transcript_without_view_is_named_after_audio() {
 
 #[test]
 fn captions_replace_only_a_missing_transcript() {
-    let later = |file| with_start("2026-10-06T08:10:00Z", file);
+    let in_later_segment = |file| with_start("2026-10-06T08:10:00Z", file);
     let names = names_of_files(vec![
         file("1", Role::View, "first", "mp4"),
         file("2", Role::Transcript, "audio_transcript", "vtt"),
         file("3", Role::Captions, "closed_caption", "vtt"),
-        later(file("4", Role::View, "second", "mp4")),
-        later(file("5", Role::Captions, "closed_caption", "vtt")),
+        in_later_segment(file("4", Role::View, "second", "mp4")),
+        in_later_segment(file("5", Role::Captions, "closed_caption", "vtt")),
     ]);
     assert_eq!(names, ["closed_caption.vtt", "first.mp4", "first.vtt", "second.mp4", "second.vtt"]);
 }

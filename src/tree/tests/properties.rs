@@ -67,11 +67,11 @@ fn any_meeting() -> impl Strategy<Value = MeetingContents> {
 fn any_archive() -> impl Strategy<Value = Vec<SourceContents>> {
     let meetings = || {
         prop::collection::vec(any_meeting(), 0..6).prop_map(|meetings| {
-            let by_id: BTreeMap<MeetingId, MeetingContents> = meetings
+            let meetings_by_id: BTreeMap<MeetingId, MeetingContents> = meetings
                 .into_iter()
                 .map(|contents| (contents.meeting.id.clone(), contents))
                 .collect();
-            by_id.into_values().collect::<Vec<_>>()
+            meetings_by_id.into_values().collect::<Vec<_>>()
         })
     };
     let source =
@@ -128,10 +128,10 @@ proptest! {
 
     #[test]
     fn tree_does_not_depend_on_listing_order(archive in any_archive(), seed in any::<u64>()) {
-        let mut shuffled = archive.clone();
+        let mut shuffled_archive = archive.clone();
         let mut rng = fastrand::Rng::with_seed(seed);
-        rng.shuffle(&mut shuffled);
-        for source in &mut shuffled {
+        rng.shuffle(&mut shuffled_archive);
+        for source in &mut shuffled_archive {
             rng.shuffle(&mut source.meetings);
             for contents in &mut source.meetings {
                 let files = &mut Arc::make_mut(&mut contents.meeting).files;
@@ -140,15 +140,15 @@ proptest! {
                 files.retain(|file| keys.insert(file.id.key.clone()));
             }
         }
-        let expected = paris_builder().build(&shuffled);
-        for source in &mut shuffled {
+        let expected = paris_builder().build(&shuffled_archive);
+        for source in &mut shuffled_archive {
             for contents in &mut source.meetings {
                 rng.shuffle(&mut Arc::make_mut(&mut contents.meeting).files);
             }
             rng.shuffle(&mut source.meetings);
         }
-        rng.shuffle(&mut shuffled);
-        let shuffled = paris_builder().build(&shuffled);
+        rng.shuffle(&mut shuffled_archive);
+        let shuffled = paris_builder().build(&shuffled_archive);
         prop_assert_eq!(shuffled.nodes(), expected.nodes());
     }
 
@@ -159,8 +159,8 @@ proptest! {
         let changes = TreeChange::between(&old, &new);
 
         // Each change is reported once, and there is a difference for each change.
-        let distinct: BTreeSet<&TreeChange> = changes.iter().collect();
-        prop_assert_eq!(distinct.len(), changes.len());
+        let distinct_changes: BTreeSet<&TreeChange> = changes.iter().collect();
+        prop_assert_eq!(distinct_changes.len(), changes.len());
         for change in &changes {
             match change {
                 TreeChange::Entry { parent, name } => {
@@ -177,14 +177,14 @@ proptest! {
                     let names = |snapshot: &Snapshot| -> Vec<(Arc<str>, Ino)> {
                         snapshot.entries(*ino).unwrap().iter().map(|ino| (snapshot.node(*ino).unwrap().name.clone(), *ino)).collect()
                     };
-                    prop_assert!(old_node.recorded != new_node.recorded || names(&old) != names(&new));
+                    prop_assert!(old_node.recording_end != new_node.recording_end || names(&old) != names(&new));
                 }
             }
         }
 
         // If the reported parts are removed from a cache of the old tree and read again from the new
         // tree, the cache equals the new tree.
-        let is_stale = |change: TreeChange| distinct.contains(&change);
+        let is_stale = |change: TreeChange| distinct_changes.contains(&change);
         let mut cached_attributes = BTreeMap::new();
         let mut directories = vec![(Ino::ROOT, String::new())];
         while let Some((directory, path)) = directories.pop() {

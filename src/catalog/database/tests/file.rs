@@ -63,7 +63,7 @@ fn newer_version_is_rejected_and_unchanged() {
         connection.pragma_update(None, "journal_mode", journal).unwrap();
         connection.pragma_update(None, "user_version", version).unwrap();
         drop(connection);
-        let before = std::fs::read(&path).unwrap();
+        let original_bytes = std::fs::read(&path).unwrap();
         for result in [
             CatalogDatabase::check(directory.path()),
             CatalogDatabase::open(directory.path()).map(drop),
@@ -73,7 +73,7 @@ fn newer_version_is_rejected_and_unchanged() {
                 "{result:?}"
             );
         }
-        assert!(std::fs::read(&path).unwrap() == before, "{journal}");
+        assert!(std::fs::read(&path).unwrap() == original_bytes, "{journal}");
     }
     let names =
         std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());

@@ -67,14 +67,14 @@ fn listing_and_later_changes_are_stored() {
     };
     database.save_listing(&acme(), &own_scope, &change);
     assert_eq!(stored_meetings(&database, &own_scope), Some(vec![meeting("a"), meeting("b//c==")]));
-    let mut renamed = meeting("a");
-    renamed.topic = "renamed".into();
+    let mut renamed_meeting = meeting("a");
+    renamed_meeting.topic = "renamed".into();
     let change = ListingChange {
-        updated_meetings: vec![Arc::new(renamed.clone())],
+        updated_meetings: vec![Arc::new(renamed_meeting.clone())],
         removed_ids: vec!["b//c==".into()],
     };
     database.save_listing(&acme(), &own_scope, &change);
-    assert_eq!(stored_meetings(&database, &own_scope), Some(vec![renamed]));
+    assert_eq!(stored_meetings(&database, &own_scope), Some(vec![renamed_meeting]));
     assert_eq!(database.load_listing(&acme(), &own_scope).unwrap().unwrap().fully_listed_at, None);
     let listed_at = Timestamp::from_second(1_790_000_000).unwrap();
     database.save_full_listing(&acme(), &own_scope, listed_at);
