@@ -34,7 +34,7 @@ fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     let cloud = DemoCloud::start(DemoCloudOptions {
         archive: Archive::with_company_size(arguments.users, arguments.meetings, arguments.days),
-        webex: WebexArchive::with_recordings(arguments.recordings, arguments.days),
+        webex_archive: WebexArchive::with_recordings(arguments.recordings, arguments.days),
         zoom_limits: arguments.pro.then_some(ZoomLimits::PRO),
         ..DemoCloudOptions::default()
     })?;

@@ -18,20 +18,26 @@ use crate::model::SourceName;
 /// # Errors
 /// No port or thread is available.
 pub fn start() -> Result<DemoCloud, DaemonError> {
-    let (mut archive, mut webex) = (Archive::demo(), WebexArchive::demo());
-    let mut rapatin = RapatinSession::demo();
+    let (mut archive, mut webex_archive) = (Archive::demo(), WebexArchive::demo());
+    let mut rapatin_sessions = RapatinSession::demo();
     // The demo does not store its catalog, so each mount would show the wrong size again. A size
     // that is absent from the listing is determined before the file is shown.
     let files = archive.meetings.iter_mut().flat_map(|meeting| &mut meeting.files);
-    let files = files.chain(rapatin.iter_mut().flat_map(|session| &mut session.files));
+    let files = files.chain(rapatin_sessions.iter_mut().flat_map(|session| &mut session.files));
     let sizes = files.map(|file| &mut file.listed_size);
-    for size in sizes.chain(webex.recordings.iter_mut().map(|recording| &mut recording.listed_size))
+    for size in
+        sizes.chain(webex_archive.recordings.iter_mut().map(|recording| &mut recording.listed_size))
     {
         if matches!(size, ListedSize::Wrong(_)) {
             *size = ListedSize::Absent;
         }
     }
-    let options = DemoCloudOptions { archive, webex, rapatin, ..DemoCloudOptions::default() };
+    let options = DemoCloudOptions {
+        archive,
+        webex_archive,
+        rapatin_sessions,
+        ..DemoCloudOptions::default()
+    };
     DemoCloud::start(options)
         .map_err(|source| DaemonError::System { action: "start the demo server", source })
 }

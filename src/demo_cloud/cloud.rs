@@ -31,8 +31,7 @@ use super::zoom_web::AcceptedCredentials;
 #[derive(Clone, Debug)]
 pub struct DemoCloudOptions {
     pub archive: Archive,
-    /// The sessions of the Rapatin account.
-    pub rapatin: Vec<RapatinSession>,
+    pub rapatin_sessions: Vec<RapatinSession>,
     /// Maximum number of meetings per page of a listing, from 1 to 300.
     pub max_page_size: u32,
     pub token_ttl: Duration,
@@ -48,7 +47,7 @@ pub struct DemoCloudOptions {
     pub accepted_credentials: AcceptedCredentials,
     /// Rate limits of the Zoom API, which returns 429 above them; `None` for no limits.
     pub zoom_limits: Option<ZoomLimits>,
-    pub webex: WebexArchive,
+    pub webex_archive: WebexArchive,
     pub webex_signed_url_ttl: Duration,
     /// Scopes that Zoom's tokens lack. Names are without `:admin`.
     pub withheld_scopes: Vec<String>,
@@ -62,7 +61,7 @@ impl Default for DemoCloudOptions {
     fn default() -> Self {
         Self {
             archive: Archive::empty(),
-            rapatin: Vec::new(),
+            rapatin_sessions: Vec::new(),
             max_page_size: 300,
             token_ttl: Duration::from_secs(3600),
             signed_url_ttl: Duration::from_secs(3600),
@@ -71,7 +70,7 @@ impl Default for DemoCloudOptions {
             faults: Vec::new(),
             zoom_limits: None,
             accepted_credentials: AcceptedCredentials::default(),
-            webex: WebexArchive::empty(),
+            webex_archive: WebexArchive::empty(),
             webex_signed_url_ttl: Duration::from_secs(3 * 3600),
             withheld_scopes: Vec::new(),
             is_trash_served: false,
@@ -113,7 +112,7 @@ impl DemoCloud {
             signed_urls: signed_urls::SignedUrls::new(options.signed_url_ttl),
             page_tokens: page_tokens::PageTokens::default(),
             webex: webex_api::WebexSite {
-                archive: RwLock::new(options.webex),
+                archive: RwLock::new(options.webex_archive),
                 tokens: oauth::Tokens::new(options.token_ttl, Vec::new()),
                 tickets: webex_tickets::Tickets::new(options.webex_signed_url_ttl),
                 max_page_size: options.max_page_size as usize,
@@ -121,7 +120,7 @@ impl DemoCloud {
                 origin: webex_origin,
                 media_origin: media_origin.clone(),
             },
-            rapatin: rapatin::Rapatin::new(options.rapatin),
+            rapatin: rapatin::Rapatin::new(options.rapatin_sessions),
             faults: faults::Faults::new(options.faults),
             log: request_log::RequestLog::new(),
             zoom_calls: zoom_limits::CallCounter::new(options.zoom_limits),

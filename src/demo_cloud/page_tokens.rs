@@ -54,11 +54,11 @@ impl PageTokens {
     /// this query.
     pub(super) fn redeem(&self, token: &str, query: &Query, page_size: usize) -> Option<usize> {
         let tokens = self.0.lock();
-        let issued = tokens.get(token)?;
-        let is_valid = issued.query == *query
-            && issued.page_size == page_size
-            && issued.issued_at.elapsed() < PAGE_TOKEN_TTL;
-        is_valid.then_some(issued.first_index)
+        let issued_token = tokens.get(token)?;
+        let is_valid = issued_token.query == *query
+            && issued_token.page_size == page_size
+            && issued_token.issued_at.elapsed() < PAGE_TOKEN_TTL;
+        is_valid.then_some(issued_token.first_index)
     }
 
     pub(super) fn expire_all(&self) {

@@ -22,14 +22,14 @@ pub fn pattern_seed(name: &str) -> u64 {
 /// around.
 pub fn pattern_bytes(seed: u64, offset: u64, out: &mut [u8]) {
     let mut index = offset / WORD_BYTES;
-    let skipped = (offset % WORD_BYTES) as usize;
+    let skipped_bytes = (offset % WORD_BYTES) as usize;
     let (first, remainder) =
-        out.split_at_mut(if skipped == 0 { 0 } else { out.len().min(8 - skipped) });
+        out.split_at_mut(if skipped_bytes == 0 { 0 } else { out.len().min(8 - skipped_bytes) });
     if !first.is_empty() {
         let bytes = word(seed, index).to_le_bytes();
         first
             .iter_mut()
-            .zip(bytes.into_iter().skip(skipped))
+            .zip(bytes.into_iter().skip(skipped_bytes))
             .for_each(|(target, byte)| *target = byte);
         index = index.wrapping_add(1);
     }

@@ -1,4 +1,4 @@
-//! The log of requests, whose size is bounded, and the totals of requests and bytes.
+//! A log of the latest requests, and the totals of requests and bytes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

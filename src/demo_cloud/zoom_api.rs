@@ -278,7 +278,7 @@ impl Api<'_> {
                 self.store.meetings().iter().find(|meeting| meeting.number == number);
             return latest_instance.ok_or_else(|| not_found(&name));
         }
-        // A meeting took place even if its recordings were deleted.
+        // A meeting whose recordings were deleted is also found, because it took place.
         let find_by_uuid = |uuid: &str| {
             let trash = || self.store.trash().iter().map(|trashed| &trashed.meeting);
             self.store.find_meeting(uuid).or_else(|| trash().find(|meeting| meeting.uuid == uuid))

@@ -21,7 +21,8 @@ pub(super) fn meeting_json(
         .iter()
         .map(|file| Value::Object(file_json(meeting, file, web_origin)))
         .collect();
-    // Total and count include participant audio, so they do not match the list.
+    // The total size and the count include participant audio, so they do not match the listed
+    // files.
     let all_files = meeting.files.iter().chain(&meeting.participant_audio);
     let total_size: u64 = all_files.map(|file| file.content.length()).sum();
     let count = meeting.files.len() + meeting.participant_audio.len();

@@ -15,7 +15,7 @@ pub enum ZoomLabel {
     Medium,
 }
 
-/// Maximum number of calls per second of an account, for each label.
+/// Limits on the calls per second of one account, one limit for each label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZoomLimits {
     pub light: usize,
@@ -35,7 +35,7 @@ impl ZoomLimits {
 }
 
 impl ZoomLabel {
-    /// Returns the label of a call below `/v2`.
+    /// Returns the label of a call from its path.
     fn from_path(path: &str) -> Self {
         let segments: Vec<&str> = path.strip_prefix("/v2/").unwrap_or(path).split('/').collect();
         match segments.as_slice() {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::archive::Meeting;
 use super::zoom_json::meeting_json;
 
-/// A trashed meeting, or trashed files of a meeting that still exists.
+/// A trashed meeting, or the trashed files of a meeting that still exists.
 #[derive(Clone, Debug)]
 pub(super) struct TrashedMeeting {
     /// The meeting with only its trashed files.

@@ -41,7 +41,7 @@ pub(super) fn answer(
     store: &Store,
     tokens: &Tokens,
     signed_urls: &SignedUrls,
-    accepted: AcceptedCredentials,
+    accepted_credentials: AcceptedCredentials,
     media_origin: &str,
     request: &RequestHead,
 ) -> Reply {
@@ -52,7 +52,7 @@ pub(super) fn answer(
             "<html><title>Not found - Zoom</title></html>\n",
         );
     };
-    let grant = match check_credentials(tokens, accepted, request) {
+    let grant = match check_credentials(tokens, accepted_credentials, request) {
         CredentialState::Grant(grant) => grant,
         CredentialState::Expired => return Reply::forbidden_json(),
         CredentialState::Invalid => return Reply::password_page(),
@@ -73,7 +73,7 @@ pub(super) fn answer(
 
 fn check_credentials(
     tokens: &Tokens,
-    accepted: AcceptedCredentials,
+    accepted_credentials: AcceptedCredentials,
     request: &RequestHead,
 ) -> CredentialState {
     let header_token = request.bearer_token().map(|token| (token.to_owned(), false));
@@ -83,9 +83,11 @@ fn check_credentials(
         match tokens.state_of(&token) {
             TokenState::Valid(grant) => {
                 let is_accepted = match (from_query, &grant) {
-                    (true, _) => accepted.accepts_query,
-                    (false, Grant::Account) => accepted.accepts_oauth_bearer,
-                    (false, Grant::Meeting(_)) => accepted.accepts_download_token_bearer,
+                    (true, _) => accepted_credentials.accepts_query,
+                    (false, Grant::Account) => accepted_credentials.accepts_oauth_bearer,
+                    (false, Grant::Meeting(_)) => {
+                        accepted_credentials.accepts_download_token_bearer
+                    }
                 };
                 if is_accepted {
                     return CredentialState::Grant(grant);

@@ -23,7 +23,7 @@ const MAX_PAGE_SIZE: u32 = 30;
 
 fn cloud(webex: WebexArchive) -> DemoCloud {
     DemoCloud::start(DemoCloudOptions {
-        webex,
+        webex_archive: webex,
         max_page_size: MAX_PAGE_SIZE,
         ..DemoCloudOptions::default()
     })

@@ -59,8 +59,8 @@ fn rig() -> Rig {
     let recordings = vec![webex(CHANGING, "Before", 3), webex(OTHER, "Other", 4)];
     let rig = Rig::new(DemoCloudOptions {
         archive,
-        webex: WebexArchive { recordings, ..WebexArchive::empty() },
-        rapatin: vec![rapatin(CHANGING, "Before", 5), rapatin(OTHER, "Other", 6)],
+        webex_archive: WebexArchive { recordings, ..WebexArchive::empty() },
+        rapatin_sessions: vec![rapatin(CHANGING, "Before", 5), rapatin(OTHER, "Other", 6)],
         ..DemoCloudOptions::default()
     });
     let (email, password) = rig.cloud.rapatin_login();

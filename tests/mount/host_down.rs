@@ -88,7 +88,7 @@ fn webex_outage_fails_only_webex_reads_at_once() {
     let recordings = ["one", "two", "three"].map(recording).to_vec();
     let rig = Rig::new(DemoCloudOptions {
         archive: Archive::with_pattern_files(&[("other", 3_000_000)]),
-        webex: WebexArchive { recordings, ..WebexArchive::empty() },
+        webex_archive: WebexArchive { recordings, ..WebexArchive::empty() },
         webex_signed_url_ttl: LEASE_TTL,
         ..DemoCloudOptions::default()
     });
@@ -117,7 +117,11 @@ fn rapatin_outage_fails_only_rapatin_reads_at_once() {
     };
     let rapatin = ["one", "two", "three"].into_iter().enumerate().map(session).collect();
     let archive = Archive::with_pattern_files(&[("other", 3_000_000)]);
-    let rig = Rig::new(DemoCloudOptions { archive, rapatin, ..DemoCloudOptions::default() });
+    let rig = Rig::new(DemoCloudOptions {
+        archive,
+        rapatin_sessions: rapatin,
+        ..DemoCloudOptions::default()
+    });
     mount_with(&rig, |cloud| {
         let (email, password) = cloud.rapatin_login();
         let api = cloud.rapatin_api_url();

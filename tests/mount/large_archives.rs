@@ -160,7 +160,7 @@ fn three_thousand_recordings_are_requested_once() {
         webex.recordings[index] = webex.recordings[index].clone().with_video(3_000_000);
     }
     let made: Vec<_> = webex.recordings.iter().map(|recording| recording.create_time).collect();
-    let rig = Rig::new(DemoCloudOptions { webex, ..DemoCloudOptions::default() });
+    let rig = Rig::new(DemoCloudOptions { webex_archive: webex, ..DemoCloudOptions::default() });
     let config = format!(
         "timezone = \"UTC\"\n[cache]\ndir = \"{}\"\n[source.cisco]\nprovider = \"webex\"\ntoken = \"{}\"\napi_url = \"{}\"\n",
         rig.directory.path().join("cache").display(),

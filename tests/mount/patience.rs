@@ -25,8 +25,8 @@ const FORMS: [(RetryAfter, bool); 4] = [
 fn rig(source: impl FnOnce(&DemoCloud) -> String) -> Rig {
     let rig = Rig::new(DemoCloudOptions {
         archive: Archive::with_meetings(5, 20),
-        webex: WebexArchive::demo(),
-        rapatin: RapatinSession::demo(),
+        webex_archive: WebexArchive::demo(),
+        rapatin_sessions: RapatinSession::demo(),
         ..DemoCloudOptions::default()
     });
     let config = rig.config();

@@ -35,7 +35,8 @@ fn mount(rig: &Rig, keys: &str) {
 
 /// Mounts with a login and one meeting that the schedule does not have.
 fn mounted(sessions: Vec<RapatinSession>, change: impl FnOnce(&mut DemoCloudOptions)) -> Rig {
-    let mut options = DemoCloudOptions { rapatin: sessions, ..DemoCloudOptions::default() };
+    let mut options =
+        DemoCloudOptions { rapatin_sessions: sessions, ..DemoCloudOptions::default() };
     change(&mut options);
     let rig = Rig::new(options);
     mount(&rig, &keys(&rig));
@@ -254,7 +255,7 @@ fn sixteen_readers_share_one_login() {
 #[test]
 fn wrong_password_is_one_error_with_code_3() {
     let rig = Rig::new(DemoCloudOptions {
-        rapatin: RapatinSession::demo(),
+        rapatin_sessions: RapatinSession::demo(),
         ..DemoCloudOptions::default()
     });
     for keys in

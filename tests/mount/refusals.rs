@@ -68,8 +68,10 @@ fn every_code_of_zoom_has_a_hint() {
 
 #[test]
 fn every_status_of_webex_has_a_hint() {
-    let rig =
-        Rig::new(DemoCloudOptions { webex: WebexArchive::demo(), ..DemoCloudOptions::default() });
+    let rig = Rig::new(DemoCloudOptions {
+        webex_archive: WebexArchive::demo(),
+        ..DemoCloudOptions::default()
+    });
     let token = rig.cloud.webex_token();
     rig.write_config(&format!(
         "timezone = \"UTC\"\n[cache]\ndir = \"{}\"\n[source.acme]\nprovider = \"webex\"\ntoken = \"{token}\"\n\

@@ -12,8 +12,8 @@ use meetfs::demo_cloud::{
 fn options() -> DemoCloudOptions {
     DemoCloudOptions {
         archive: Archive::demo(),
-        webex: WebexArchive::demo(),
-        rapatin: RapatinSession::demo(),
+        webex_archive: WebexArchive::demo(),
+        rapatin_sessions: RapatinSession::demo(),
         ..DemoCloudOptions::default()
     }
 }

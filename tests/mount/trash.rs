@@ -449,7 +449,11 @@ fn webex(is_trash_served: bool) -> Rig {
     let recordings = [("aa11", "Gone"), ("bb22", "Stays")]
         .map(|(id, topic)| WebexRecording::new(id, topic, hours_ago(24 * 40)).with_video(LENGTH));
     let webex = WebexArchive { recordings: recordings.into(), ..WebexArchive::empty() };
-    Rig::new(DemoCloudOptions { webex, is_trash_served, ..DemoCloudOptions::default() })
+    Rig::new(DemoCloudOptions {
+        webex_archive: webex,
+        is_trash_served,
+        ..DemoCloudOptions::default()
+    })
 }
 
 #[test]

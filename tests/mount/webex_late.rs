@@ -241,7 +241,7 @@ fn of_two_hosts() -> DemoCloudOptions {
 fn administrator_finds_transcripts_of_other_hosts() {
     for is_compliance_officer in [false, true] {
         let mut options = of_two_hosts();
-        options.webex.is_compliance_officer = is_compliance_officer;
+        options.webex_archive.is_compliance_officer = is_compliance_officer;
         let rig = mounted(options, 2, "admin = true");
         add_transcript(&rig, "own");
         add_transcript(&rig, "ben");

@@ -181,7 +181,7 @@ fn sixteen_readers_share_one_renewal() {
 #[test]
 fn three_hundred_recordings_cost_one_detail_each() {
     let archive = WebexArchive::with_recordings(300, 90);
-    let rig = Rig::new(DemoCloudOptions { webex: archive, ..DemoCloudOptions::default() });
+    let rig = Rig::new(DemoCloudOptions { webex_archive: archive, ..DemoCloudOptions::default() });
     // Details are slow, so that the listing is read before they arrive.
     let slow = Trigger::always(Server::Webex).with_path(DETAILS);
     rig.cloud.inject(slow.with_effect(Effect::Latency(Duration::from_millis(400))));

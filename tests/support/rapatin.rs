@@ -11,7 +11,8 @@ use meetfs::model::{DaySpan, Meeting, SourceName};
 use meetfs::providers::rapatin::{Rapatin, RapatinConfig, RapatinCredential, RapatinOptions};
 
 pub(crate) fn cloud(sessions: Vec<RapatinSession>) -> DemoCloud {
-    DemoCloud::start(DemoCloudOptions { rapatin: sessions, ..DemoCloudOptions::default() }).unwrap()
+    DemoCloud::start(DemoCloudOptions { rapatin_sessions: sessions, ..DemoCloudOptions::default() })
+        .unwrap()
 }
 
 pub(crate) fn demo() -> DemoCloud {

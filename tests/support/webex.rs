@@ -20,7 +20,7 @@ pub(crate) const DETAILS: &str = "/v1/recordings/";
 /// Returns the options of a cloud with these Webex recordings.
 pub(crate) fn webex_cloud(recordings: Vec<WebexRecording>) -> DemoCloudOptions {
     let webex = WebexArchive { recordings, ..WebexArchive::empty() };
-    DemoCloudOptions { webex, ..DemoCloudOptions::default() }
+    DemoCloudOptions { webex_archive: webex, ..DemoCloudOptions::default() }
 }
 
 /// Returns a recording that began `hours_ago` hours ago.

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, bearer, get, send};
 
-fn cloud(rapatin: Vec<RapatinSession>) -> DemoCloud {
-    DemoCloud::start(DemoCloudOptions { rapatin, ..DemoCloudOptions::default() }).unwrap()
+fn cloud(rapatin_sessions: Vec<RapatinSession>) -> DemoCloud {
+    DemoCloud::start(DemoCloudOptions { rapatin_sessions, ..DemoCloudOptions::default() }).unwrap()
 }
 
 fn demo() -> DemoCloud {

@@ -22,8 +22,8 @@ use super::shape::{Checked, Field, always, may};
 fn cloud() -> DemoCloud {
     DemoCloud::start(DemoCloudOptions {
         archive: Archive::demo(),
-        webex: WebexArchive::demo(),
-        rapatin: RapatinSession::demo(),
+        webex_archive: WebexArchive::demo(),
+        rapatin_sessions: RapatinSession::demo(),
         ..DemoCloudOptions::default()
     })
     .unwrap()

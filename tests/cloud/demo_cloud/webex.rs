@@ -16,7 +16,8 @@ fn recording(id: &str) -> WebexRecording {
 
 fn cloud(recordings: Vec<WebexRecording>) -> DemoCloud {
     let webex = WebexArchive { recordings, ..WebexArchive::empty() };
-    DemoCloud::start(DemoCloudOptions { webex, ..DemoCloudOptions::default() }).unwrap()
+    DemoCloud::start(DemoCloudOptions { webex_archive: webex, ..DemoCloudOptions::default() })
+        .unwrap()
 }
 
 fn ask(cloud: &DemoCloud, url: &str) -> Answer {
@@ -113,7 +114,7 @@ fn url_accepts_only_its_ticket_until_expiry() {
     let webex = WebexArchive { recordings: vec![recording("a")], ..WebexArchive::empty() };
     let short = Duration::from_millis(600);
     let cloud = DemoCloud::start(DemoCloudOptions {
-        webex,
+        webex_archive: webex,
         webex_signed_url_ttl: short,
         ..DemoCloudOptions::default()
     })

@@ -244,7 +244,7 @@ fn source_with_credentials_needs_no_login() {
 #[test]
 fn webex_sign_in_works_like_zoom() {
     let options = DemoCloudOptions {
-        webex: meetfs::demo_cloud::WebexArchive::demo(),
+        webex_archive: meetfs::demo_cloud::WebexArchive::demo(),
         ..DemoCloudOptions::default()
     };
     let rig = Rig::new(options);
