@@ -402,7 +402,7 @@ mod model_check {
         let check = || {
             let fetch = fetch();
             let waiters = [(0, 1), (3, 7), (0, 10)];
-            let waiters = waiters.map(|(from, to)| (from, to, waiter(&fetch, from, to)));
+            let waiters = waiters.map(|(from, to)| (from, to, spawn_waiter(&fetch, from, to)));
             for part in BYTES.chunks(4) {
                 fetch.append(part);
             }
@@ -419,7 +419,7 @@ mod model_check {
         let check = || {
             let fetch = fetch();
             let waiters = [(0, 4), (2, 10), (9, 10)];
-            let waiters = waiters.map(|(from, to)| (from, to, waiter(&fetch, from, to)));
+            let waiters = waiters.map(|(from, to)| (from, to, spawn_waiter(&fetch, from, to)));
             fetch.append(&BYTES[..4]);
             fetch.fail(FetchFailure::Failed(FetchError::Gone("deleted".into())));
             for (from, to, waiter) in waiters {
