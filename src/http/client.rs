@@ -43,7 +43,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Maximum number of attempts per API call. With the delays of [`retry::backoff`], the attempts
-/// span two restarts of a server, during which it returns 5xx. The call still reports an
+/// outlast two restarts of a server, during which the server returns 5xx. The call still reports an
 /// unreachable service within its timeout.
 const MAX_CALL_ATTEMPTS: usize = 5;
 
@@ -72,7 +72,7 @@ enum Encoding {
     Json,
 }
 
-/// The reply of an API. Its status is one that is not retried.
+/// The reply of an API, with a status that is not retried.
 #[derive(Debug)]
 pub struct ApiReply {
     pub status: u16,
@@ -139,8 +139,8 @@ impl Client {
     /// number of attempts or the timeout is reached.
     ///
     /// # Errors
-    /// The error of the last attempt: the host is unreachable or too slow, requests a delay beyond
-    /// the timeout, or still returns server errors, or the reply is too large.
+    /// The error of the last attempt. The host is unreachable or too slow, requests a delay beyond
+    /// the timeout, still returns server errors, or sent a reply that is too large.
     pub async fn call(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
         self.call_with_encoding(request, Encoding::Form, |_status| false).await
     }
@@ -153,7 +153,7 @@ impl Client {
         self.call_with_encoding(request, Encoding::Json, |_status| false).await
     }
 
-    /// Calls an API like [`call`](Self::call), but does not retry a reply if `accepted` returns
+    /// Calls an API like [`call`](Self::call), but does not retry a reply if `is_accepted` returns
     /// `true` for its status. Such a reply is returned.
     ///
     /// # Errors
@@ -161,16 +161,16 @@ impl Client {
     pub async fn call_accepting(
         &self,
         request: &ApiRequest,
-        accepted: fn(u16) -> bool,
+        is_accepted: fn(u16) -> bool,
     ) -> Result<ApiReply, HttpError> {
-        self.call_with_encoding(request, Encoding::Form, accepted).await
+        self.call_with_encoding(request, Encoding::Form, is_accepted).await
     }
 
     async fn call_with_encoding(
         &self,
         request: &ApiRequest,
         encoding: Encoding,
-        accepted: fn(u16) -> bool,
+        is_accepted: fn(u16) -> bool,
     ) -> Result<ApiReply, HttpError> {
         let deadline = Instant::now() + request.timeout;
         let host = origin(&request.url);
@@ -194,7 +194,7 @@ impl Client {
                 Err(_elapsed) => {
                     return Err(HttpError::TimedOut { host, timeout: request.timeout });
                 }
-                Ok(Ok(reply)) if accepted(reply.status) => return Ok(reply),
+                Ok(Ok(reply)) if is_accepted(reply.status) => return Ok(reply),
                 Ok(Ok(reply)) if reply.status == 429 => {
                     let wait = retry::retry_after(&reply.headers, SystemTime::now())
                         .unwrap_or_else(retry::default_retry_after);
@@ -252,7 +252,7 @@ impl Client {
         };
         builder = builder.header(ACCEPT, "application/json");
         if let Some(value) = &request.authorization {
-            builder = builder.header(AUTHORIZATION, sensitive(value.expose_secret())?);
+            builder = builder.header(AUTHORIZATION, sensitive_header(value.expose_secret())?);
         }
         let mut response = self
             .send(builder, &request.url, STALL_TIMEOUT)
@@ -333,10 +333,10 @@ impl Client {
             BreakerState::Closed => return Ok(()),
             BreakerState::Open(failing_for) => failing_for,
             BreakerState::HalfOpen => {
-                let mut root = url.expose().clone();
-                root.set_path("/");
-                root.set_query(None);
-                let probe = self.http.get(root).send();
+                let mut root_url = url.expose().clone();
+                root_url.set_path("/");
+                root_url.set_query(None);
+                let probe = self.http.get(root_url).send();
                 match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
                     Ok(Ok(reply)) if !reply.status().is_server_error() => {
                         breaker.record_success();
@@ -362,18 +362,18 @@ impl Client {
         url: &SecretUrl,
         timeout: Duration,
     ) -> Result<Response, SendError> {
-        let pending = PendingRequest::start(self.breaker(url));
+        let pending_request = PendingRequest::start(self.breaker(url));
         match tokio::time::timeout(timeout, request.send()).await {
             Ok(Ok(response)) => {
-                pending.record_reply(response.status());
+                pending_request.record_reply(response.status());
                 Ok(response)
             }
             Ok(Err(error)) => {
-                pending.record_failure();
+                pending_request.record_failure();
                 Err(SendError::Transport(error))
             }
             Err(_elapsed) => {
-                pending.record_failure();
+                pending_request.record_failure();
                 Err(SendError::TimedOut)
             }
         }
@@ -416,7 +416,7 @@ impl SendError {
 }
 
 /// Returns a header value that is marked as sensitive, so the HTTP library does not log it.
-pub(super) fn sensitive(value: &str) -> Result<HeaderValue, HttpError> {
+pub(super) fn sensitive_header(value: &str) -> Result<HeaderValue, HttpError> {
     let mut header = HeaderValue::from_str(value).map_err(|_| HttpError::InvalidCredential)?;
     header.set_sensitive(true);
     Ok(header)

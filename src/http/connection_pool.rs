@@ -23,10 +23,10 @@ use tokio::time::Instant;
 
 use super::transfer::Transfer;
 
-/// Number of permits for brief requests per connection in the limit. If each of eight connections
-/// transfers a transcript of 40 KiB in a round trip of 50 ms, all of them transfer 6 MB/s, which is
-/// half the capacity of a single connection. On an idle line, a search through 2,000 transcripts
-/// takes 14 s with eight permits and 4 s with 32.
+/// Number of permits for brief requests, as a multiple of the connection limit. If each of eight
+/// connections transfers a transcript of 40 KiB in a round trip of 50 ms, all of them transfer 6
+/// MB/s, which is half the capacity of a single connection. On an idle line, a search through 2,000
+/// transcripts takes 14 s with eight permits and 4 s with 32.
 pub(super) const BRIEF_PER_CONNECTION: usize = 4;
 
 /// Maximum number of consecutive permits for interactive requests while a bulk request waits. One
@@ -149,7 +149,7 @@ impl ConnectionPool {
 
     fn dispatch(self: &Arc<Self>) {
         loop {
-            let Some((waiter, kind)) = self.state.lock().next(self.limit) else { return };
+            let Some((waiter, kind)) = self.state.lock().next_waiter(self.limit) else { return };
             let Waiter { permit: sender, transfer } = waiter;
             if let Some(transfer) = &transfer {
                 transfer.begin();
@@ -157,9 +157,9 @@ impl ConnectionPool {
             let permit = ConnectionPermit { pool: Some(self.clone()), kind, transfer };
             // If the waiter was canceled, the permit returns to the pool and is offered to the next
             // waiter.
-            if let Err(mut unused) = sender.send(permit) {
-                unused.pool = None;
-                self.state.lock().release(&unused);
+            if let Err(mut unused_permit) = sender.send(permit) {
+                unused_permit.pool = None;
+                self.state.lock().release(&unused_permit);
             }
         }
     }
@@ -170,8 +170,8 @@ impl ConnectionPool {
     }
 }
 
-/// Returns the number of permits that slow transfers may have while other requests wait.
-fn slow_limit(limit: usize) -> usize {
+/// Returns the maximum number of permits that slow transfers may have while other requests wait.
+fn max_slow_permits(limit: usize) -> usize {
     limit / 2
 }
 
@@ -181,14 +181,14 @@ impl Permits {
     fn next_slow_waiter(
         &mut self,
         limit: usize,
-        reserved: usize,
-        do_others_wait: bool,
+        reserved_permits: usize,
+        are_others_waiting: bool,
     ) -> Option<Waiter> {
-        let maximum = match do_others_wait {
-            true => slow_limit(limit).min(1),
-            false => slow_limit(limit).max(1),
+        let maximum = match are_others_waiting {
+            true => max_slow_permits(limit).min(1),
+            false => max_slow_permits(limit).max(1),
         };
-        if self.in_use >= limit - reserved || self.slow_in_use >= maximum {
+        if self.in_use >= limit - reserved_permits || self.slow_in_use >= maximum {
             return None;
         }
         let waiter = self.slow_waiters.pop_front()?;
@@ -208,7 +208,7 @@ impl State {
     }
 
     /// Removes and returns the waiter that gets the next permit, and the kind of the permit.
-    fn next(&mut self, limit: usize) -> Option<(Waiter, PermitKind)> {
+    fn next_waiter(&mut self, limit: usize) -> Option<(Waiter, PermitKind)> {
         if let Some((waiter, is_slow)) = self.next_long_waiter(limit) {
             self.long_permits.add(&waiter);
             return Some((waiter, PermitKind { is_brief: false, is_slow }));
@@ -235,22 +235,25 @@ impl State {
             return None;
         }
         let is_bulk_due = self.interactive_run >= MAX_INTERACTIVE_RUN;
-        let is_reserved = !is_bulk_due
+        let has_reservation = !is_bulk_due
             && self.last_contention.is_some_and(|at| at.elapsed() < RESERVATION_TIMEOUT);
         // A single connection cannot be reserved.
-        let reserved = usize::from(is_reserved && limit > 1);
-        let do_others_wait = !self.interactive_waiters.is_empty() || !self.bulk_waiters.is_empty();
-        if let Some(waiter) = self.long_permits.next_slow_waiter(limit, reserved, do_others_wait) {
+        let reserved_permits = usize::from(has_reservation && limit > 1);
+        let are_others_waiting =
+            !self.interactive_waiters.is_empty() || !self.bulk_waiters.is_empty();
+        if let Some(waiter) =
+            self.long_permits.next_slow_waiter(limit, reserved_permits, are_others_waiting)
+        {
             return Some((waiter, true));
         }
         let bulk_can_start =
-            self.long_permits.in_use < limit - reserved && !self.bulk_waiters.is_empty();
+            self.long_permits.in_use < limit - reserved_permits && !self.bulk_waiters.is_empty();
         let waiter = if (is_bulk_due || self.interactive_waiters.is_empty()) && bulk_can_start {
             self.interactive_run = 0;
             self.bulk_waiters.pop_front()
         } else {
-            let bulk_waits = u32::from(!self.bulk_waiters.is_empty());
-            self.interactive_run = self.interactive_run.saturating_add(bulk_waits);
+            let bulk_increment = u32::from(!self.bulk_waiters.is_empty());
+            self.interactive_run = self.interactive_run.saturating_add(bulk_increment);
             self.interactive_waiters.pop_front()
         };
         Some((waiter?, false))
@@ -259,27 +262,30 @@ impl State {
     /// Asks a transfer below the minimum rate to give up its permit for a waiter of this kind.
     /// Never asks more transfers than there are waiters.
     fn request_yield(&mut self, kind: PermitKind, limit: usize) {
-        let count_live = |queue: &VecDeque<Waiter>| {
+        let count_waiting = |queue: &VecDeque<Waiter>| {
             queue.iter().filter(|waiter| !waiter.permit.is_closed()).count()
         };
         let (limit, other_waiters) = if kind.is_brief {
-            (limit * BRIEF_PER_CONNECTION, count_live(&self.brief_waiters))
+            (limit * BRIEF_PER_CONNECTION, count_waiting(&self.brief_waiters))
         } else {
-            (limit, count_live(&self.interactive_waiters) + count_live(&self.bulk_waiters))
+            (limit, count_waiting(&self.interactive_waiters) + count_waiting(&self.bulk_waiters))
         };
         let permits = self.permits(kind);
-        let waiters = if kind.is_slow { count_live(&permits.slow_waiters) } else { other_waiters };
-        let yielding = permits.transfers.iter().filter(|transfer| transfer.must_yield()).count();
-        if permits.in_use < limit || yielding >= waiters {
+        let waiters =
+            if kind.is_slow { count_waiting(&permits.slow_waiters) } else { other_waiters };
+        let yielding_count =
+            permits.transfers.iter().filter(|transfer| transfer.must_yield()).count();
+        if permits.in_use < limit || yielding_count >= waiters {
             return;
         }
         // Slow transfers take turns among themselves. Any other request takes a permit from them
         // only if they have too many.
-        let keeps_slow_permits = !kind.is_slow && permits.slow_in_use <= slow_limit(limit);
+        let spares_slow_transfers = !kind.is_slow && permits.slow_in_use <= max_slow_permits(limit);
         let mut transfers = permits.transfers.iter();
-        let slow = transfers
-            .find(|transfer| !(keeps_slow_permits && transfer.is_slow()) && transfer.can_yield());
-        if let Some(transfer) = slow {
+        let slow_transfer = transfers.find(|transfer| {
+            !(spares_slow_transfers && transfer.is_slow()) && transfer.can_yield()
+        });
+        if let Some(transfer) = slow_transfer {
             transfer.request_yield();
         }
     }
@@ -374,23 +380,23 @@ mod tests {
         }
         let order = order.lock().clone();
         assert_eq!(order.iter().filter(|class| **class == TrafficClass::Interactive).count(), 12);
-        let bulk = order.iter().position(|class| *class == TrafficClass::Bulk).unwrap();
-        assert!((1..=11).contains(&bulk), "{order:?}");
+        let bulk_position = order.iter().position(|class| *class == TrafficClass::Bulk).unwrap();
+        assert!((1..=11).contains(&bulk_position), "{order:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn brief_requests_have_their_own_permits() {
         let pool = ConnectionPool::new(1);
         let bulk = try_acquire(&pool, TrafficClass::Bulk).await;
-        let mut brief = Vec::new();
+        let mut brief_permits = Vec::new();
         for _ in 0..BRIEF_PER_CONNECTION {
-            brief.extend(try_acquire(&pool, TrafficClass::Brief).await);
+            brief_permits.extend(try_acquire(&pool, TrafficClass::Brief).await);
         }
-        assert_eq!(brief.len(), BRIEF_PER_CONNECTION);
+        assert_eq!(brief_permits.len(), BRIEF_PER_CONNECTION);
         assert!(try_acquire(&pool, TrafficClass::Brief).await.is_none());
         drop(bulk);
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_some());
-        brief.pop();
+        brief_permits.pop();
         assert!(try_acquire(&pool, TrafficClass::Brief).await.is_some());
     }
 
@@ -491,8 +497,8 @@ mod tests {
         // The interactive transfers keep their permits, and the slow ones keep the remaining
         // permits.
         tokio::time::sleep(Duration::from_secs(60)).await;
-        let slow = pool.state.lock().long_permits.slow_in_use;
-        assert!((1..=CONNECTIONS / 2).contains(&slow), "{slow}");
+        let slow_permits = pool.state.lock().long_permits.slow_in_use;
+        assert!((1..=CONNECTIONS / 2).contains(&slow_permits), "{slow_permits}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -500,8 +506,8 @@ mod tests {
         let pool = ConnectionPool::new(CONNECTIONS);
         start_slow_transfers(&pool, CONNECTIONS, 2 * MIN_RATE as usize, Duration::from_secs(1));
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let waiting = tokio::time::timeout(Duration::from_secs(60), acquire_interactive(&pool));
-        assert!(waiting.await.is_err());
+        let result = tokio::time::timeout(Duration::from_secs(60), acquire_interactive(&pool));
+        assert!(result.await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
@@ -530,8 +536,8 @@ mod tests {
         let transfer = Arc::new(Transfer::default());
         let _permit = pool.acquire(TrafficClass::Bulk, Some(&transfer)).await;
         let reply = transfer.wait(std::future::pending::<()>());
-        let waited = tokio::time::timeout(Duration::from_secs(60), reply).await;
-        assert!(waited.is_err(), "no request waits");
+        let result = tokio::time::timeout(Duration::from_secs(60), reply).await;
+        assert!(result.is_err(), "no request waits");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-/// The priority of a request, which depends on the reason for the request.
+/// The priority of a request, which depends on whether a reader needs the reply.
 ///
 /// A request for a reader fails at once if its host is down. A [`RateLimiter`] serves it before
 /// background requests.

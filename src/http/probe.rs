@@ -7,7 +7,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, LOCATI
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::client::{Client, sensitive};
+use super::client::{Client, sensitive_header};
 use super::connection_pool::TrafficClass;
 use super::error::{HttpError, origin};
 use super::header_url::single_url;
@@ -57,7 +57,7 @@ pub async fn probe(
             .map_err(|_elapsed| HttpError::TimedOut { host: origin(url), timeout })?;
     let mut request = client.get(url).header(RANGE, format!("bytes=0-{}", bytes.saturating_sub(1)));
     if let Some(value) = authorization {
-        request = request.header(AUTHORIZATION, sensitive(value.expose_secret())?);
+        request = request.header(AUTHORIZATION, sensitive_header(value.expose_secret())?);
     }
     let mut response = client
         .send(request, url, deadline.saturating_duration_since(Instant::now()))

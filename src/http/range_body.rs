@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, RANGE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 
-use super::client::{Client, SendError, sensitive};
+use super::client::{Client, SendError, sensitive_header};
 use super::connection_pool::{ConnectionPermit, TrafficClass};
 use super::error::TransportError;
 use super::range::{ByteRange, ExpectedFile};
@@ -49,9 +49,10 @@ pub(super) struct RangeBody {
     /// The bytes that have been received to examine the start of the body but have not been
     /// returned yet.
     buffer: Bytes,
-    /// Number of bytes before the range that the body begins with and that must still be dropped.
+    /// Number of bytes at the start of the body that precede the range and have not been dropped
+    /// yet.
     skipped: u64,
-    next: u64,
+    position: u64,
     end: u64,
     /// Whether the body must end where the range ends, because no header states the length of the
     /// body.
@@ -96,7 +97,7 @@ impl RangeBody {
             response,
             buffer: whole_body.unwrap_or_default(),
             skipped: head.skipped,
-            next: range.start,
+            position: range.start,
             end: head.end,
             must_end: head.is_length_unknown && (is_partial || head.end == head.total),
             stall_timeout,
@@ -114,7 +115,7 @@ impl RangeBody {
     /// Returns the next chunk, which is never empty. Returns `None` after the last byte of the
     /// range.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, RangeError> {
-        if self.next >= self.end {
+        if self.position >= self.end {
             return Ok(None);
         }
         let mut chunk = self.receive().await?;
@@ -126,24 +127,24 @@ impl RangeBody {
                 chunk = self.receive().await?;
             }
         }
-        let missing_length = self.end - self.next;
+        let missing_length = self.end - self.position;
         if chunk.len() as u64 > missing_length {
             if self.must_end {
-                return Err(RangeError::transient("the body is longer than its range"));
+                return Err(RangeError::transient("the body is longer than the requested range"));
             }
             // A whole file that is accepted instead of a range continues after the range.
             chunk.truncate(usize::try_from(missing_length).unwrap_or(usize::MAX));
         } else if chunk.len() as u64 == missing_length && self.must_end {
             self.expect_end().await?;
         }
-        self.next += chunk.len() as u64;
+        self.position += chunk.len() as u64;
         Ok(Some(chunk))
     }
 
     /// Returns the first `length` bytes of the range, or the whole range if it is shorter.
     /// [`chunk`](Self::chunk) returns these bytes again.
     pub(super) async fn peek(&mut self, length: usize) -> Result<Bytes, RangeError> {
-        let available_length = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
+        let available_length = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         let needed_length = length.min(available_length);
         if self.buffer.len() < needed_length {
             let mut peeked_bytes = BytesMut::from(self.buffer.as_ref());
@@ -159,12 +160,12 @@ impl RangeBody {
     /// Whether the body begins with the first byte of the file and contains its first `length`
     /// bytes.
     pub(super) fn contains_head(&self, length: u64) -> bool {
-        self.next == 0 && self.end >= length
+        self.position == 0 && self.end >= length
     }
 
     /// Returns the offset in the file of the next byte that the body yields.
     pub(super) fn position(&self) -> u64 {
-        self.next
+        self.position
     }
 
     /// Returns the offset after the last byte that the body yields.
@@ -181,7 +182,7 @@ impl RangeBody {
                 None => {
                     return Err(RangeError::transient(format!(
                         "the body ended {} bytes before the end of the range",
-                        self.end - self.next
+                        self.end - self.position
                     )));
                 }
                 Some(chunk) if chunk.is_empty() => {}
@@ -195,7 +196,7 @@ impl RangeBody {
             receive(&mut self.response, self.stall_timeout, &self.transfer).await?
         {
             if !chunk.is_empty() {
-                return Err(RangeError::transient("the body is longer than its range"));
+                return Err(RangeError::transient("the body is longer than the requested range"));
             }
         }
         Ok(())
@@ -220,7 +221,8 @@ pub(super) fn lease_request(client: &Client, lease: &Lease) -> Result<RequestBui
     let request = client.get(&lease.url);
     match lease.authorization() {
         Some(value) => {
-            let value = sensitive(value).map_err(|error| RangeError::Refused(error.to_string()))?;
+            let value =
+                sensitive_header(value).map_err(|error| RangeError::Refused(error.to_string()))?;
             Ok(request.header(AUTHORIZATION, value))
         }
         None => Ok(request),

@@ -28,7 +28,7 @@ const MAX_SKIPPED: u64 = 64 * 1024 * 1024;
 pub(super) struct RangeHead {
     /// Number of bytes at the start of the body that precede the range.
     pub(super) skipped: u64,
-    /// Offset in the file after the last byte of the range that the body contains.
+    /// Offset in the file at which the requested bytes of the body end.
     pub(super) end: u64,
     /// Length of the whole file, in bytes.
     pub(super) total: u64,
@@ -107,7 +107,7 @@ impl RangeHead {
                 Self { skipped: 0, end, total, is_length_unknown, version }
             }
             (206, _) => {
-                return Err(RangeError::transient("status 206 without a usable Content-Range"));
+                return Err(RangeError::transient("status 206 without a valid Content-Range"));
             }
             (416, Some(ContentRange { total: Some(total), .. }))
                 if expected.total != Some(total) && range.start >= total =>
@@ -194,7 +194,7 @@ pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, RangeEr
     let first = lengths.next().flatten();
     match first.filter(|length| *length <= MAX_FILE_LENGTH) {
         Some(length) if lengths.all(|other| other == Some(length)) => Ok(Some(length)),
-        _ => Err(RangeError::transient("unusable Content-Length")),
+        _ => Err(RangeError::transient("invalid Content-Length")),
     }
 }
 
@@ -239,9 +239,9 @@ fn parse_number(digits: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const RANGE_10: ByteRange = ByteRange { start: 10, end: 20 };
+    const RANGE: ByteRange = ByteRange { start: 10, end: 20 };
 
-    fn expected(total: u64) -> ExpectedFile {
+    fn expected_file(total: u64) -> ExpectedFile {
         ExpectedFile { total: Some(total), body: BodyKind::Opaque, validator: None }
     }
 
@@ -260,8 +260,8 @@ mod tests {
 
     #[test]
     fn only_the_requested_range_is_accepted() {
-        let head =
-            check(206, &[("content-range", "bytes 10-19/100")], RANGE_10, &expected(100)).unwrap();
+        let head = check(206, &[("content-range", "bytes 10-19/100")], RANGE, &expected_file(100))
+            .unwrap();
         assert_eq!((head.end, head.total), (20, 100));
         for bad in [
             "bytes 11-19/100",
@@ -275,42 +275,42 @@ mod tests {
             "items 10-19/100",
             "",
         ] {
-            let reply = check(206, &[("content-range", bad)], RANGE_10, &expected(100));
+            let reply = check(206, &[("content-range", bad)], RANGE, &expected_file(100));
             assert!(reply.is_err(), "{bad}: {reply:?}");
         }
-        assert!(check(206, &[], RANGE_10, &expected(100)).is_err());
+        assert!(check(206, &[], RANGE, &expected_file(100)).is_err());
     }
 
     #[test]
     fn whole_file_is_accepted_for_early_ranges() {
         let headers = [("content-length", "100")];
-        let head = check(200, &headers, RANGE_10, &expected(100)).unwrap();
+        let head = check(200, &headers, RANGE, &expected_file(100)).unwrap();
         assert_eq!((head.skipped, head.end, head.total), (10, 20, 100));
-        let head = check(200, &headers, ByteRange { start: 0, end: 20 }, &expected(100)).unwrap();
+        let head =
+            check(200, &headers, ByteRange { start: 0, end: 20 }, &expected_file(100)).unwrap();
         assert_eq!((head.skipped, head.end, head.is_length_unknown), (0, 20, false));
-        let head = check(200, &[], RANGE_10, &expected(100)).unwrap();
+        let head = check(200, &[], RANGE, &expected_file(100)).unwrap();
         assert!(head.is_length_unknown);
         let late_range = ByteRange { start: MAX_SKIPPED + 1, end: MAX_SKIPPED + 2 };
-        let reply = check(200, &[], late_range, &expected(2 * MAX_SKIPPED));
+        let reply = check(200, &[], late_range, &expected_file(2 * MAX_SKIPPED));
         assert!(matches!(reply, Err(RangeError::Transient(..))), "{reply:?}");
-        let reply = check(200, &[("content-length", "5")], RANGE_10, &expected(100));
+        let reply = check(200, &[("content-length", "5")], RANGE, &expected_file(100));
         assert!(matches!(reply, Err(RangeError::WrongTotal { served_length: 5 })), "{reply:?}");
     }
 
     #[test]
     fn wrong_total_is_not_a_transient_error() {
-        let reply = check(206, &[("content-range", "bytes 10-19/101")], RANGE_10, &expected(100));
+        let reply = check(206, &[("content-range", "bytes 10-19/101")], RANGE, &expected_file(100));
         assert!(matches!(reply, Err(RangeError::WrongTotal { served_length: 101 })), "{reply:?}");
-        let reply = check(416, &[("content-range", "bytes */5")], RANGE_10, &expected(100));
+        let reply = check(416, &[("content-range", "bytes */5")], RANGE, &expected_file(100));
         assert!(matches!(reply, Err(RangeError::WrongTotal { served_length: 5 })), "{reply:?}");
-        let contradiction =
-            check(416, &[("content-range", "bytes */15")], RANGE_10, &expected(100));
-        assert!(matches!(contradiction, Err(RangeError::Transient(..))), "{contradiction:?}");
+        let reply = check(416, &[("content-range", "bytes */15")], RANGE, &expected_file(100));
+        assert!(matches!(reply, Err(RangeError::Transient(..))), "{reply:?}");
         let huge_total = check(
             206,
             &[("content-range", "bytes 10-19/9223372036854775808")],
-            RANGE_10,
-            &expected(100),
+            RANGE,
+            &expected_file(100),
         );
         assert!(matches!(huge_total, Err(RangeError::Transient(..))), "{huge_total:?}");
     }
@@ -321,18 +321,18 @@ mod tests {
             [(200, "text/html"), (206, "Text/HTML; charset=utf-8"), (200, "application/json")]
         {
             let headers = [("content-type", kind), ("content-range", "bytes 10-19/100")];
-            let reply = check(status, &headers, RANGE_10, &expected(100));
+            let reply = check(status, &headers, RANGE, &expected_file(100));
             assert!(matches!(reply, Err(RangeError::Refused(_))), "{status} {kind}: {reply:?}");
         }
         for status in [401, 403, 302] {
             assert!(matches!(
-                check(status, &[], RANGE_10, &expected(100)),
+                check(status, &[], RANGE, &expected_file(100)),
                 Err(RangeError::Refused(_))
             ));
         }
         for status in [404, 410] {
             assert!(matches!(
-                check(status, &[], RANGE_10, &expected(100)),
+                check(status, &[], RANGE, &expected_file(100)),
                 Err(RangeError::Missing(_))
             ));
         }
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn contradicting_headers_are_rejected() {
         let range = ("content-range", "bytes 10-19/100");
-        let bad: [&[(&str, &str)]; 8] = [
+        let invalid_replies: [&[(&str, &str)]; 8] = [
             &[range, ("content-range", "bytes 10-19/101")],
             &[range, ("content-length", "59")],
             &[range, ("content-length", "10"), ("content-length", "11")],
@@ -351,18 +351,18 @@ mod tests {
             &[range, ("transfer-encoding", "gzip, chunked")],
             &[range, ("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")],
         ];
-        for headers in bad {
-            let reply = check(206, headers, RANGE_10, &expected(100));
+        for headers in invalid_replies {
+            let reply = check(206, headers, RANGE, &expected_file(100));
             assert!(matches!(reply, Err(RangeError::Transient(..))), "{headers:?}: {reply:?}");
         }
-        let good: [&[(&str, &str)]; 4] = [
+        let valid_replies: [&[(&str, &str)]; 4] = [
             &[range, range],
             &[range, ("content-length", "10"), ("content-length", "10")],
             &[range, ("content-length", "10, 10")],
             &[range, ("content-encoding", "identity"), ("transfer-encoding", "chunked")],
         ];
-        for headers in good {
-            let reply = check(206, headers, RANGE_10, &expected(100));
+        for headers in valid_replies {
+            let reply = check(206, headers, RANGE, &expected_file(100));
             assert!(reply.is_ok(), "{headers:?}: {reply:?}");
         }
     }
@@ -370,16 +370,16 @@ mod tests {
     #[test]
     fn missing_total_is_taken_from_the_listing() {
         let range = [("content-range", "bytes 10-19/*")];
-        assert_eq!(check(206, &range, RANGE_10, &expected(100)).unwrap().total, 100);
-        assert!(check(206, &range, RANGE_10, &expected(15)).is_err());
-        let unlisted = ExpectedFile { total: None, ..expected(0) };
-        assert!(check(206, &range, RANGE_10, &unlisted).is_err());
+        assert_eq!(check(206, &range, RANGE, &expected_file(100)).unwrap().total, 100);
+        assert!(check(206, &range, RANGE, &expected_file(15)).is_err());
+        let unlisted_file = ExpectedFile { total: None, ..expected_file(0) };
+        assert!(check(206, &range, RANGE, &unlisted_file).is_err());
     }
 
     #[test]
     fn reply_with_a_shorter_range_is_accepted() {
-        let head =
-            check(206, &[("content-range", "bytes 10-14/100")], RANGE_10, &expected(100)).unwrap();
+        let head = check(206, &[("content-range", "bytes 10-14/100")], RANGE, &expected_file(100))
+            .unwrap();
         assert_eq!(head.end, 15);
     }
 }

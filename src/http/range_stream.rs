@@ -126,7 +126,7 @@ impl RangeStream {
         if self.body.is_some() || self.position >= self.end {
             return Ok(());
         }
-        self.with_retries(false).await.map(|_no_bytes| ())
+        self.retry_until_deadline(false).await.map(|_no_bytes| ())
     }
 
     /// Returns the next bytes of the range, or `None` after the last byte.
@@ -138,15 +138,18 @@ impl RangeStream {
         if self.position >= self.end {
             return Ok(None);
         }
-        self.with_retries(true).await
+        self.retry_until_deadline(true).await
     }
 
-    async fn with_retries(&mut self, needs_bytes: bool) -> Result<Option<Bytes>, FetchError> {
+    async fn retry_until_deadline(
+        &mut self,
+        needs_bytes: bool,
+    ) -> Result<Option<Bytes>, FetchError> {
         let deadline = Instant::now() + self.timeout;
         let mut delays = retry::backoff(MAX_ATTEMPTS);
         let mut last_cause = FetchCause::from("the server did not answer");
         loop {
-            let result = tokio::time::timeout_at(deadline, self.attempt(needs_bytes)).await;
+            let result = tokio::time::timeout_at(deadline, self.try_once(needs_bytes)).await;
             let (cause, retry_after) = match result {
                 Err(_elapsed) => return Err(FetchError::Deadline(last_cause)),
                 Ok(Ok(bytes)) => return Ok(bytes),
@@ -170,7 +173,7 @@ impl RangeStream {
         }
     }
 
-    async fn attempt(&mut self, needs_bytes: bool) -> Result<Option<Bytes>, AttemptError> {
+    async fn try_once(&mut self, needs_bytes: bool) -> Result<Option<Bytes>, AttemptError> {
         let body = match self.body.take() {
             Some(body) => body,
             None => self.open_body().await?,
@@ -192,8 +195,9 @@ impl RangeStream {
     async fn open_body(&mut self) -> Result<RangeBody, AttemptError> {
         let lease = self.leases.current(self.priority).await.map_err(AttemptError::from)?;
         if !std::mem::replace(&mut self.is_breaker_checked, true) {
-            let down = |error| AttemptError::Final(FetchError::Down(FetchCause::new(error)));
-            self.client.check_breaker(&lease.url).await.map_err(down)?;
+            let to_down_error =
+                |error| AttemptError::Final(FetchError::Down(FetchCause::new(error)));
+            self.client.check_breaker(&lease.url).await.map_err(to_down_error)?;
         }
         let leases = self.leases.clone();
         let request = RangeRequest {
@@ -241,8 +245,8 @@ impl RangeStream {
             None => body.version.strong_tag.is_none(),
         };
         let head_length = HEAD_LENGTH.min(body.total);
-        let is_inside = body.contains_head(head_length);
-        let head = match (needs_head, is_inside) {
+        let contains_head = body.contains_head(head_length);
+        let head = match (needs_head, contains_head) {
             (false, _) => None,
             (true, true) => {
                 Some(body.peek(head_length as usize).await.map_err(AttemptError::from)?)
@@ -258,7 +262,7 @@ impl RangeStream {
             self.expected.validator = Some(validator);
             // The file may have changed between this reply and the reply with the start of the
             // file.
-            return if needs_head && !is_inside { Err(AttemptError::Repeat) } else { Ok(()) };
+            return if needs_head && !contains_head { Err(AttemptError::Repeat) } else { Ok(()) };
         };
         if expected.agrees_with(&body.version, head.as_deref()) {
             return Ok(());

@@ -27,9 +27,9 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 ///
 /// 1. In any second of the server's clock, there are at most `limit` calls. The server counts a
 ///    call at an unknown time between sending and reply, so a permit counts from before the call is
-///    sent until [`WINDOW`] after the reply. All calls that the server can count in one second
-///    therefore have counted permits at the same time, even if they are delayed and arrive
-///    together.
+///    sent until [`WINDOW`] after the reply. Therefore the permits of all calls that the server can
+///    count in the same second are counted at the same time, even if these calls are delayed and
+///    arrive together.
 /// 2. Permits are spread over the second: at most `limit / BURST_DIVISOR` calls start at once.
 /// 3. While a reader waits, no background call starts.
 /// 4. While a `Retry-After` keeps the limiter closed, calls fail at once.
@@ -108,21 +108,21 @@ impl RateLimiter {
     /// # Errors
     /// The remaining retry delay, if the limiter is closed.
     pub async fn acquire(&self, priority: Priority) -> Result<RatePermit<'_>, Duration> {
-        let _waiting = priority.is_for_reader().then(|| WaitingReader::new(self));
+        let _waiting_reader = priority.is_for_reader().then(|| WaitingReader::new(self));
         loop {
-            let changed = self.state_changed.notified();
-            tokio::pin!(changed);
+            let notification = self.state_changed.notified();
+            tokio::pin!(notification);
             // This registers the waiter before the attempt. Otherwise a change between the two
             // would be missed.
-            changed.as_mut().enable();
+            notification.as_mut().enable();
             match self.try_start(priority) {
                 Attempt::Started => return Ok(RatePermit(self)),
                 Attempt::Closed(remaining) => return Err(remaining),
-                Attempt::AfterChange => changed.await,
+                Attempt::AfterChange => notification.await,
                 Attempt::NotBefore(at) => {
                     // The next step is another attempt, whether the time has come or the state has
                     // changed.
-                    let _ = tokio::time::timeout_at(at, changed).await;
+                    let _ = tokio::time::timeout_at(at, notification).await;
                 }
             }
         }
@@ -131,7 +131,7 @@ impl RateLimiter {
     fn try_start(&self, priority: Priority) -> Attempt {
         let now = Instant::now();
         let mut state = self.state.lock();
-        if let Some(remaining) = state.closed_for(now) {
+        if let Some(remaining) = state.remaining_delay(now) {
             return Attempt::Closed(remaining);
         }
         if !priority.is_for_reader() && state.waiting_readers > 0 {
@@ -148,9 +148,9 @@ impl RateLimiter {
                 None => Attempt::AfterChange,
             };
         }
-        let earliest = state.next_due.checked_sub(self.burst_tolerance).unwrap_or(now);
-        if now < earliest {
-            return Attempt::NotBefore(earliest);
+        let earliest_start = state.next_due.checked_sub(self.burst_tolerance).unwrap_or(now);
+        if now < earliest_start {
+            return Attempt::NotBefore(earliest_start);
         }
         state.next_due = state.next_due.max(now) + self.call_interval;
         state.in_flight += 1;
@@ -160,16 +160,16 @@ impl RateLimiter {
     /// Rejects all calls for the time `retry_after`, but at most for [`MAX_RETRY_AFTER`]. An
     /// earlier delay is not shortened.
     pub fn close(&self, retry_after: Duration) {
-        let until = Instant::now() + retry_after.min(MAX_RETRY_AFTER);
+        let closed_until = Instant::now() + retry_after.min(MAX_RETRY_AFTER);
         let mut state = self.state.lock();
-        state.closed_until = state.closed_until.max(Some(until));
+        state.closed_until = state.closed_until.max(Some(closed_until));
         drop(state);
         self.state_changed.notify_waiters();
     }
 }
 
 impl State {
-    fn closed_for(&mut self, now: Instant) -> Option<Duration> {
+    fn remaining_delay(&mut self, now: Instant) -> Option<Duration> {
         self.closed_until = self.closed_until.filter(|until| now < *until);
         self.closed_until.map(|until| until - now)
     }
@@ -220,15 +220,19 @@ mod tests {
     async fn no_second_exceeds_the_limit() {
         for limit in [1, 2, 4, 20, 80] {
             let limiter = limiter(limit);
-            let mut calls = Vec::new();
+            let mut call_times = Vec::new();
             for index in 0..limit * 4 {
                 let is_odd = index % 2 == 1;
                 let priority = if is_odd { Priority::Background } else { Priority::Demand };
                 let _permit = limiter.acquire(priority).await.unwrap();
-                calls.push(Instant::now());
+                call_times.push(Instant::now());
             }
-            assert!(max_per_second(&calls) <= limit as usize, "{}", max_per_second(&calls));
-            let elapsed = calls.last().unwrap().duration_since(calls[0]);
+            assert!(
+                max_per_second(&call_times) <= limit as usize,
+                "{}",
+                max_per_second(&call_times)
+            );
+            let elapsed = call_times.last().unwrap().duration_since(call_times[0]);
             assert!(elapsed < WINDOW * 5, "far below the limit of {limit}: {elapsed:?}");
         }
     }

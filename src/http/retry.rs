@@ -13,8 +13,8 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 /// longest documented limit of a provider lasts one day.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
-/// Smallest number of seconds that counts as a time since 1970. It is a time in 2001. A smaller
-/// number is a delay.
+/// Smallest number in a header that is read as a Unix time; here a time in 2001. A smaller number
+/// is a delay in seconds.
 const MIN_UNIX_TIME: Duration = Duration::from_secs(1_000_000_000);
 
 /// Returns `attempts` delays, which double from 0.2 s to 5 s and have jitter. A short failure costs

@@ -44,10 +44,10 @@ impl VersionHeaders {
         let tag = header_text(headers, &ETAG).filter(|tag| tag.len() > 2 && tag.starts_with('"'));
         let last_modified = header_text(headers, &LAST_MODIFIED);
         let is_settled = (|| {
-            let modified = httpdate::parse_http_date(last_modified?).ok()?;
+            let modified_time = httpdate::parse_http_date(last_modified?).ok()?;
             let date =
                 header_text(headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok());
-            let age = date.unwrap_or_else(SystemTime::now).duration_since(modified).ok()?;
+            let age = date.unwrap_or_else(SystemTime::now).duration_since(modified_time).ok()?;
             Some(age >= MIN_AGE)
         })();
         Self {
@@ -83,10 +83,10 @@ impl Validator {
         if text.starts_with('"') {
             return Some(Self(Evidence::StrongTag(text.into())));
         }
-        let rest = text.strip_prefix(HEAD_PREFIX)?;
-        let (digest, modified) = match rest.split_once(MODIFIED_SEPARATOR) {
+        let value = text.strip_prefix(HEAD_PREFIX)?;
+        let (digest, modified) = match value.split_once(MODIFIED_SEPARATOR) {
             Some((digest, modified)) => (digest, Some(modified.into())),
-            None => (rest, None),
+            None => (value, None),
         };
         Some(Self(Evidence::Head { digest: digest.into(), last_modified: modified }))
     }
@@ -163,8 +163,8 @@ fn digest(head: &[u8]) -> Box<str> {
 mod tests {
     use super::*;
 
-    const OLD: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-    const LATER: &str = "Mon, 07 Nov 1994 08:49:37 GMT";
+    const OLD_DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const LATER_DATE: &str = "Mon, 07 Nov 1994 08:49:37 GMT";
 
     fn headers(pairs: &[(&'static str, &str)]) -> VersionHeaders {
         let mut headers = HeaderMap::new();
@@ -179,7 +179,8 @@ mod tests {
         let validator = Validator::from_strong_tag("\"a\"");
         assert!(!validator.needs_head());
         assert!(
-            validator.agrees_with(&headers(&[("etag", "\"a\""), ("last-modified", OLD)]), None)
+            validator
+                .agrees_with(&headers(&[("etag", "\"a\""), ("last-modified", OLD_DATE)]), None)
         );
         assert!(!validator.agrees_with(&headers(&[("etag", "\"b\"")]), None));
         assert!(!validator.agrees_with(&headers(&[("etag", "W/\"a\"")]), None));
@@ -188,36 +189,37 @@ mod tests {
 
     #[test]
     fn weak_tag_is_ignored() {
-        let weak = headers(&[("etag", "W/\"a\"")]);
-        assert_eq!(weak.strong_tag, None);
-        let validator = Validator::from_head(&weak, b"first");
+        let weak_headers = headers(&[("etag", "W/\"a\"")]);
+        assert_eq!(weak_headers.strong_tag, None);
+        let validator = Validator::from_head(&weak_headers, b"first");
         assert!(validator.needs_head());
         assert!(validator.agrees_with(&headers(&[("etag", "W/\"b\"")]), Some(b"first")));
-        assert!(!validator.agrees_with(&weak, Some(b"other")));
-        assert!(!validator.agrees_with(&weak, None));
+        assert!(!validator.agrees_with(&weak_headers, Some(b"other")));
+        assert!(!validator.agrees_with(&weak_headers, None));
     }
 
     #[test]
     fn settled_last_modified_time_must_not_change() {
-        let validator = Validator::from_head(&headers(&[("last-modified", OLD)]), b"head");
-        assert!(validator.agrees_with(&headers(&[("last-modified", OLD)]), Some(b"head")));
-        assert!(!validator.agrees_with(&headers(&[("last-modified", LATER)]), Some(b"head")));
+        let validator = Validator::from_head(&headers(&[("last-modified", OLD_DATE)]), b"head");
+        assert!(validator.agrees_with(&headers(&[("last-modified", OLD_DATE)]), Some(b"head")));
+        assert!(!validator.agrees_with(&headers(&[("last-modified", LATER_DATE)]), Some(b"head")));
         assert!(validator.agrees_with(&headers(&[]), Some(b"head")));
     }
 
     #[test]
     fn recent_last_modified_time_is_ignored() {
-        let recent = headers(&[("last-modified", OLD), ("date", "Sun, 06 Nov 1994 08:50:00 GMT")]);
-        let validator = Validator::from_head(&recent, b"head");
-        assert!(validator.agrees_with(&headers(&[("last-modified", LATER)]), Some(b"head")));
+        let recent_headers =
+            headers(&[("last-modified", OLD_DATE), ("date", "Sun, 06 Nov 1994 08:50:00 GMT")]);
+        let validator = Validator::from_head(&recent_headers, b"head");
+        assert!(validator.agrees_with(&headers(&[("last-modified", LATER_DATE)]), Some(b"head")));
     }
 
     #[test]
     fn text_form_of_validator_can_be_parsed() {
-        let settled = headers(&[("last-modified", OLD)]);
+        let settled_headers = headers(&[("last-modified", OLD_DATE)]);
         for validator in [
             Validator::from_strong_tag("\"a;last-modified:b\""),
-            Validator::from_head(&settled, b"head"),
+            Validator::from_head(&settled_headers, b"head"),
             Validator::from_head(&headers(&[]), b"head"),
         ] {
             assert_eq!(Validator::parse(&validator.to_text()), Some(validator));

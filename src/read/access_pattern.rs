@@ -56,9 +56,9 @@ impl AccessPattern {
         }
         stream.observe_throughput(reading);
         self.streams.push(stream);
-        let last = self.streams.len() - 1;
+        let last_index = self.streams.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "the stream was pushed in the line above")]
-        &mut self.streams[last]
+        &mut self.streams[last_index]
     }
 
     /// Returns the id of the most recently read stream.
@@ -239,8 +239,8 @@ mod tests {
     #[test]
     fn fifth_stream_cancels_the_oldest() {
         let mut pattern = pattern();
-        let oldest = pattern.observe(span(0, BLOCK_LENGTH), reading(false));
-        let (id, token) = (oldest.id(), oldest.chunk_token());
+        let oldest_stream = pattern.observe(span(0, BLOCK_LENGTH), reading(false));
+        let (id, token) = (oldest_stream.id(), oldest_stream.chunk_token());
         for offset in 1..MAX_STREAMS as u64 {
             pattern.observe(span(offset * 100 * BLOCK_LENGTH, 1), reading(false));
             assert!(!token.is_cancelled());

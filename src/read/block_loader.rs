@@ -37,14 +37,14 @@ pub(super) struct BlockLoader {
 pub(super) struct Coverage {
     /// The offset in the span up to which all bytes are in memory, in flight, or known to be
     /// unavailable.
-    pub(super) until: u64,
+    pub(super) covered_until: u64,
     /// Number of requests that were started.
     pub(super) requests: usize,
 }
 
 impl BlockLoader {
-    /// Starts loads and fetches for the missing bytes of `span`. For a prefetch, it stops when the
-    /// memory budget is used up.
+    /// Starts loads and fetches for the missing bytes of `span`. A prefetch stops when the memory
+    /// budget is used up.
     pub(super) fn request_missing(
         &self,
         content: &Arc<Content>,
@@ -60,7 +60,7 @@ impl BlockLoader {
         let mut requests = 0;
         while let Some(gap) = self.next_gap(&in_flight, content, remaining_span, purpose) {
             let Some(reservation) = self.reserve(gap.len(), purpose) else {
-                return Coverage { until: gap.start, requests };
+                return Coverage { covered_until: gap.start, requests };
             };
             let part = BlockSpan::new(gap.start, gap.start + reservation.bytes());
             let position = RequestPosition::new(part.start);
@@ -79,10 +79,10 @@ impl BlockLoader {
             requests += 1;
             remaining_span.start = part.end;
             if part.end < gap.end {
-                return Coverage { until: part.end, requests };
+                return Coverage { covered_until: part.end, requests };
             }
         }
-        Coverage { until: span.end, requests }
+        Coverage { covered_until: span.end, requests }
     }
 
     /// Reserves memory for `bytes` bytes. For a prefetch, the reservation may be smaller. Returns
@@ -95,8 +95,8 @@ impl BlockLoader {
         }
     }
 
-    /// Starts to load the blocks of `span` that are in the disk cache but not in memory. For a
-    /// prefetch, it stops when the memory budget is used up.
+    /// Starts to load the blocks of `span` that are in the disk cache but not in memory. A prefetch
+    /// stops when the memory budget is used up.
     fn load_from_disk(&self, content: &Arc<Content>, span: BlockSpan, purpose: &FetchPurpose) {
         for index in span.blocks() {
             let block = BlockExtent { index, from: 0, to: content.block_length(index) };
@@ -127,8 +127,8 @@ impl BlockLoader {
     }
 
     /// Returns the first gap in `span`: bytes that are not in memory, not in flight, and not known
-    /// to be unavailable. For demand, the gap includes bytes in flight whose request takes too long
-    /// to reach them.
+    /// to be unavailable. A gap for demand also includes bytes in flight if their request will not
+    /// reach them soon.
     fn next_gap(
         &self,
         in_flight: &InFlightFetches,
@@ -151,17 +151,17 @@ impl BlockLoader {
                 content.has_failed_recently(index) || content.breaker.is_open(remaining_span)
             };
             let unavailable_until = if is_unavailable { to } else { from };
-            let reach = self
+            let available_until = self
                 .caches
                 .memory
                 .contiguous_end(key, from)
                 .max(in_flight_until)
                 .max(unavailable_until);
-            if reach > from {
+            if available_until > from {
                 if start.is_some() {
                     break;
                 }
-                remaining_span.start = extent.offset_of(reach);
+                remaining_span.start = extent.offset_of(available_until);
                 continue;
             }
             start.get_or_insert(remaining_span.start);
@@ -201,16 +201,17 @@ impl BlockLoader {
     pub(super) fn without_cached_start(&self, content: &Content, span: BlockSpan) -> BlockSpan {
         let mut remaining_span = span;
         while let Some(extent) = remaining_span.first_extent() {
-            let reach = self.caches.memory.contiguous_end(content.key(extent.index), extent.from);
-            remaining_span.start = extent.offset_of(reach.min(extent.to));
-            if reach < extent.to {
+            let cached_until =
+                self.caches.memory.contiguous_end(content.key(extent.index), extent.from);
+            remaining_span.start = extent.offset_of(cached_until.min(extent.to));
+            if cached_until < extent.to {
                 break;
             }
         }
         remaining_span
     }
 
-    /// Returns the bytes of `span` if all of them are in memory, on disk, or have arrived in a
+    /// Returns the bytes of `span` if each of them is in memory or on disk or has arrived in a
     /// fetch. Neither sends requests nor waits for requests in flight.
     pub(super) async fn read_cached(
         &self,
@@ -482,9 +483,9 @@ mod tests {
         let setup = Setup::with_budget(8 * BLOCK_LENGTH);
         let coverage = setup.request_missing(span(0, 20 * 16), &FetchPurpose::WholeFile);
         let max_prefetch = setup.loader.caches.memory.max_prefetch();
-        assert_eq!(coverage, Coverage { until: max_prefetch, requests: 1 });
+        assert_eq!(coverage, Coverage { covered_until: max_prefetch, requests: 1 });
         let coverage = setup.request_missing(span(6 * 16, 7 * 16), &FetchPurpose::WholeFile);
-        assert_eq!(coverage, Coverage { until: 6 * BLOCK_LENGTH, requests: 0 });
+        assert_eq!(coverage, Coverage { covered_until: 6 * BLOCK_LENGTH, requests: 0 });
         assert_eq!(setup.request_missing(span(6 * 16, 20 * 16), &setup.demand()).requests, 1);
     }
 
@@ -566,7 +567,7 @@ mod model_check {
     }
 
     /// Runs a test with a file of `size` bytes under many thread schedules.
-    fn explore(size: u64, test: impl Fn(Setup) + Send + Sync + 'static) {
+    fn explore_schedules(size: u64, test: impl Fn(Setup) + Send + Sync + 'static) {
         // Handles need a runtime when they are closed. The tasks of this runtime never run.
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let handle = runtime.handle().clone();
@@ -575,7 +576,7 @@ mod model_check {
 
     #[test]
     fn schedules_of_readers_share_one_request() {
-        explore(SIZE, |setup| {
+        explore_schedules(SIZE, |setup| {
             setup.request_missing(WHOLE_FILE);
             let spans = [span(0, 20), span(10, 30)];
             let read_tasks = spans.map(|span| (span, setup.read(span)));
@@ -589,7 +590,7 @@ mod model_check {
 
     #[test]
     fn schedules_of_simultaneous_starts_fetch_once() {
-        explore(SIZE, |setup| {
+        explore_schedules(SIZE, |setup| {
             let threads = [0, 1].map(|_| {
                 let setup = setup.clone();
                 shuttle::thread::spawn(move || setup.request_missing(WHOLE_FILE))
@@ -602,7 +603,7 @@ mod model_check {
 
     #[test]
     fn schedules_of_failure_are_shared() {
-        explore(SIZE, |setup| {
+        explore_schedules(SIZE, |setup| {
             setup.request_missing(WHOLE_FILE);
             let request = setup.fetcher.take_only();
             let read_tasks = [0, 1].map(|_| setup.read(span(0, 20)));
@@ -617,7 +618,7 @@ mod model_check {
 
     #[test]
     fn schedules_of_abandonment_wake_every_waiter() {
-        explore(SIZE, |setup| {
+        explore_schedules(SIZE, |setup| {
             setup.request_missing(WHOLE_FILE);
             let request = setup.fetcher.take_only();
             let read_tasks = [0, 1].map(|_| setup.read(span(0, 20)));
@@ -645,7 +646,7 @@ mod model_check {
     #[test]
     fn schedules_of_takeover_give_exact_bytes() {
         const FILE_SIZE: u64 = MAX_JOIN_DISTANCE + BLOCK_LENGTH + SIZE;
-        explore(FILE_SIZE, |setup| {
+        explore_schedules(FILE_SIZE, |setup| {
             let Setup { loader, fetcher, file } = setup.clone();
             let last_block = span(FILE_SIZE - SIZE, FILE_SIZE);
             let whole_file = span(0, FILE_SIZE);

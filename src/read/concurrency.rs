@@ -38,7 +38,7 @@ const MIN_MEASURED_TIME: Duration = Duration::from_millis(20);
 /// shows the speed of the reader and not the capacity of the line.
 #[derive(Debug)]
 pub(super) struct ConcurrencyController {
-    current: usize,
+    current_connections: usize,
     /// The current maximum, which is lower than `maximum` while other readers are active.
     limit: usize,
     maximum: usize,
@@ -56,12 +56,12 @@ pub(super) struct ConcurrencyController {
 }
 
 impl ConcurrencyController {
-    /// Creates a controller that starts with `initial` connections. This can be the result of an
+    /// Creates a controller that starts with `initial` connections. The number can come from an
     /// earlier stream of the same source.
     pub(super) fn new(initial: usize, maximum: usize, reading: MeterReading) -> Self {
         let maximum = maximum.max(1);
         Self {
-            current: initial.clamp(1, maximum),
+            current_connections: initial.clamp(1, maximum),
             limit: maximum,
             maximum,
             before_growth: None,
@@ -72,15 +72,15 @@ impl ConcurrencyController {
         }
     }
 
-    pub(super) fn current(&self) -> usize {
-        self.current
+    pub(super) fn current_connections(&self) -> usize {
+        self.current_connections
     }
 
     /// Limits the number of connections while other readers need their share.
     pub(super) fn set_limit(&mut self, limit: usize) {
         self.limit = limit.clamp(1, self.maximum);
-        if self.current > self.limit {
-            self.current = self.limit;
+        if self.current_connections > self.limit {
+            self.current_connections = self.limit;
             self.before_growth = None;
         }
     }
@@ -88,50 +88,52 @@ impl ConcurrencyController {
     /// Returns the number of connections that measurements have confirmed. Returns `None` while
     /// other readers limit the number.
     pub(super) fn proven_connections(&self) -> Option<usize> {
-        (self.limit == self.maximum).then_some(self.current)
+        (self.limit == self.maximum).then_some(self.current_connections)
     }
 
     /// Processes a meter reading. Adjusts the number of connections at the end of each interval.
     pub(super) fn observe(&mut self, reading: MeterReading) {
         self.has_waiter |= reading.has_waiter;
-        if !self.is_settled && reading.active_connections >= self.current {
+        if !self.is_settled && reading.active_connections >= self.current_connections {
             self.is_settled = true;
             self.has_waiter = reading.has_waiter;
             self.interval_start = reading;
         }
         let bytes = reading.bytes.saturating_sub(self.interval_start.bytes);
-        let is_long_enough = bytes >= self.current as u64 * MIN_MEASURED_BYTES
+        let is_long_enough = bytes >= self.current_connections as u64 * MIN_MEASURED_BYTES
             && reading.time.saturating_duration_since(self.interval_start.time)
                 >= MIN_MEASURED_TIME;
         if !self.is_settled || !is_long_enough {
             return;
         }
         if std::mem::take(&mut self.has_waiter) {
-            let previous = self.current;
-            self.evaluate(bytes, reading.seconds - self.interval_start.seconds);
-            self.is_settled = self.current <= previous;
+            let previous_connections = self.current_connections;
+            self.evaluate(bytes, reading.delivery_seconds - self.interval_start.delivery_seconds);
+            self.is_settled = self.current_connections <= previous_connections;
         }
         self.interval_start = reading;
     }
 
-    /// Evaluates an interval in which `bytes` bytes arrived. `seconds` is the time in which
-    /// connections delivered bytes, summed over all connections. The estimated throughput is the
-    /// throughput of one connection times the number of connections.
-    fn evaluate(&mut self, bytes: u64, seconds: f64) {
-        let throughput = self.current as f64 * bytes as f64 / seconds.max(1e-6);
+    /// Evaluates an interval in which `bytes` bytes arrived. `delivery_seconds` is the time in
+    /// which connections delivered bytes, summed over all connections. The estimated throughput is
+    /// the throughput of one connection times the number of connections.
+    fn evaluate(&mut self, bytes: u64, delivery_seconds: f64) {
+        let throughput =
+            self.current_connections as f64 * bytes as f64 / delivery_seconds.max(1e-6);
         if let Some((fewer_connections, previous_throughput)) = self.before_growth.take()
             && throughput < previous_throughput * MIN_GAIN
         {
-            self.current = fewer_connections;
+            self.current_connections = fewer_connections;
             self.paused_measurements = PAUSED_MEASUREMENTS;
             return;
         }
         if self.paused_measurements > 0 {
             self.paused_measurements -= 1;
-        } else if self.current < self.limit {
-            self.before_growth = Some((self.current, throughput));
-            let growth = if self.current == 1 { FIRST_GROWTH_FACTOR } else { GROWTH_FACTOR };
-            self.current = (self.current * growth).min(self.limit);
+        } else if self.current_connections < self.limit {
+            self.before_growth = Some((self.current_connections, throughput));
+            let growth_factor =
+                if self.current_connections == 1 { FIRST_GROWTH_FACTOR } else { GROWTH_FACTOR };
+            self.current_connections = (self.current_connections * growth_factor).min(self.limit);
         }
     }
 }
@@ -154,7 +156,10 @@ mod tests {
         measurements: usize,
     ) {
         for _ in 0..measurements {
-            controller.evaluate(throughput(controller.current()), controller.current() as f64);
+            controller.evaluate(
+                throughput(controller.current_connections()),
+                controller.current_connections() as f64,
+            );
         }
     }
 
@@ -162,50 +167,54 @@ mod tests {
     fn connections_grow_to_the_maximum_while_they_help() {
         let mut controller = controller(1, 8);
         measure(&mut controller, |connections| connections as u64 * 12 * MIB, 3);
-        assert_eq!(controller.current(), 8);
+        assert_eq!(controller.current_connections(), 8);
         measure(&mut controller, |connections| connections as u64 * 12 * MIB, 30);
-        assert_eq!(controller.current(), 8);
+        assert_eq!(controller.current_connections(), 8);
     }
 
     #[test]
     fn line_filled_by_one_connection_keeps_one() {
         let mut controller = controller(1, 8);
         measure(&mut controller, |_| 100 * MIB, 2);
-        assert_eq!(controller.current(), 1);
+        assert_eq!(controller.current_connections(), 1);
         measure(&mut controller, |_| 100 * MIB, PAUSED_MEASUREMENTS as usize);
-        assert_eq!(controller.current(), 1);
+        assert_eq!(controller.current_connections(), 1);
     }
 
     #[test]
     fn more_connections_are_tried_again_later() {
         let mut controller = controller(1, 8);
         measure(&mut controller, |_| 100 * MIB, 2 + PAUSED_MEASUREMENTS as usize + 1);
-        assert_eq!(controller.current(), FIRST_GROWTH_FACTOR);
+        assert_eq!(controller.current_connections(), FIRST_GROWTH_FACTOR);
     }
 
     #[test]
     fn line_filled_by_four_connections_keeps_four() {
         let mut controller = controller(1, 8);
         measure(&mut controller, |connections| connections.min(4) as u64 * 10 * MIB, 4);
-        assert_eq!(controller.current(), 4);
+        assert_eq!(controller.current_connections(), 4);
     }
 
     #[test]
     fn limit_for_other_readers_is_temporary() {
         let mut controller = controller(8, 8);
         controller.set_limit(2);
-        assert_eq!((controller.current(), controller.proven_connections()), (2, None));
+        assert_eq!((controller.current_connections(), controller.proven_connections()), (2, None));
         measure(&mut controller, |connections| connections as u64 * 12 * MIB, 5);
-        assert_eq!(controller.current(), 2);
+        assert_eq!(controller.current_connections(), 2);
         controller.set_limit(100);
         measure(&mut controller, |connections| connections as u64 * 12 * MIB, 3);
-        assert_eq!((controller.current(), controller.proven_connections()), (8, Some(8)));
+        assert_eq!(
+            (controller.current_connections(), controller.proven_connections()),
+            (8, Some(8))
+        );
     }
 
     #[test]
     fn initial_number_of_connections_is_clamped() {
-        for (initial, maximum, current) in [(8, 8, 8), (0, 8, 1), (64, 4, 4), (1, 0, 1)] {
-            assert_eq!(controller(initial, maximum).current(), current);
+        for (initial, maximum, current_connections) in [(8, 8, 8), (0, 8, 1), (64, 4, 4), (1, 0, 1)]
+        {
+            assert_eq!(controller(initial, maximum).current_connections(), current_connections);
         }
     }
 
@@ -219,7 +228,7 @@ mod tests {
             meter.add_bytes(MIB as usize);
             controller.observe(meter.read());
         }
-        assert_eq!(controller.current(), 1);
+        assert_eq!(controller.current_connections(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -231,10 +240,10 @@ mod tests {
         tokio::time::advance(MIN_MEASURED_TIME / 2).await;
         meter.add_bytes(MIB as usize);
         controller.observe(meter.read());
-        assert_eq!(controller.current(), 1);
+        assert_eq!(controller.current_connections(), 1);
         tokio::time::advance(MIN_MEASURED_TIME / 2).await;
         controller.observe(meter.read());
-        assert_eq!(controller.current(), FIRST_GROWTH_FACTOR);
+        assert_eq!(controller.current_connections(), FIRST_GROWTH_FACTOR);
     }
 
     #[tokio::test(start_paused = true)]
@@ -246,17 +255,17 @@ mod tests {
         tokio::time::advance(Duration::from_millis(100)).await;
         meter.add_bytes(MIB as usize);
         controller.observe(meter.read());
-        assert_eq!(controller.current(), FIRST_GROWTH_FACTOR);
+        assert_eq!(controller.current_connections(), FIRST_GROWTH_FACTOR);
         // One of four connections delivers bytes. The other three wait for their replies.
         tokio::time::advance(Duration::from_millis(100)).await;
         meter.add_bytes(8 * MIB as usize);
         controller.observe(meter.read());
-        assert_eq!(controller.current(), FIRST_GROWTH_FACTOR);
+        assert_eq!(controller.current_connections(), FIRST_GROWTH_FACTOR);
         (0..3).for_each(|_| meter.add_connection());
         controller.observe(meter.read());
         tokio::time::advance(Duration::from_millis(100)).await;
         meter.add_bytes(4 * MIB as usize);
         controller.observe(meter.read());
-        assert_eq!(controller.current(), 8);
+        assert_eq!(controller.current_connections(), 8);
     }
 }

@@ -77,7 +77,7 @@ impl BlockFailure {
 }
 
 struct HandleCount {
-    open: usize,
+    open_count: usize,
     /// The token that cancels the requests of this content. It is replaced when a handle is opened
     /// while no other handle is open.
     request_token: CancellationToken,
@@ -100,9 +100,9 @@ impl Content {
         predecessor: Option<Arc<Self>>,
     ) -> Self {
         let predecessors = predecessor.iter().flat_map(|content| {
-            let older =
+            let older_contents =
                 content.predecessors.iter().filter(|older| older.strong_count() > 0).cloned();
-            older.chain(std::iter::once(Arc::downgrade(content)))
+            older_contents.chain(std::iter::once(Arc::downgrade(content)))
         });
         Self {
             recording,
@@ -118,7 +118,10 @@ impl Content {
             last_prefetch_failure: Mutex::default(),
             last_failure: Mutex::default(),
             disk_misses: Mutex::default(),
-            handles: Mutex::new(HandleCount { open: 0, request_token: CancellationToken::new() }),
+            handles: Mutex::new(HandleCount {
+                open_count: 0,
+                request_token: CancellationToken::new(),
+            }),
         }
     }
 
@@ -166,9 +169,11 @@ impl Content {
     /// # Errors
     /// [`FetchError::Changed`] if an earlier reply contained another version of the file.
     pub(super) fn record_validator(&self, validator: &Validator) -> Result<(), FetchError> {
-        let mut current = self.validator.lock();
+        let mut current_validator = self.validator.lock();
         // Replies to concurrent requests have not been compared with each other before.
-        if current.get_or_insert_with(|| validator.clone()).cache_key() != validator.cache_key() {
+        if current_validator.get_or_insert_with(|| validator.clone()).cache_key()
+            != validator.cache_key()
+        {
             return Err(FetchError::Changed(
                 "two replies contain different versions of the file".into(),
             ));
@@ -212,8 +217,10 @@ impl Content {
 
     /// Whether an earlier revision of the file still has an open handle.
     pub fn has_open_predecessor(&self) -> bool {
-        let mut older = self.predecessors.iter().filter_map(Weak::upgrade);
-        older.any(|content| content.revision != self.revision && content.handles.lock().open > 0)
+        let mut predecessors = self.predecessors.iter().filter_map(Weak::upgrade);
+        predecessors.any(|content| {
+            content.revision != self.revision && content.handles.lock().open_count > 0
+        })
     }
 
     /// Records that a block could not be fetched, and the error that its readers got. `error` is
@@ -275,7 +282,7 @@ impl Content {
     pub(super) fn add_handle(&self) {
         self.failures.lock().clear();
         let mut handles = self.handles.lock();
-        handles.open += 1;
+        handles.open_count += 1;
         if handles.request_token.is_cancelled() {
             handles.request_token = CancellationToken::new();
         }
@@ -284,14 +291,14 @@ impl Content {
     /// Removes a handle from the count. Returns whether it was the last one.
     pub(super) fn remove_handle(&self) -> bool {
         let mut handles = self.handles.lock();
-        handles.open = handles.open.saturating_sub(1);
-        handles.open == 0
+        handles.open_count = handles.open_count.saturating_sub(1);
+        handles.open_count == 0
     }
 
     /// Cancels the requests of this content, unless a handle has been opened in the meantime.
     pub(super) fn cancel_requests_if_closed(&self) {
         let handles = self.handles.lock();
-        if handles.open == 0 {
+        if handles.open_count == 0 {
             handles.request_token.cancel();
         }
     }
@@ -398,12 +405,12 @@ mod tests {
                 predecessor,
             ))
         };
-        let second = new_revision(2, &first);
-        let third = new_revision(3, &second);
-        assert!(!third.has_open_predecessor());
+        let second_content = new_revision(2, &first);
+        let third_content = new_revision(3, &second_content);
+        assert!(!third_content.has_open_predecessor());
         first.add_handle();
-        assert!(second.has_open_predecessor() && third.has_open_predecessor());
+        assert!(second_content.has_open_predecessor() && third_content.has_open_predecessor());
         first.remove_handle();
-        assert!(!third.has_open_predecessor());
+        assert!(!third_content.has_open_predecessor());
     }
 }

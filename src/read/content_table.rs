@@ -63,11 +63,11 @@ impl ContentTable {
     /// Returns the content of a file for a new handle.
     pub(super) fn open(&self, recording: &Recording, leases: Arc<dyn LeaseSource>) -> Arc<Content> {
         let key = (recording.id.clone(), recording.version);
-        let existing = usable_content(self.open_contents.lock().get(&key), recording);
-        let content = existing.unwrap_or_else(|| self.insert(&key, recording, leases));
-        let evicted = self.recent_contents.lock().push(key, content.clone());
+        let existing_content = usable_content(self.open_contents.lock().get(&key), recording);
+        let content = existing_content.unwrap_or_else(|| self.insert(&key, recording, leases));
+        let evicted_content = self.recent_contents.lock().push(key, content.clone());
         // The lock has been released, because this may be the last reference to a content.
-        drop(evicted);
+        drop(evicted_content);
         content
     }
 

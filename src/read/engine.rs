@@ -237,7 +237,7 @@ impl Engine {
         }
         let bytes = self.loader.available_bytes(content, span)?;
         let read = file.pattern.lock().observe(span, file.meter.read()).describe_read(span);
-        self.prefetcher.after_read(file, read);
+        self.prefetcher.on_read(file, read);
         Some(bytes)
     }
 
@@ -278,8 +278,8 @@ impl Engine {
         let deadline = call_start + self.deadline;
         if content.breaker.is_open(span) {
             let purpose = FetchPurpose::Demand(TrafficClass::Interactive, Arc::downgrade(file));
-            let cached = self.loader.read_cached(content, span, &purpose);
-            if let Ok(Some(bytes)) = tokio::time::timeout_at(deadline, cached).await {
+            let cached_bytes = self.loader.read_cached(content, span, &purpose);
+            if let Ok(Some(bytes)) = tokio::time::timeout_at(deadline, cached_bytes).await {
                 return Ok(bytes);
             }
         }
@@ -296,7 +296,7 @@ impl Engine {
         let purpose = FetchPurpose::Demand(class, Arc::downgrade(file));
         let listener = self.prefetcher.listener();
         self.loader.request_missing(content, span_to_fetch, &purpose, &listener);
-        self.prefetcher.after_read(file, read);
+        self.prefetcher.on_read(file, read);
         let bytes = self.loader.read(file, span, &purpose, &listener);
         tokio::pin!(bytes);
         loop {

@@ -69,7 +69,7 @@ struct Outage {
     /// The ranges that could not be read and have not arrived since.
     failed_ranges: Vec<BlockSpan>,
     /// Whether the outage affects the whole file and not only the failed ranges.
-    is_whole_file: bool,
+    affects_whole_file: bool,
 }
 
 /// The decision about a read that needs the network.
@@ -100,7 +100,7 @@ impl ProbeWindow {
 
 impl Outage {
     fn affects(&self, span: BlockSpan) -> bool {
-        self.is_whole_file || self.failed_ranges.iter().any(|range| overlaps(*range, span))
+        self.affects_whole_file || self.failed_ranges.iter().any(|range| overlaps(*range, span))
     }
 }
 
@@ -129,7 +129,7 @@ impl FileBreaker {
             outage.retry_at = now + retry_interval(deadline);
             return Admission::Admitted;
         }
-        match window_end(window, outage, epoch, deadline) {
+        match probe_window_end(window, outage, epoch, deadline) {
             Some(end) if now < end => Admission::Probe(end),
             _ => Admission::Refused(outage.error.clone()),
         }
@@ -139,7 +139,7 @@ impl FileBreaker {
     pub(super) fn begin_probe(&self, span: BlockSpan, window: &ProbeWindow, deadline: Duration) {
         let state = self.0.lock();
         if let Some(outage) = state.outage.as_ref().filter(|outage| outage.affects(span)) {
-            window_end(window, outage, state.epoch, deadline);
+            probe_window_end(window, outage, state.epoch, deadline);
         }
     }
 
@@ -159,7 +159,7 @@ impl FileBreaker {
         let mut state = self.0.lock();
         let now = Instant::now();
         let (start, mut failed_ranges) = match state.outage.take() {
-            Some(outage) if outage.is_whole_file => (outage.start, outage.failed_ranges),
+            Some(outage) if outage.affects_whole_file => (outage.start, outage.failed_ranges),
             _ => {
                 state.epoch += 1;
                 (read_start, Vec::new())
@@ -173,7 +173,7 @@ impl FileBreaker {
             retry_at: now + retry_interval(deadline),
             error: error.clone(),
             failed_ranges,
-            is_whole_file: true,
+            affects_whole_file: true,
         });
     }
 
@@ -200,13 +200,13 @@ impl FileBreaker {
         let failed_ranges = outage.failed_ranges.iter();
         outage.failed_ranges =
             failed_ranges.flat_map(|range| subtract(*range, delivered_span)).collect();
-        let is_proof = is_complete || delivered_span.len() >= MIN_DELIVERED_BYTES;
-        if is_proof && start >= outage.start {
-            outage.is_whole_file = false;
+        let shows_recovery = is_complete || delivered_span.len() >= MIN_DELIVERED_BYTES;
+        if shows_recovery && start >= outage.start {
+            outage.affects_whole_file = false;
         }
         if outage.failed_ranges.is_empty() {
             state.outage = None;
-        } else if is_proof {
+        } else if shows_recovery {
             // A handle that has received bytes gets a new probe window.
             state.epoch += 1;
         }
@@ -238,7 +238,7 @@ fn subtract(span: BlockSpan, removed: BlockSpan) -> impl Iterator<Item = BlockSp
 
 /// Returns the end of the probe window of a handle. Returns `None` if the handle was opened before
 /// the outage.
-fn window_end(
+fn probe_window_end(
     window: &ProbeWindow,
     outage: &Outage,
     epoch: u64,
@@ -272,8 +272,8 @@ mod tests {
     use super::*;
 
     const DEADLINE: Duration = Duration::from_secs(30);
-    const FAILED: BlockSpan = BlockSpan { start: 1_000_000, end: 1_100_000 };
-    const START: BlockSpan = BlockSpan { start: 0, end: 100_000 };
+    const FAILED_RANGE: BlockSpan = BlockSpan { start: 1_000_000, end: 1_100_000 };
+    const FILE_START: BlockSpan = BlockSpan { start: 0, end: 100_000 };
 
     fn timeout_error() -> FetchError {
         FetchError::Deadline("no reply".into())
@@ -284,7 +284,7 @@ mod tests {
         let breaker = FileBreaker::default();
         let old_handle = ProbeWindow::new();
         advance_time(Duration::from_millis(1)).await;
-        fail_read(&breaker, FAILED);
+        fail_read(&breaker, FAILED_RANGE);
         (breaker, old_handle)
     }
 
@@ -308,7 +308,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn open_breaker_refuses_reads_with_the_same_error() {
         let (breaker, old_handle) = open_breaker().await;
-        for span in [FAILED, START] {
+        for span in [FAILED_RANGE, FILE_START] {
             assert!(breaker.is_open(span));
             let admission = admit(&breaker, span, &old_handle);
             assert!(matches!(admission, Admission::Refused(FetchError::Deadline(_))));
@@ -321,28 +321,28 @@ mod tests {
         let (breaker, old_handle) = open_breaker().await;
         advance_time(retry_interval(DEADLINE)).await;
         assert!(breaker.outage().is_none());
-        assert!(is_admitted(&breaker, START, &old_handle));
-        assert!(!is_admitted(&breaker, START, &old_handle), "one read only");
-        fail_read(&breaker, START);
+        assert!(is_admitted(&breaker, FILE_START, &old_handle));
+        assert!(!is_admitted(&breaker, FILE_START, &old_handle), "one read only");
+        fail_read(&breaker, FILE_START);
         advance_time(retry_interval(DEADLINE) - Duration::from_millis(1)).await;
-        assert!(!is_admitted(&breaker, START, &old_handle));
+        assert!(!is_admitted(&breaker, FILE_START, &old_handle));
         advance_time(Duration::from_millis(1)).await;
-        assert!(is_admitted(&breaker, START, &old_handle));
+        assert!(is_admitted(&breaker, FILE_START, &old_handle));
     }
 
     #[tokio::test(start_paused = true)]
     async fn new_handle_waits_only_for_the_probe_timeout() {
         let (breaker, _) = open_breaker().await;
         let new_handle = ProbeWindow::new();
-        let end = match admit(&breaker, START, &new_handle) {
+        let end = match admit(&breaker, FILE_START, &new_handle) {
             Admission::Probe(end) => end,
             other => panic!("{other:?}"),
         };
         assert_eq!(end, Instant::now() + probe_timeout(DEADLINE));
         advance_time(probe_timeout(DEADLINE)).await;
-        assert!(matches!(admit(&breaker, START, &new_handle), Admission::Refused(_)));
+        assert!(matches!(admit(&breaker, FILE_START, &new_handle), Admission::Refused(_)));
         let next_handle = ProbeWindow::new();
-        assert!(matches!(admit(&breaker, START, &next_handle), Admission::Probe(_)));
+        assert!(matches!(admit(&breaker, FILE_START, &next_handle), Admission::Probe(_)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -354,38 +354,42 @@ mod tests {
         advance_time(Duration::from_secs(20)).await;
         let new_handle = ProbeWindow::new();
         advance_time(Duration::from_secs(10)).await;
-        breaker.record_failure(FAILED, &timeout_error(), read_start, DEADLINE);
-        assert!(matches!(admit(&breaker, FAILED, &new_handle), Admission::Probe(_)));
-        assert!(matches!(admit(&breaker, FAILED, &old_handle), Admission::Refused(_)));
+        breaker.record_failure(FAILED_RANGE, &timeout_error(), read_start, DEADLINE);
+        assert!(matches!(admit(&breaker, FAILED_RANGE, &new_handle), Admission::Probe(_)));
+        assert!(matches!(admit(&breaker, FAILED_RANGE, &old_handle), Admission::Refused(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn probe_window_begins_when_the_file_is_opened() {
         let (breaker, _) = open_breaker().await;
         let new_handle = ProbeWindow::new();
-        breaker.begin_probe(START, &new_handle, DEADLINE);
+        breaker.begin_probe(FILE_START, &new_handle, DEADLINE);
         advance_time(probe_timeout(DEADLINE)).await;
-        assert!(matches!(admit(&breaker, START, &new_handle), Admission::Refused(_)));
+        assert!(matches!(admit(&breaker, FILE_START, &new_handle), Admission::Refused(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn delivery_of_the_failed_range_closes_the_breaker() {
         let (breaker, old_handle) = open_breaker().await;
-        breaker.record_delivery(Instant::now(), BlockSpan::new(FAILED.start, FAILED.end), true);
-        assert!(!breaker.is_open(FAILED));
-        assert!(is_admitted(&breaker, FAILED, &old_handle));
+        breaker.record_delivery(
+            Instant::now(),
+            BlockSpan::new(FAILED_RANGE.start, FAILED_RANGE.end),
+            true,
+        );
+        assert!(!breaker.is_open(FAILED_RANGE));
+        assert!(is_admitted(&breaker, FAILED_RANGE, &old_handle));
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_the_failed_range_is_refused_after_delivery() {
         let (breaker, old_handle) = open_breaker().await;
-        breaker.record_delivery(Instant::now(), START, false);
-        assert!(is_admitted(&breaker, START, &old_handle));
-        assert!(!is_admitted(&breaker, FAILED, &old_handle));
+        breaker.record_delivery(Instant::now(), FILE_START, false);
+        assert!(is_admitted(&breaker, FILE_START, &old_handle));
+        assert!(!is_admitted(&breaker, FAILED_RANGE, &old_handle));
         let new_handle = ProbeWindow::new();
-        assert!(matches!(admit(&breaker, FAILED, &new_handle), Admission::Probe(_)));
+        assert!(matches!(admit(&breaker, FAILED_RANGE, &new_handle), Admission::Probe(_)));
         // If a read of another range fails, the whole file is affected again.
-        fail_read(&breaker, START);
+        fail_read(&breaker, FILE_START);
         assert!(breaker.is_open(BlockSpan::new(5_000_000, 5_000_001)));
     }
 
@@ -393,10 +397,10 @@ mod tests {
     async fn probe_window_is_renewed_for_the_failed_range() {
         let (breaker, _) = open_breaker().await;
         let new_handle = ProbeWindow::new();
-        assert!(matches!(admit(&breaker, START, &new_handle), Admission::Probe(_)));
-        breaker.record_delivery(Instant::now(), START, true);
+        assert!(matches!(admit(&breaker, FILE_START, &new_handle), Admission::Probe(_)));
+        breaker.record_delivery(Instant::now(), FILE_START, true);
         advance_time(2 * probe_timeout(DEADLINE)).await;
-        assert!(matches!(admit(&breaker, FAILED, &new_handle), Admission::Probe(_)));
+        assert!(matches!(admit(&breaker, FAILED_RANGE, &new_handle), Admission::Probe(_)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -404,8 +408,8 @@ mod tests {
         let (breaker, _) = open_breaker().await;
         let before_outage = Instant::now() - Duration::from_secs(1);
         breaker.record_delivery(Instant::now(), BlockSpan::new(0, 1), false);
-        breaker.record_delivery(before_outage, START, true);
-        assert!(breaker.is_open(START));
+        breaker.record_delivery(before_outage, FILE_START, true);
+        assert!(breaker.is_open(FILE_START));
     }
 
     #[tokio::test(start_paused = true)]
@@ -419,7 +423,7 @@ mod tests {
         assert!(matches!(error, FetchError::Gone(_)));
         assert!(retry_at < Instant::now() + retry_interval(DEADLINE));
         assert!(matches!(
-            admit(&breaker, START, &old_handle),
+            admit(&breaker, FILE_START, &old_handle),
             Admission::Refused(FetchError::Gone(_))
         ));
     }
@@ -427,26 +431,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_failed_range_is_stored() {
         let (breaker, old_handle) = open_breaker().await;
-        let second_range = BlockSpan::new(FAILED.end, FAILED.end + 100_000);
+        let second_range = BlockSpan::new(FAILED_RANGE.end, FAILED_RANGE.end + 100_000);
         fail_read(&breaker, second_range);
-        breaker.record_delivery(Instant::now(), START, true);
-        assert!(!is_admitted(&breaker, FAILED, &old_handle));
+        breaker.record_delivery(Instant::now(), FILE_START, true);
+        assert!(!is_admitted(&breaker, FAILED_RANGE, &old_handle));
         assert!(!is_admitted(&breaker, second_range, &old_handle));
     }
 
     #[tokio::test(start_paused = true)]
     async fn parts_of_failed_range_may_arrive_in_any_order() {
         let parts = [0, 1, 2, 3].map(|part| {
-            let start = FAILED.start + part * 25_000;
+            let start = FAILED_RANGE.start + part * 25_000;
             BlockSpan::new(start, start + 25_000)
         });
         for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 2, 0, 3], [2, 0, 3, 1]] {
             let (breaker, _) = open_breaker().await;
             for (count, part) in order.into_iter().enumerate() {
-                assert!(breaker.is_open(FAILED), "{count} of {order:?}");
+                assert!(breaker.is_open(FAILED_RANGE), "{count} of {order:?}");
                 breaker.record_delivery(Instant::now(), parts[part], true);
             }
-            assert!(!breaker.is_open(FAILED), "{order:?}");
+            assert!(!breaker.is_open(FAILED_RANGE), "{order:?}");
         }
     }
 
@@ -457,13 +461,13 @@ mod tests {
         let start = Instant::now();
         for received in (MIN_DELIVERED_BYTES..99_000).step_by(5_000) {
             assert!(
-                matches!(admit(&breaker, FAILED, &new_handle), Admission::Probe(_)),
+                matches!(admit(&breaker, FAILED_RANGE, &new_handle), Admission::Probe(_)),
                 "{received}"
             );
             advance_time(probe_timeout(DEADLINE) - Duration::from_millis(1)).await;
             breaker.record_delivery(
                 start,
-                BlockSpan::new(FAILED.start, FAILED.start + received),
+                BlockSpan::new(FAILED_RANGE.start, FAILED_RANGE.start + received),
                 false,
             );
         }
@@ -477,8 +481,8 @@ mod tests {
             FetchError::WrongTotal { expected_length: 1, served_length: 2 },
             FetchError::Down("no answer".into()),
         ] {
-            breaker.record_failure(FAILED, &error, Instant::now(), DEADLINE);
-            assert!(!breaker.is_open(FAILED), "{error}");
+            breaker.record_failure(FAILED_RANGE, &error, Instant::now(), DEADLINE);
+            assert!(!breaker.is_open(FAILED_RANGE), "{error}");
         }
     }
 }

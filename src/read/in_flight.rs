@@ -209,8 +209,8 @@ impl InFlightFetches {
 
     /// Returns the position in a block at which the next fetch after `position` begins.
     pub(super) fn next_start(&self, key: BlockKey, position: usize) -> Option<usize> {
-        let starts = self.by_block.get(&key)?.iter().map(|fetch| fetch.extent.from);
-        starts.filter(|start| *start > position).min()
+        let start_positions = self.by_block.get(&key)?.iter().map(|fetch| fetch.extent.from);
+        start_positions.filter(|start| *start > position).min()
     }
 
     /// Whether a fetch is in the table. If not, it has ended or another fetch has taken over its

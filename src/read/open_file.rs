@@ -1,4 +1,4 @@
-//! Open files: one value per open handle.
+//! Open handles on files.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 /// below one second, because no bytes of a closed file may be transferred after that time.
 const CLOSE_DELAY: Duration = Duration::from_millis(500);
 
-/// An open handle: a file content and the access pattern of its reader. Dropping this value closes
-/// the handle.
+/// An open handle on a file: the content of the file and the access pattern of the reader. Dropping
+/// this value closes the handle.
 #[derive(Debug)]
 pub struct OpenFile {
     pub(super) content: Arc<Content>,
@@ -32,7 +32,7 @@ pub struct OpenFile {
     /// Number of chunks in flight. A handle with chunks in flight gets a share of the memory budget
     /// and the connections.
     chunks_in_flight: AtomicUsize,
-    /// Number of handles that have chunks in flight, which all handles share.
+    /// Shared count of the handles that have chunks in flight.
     active_readers: Arc<AtomicUsize>,
     last_timeout: Mutex<Option<ReadTimeout>>,
     pub(super) probe_window: ProbeWindow,
@@ -176,19 +176,19 @@ mod tests {
             let pattern = AccessPattern::new(1, 8);
             OpenFile::new(content(SIZE), pattern, active_readers.clone(), Handle::current())
         };
-        let count = || active_readers.load(Ordering::Relaxed);
+        let reader_count = || active_readers.load(Ordering::Relaxed);
         let (one, other) = (handle(), handle());
         one.add_chunk();
         one.add_chunk();
-        assert_eq!(count(), 1);
+        assert_eq!(reader_count(), 1);
         other.add_chunk();
-        assert_eq!(count(), 2);
+        assert_eq!(reader_count(), 2);
         one.remove_chunk();
-        assert_eq!(count(), 2);
+        assert_eq!(reader_count(), 2);
         one.remove_chunk();
-        assert_eq!(count(), 1);
+        assert_eq!(reader_count(), 1);
         drop(other);
-        assert_eq!(count(), 0, "a closed handle is not counted");
+        assert_eq!(reader_count(), 0, "a closed handle is not counted");
     }
 
     #[tokio::test(start_paused = true)]

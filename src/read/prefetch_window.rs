@@ -52,8 +52,8 @@ impl PrefetchWindow {
         self.has_reader_waited |= has_waiter;
     }
 
-    /// Skips the blocks that the reader has read or is reading. Returns whether the file, which has
-    /// `file_size` bytes, has more bytes to request.
+    /// Skips the blocks that the reader has read or is reading. Returns whether any bytes of the
+    /// file remain to be requested. `file_size` is the length of the file in bytes.
     pub(super) fn advance(&mut self, run: &SequentialRun, file_size: u64) -> bool {
         self.requested_until = self.requested_until.max(block_ceil(run.end()));
         self.requested_until < file_size
@@ -111,13 +111,18 @@ impl PrefetchWindow {
     }
 
     /// Corrects the record of a chunk that was counted as one request for all its bytes. In fact,
-    /// `requests` requests have been sent for the bytes up to `until`.
-    pub(super) fn correct_chunk(&mut self, chunk: BlockSpan, until: u64, requests: usize) {
+    /// `requests` requests have been sent for the bytes up to `requested_until`.
+    pub(super) fn correct_chunk(
+        &mut self,
+        chunk: BlockSpan,
+        requested_until: u64,
+        requests: usize,
+    ) {
         self.chunks = (self.chunks + requests).saturating_sub(1);
-        if until < chunk.end && self.requested_until == chunk.end {
-            let until = until.max(chunk.start);
-            self.requested_bytes = self.requested_bytes.saturating_sub(chunk.end - until);
-            self.requested_until = until;
+        if requested_until < chunk.end && self.requested_until == chunk.end {
+            let requested_until = requested_until.max(chunk.start);
+            self.requested_bytes = self.requested_bytes.saturating_sub(chunk.end - requested_until);
+            self.requested_until = requested_until;
         }
     }
 

@@ -48,9 +48,8 @@ impl Prefetcher {
         self.active_readers.clone()
     }
 
-    /// Returns the access pattern for a new handle. The number of connections starts at no more
-    /// than one growth step: the last reader may have been a copy, and the new reader may be a
-    /// player.
+    /// Returns the access pattern for a new handle. It starts with at most [`FIRST_GROWTH_FACTOR`]
+    /// connections: the last reader may have been a copy, and the new reader may be a player.
     pub(super) fn new_pattern(&self, source: &SourceName) -> AccessPattern {
         let proven_connections = self.proven_connections.lock().get(source).copied();
         let first_connections =
@@ -59,7 +58,7 @@ impl Prefetcher {
     }
 
     /// Fills the prefetch window of the stream to which a read belongs.
-    pub(super) fn after_read(self: &Arc<Self>, file: &Arc<OpenFile>, read: StreamRead) {
+    pub(super) fn on_read(self: &Arc<Self>, file: &Arc<OpenFile>, read: StreamRead) {
         if read.is_sequential {
             self.loader.caches.mark_consumed(&file.content, read.span);
         }
@@ -84,7 +83,7 @@ impl Prefetcher {
         span: BlockSpan,
         purpose: &FetchPurpose,
     ) -> u64 {
-        self.loader.request_missing(content, span, purpose, &self.listener()).until
+        self.loader.request_missing(content, span, purpose, &self.listener()).covered_until
     }
 
     /// Returns this prefetcher as the listener for its own fetches and for those of readers.
@@ -107,8 +106,8 @@ impl Prefetcher {
                 self.loader.request_missing(&file.content, chunk, &purpose, &self.listener());
             let mut pattern = file.pattern.lock();
             let Some(stream) = pattern.stream_mut(id) else { return };
-            stream.correct_chunk(chunk, coverage.until, coverage.requests);
-            if coverage.until < chunk.end {
+            stream.correct_chunk(chunk, coverage.covered_until, coverage.requests);
+            if coverage.covered_until < chunk.end {
                 return;
             }
         }
@@ -196,15 +195,15 @@ mod tests {
                 let mut pattern = self.file.pattern.lock();
                 pattern.observe(span, self.file.meter.read()).describe_read(span)
             };
-            self.prefetcher.after_read(&self.file, read);
+            self.prefetcher.on_read(&self.file, read);
         }
 
-        fn requests(&self) -> Vec<FetchRequest> {
+        fn take_requests(&self) -> Vec<FetchRequest> {
             std::iter::from_fn(|| self.fetcher.take()).collect()
         }
 
-        fn spans(&self) -> Vec<BlockSpan> {
-            self.requests().iter().map(|request| request.span).collect()
+        fn requested_spans(&self) -> Vec<BlockSpan> {
+            self.take_requests().iter().map(|request| request.span).collect()
         }
     }
 
@@ -216,7 +215,7 @@ mod tests {
     async fn sequential_read_starts_a_prefetch() {
         let setup = Setup::new(SIZE);
         setup.read(0);
-        let requests = setup.requests();
+        let requests = setup.take_requests();
         assert_eq!(requests[0].span, blocks(1, 2));
         assert!(requests.iter().all(|request| matches!(request.purpose, FetchPurpose::Chunk(..))));
     }
@@ -229,8 +228,8 @@ mod tests {
             let mut pattern = setup.file.pattern.lock();
             pattern.observe(span, setup.file.meter.read()).describe_read(span)
         };
-        setup.prefetcher.after_read(&setup.file, read);
-        assert_eq!(setup.spans(), []);
+        setup.prefetcher.on_read(&setup.file, read);
+        assert_eq!(setup.requested_spans(), []);
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,10 +243,10 @@ mod tests {
         let _waiter = setup.file.meter.add_waiter();
         assert!(fulfill(request));
         setup.prefetcher.clone().on_progress(&setup.file, stream);
-        setup.requests();
+        setup.take_requests();
         setup.read(1);
         setup.prefetcher.clone().on_chunk_end(&setup.file, stream);
-        let new_spans: Vec<_> = setup.spans();
+        let new_spans: Vec<_> = setup.requested_spans();
         assert!(new_spans.iter().all(|span| span.start >= 2 * BLOCK_LENGTH), "{new_spans:?}");
         let proven_connections = setup.prefetcher.proven_connections.lock();
         assert_eq!(proven_connections.get(&setup.file.content.recording.id.source), Some(&1));
@@ -283,7 +282,7 @@ mod tests {
         assert_eq!(request.span, BlockSpan::new(SIZE - BLOCK_LENGTH, SIZE));
         // The first bytes of a file of another type do not show an index.
         setup.prefetcher.clone().on_head(&setup.file.content, &head);
-        assert_eq!(setup.spans(), []);
+        assert_eq!(setup.requested_spans(), []);
     }
 
     #[tokio::test(start_paused = true)]
@@ -296,10 +295,10 @@ mod tests {
         setup.file.content.record_prefetch_failure();
         tokio::time::advance(std::time::Duration::from_secs(30)).await;
         assert!(setup.prefetcher.prefetch_whole_file(&setup.file));
-        assert_eq!(setup.spans(), []);
+        assert_eq!(setup.requested_spans(), []);
         tokio::time::advance(std::time::Duration::from_secs(30)).await;
         assert!(setup.prefetcher.prefetch_whole_file(&setup.file));
-        assert_eq!(setup.spans(), [blocks(0, 2)]);
+        assert_eq!(setup.requested_spans(), [blocks(0, 2)]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,9 +14,9 @@ use crate::http::TrafficClass;
 /// wrong assumption costs little.
 const MAX_DISTANCE: u64 = 2 * BLOCK_LENGTH;
 
-/// Minimum length of a run that may have gaps. The kernel does not request pages again that it has
-/// cached, so the reads of a copy may have gaps. But two or three reads with gaps usually come from
-/// a player that seeks.
+/// Minimum length of a run that may have gaps. The kernel does not request cached pages again, so
+/// the reads of a copy may have gaps. But two or three reads with gaps usually come from a player
+/// that seeks.
 const MIN_RUN_WITH_GAPS: u64 = 3 * BLOCK_LENGTH;
 
 /// Maximum length of a run for which only the requested bytes are fetched. A program that seeks

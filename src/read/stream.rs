@@ -22,7 +22,7 @@ const MIN_RUN_AT_START: u64 = BLOCK_LENGTH / 2;
 const MIN_RUN_AFTER_SEEK: u64 = BLOCK_LENGTH;
 
 /// Minimum length of a run after a seek before more than one connection is used. With several
-/// connections, four blocks are requested at once on each of them.
+/// connections, each of them requests four blocks at once.
 const MIN_RUN_FOR_CONNECTIONS: u64 = 4 * BLOCK_LENGTH;
 
 /// Identifies a stream within its handle.
@@ -51,8 +51,8 @@ pub(super) struct ReaderShare {
     pub(super) connections: usize,
 }
 
-/// A read and its classification by its stream. A read must be added to its stream only once:
-/// adding it again would count as filling a gap that still exists.
+/// A read, and whether its stream classifies it as sequential. A read must be added to its stream
+/// only once: adding it again would count as filling a gap that still exists.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StreamRead {
     pub(super) stream: StreamId,
@@ -98,7 +98,7 @@ impl Stream {
         self.last_read_at = reading.time;
     }
 
-    /// Returns the classification of the read that was just added, for the prefetcher.
+    /// Returns the description of the read that was just added, for the prefetcher.
     pub(super) fn describe_read(&self, span: BlockSpan) -> StreamRead {
         let is_sequential = self.run.length() >= BLOCK_LENGTH;
         StreamRead { stream: self.id, span, is_sequential }
@@ -143,7 +143,11 @@ impl Stream {
         let limits = WindowLimits {
             file_size,
             max_size: share.window,
-            connections: if may_use_several_connections { self.connections.current() } else { 1 },
+            connections: if may_use_several_connections {
+                self.connections.current_connections()
+            } else {
+                1
+            },
             received_bytes: self.latest_reading.bytes.saturating_sub(self.first_reading.bytes),
         };
         self.window.next_chunk(&self.run, limits)
@@ -155,8 +159,13 @@ impl Stream {
     }
 
     /// Corrects the record of a chunk as [`PrefetchWindow::correct_chunk`] does.
-    pub(super) fn correct_chunk(&mut self, chunk: BlockSpan, until: u64, requests: usize) {
-        self.window.correct_chunk(chunk, until, requests);
+    pub(super) fn correct_chunk(
+        &mut self,
+        chunk: BlockSpan,
+        requested_until: u64,
+        requests: usize,
+    ) {
+        self.window.correct_chunk(chunk, requested_until, requests);
     }
 
     /// Records that a chunk has arrived or failed.

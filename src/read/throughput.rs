@@ -19,7 +19,7 @@ struct ConnectionTime {
     updated_at: Instant,
     /// Time in seconds, up to `updated_at`, in which connections delivered bytes, summed over all
     /// connections.
-    seconds: f64,
+    delivery_seconds: f64,
 }
 
 /// The values of a [`ThroughputMeter`] at one moment.
@@ -31,7 +31,7 @@ pub(super) struct MeterReading {
     /// Time in seconds in which connections have delivered bytes, summed over all connections. Each
     /// connection counts from its first byte to its last byte. The wait for a reply is not
     /// included, because it does not show the throughput of a connection.
-    pub(super) seconds: f64,
+    pub(super) delivery_seconds: f64,
     /// Number of connections that are delivering bytes.
     pub(super) active_connections: usize,
     /// Whether a read is waiting for its bytes.
@@ -50,8 +50,11 @@ impl Drop for Waiter<'_> {
 
 impl ThroughputMeter {
     pub(super) fn new() -> Self {
-        let connections =
-            ConnectionTime { active_connections: 0, updated_at: Instant::now(), seconds: 0.0 };
+        let connections = ConnectionTime {
+            active_connections: 0,
+            updated_at: Instant::now(),
+            delivery_seconds: 0.0,
+        };
         Self {
             bytes: AtomicU64::new(0),
             waiters: AtomicUsize::new(0),
@@ -90,7 +93,7 @@ impl ThroughputMeter {
         MeterReading {
             time,
             bytes: self.bytes.load(Ordering::Relaxed),
-            seconds: connections.seconds,
+            delivery_seconds: connections.delivery_seconds,
             active_connections: connections.active_connections,
             has_waiter: self.waiters.load(Ordering::Relaxed) > 0,
         }
@@ -100,7 +103,7 @@ impl ThroughputMeter {
 impl ConnectionTime {
     fn advance(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.updated_at).as_secs_f64();
-        self.seconds += elapsed * self.active_connections as f64;
+        self.delivery_seconds += elapsed * self.active_connections as f64;
         self.updated_at = now;
     }
 }
@@ -119,18 +122,18 @@ mod tests {
     async fn seconds_add_up_while_connections_deliver() {
         let meter = ThroughputMeter::new();
         advance_time(20).await;
-        assert_eq!(meter.read().seconds, 0.0);
+        assert_eq!(meter.read().delivery_seconds, 0.0);
         meter.add_connection();
         meter.add_connection();
         advance_time(500).await;
-        assert_eq!((meter.read().seconds, meter.read().active_connections), (1.0, 2));
+        assert_eq!((meter.read().delivery_seconds, meter.read().active_connections), (1.0, 2));
         meter.remove_connection();
         advance_time(500).await;
-        assert_eq!(meter.read().seconds, 1.5);
+        assert_eq!(meter.read().delivery_seconds, 1.5);
         meter.remove_connection();
         meter.add_bytes(7);
         advance_time(500).await;
-        assert_eq!((meter.read().seconds, meter.read().bytes), (1.5, 7));
+        assert_eq!((meter.read().delivery_seconds, meter.read().bytes), (1.5, 7));
     }
 
     #[tokio::test(start_paused = true)]
