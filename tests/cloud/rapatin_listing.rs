@@ -26,7 +26,7 @@ fn named(sessions: &[RapatinSession], shown: impl Fn(&RapatinSession) -> bool) -
     uuids
 }
 
-fn of<'a>(meetings: &'a [Meeting], uuid: &str) -> &'a Meeting {
+fn meeting_by_uuid<'a>(meetings: &'a [Meeting], uuid: &str) -> &'a Meeting {
     meetings.iter().find(|meeting| meeting.id.as_str() == uuid).unwrap()
 }
 
@@ -40,7 +40,7 @@ async fn single_and_listed_sessions_are_read() {
         |session: &RapatinSession| session.is_scheduled && session.status != RapatinStatus::Deleted;
     assert_eq!(uuids(&listing.meetings), named(&held, shown));
     for session in held.iter().filter(|session| shown(session)) {
-        let meeting = of(&listing.meetings, &session.uuid);
+        let meeting = meeting_by_uuid(&listing.meetings, &session.uuid);
         let ready = session.status == RapatinStatus::Ready;
         assert_eq!(
             meeting.files.len(),
@@ -69,7 +69,7 @@ async fn sizes_and_deletion_days_are_listed() {
     let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     let held = cloud.rapatin_sessions();
     let session = held.iter().find(|session| session.topic == "Rapat anggaran").unwrap();
-    let meeting = of(&listing.meetings, &session.uuid);
+    let meeting = meeting_by_uuid(&listing.meetings, &session.uuid);
     let mut sizes: Vec<_> = meeting.files.iter().filter_map(|file| file.declared_size).collect();
     let mut lengths: Vec<_> = session.files.iter().map(|file| file.content.length()).collect();
     sizes.sort_unstable();
@@ -112,18 +112,22 @@ async fn listed_start_never_changes() {
         TimeZone::UTC.to_timestamp(day.to_datetime(time(0, 0, 0, 0))).unwrap()
     };
     let first = client.list(last_days(5)).await.unwrap().meetings;
-    assert_eq!(of(&first, &scheduled.uuid).start, scheduled.start);
-    assert_eq!(of(&first, &unscheduled.uuid).start, midnight(unscheduled));
+    assert_eq!(meeting_by_uuid(&first, &scheduled.uuid).start, scheduled.start);
+    assert_eq!(meeting_by_uuid(&first, &unscheduled.uuid).start, midnight(unscheduled));
 
     cloud.change_rapatin_session(&scheduled.uuid, |session| session.is_scheduled = false);
     cloud.change_rapatin_session(&unscheduled.uuid, |session| session.is_scheduled = true);
     let second = client.list(last_days(5)).await.unwrap().meetings;
     for uuid in [&scheduled.uuid, &unscheduled.uuid] {
-        assert_eq!(of(&second, uuid), of(&first, uuid), "the same on every listing");
+        assert_eq!(
+            meeting_by_uuid(&second, uuid),
+            meeting_by_uuid(&first, uuid),
+            "the same on every listing"
+        );
     }
     let relisted =
         rapatin_with(&cloud, login(&cloud), &meetings).list(last_days(5)).await.unwrap().meetings;
-    assert_eq!(of(&relisted, &scheduled.uuid).start, midnight(scheduled));
+    assert_eq!(meeting_by_uuid(&relisted, &scheduled.uuid).start, midnight(scheduled));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,10 +135,10 @@ async fn session_follows_its_status() {
     let cloud = cloud(vec![session("a==", "81", 1).with_status(RapatinStatus::Processing)]);
     let client = rapatin(&cloud);
     let listed = client.list(last_days(5)).await.unwrap().meetings;
-    assert_eq!((listed.len(), of(&listed, "a==").files.len()), (1, 0));
+    assert_eq!((listed.len(), meeting_by_uuid(&listed, "a==").files.len()), (1, 0));
     cloud.change_rapatin_session("a==", |session| session.status = RapatinStatus::Ready);
     let listed = client.list(last_days(5)).await.unwrap().meetings;
-    assert_eq!(of(&listed, "a==").files[0].availability, Availability::Ready);
+    assert_eq!(meeting_by_uuid(&listed, "a==").files[0].availability, Availability::Ready);
     cloud.change_rapatin_session("a==", |session| session.status = RapatinStatus::Deleted);
     let listing = client.list(last_days(5)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (0, 0));
@@ -201,7 +205,7 @@ async fn configured_meetings_are_listed_without_the_schedule() {
     cloud.clear_faults();
     let whole = client.list(last_days(5)).await.unwrap();
     for session in cloud.rapatin_sessions().iter().filter(|one| one.meeting_id == "81234567890") {
-        let start = |meetings| of(meetings, &session.uuid).start;
+        let start = |meetings| meeting_by_uuid(meetings, &session.uuid).start;
         assert_ne!(start(&listing.meetings), session.start);
         assert_eq!(
             start(&whole.meetings),

@@ -257,7 +257,7 @@ async fn failed_window_is_reported_and_others_are_listed() {
     }
 }
 
-fn of(host: &str, id: &str) -> WebexRecording {
+fn recording_of_host(host: &str, id: &str) -> WebexRecording {
     let mut recording = recording(id, 10);
     recording.host_email = host.into();
     recording
@@ -266,9 +266,9 @@ fn of(host: &str, id: &str) -> WebexRecording {
 #[tokio::test(flavor = "multi_thread")]
 async fn recordings_are_of_owner_hosts_or_site() {
     let recordings = vec![
-        of("owner@example.org", "own"),
-        of("ana@example.org", "ana"),
-        of("bo@example.org", "bo"),
+        recording_of_host("owner@example.org", "own"),
+        recording_of_host("ana@example.org", "ana"),
+        recording_of_host("bo@example.org", "bo"),
     ];
     let cloud = DemoCloud::start(webex_cloud(recordings)).unwrap();
     for (hosts, admin, expected) in [
@@ -299,7 +299,8 @@ async fn recordings_are_of_owner_hosts_or_site() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_of_an_earlier_run_are_restored() {
-    let cloud = DemoCloud::start(webex_cloud(vec![of("ana@example.org", "ana")])).unwrap();
+    let cloud =
+        DemoCloud::start(webex_cloud(vec![recording_of_host("ana@example.org", "ana")])).unwrap();
     let administrator = || webex_with(&cloud, app(&cloud), |options| options.config.admin = true);
     let listed: Vec<_> = administrator()
         .list(last_days(5))
@@ -326,8 +327,8 @@ fn two_hosts(lacking: &[&str]) -> WebexArchive {
     let mut archive = WebexArchive::empty();
     archive.missing_in_next_pages = lacking.iter().map(|name| (*name).to_owned()).collect();
     for number in 0..150 {
-        archive.recordings.push(of("ana@example.org", &format!("ana{number}")));
-        archive.recordings.push(of("owner@example.org", &format!("own{number}")));
+        archive.recordings.push(recording_of_host("ana@example.org", &format!("ana{number}")));
+        archive.recordings.push(recording_of_host("owner@example.org", &format!("own{number}")));
     }
     archive
 }

@@ -139,7 +139,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn of(rig: &Rig, source: &'static str) -> Self {
+    fn open(rig: &Rig, source: &'static str) -> Self {
         let request = rig.directory.path().join(format!("continue {source}"));
         let line = format!(
             "exec 3< \"$(echo \"$M\"/{source}/*/*Before/*.mp4)\"; head -c 100000 <&3 > '{0}.beginning'; echo open; \
@@ -155,8 +155,8 @@ impl Reader {
         reader
     }
 
-    fn of_all(rig: &Rig) -> [Self; 3] {
-        SOURCES.map(|source| Self::of(rig, source))
+    fn open_all(rig: &Rig) -> [Self; 3] {
+        SOURCES.map(|source| Self::open(rig, source))
     }
 
     /// Reads the rest. Returns whether the file was read to its end, in which case the bytes are
@@ -179,7 +179,7 @@ fn new_topic_renames_without_interrupting_readers() {
     let numbers =
         |topic: &str| rig.shell(&format!("stat -c '%i %s %Y' */*/*{topic} */*/*{topic}/*.mp4"));
     let before = numbers("Before");
-    let readers = Reader::of_all(&rig);
+    let readers = Reader::open_all(&rig);
     let after = || "After".to_owned();
     change(&rig, |it| it.topic = after(), |it| it.topic = after(), |it| it.topic = after());
     refresh(&rig);
@@ -199,7 +199,7 @@ fn trimmed_video_is_never_mixed_with_old_one() {
     let rig = rig();
     // Small files are cached before the change.
     rig.shell("cat cisco/*/*Before/audio_only.mp3 */*/*Before/chat.txt | wc -c");
-    let readers = Reader::of_all(&rig);
+    let readers = Reader::open_all(&rig);
     change(
         &rig,
         |it| it.files[0].content = film(9, TRIMMED),
@@ -266,7 +266,7 @@ fn new_version_is_read_while_the_old_url_works() {
 #[test]
 fn deleted_meeting_is_never_read_in_part() {
     let rig = rig();
-    let readers = Reader::of_all(&rig);
+    let readers = Reader::open_all(&rig);
     rig.cloud.remove_meeting(CHANGING);
     rig.cloud.purge_webex_recording(CHANGING);
     rig.cloud.change_rapatin_session(CHANGING, |session| session.status = RapatinStatus::Deleted);
@@ -302,7 +302,7 @@ fn waiting_process(rig: &Rig, directory: &str, pattern: &str) -> RunningCommand 
 #[test]
 fn new_recording_appears_in_a_working_directory() {
     let rig = rig();
-    let readers = Reader::of_all(&rig);
+    let readers = Reader::open_all(&rig);
     let processes = SOURCES.map(|source| waiting_process(&rig, &format!("{source}/2*"), "New"));
     rig.cloud.add_meeting(zoom("bmV3==", "New", 21));
     rig.cloud.add_webex_recording(webex("bmV3", "New", 22));
@@ -327,7 +327,7 @@ fn late_transcript_appears_beside_its_video() {
     let rig = rig();
     let files = "find */*/*Before -type f ! -name meeting.json ! -name '*.vtt' -printf '%p %s %T@ %i\\n' | LC_ALL=C sort";
     let before = rig.shell(files);
-    let readers = Reader::of_all(&rig);
+    let readers = Reader::open_all(&rig);
     let processes =
         SOURCES.map(|source| waiting_process(&rig, &format!("{source}/*/*Before"), "vtt$"));
     let late = || MeetingFile::new("TRANSCRIPT", stored(SPOKEN));

@@ -359,7 +359,7 @@ fn two_daemons_share_a_catalog() {
         Rig::new(DemoCloudOptions { archive: Archive::demo(), ..DemoCloudOptions::default() })
             .with_cache("disk = \"off\"");
     rig.mount();
-    let second = SecondMountpoint::of(&rig);
+    let second = SecondMountpoint::create(&rig);
     let output = run(&mut second.mount_command(&rig), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     let sums = "find . -type f -print0 | sort -z | xargs -0 sha256sum";
@@ -389,7 +389,7 @@ fn two_daemons_create_one_catalog_concurrently() {
     for _ in 0..4 {
         let rig = Rig::new(small()).with_cache("disk = \"off\"");
         rig.write_config(&rig.config());
-        let second = SecondMountpoint::of(&rig);
+        let second = SecondMountpoint::create(&rig);
         let mut both = [
             RunningCommand::start(&mut rig.mount_command()),
             RunningCommand::start(&mut second.mount_command(&rig)),

@@ -55,12 +55,12 @@ fn film(uuid: &str, name: &str, length: u64) -> RapatinSession {
         .with_file(MeetingFile::new("MP4", Content::Pattern { seed: pattern_seed(name), length }))
 }
 
-fn of(rig: &Rig, server: Server) -> Vec<Request> {
+fn requests_to(rig: &Rig, server: Server) -> Vec<Request> {
     rig.cloud.requests().into_iter().filter(|request| request.server == server).collect()
 }
 
 fn logins(rig: &Rig) -> usize {
-    of(rig, Server::Rapatin).iter().filter(|request| request.path == "/auth/login").count()
+    requests_to(rig, Server::Rapatin).iter().filter(|request| request.path == "/auth/login").count()
 }
 
 fn refresh(rig: &Rig) {
@@ -179,7 +179,8 @@ fn stale_url_before_a_copy_is_renewed() {
     rig.cloud.clear_requests();
     let message = rig.shell("sha256sum < rapat/*/*stale/*.mp4");
     assert!(message.starts_with(&hash_of(&rig, "stale")), "{message}\n{}", rig.log());
-    let statuses: Vec<u16> = of(&rig, Server::Web).iter().map(|request| request.status).collect();
+    let statuses: Vec<u16> =
+        requests_to(&rig, Server::Web).iter().map(|request| request.status).collect();
     assert_eq!(statuses, [200, 302], "a page in place of the way on, once");
 }
 
@@ -207,7 +208,10 @@ fn stale_url_during_a_copy_is_renewed() {
         "{}",
         rig.log()
     );
-    assert!(of(&rig, Server::Web).iter().any(|request| request.status == 200), "no link was stale");
+    assert!(
+        requests_to(&rig, Server::Web).iter().any(|request| request.status == 200),
+        "no link was stale"
+    );
     assert_eq!(logins(&rig), 1);
 }
 
@@ -249,7 +253,7 @@ fn sixteen_readers_share_one_login() {
             assert_eq!(hash, hash_of(&rig, topic), "{path}");
         }
     });
-    assert_eq!(logins(&rig), 1, "{:?}", of(&rig, Server::Rapatin));
+    assert_eq!(logins(&rig), 1, "{:?}", requests_to(&rig, Server::Rapatin));
 }
 
 #[test]

@@ -164,10 +164,10 @@ fn evicted_file_stays_readable_for_open_handle() {
         .with_cache("disk = \"100MiB\"");
     rig.mount();
     let objects = rig.cloud.objects();
-    let of = |topic: &str| {
+    let hash_of = |topic: &str| {
         objects.iter().find(|object| object.topic == topic).expect("an object").sha256()
     };
-    let hashes = [of("film"), of("other"), of("third")];
+    let hashes = [hash_of("film"), hash_of("other"), hash_of("third")];
     let line = "set -- acme/*/*/*.mp4; sha256sum < \"$1\"; exec 3< \"$1\"; sha256sum < \"$2\"; sha256sum < \"$3\"; \
                 sha256sum <&3; du -s --block-size=1 ../cache/blocks | cut -f1";
     let output = rig.shell(line);

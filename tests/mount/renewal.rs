@@ -43,12 +43,12 @@ fn hash_all(rig: &Rig, times: usize) {
     }
 }
 
-fn of(rig: &Rig, server: Server) -> Vec<Request> {
+fn requests_to(rig: &Rig, server: Server) -> Vec<Request> {
     rig.cloud.requests().into_iter().filter(|request| request.server == server).collect()
 }
 
 fn token_requests(rig: &Rig) -> usize {
-    of(rig, Server::Api).iter().filter(|request| request.path == "/oauth/token").count()
+    requests_to(rig, Server::Api).iter().filter(|request| request.path == "/oauth/token").count()
 }
 
 #[test]
@@ -76,9 +76,9 @@ fn expiry_costs_sixteen_readers_one_renewal() {
         rig.cloud.expire_signed_urls();
         reading.join().expect("readers that get every byte");
     });
-    assert_eq!(token_requests(&rig), 1, "{:?}", of(&rig, Server::Api));
+    assert_eq!(token_requests(&rig), 1, "{:?}", requests_to(&rig, Server::Api));
     for object in rig.cloud.objects() {
-        let requests: Vec<u16> = of(&rig, Server::Web)
+        let requests: Vec<u16> = requests_to(&rig, Server::Web)
             .iter()
             .filter(|request| request.path == object.web_path)
             .map(|request| request.status)
@@ -103,10 +103,14 @@ fn short_lifetimes_lose_no_byte() {
             ..DemoCloudOptions::default()
         });
         hash_all(&rig, 2);
-        let first =
-            of(&rig, Server::Media).first().map(|request| request.received_at).expect("a request");
-        let last =
-            of(&rig, Server::Media).last().map(|request| request.received_at).expect("a request");
+        let first = requests_to(&rig, Server::Media)
+            .first()
+            .map(|request| request.received_at)
+            .expect("a request");
+        let last = requests_to(&rig, Server::Media)
+            .last()
+            .map(|request| request.received_at)
+            .expect("a request");
         assert!(last - first > short, "over before anything ended: {:?}", last - first);
     }
 }
@@ -131,7 +135,7 @@ fn sixteen_readers_share_the_refusal_of_a_file() {
     // Sixteen programs write into one pipe, so their lines are interleaved.
     assert_eq!(message.matches("Permission denied").count(), 16, "{message}");
     // Three requests with growing effort. A reader that comes after the refusal starts again.
-    let requests = of(&rig, Server::Web).len();
+    let requests = requests_to(&rig, Server::Web).len();
     assert!(requests <= 3 * 6, "{requests} requests");
 }
 
@@ -149,7 +153,7 @@ fn lease_requests(header: AcceptedCredentials) -> (Rig, Vec<Vec<Request>>) {
         rig.cloud.clear_requests();
         let message = rig.shell(&format!("sha256sum < acme/*/*\" {topic}\"/*.mp4"));
         assert!(message.starts_with(&hash), "{topic}: {message}\n{}", rig.log());
-        requests.push(of(&rig, Server::Web));
+        requests.push(requests_to(&rig, Server::Web));
     }
     (rig, requests)
 }

@@ -232,7 +232,7 @@ pub fn drop_name_cache() {
 pub struct SecondMountpoint(pub std::path::PathBuf);
 
 impl SecondMountpoint {
-    pub fn of(rig: &Rig) -> Self {
+    pub fn create(rig: &Rig) -> Self {
         let path = rig.directory.path().join("second");
         std::fs::create_dir(&path).expect("a mountpoint");
         Self(path)

@@ -562,7 +562,8 @@ mod tests {
                         .iter()
                         .map(|(index, block)| (block.access_time, *fingerprint, *index))
                 });
-                let expected = access_times.min().map(|(_, fingerprint, index)| (fingerprint, index));
+                let oldest = access_times.min();
+                let expected = oldest.map(|(_, fingerprint, index)| (fingerprint, index));
                 prop_assert_eq!(inventory.least_recently_used_block(), expected);
             }
         }

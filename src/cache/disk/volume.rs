@@ -71,7 +71,8 @@ pub(super) struct IndexContent {
     pub(super) change_time: ChangeTime,
 }
 
-/// Returns the same values as [`Volume::free_and_total_bytes`], for the file system of any directory.
+/// Returns the same values as [`Volume::free_and_total_bytes`] for the file system of any
+/// directory.
 pub(super) fn free_and_total_bytes_at(directory: &Path) -> std::io::Result<(u64, u64)> {
     Ok(free_and_total_bytes_of(&nix::sys::statvfs::statvfs(directory)?))
 }

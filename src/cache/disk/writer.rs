@@ -235,7 +235,8 @@ impl Writer {
         Ok(&self.open_files.insert(files).1)
     }
 
-    /// Evicts blocks until `required_bytes` more bytes fit within the limit. Returns whether they fit.
+    /// Evicts blocks until `required_bytes` more bytes fit within the limit. Returns whether they
+    /// fit.
     fn make_space(&mut self, required_bytes: u64) -> Result<bool, WriteError> {
         let limit = self.store.limit;
         let excess_bytes = {
@@ -249,7 +250,8 @@ impl Writer {
         Ok(self.store.coordinator.state().inventory.charged_bytes() + required_bytes <= limit)
     }
 
-    /// Evicts blocks until a write of `required_bytes` bytes leaves at least the floor of free space.
+    /// Evicts blocks until a write of `required_bytes` bytes leaves at least the floor of free
+    /// space.
     ///
     /// # Errors
     /// Returns [`WriteError::BelowFloor`] if evictions cannot free enough space.
