@@ -52,7 +52,7 @@ pub trait SizeFinder: Send + Sync {
     ///
     /// # Errors
     /// Returns an error if the server does not return the bytes.
-    async fn find_beginning(
+    async fn fetch_first_bytes(
         &self,
         id: &FileId,
         version: Version,
@@ -63,11 +63,11 @@ pub trait SizeFinder: Send + Sync {
 /// The background task that runs the enrichment tasks of one source.
 pub struct Enricher {
     pub provider: Arc<dyn Provider>,
-    pub sizes: Arc<dyn SizeFinder>,
+    pub size_finder: Arc<dyn SizeFinder>,
     pub catalog: Arc<Catalog>,
     /// The revision of the catalog at which all tasks were done or waiting for a retry. `None`
     /// while tasks are running.
-    pub settled: watch::Sender<Option<u64>>,
+    pub settled_revision: watch::Sender<Option<u64>>,
 }
 
 impl std::fmt::Debug for Enricher {
@@ -112,7 +112,7 @@ impl Enricher {
                 .into_iter()
                 .filter(|task| retries.get(task).is_none_or(|retry| retry.due_at <= now))
                 .collect();
-            self.settled.send_replace(due_tasks.is_empty().then_some(revision));
+            self.settled_revision.send_replace(due_tasks.is_empty().then_some(revision));
             if due_tasks.is_empty() {
                 let next_retry = retries.values().map(|retry| retry.due_at).min();
                 let wake_at = next_retry.unwrap_or_else(|| now + MAX_RETRY_DELAY);
@@ -142,7 +142,7 @@ impl Enricher {
                 let Some(task) = waiting_tasks.next() else { break };
                 let worker = Worker {
                     provider: self.provider.clone(),
-                    sizes: self.sizes.clone(),
+                    size_finder: self.size_finder.clone(),
                     catalog: self.catalog.clone(),
                 };
                 running_tasks.spawn(async move {
@@ -171,7 +171,7 @@ impl Enricher {
 /// Runs one task.
 struct Worker {
     provider: Arc<dyn Provider>,
-    sizes: Arc<dyn SizeFinder>,
+    size_finder: Arc<dyn SizeFinder>,
     catalog: Arc<Catalog>,
 }
 
@@ -185,7 +185,7 @@ impl Worker {
                         self.record_format(file).await?;
                         size
                     }
-                    _ => self.sizes.find_size(id, *version, *body).await?,
+                    _ => self.size_finder.find_size(id, *version, *body).await?,
                 };
                 self.record_size(id, *version, size).await
             }
@@ -215,8 +215,8 @@ impl Worker {
     /// extension `.vtt`. The URL does not state the format reliably.
     async fn detect_format(&self, file: &mut RecordingFile) -> Result<u64, FetchError> {
         let (bytes, size) = self
-            .sizes
-            .find_beginning(&file.id, file.version, WEB_VTT_SIGNATURE_LENGTH as u64)
+            .size_finder
+            .fetch_first_bytes(&file.id, file.version, WEB_VTT_SIGNATURE_LENGTH as u64)
             .await?;
         if is_web_vtt(&bytes) {
             file.set_web_vtt();
@@ -245,7 +245,7 @@ impl Worker {
         let size = if file.may_be_web_vtt() {
             self.detect_format(file).await
         } else if self.catalog.needs_size(file) {
-            self.sizes.find_size(&file.id, file.version, file.body).await
+            self.size_finder.find_size(&file.id, file.version, file.body).await
         } else {
             return Ok(());
         };
@@ -296,7 +296,7 @@ impl Worker {
             Err(error) if error.is_refusal() => return Ok(Some(line_with_hint(&error))),
             Err(error) => return Err(error.into()),
         }
-        match self.sizes.find_size(id, version, body).await {
+        match self.size_finder.find_size(id, version, body).await {
             Ok(size) => {
                 self.record_size(id, version, size).await?;
                 Ok(None)

@@ -24,7 +24,7 @@ pub struct Filter {
     pub topics: Option<Vec<Pattern>>,
     /// Patterns in lower case. The e-mail address of the meeting host must match one of them.
     /// `None` matches every meeting, even one without a meeting host.
-    pub hosts: Option<Vec<Pattern>>,
+    pub meeting_hosts: Option<Vec<Pattern>>,
     /// The metadata field that contains the e-mail address of the meeting host.
     pub meeting_host_field: Option<&'static str>,
     /// The kinds of files that are shown. `None` means all kinds.
@@ -65,7 +65,7 @@ impl Filter {
             since: Date::MIN,
             until: None,
             topics: None,
-            hosts: None,
+            meeting_hosts: None,
             meeting_host_field: None,
             kinds: None,
             min_duration: Duration::ZERO,
@@ -83,8 +83,8 @@ impl Filter {
             && self.until.is_none_or(|until| day <= until)
             && duration >= min_duration
             && self.topics.as_ref().is_none_or(|topics| any_matches(topics, &meeting.topic))
-            && self.hosts.as_ref().is_none_or(|hosts| {
-                self.meeting_host(meeting).is_some_and(|host| any_matches(hosts, &host))
+            && self.meeting_hosts.as_ref().is_none_or(|patterns| {
+                self.meeting_host(meeting).is_some_and(|host| any_matches(patterns, &host))
             })
             && (self.kinds.is_none() || meeting.files.iter().any(|file| self.shows_file(file)))
     }
@@ -204,9 +204,9 @@ mod tests {
 
     #[test]
     fn all_conditions_must_hold() {
-        let filter = |topics, hosts, minutes: u64| Filter {
+        let filter = |topics, meeting_hosts, minutes: u64| Filter {
             topics,
-            hosts,
+            meeting_hosts,
             meeting_host_field: Some("host_email"),
             min_duration: Duration::from_secs(minutes * 60),
             ..Filter::show_all()

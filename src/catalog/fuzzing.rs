@@ -59,7 +59,7 @@ pub fn source_contents(
         filter: Filter::show_all(),
         redundant_view_suffix: Some("(CC)"),
         recycle_bin: Some(recycle_bin),
-        keep_deleted: Some(Arc::new(CompleteCache)),
+        retention_cache: Some(Arc::new(CompleteCache)),
     });
     let entry = CatalogEntry::new(Arc::new(listed_meeting), None);
     source.meetings.insert(entry.listed_meeting.id.clone(), entry);

@@ -25,7 +25,7 @@ pub struct RefreshState {
     /// shown unchanged.
     pub incomplete_days: Vec<(DaySpan, ProviderError)>,
     /// The time of the next refresh.
-    pub next_at: Option<Timestamp>,
+    pub next_refresh_at: Option<Timestamp>,
     /// The error that prevented a complete listing of the recycle bin.
     pub trash_error: Option<ProviderError>,
     /// The error that prevented the request for late files.

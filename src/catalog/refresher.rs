@@ -50,9 +50,9 @@ pub struct Refresher {
     /// The last day of the archive, in UTC. `None` means today.
     pub until: Option<Date>,
     /// Whether the recycle bin is listed.
-    pub trash: bool,
+    pub lists_trash: bool,
     /// Notified when a full listing is requested.
-    pub now: Arc<Notify>,
+    pub refresh_request: Arc<Notify>,
     pub state: watch::Sender<RefreshState>,
 }
 
@@ -83,9 +83,11 @@ impl Refresher {
             None => RefreshKind::Full,
         };
         let mut failures = 0u32;
-        let mut is_trash_due = refresher.trash;
+        let mut is_trash_due = refresher.lists_trash;
         loop {
-            refresher.state.send_modify(|state| (state.is_running, state.next_at) = (true, None));
+            refresher
+                .state
+                .send_modify(|state| (state.is_running, state.next_refresh_at) = (true, None));
             let days = refresher.day_spans(kind).first().copied();
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -93,7 +95,7 @@ impl Refresher {
             }
             // A user who waits for the mount waits for the listing, not for the recycle bin.
             refresher.state.send_modify(|state| state.is_first_listing_done = true);
-            is_trash_due |= refresher.trash && kind == RefreshKind::Full;
+            is_trash_due |= refresher.lists_trash && kind == RefreshKind::Full;
             // A requested refresh does not wait for the recycle bin, whose listing can take minutes
             // or hang. The task continues during the next listing. It is not canceled, because it
             // may be requesting a token.
@@ -123,7 +125,7 @@ impl Refresher {
                             break false;
                         }
                     }
-                    () = refresher.now.notified() => break true,
+                    () = refresher.refresh_request.notified() => break true,
                 }
             };
             failures = if refresher.is_successful() { 0 } else { failures.saturating_add(1) };
@@ -131,12 +133,12 @@ impl Refresher {
             refresher.state.send_modify(|state| {
                 state.is_running = false;
                 state.completed_refreshes += 1;
-                state.next_at = Timestamp::now().checked_add(delay).ok();
+                state.next_refresh_at = Timestamp::now().checked_add(delay).ok();
             });
             let is_requested = tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = std::future::ready(()), if was_requested => true,
-                () = refresher.now.notified() => true,
+                () = refresher.refresh_request.notified() => true,
                 () = tokio::time::sleep(delay) => false,
             };
             kind = match is_requested || refresher.is_full_due() {

@@ -36,7 +36,7 @@ pub struct SourceOptions {
     pub recycle_bin: Option<RecycleBin>,
     /// The cache, if files that were deleted upstream are shown while they are cached. Otherwise
     /// `None`.
-    pub keep_deleted: Option<Arc<dyn CachedFiles>>,
+    pub retention_cache: Option<Arc<dyn CachedFiles>>,
 }
 
 /// The state of a source.
@@ -79,7 +79,7 @@ impl Source {
             details: HashMap::new(),
             known_incomplete: HashSet::new(),
             trash: Trash::new(options.recycle_bin, StoredTrash::default()),
-            retained_meetings: RetainedMeetings::new(options.keep_deleted),
+            retained_meetings: RetainedMeetings::new(options.retention_cache),
         }
     }
 

@@ -138,7 +138,7 @@ impl Archive {
             filter: source.create_filter(zone_of(source)),
             redundant_view_suffix: source.provider.conventions().redundant_view_suffix,
             recycle_bin: source.recycle_bin(),
-            keep_deleted: disk
+            retention_cache: disk
                 .as_ref()
                 .filter(|_| source.config.keep_deleted)
                 .map(RetainedFiles::of),
@@ -229,9 +229,9 @@ impl Archive {
             runtime.spawn(run_after(delay, refresh));
             let enricher = Enricher {
                 provider: source.provider.clone(),
-                sizes: Arc::new(EngineSizeFinder(self.engine.clone())),
+                size_finder: Arc::new(EngineSizeFinder(self.engine.clone())),
                 catalog: self.catalog.clone(),
-                settled: source.settled_revision.clone(),
+                settled_revision: source.settled_revision.clone(),
             };
             runtime.spawn(run_after(delay, enricher.run(self.shutdown.clone())));
         }
@@ -431,7 +431,7 @@ async fn publish(
         let pause = (elapsed * PAUSE_PER_REBUILD).saturating_sub(MIN_SNAPSHOT_INTERVAL);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = tree.wait_for_waiter() => {}
+            () = tree.wait_for_request() => {}
         }
     }
 }
@@ -449,12 +449,12 @@ impl SizeFinder for EngineSizeFinder {
         self.0.find_size(id, version, body).await
     }
 
-    async fn find_beginning(
+    async fn fetch_first_bytes(
         &self,
         id: &FileId,
         version: Version,
         length: u64,
     ) -> Result<(Bytes, u64), FetchError> {
-        self.0.find_beginning(id, version, length).await
+        self.0.fetch_first_bytes(id, version, length).await
     }
 }

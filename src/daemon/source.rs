@@ -60,7 +60,7 @@ impl Source {
             since: *since,
             until: filter.until,
             topics: filter.topics.clone(),
-            hosts: filter.meeting_hosts.clone(),
+            meeting_hosts: filter.meeting_hosts.clone(),
             meeting_host_field: self.provider.conventions().meeting_host_field,
             kinds: filter.kinds.as_ref().map(|kinds| kinds.iter().map(kind).collect()),
             min_duration: filter.min_duration.unwrap_or_default(),
@@ -92,8 +92,8 @@ impl Source {
             // A day starts at another time in the configured time zone than in UTC.
             since: since.checked_sub(1.day()).unwrap_or(since),
             until: filter.until.map(|until| until.checked_add(1.day()).unwrap_or(until)),
-            trash: self.recycle_bin().is_some(),
-            now: self.refresh_request.clone(),
+            lists_trash: self.recycle_bin().is_some(),
+            refresh_request: self.refresh_request.clone(),
             state: self.state.clone(),
         }
     }

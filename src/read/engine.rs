@@ -189,7 +189,7 @@ impl Engine {
     ///
     /// # Errors
     /// The server does not send the bytes and the size within the deadline.
-    pub async fn find_beginning(
+    pub async fn fetch_first_bytes(
         &self,
         id: &FileId,
         version: Version,

@@ -15,7 +15,7 @@ pub struct LiveTree {
     current: ArcSwap<Snapshot>,
     publish_count: watch::Sender<u64>,
     /// The number of callers that wait for the next snapshot.
-    waiters: watch::Sender<usize>,
+    waiter_count: watch::Sender<usize>,
 }
 
 impl Default for LiveTree {
@@ -23,7 +23,7 @@ impl Default for LiveTree {
         Self {
             current: ArcSwap::from_pointee(Snapshot::empty()),
             publish_count: watch::Sender::new(0),
-            waiters: watch::Sender::new(0),
+            waiter_count: watch::Sender::new(0),
         }
     }
 }
@@ -59,14 +59,14 @@ impl LiveTree {
     /// Requests that the next snapshot is built without delay. The request is pending until the
     /// returned value is dropped.
     pub fn expedite(&self) -> ExpeditedRebuild<'_> {
-        self.waiters.send_modify(|count| *count += 1);
+        self.waiter_count.send_modify(|count| *count += 1);
         ExpeditedRebuild(self)
     }
 
     /// Waits until a request of [`expedite`](Self::expedite) is pending.
-    pub async fn wait_for_waiter(&self) {
-        let mut waiters = self.waiters.subscribe();
-        let _ = waiters.wait_for(|count| *count > 0).await; // The sender is a field of `self`.
+    pub async fn wait_for_request(&self) {
+        let mut waiter_count = self.waiter_count.subscribe();
+        let _ = waiter_count.wait_for(|count| *count > 0).await; // The sender is a field of `self`.
     }
 
     /// Returns the path of a node relative to the mountpoint, for log messages.
@@ -90,6 +90,6 @@ pub struct ExpeditedRebuild<'a>(&'a LiveTree);
 
 impl Drop for ExpeditedRebuild<'_> {
     fn drop(&mut self) {
-        self.0.waiters.send_modify(|count| *count = count.saturating_sub(1));
+        self.0.waiter_count.send_modify(|count| *count = count.saturating_sub(1));
     }
 }

@@ -28,7 +28,7 @@ pub struct TreeWalk {
 impl TreeWalk {
     /// Creates a walk that begins after `file`. Returns `None` if the snapshot does not contain the
     /// file.
-    pub fn after(snapshot: Arc<Snapshot>, file: Ino, order: WalkOrder) -> Option<Self> {
+    pub fn starting_after(snapshot: Arc<Snapshot>, file: Ino, order: WalkOrder) -> Option<Self> {
         let mut walk = Self { order, remaining_entries: Vec::new(), snapshot };
         let mut current = file;
         while current != Ino::ROOT {
@@ -102,7 +102,10 @@ mod tests {
     }
 
     fn files_after(file: u64, order: WalkOrder) -> Vec<u64> {
-        TreeWalk::after(sample_tree(), Ino(file), order).unwrap().map(|ino| ino.0).collect()
+        TreeWalk::starting_after(sample_tree(), Ino(file), order)
+            .unwrap()
+            .map(|ino| ino.0)
+            .collect()
     }
 
     #[test]
@@ -120,6 +123,6 @@ mod tests {
 
     #[test]
     fn unknown_file_does_not_start_a_walk() {
-        assert!(TreeWalk::after(sample_tree(), Ino(99), WalkOrder::ByName).is_none());
+        assert!(TreeWalk::starting_after(sample_tree(), Ino(99), WalkOrder::ByName).is_none());
     }
 }

@@ -113,7 +113,7 @@ impl SiblingPrefetcher {
         };
         let mut walk = state.walks.remove(index);
         if !Arc::ptr_eq(walk.tree_walk.snapshot(), &current)
-            && let Some(tree_walk) = TreeWalk::after(current.clone(), ino, walk.order)
+            && let Some(tree_walk) = TreeWalk::starting_after(current.clone(), ino, walk.order)
         {
             (walk.tree_walk, walk.upcoming_files) = (tree_walk, VecDeque::new());
         }
@@ -172,7 +172,9 @@ impl SiblingPrefetcher {
 
 impl State {
     fn start_walk(&mut self, snapshot: &Arc<Snapshot>, ino: Ino, order: WalkOrder) {
-        let Some(tree_walk) = TreeWalk::after(snapshot.clone(), ino, order) else { return };
+        let Some(tree_walk) = TreeWalk::starting_after(snapshot.clone(), ino, order) else {
+            return;
+        };
         if self.walks.len() >= MAX_WALKS {
             self.walks.remove(0);
         }
@@ -289,7 +291,7 @@ mod tests {
         let tree = files.prefetcher.tree.current();
         // The last file in inode order has no successor.
         let successor = |ino: &Ino| {
-            let mut tree_walk = TreeWalk::after(tree.clone(), *ino, WalkOrder::ByInode)?;
+            let mut tree_walk = TreeWalk::starting_after(tree.clone(), *ino, WalkOrder::ByInode)?;
             tree_walk.find(|next| files.inodes.contains(next)).map(|next| (*ino, next))
         };
         let (first, second) = files.inodes.iter().find_map(successor).unwrap();

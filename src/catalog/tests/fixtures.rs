@@ -54,7 +54,7 @@ pub(super) fn options() -> SourceOptions {
         filter: Filter::show_all(),
         redundant_view_suffix: None,
         recycle_bin: None,
-        keep_deleted: None,
+        retention_cache: None,
     }
 }
 

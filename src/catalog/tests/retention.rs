@@ -27,7 +27,7 @@ impl CachedFiles for CachedKeys {
 }
 
 fn catalog(database: CatalogDatabase, cache: &Arc<CachedKeys>) -> Arc<Catalog> {
-    let options = SourceOptions { keep_deleted: Some(cache.clone()), ..options() };
+    let options = SourceOptions { retention_cache: Some(cache.clone()), ..options() };
     super::fixtures::catalog(database, options)
 }
 

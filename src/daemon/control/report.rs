@@ -308,7 +308,7 @@ impl SourceReport {
             fully_listed_at,
             last_failure,
             incomplete_days,
-            next_at,
+            next_refresh_at,
             trash_error,
             late_files_error,
             ..
@@ -328,7 +328,7 @@ impl SourceReport {
             is_refreshing: is_running,
             listed: listed_at,
             listed_whole: fully_listed_at,
-            next: next_at,
+            next: next_refresh_at,
             error: last_failure.as_ref().map(|(_, error)| with_hint(error)),
             failed: last_failure.map(|(at, _)| at),
             incomplete: incomplete.collect(),
