@@ -189,7 +189,7 @@ async fn endless_or_unreadable_list_is_given_up() {
         (page_with(r#"</v1/recordings?cursor=2; rel="next""#), unreadable, 1),
         (page_with(r#"/v1/recordings?cursor=2; rel="next""#), unreadable, 1),
         (page_with(r#"<>; rel="next""#), unreadable, 1),
-        (circle, "named the same next page twice", 2),
+        (circle, "returned the same next page twice", 2),
         (api_reply(200, r#"{"message":"hello"}"#, &[]), "sent a list without items", 1),
         (api_reply(200, "<html>", &[]), "not a JSON object (hint: Check api_url.)", 1),
     ] {

@@ -74,7 +74,7 @@ impl Renewal {
         Self {
             source,
             service: Box::new(service),
-            store: SignInStore::at(file),
+            store: SignInStore::new(file),
             configured_token,
             unstored: Mutex::default(),
             renewal_lock: Default::default(),

@@ -199,7 +199,7 @@ impl SignIn {
 
 impl SignInStore {
     /// Returns the store of a sign-in file, or `None` if no directory is configured for the file.
-    pub(crate) fn at(SignInFile(path): SignInFile) -> Option<Self> {
+    pub(crate) fn new(SignInFile(path): SignInFile) -> Option<Self> {
         path.map(|path| Self { path })
     }
 
@@ -371,7 +371,7 @@ mod tests {
     use super::*;
 
     fn store_at(path: PathBuf) -> SignInStore {
-        SignInStore::at(SignInFile(Some(path))).unwrap()
+        SignInStore::new(SignInFile(Some(path))).unwrap()
     }
 
     fn sign_in(refresh: &str) -> SignIn {

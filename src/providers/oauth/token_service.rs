@@ -26,7 +26,7 @@ pub(crate) enum Exchange<'a> {
 impl<'a> Exchange<'a> {
     /// Returns the form fields of the request (RFC 6749, 4.1.3 and 6), and the secret among them
     /// that must be redacted in the reply.
-    pub(crate) fn form(&self) -> (Vec<(&'static str, SecretString)>, &'a SecretString) {
+    pub(crate) fn form_fields(&self) -> (Vec<(&'static str, SecretString)>, &'a SecretString) {
         match self {
             Self::Code { code, redirect, verifier } => (
                 vec![

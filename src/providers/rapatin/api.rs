@@ -10,7 +10,9 @@ use super::wire::Sessions;
 use crate::http::{Client, Priority};
 use crate::model::SecretUrl;
 use crate::providers::ProviderError;
-use crate::providers::toolkit::api_client::{self, ApiCall, ApiClient, Target, unusable_base};
+use crate::providers::toolkit::api_client::{
+    self, ApiCall, ApiClient, Target, invalid_base_url_error,
+};
 use crate::providers::toolkit::token::Tokens;
 
 /// The error of an API call: Rapatin refused the request, or the call failed.
@@ -78,7 +80,7 @@ pub(crate) fn url(
     query: &[(&str, &str)],
 ) -> Result<SecretUrl, ProviderError> {
     let mut url = base_url.clone();
-    url.path_segments_mut().map_err(|()| unusable_base())?.pop_if_empty().extend(path);
+    url.path_segments_mut().map_err(|()| invalid_base_url_error())?.pop_if_empty().extend(path);
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }

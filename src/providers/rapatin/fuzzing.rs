@@ -11,7 +11,7 @@ use crate::providers::toolkit::json_repair;
 
 /// Parses a reply with the recordings of `meeting` and returns its sessions.
 pub fn read_sessions(source: &SourceName, meeting: &str, body: &[u8]) -> Vec<Meeting> {
-    let reply = json_repair::object(body).and_then(wire::Sessions::read).unwrap_or_default();
+    let reply = json_repair::parse_object(body).and_then(wire::Sessions::read).unwrap_or_default();
     let map_session =
         |session| mapping::map_session(source, meeting, session, Timestamp::UNIX_EPOCH).meeting;
     reply.sessions.into_iter().map(map_session).collect()
@@ -19,13 +19,13 @@ pub fn read_sessions(source: &SourceName, meeting: &str, body: &[u8]) -> Vec<Mee
 
 /// Parses a page of the schedule and returns the meeting id of each entry.
 pub fn read_scheduled_ids(body: &[u8]) -> Vec<String> {
-    let page = json_repair::object(body).and_then(wire::Page::read);
+    let page = json_repair::parse_object(body).and_then(wire::Page::read);
     page.into_iter().flat_map(|page| page.entries).map(|entry| entry.meeting).collect()
 }
 
 /// Whether the reply to a login contains a token.
 pub fn has_token(body: &[u8]) -> bool {
-    json_repair::object(body).as_ref().and_then(login::token_in_reply).is_some()
+    json_repair::parse_object(body).as_ref().and_then(login::token_in_reply).is_some()
 }
 
 /// Parses an error reply and returns the errors of a refused call and of a refused login.
@@ -34,7 +34,7 @@ pub fn api_and_login_errors(
     body: &[u8],
     secret: &SecretString,
 ) -> Option<[ProviderError; 2]> {
-    let reply = json_repair::object(body);
+    let reply = json_repair::parse_object(body);
     let refusal = Refusal::parse(status, reply.as_ref(), secret)?;
     Some([refusal.to_provider_error("the schedule"), refusal.to_login_error()])
 }

@@ -20,7 +20,7 @@ use super::wire::{Session, Sessions, State};
 use crate::http::Priority;
 use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::toolkit::fan_out::{FanOutLimits, JobOutcome, StopReason, fan_out};
-use crate::providers::toolkit::listing_failures::{merge_adjacent, most_actionable};
+use crate::providers::toolkit::listing_failures::{merge_overlapping, most_actionable_error};
 use crate::providers::toolkit::windowed_listing::keep_highest;
 use crate::providers::{ErrorClass, ProviderError};
 
@@ -171,7 +171,7 @@ impl Lister {
                 }
             }
         }
-        if !has_reply && let Some(error) = most_actionable(&failed) {
+        if !has_reply && let Some(error) = most_actionable_error(&failed) {
             return Err(error.clone());
         }
         let sessions = self.map(sessions.into_values(), span, |meeting, session| {
@@ -181,7 +181,7 @@ impl Lister {
             let listed = sessions.iter().map(|mapped| mapped.meeting.id.clone()).collect();
             self.starts.retain(span, &listed);
         }
-        Ok(SessionListing { sessions, failed: merge_adjacent(failed) })
+        Ok(SessionListing { sessions, failed: merge_overlapping(failed) })
     }
 
     /// Returns the meetings to request: the configured meetings, then those with recordings, then

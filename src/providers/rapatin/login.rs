@@ -91,7 +91,7 @@ impl TokenIssuer for Login {
             priority,
         };
         let reply = self.client.call_with_json(&request).await?;
-        let body = json_repair::object(&reply.body);
+        let body = json_repair::parse_object(&reply.body);
         if let Some(refusal) = Refusal::parse(reply.status, body.as_ref(), &self.password) {
             let error = refusal.to_login_error();
             if error.is_credential() {

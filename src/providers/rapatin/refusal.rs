@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::http::ApiReply;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::ApiRefusal;
-use crate::providers::toolkit::redaction::{in_parentheses, redact};
+use crate::providers::toolkit::redaction::{quote_in_parentheses, redact};
 use crate::providers::toolkit::serde_lenient;
 
 /// An error reply: `{"response":{"status":"error","status_code":404,"message":"…"}}`, or a bare
@@ -70,7 +70,7 @@ impl Refusal {
 
     /// Returns the error of a request for `subject`.
     pub(crate) fn to_provider_error(&self, subject: &str) -> ProviderError {
-        let (status, quote) = (self.status, in_parentheses(&self.message));
+        let (status, quote) = (self.status, quote_in_parentheses(&self.message));
         match status {
             401 => ProviderError::credential(format!(
                 "Rapatin refused the token for {subject}, and also a new token{quote}"
@@ -101,7 +101,7 @@ impl Refusal {
 
     /// Returns the error of a refused login.
     pub(crate) fn to_login_error(&self) -> ProviderError {
-        let (status, quote) = (self.status, in_parentheses(&self.message));
+        let (status, quote) = (self.status, quote_in_parentheses(&self.message));
         match status {
             401 | 403 | 422 => ProviderError::credential(format!(
                 "Rapatin refused the e-mail address or the password{quote}"

@@ -115,7 +115,7 @@ async fn fetch_pages(
         schedule.add(parsed.entries);
         page += 1;
         if page <= last_page {
-            guard.follow(&page.to_string()).map_err(|error| {
+            guard.check_next_page(&page.to_string()).map_err(|error| {
                 ProviderError::unavailable(format!(
                     "cannot list the schedule: Rapatin {error}; this may be temporary"
                 ))

@@ -210,7 +210,7 @@ pub(crate) fn url_below(
     query: &[(&str, &str)],
 ) -> Result<SecretUrl, ProviderError> {
     let text = format!("{}{path}", base_url.as_str().trim_end_matches('/'));
-    let mut url = Url::parse(&text).map_err(|_| unusable_base())?;
+    let mut url = Url::parse(&text).map_err(|_| invalid_base_url_error())?;
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
@@ -218,7 +218,7 @@ pub(crate) fn url_below(
 }
 
 /// Returns the error of an `api_url` to which no path can be appended.
-pub(crate) fn unusable_base() -> ProviderError {
+pub(crate) fn invalid_base_url_error() -> ProviderError {
     ProviderError::unavailable("api_url cannot be used as a base URL")
 }
 
@@ -227,7 +227,7 @@ fn read_reply<R: ApiRefusal>(
     url: &SecretUrl,
     token: &Token,
 ) -> Result<JsonReply, ApiError<R>> {
-    let object = json_repair::read(&reply.body);
+    let object = json_repair::try_parse_object(&reply.body);
     if let Some(refusal) = R::from_reply(&reply, object.as_ref().ok(), token.secret()) {
         return Err(ApiError::Refused(refusal));
     }

@@ -49,15 +49,15 @@ pub(crate) enum UnreadableObject {
 
 /// Parses the object in `bytes`. Returns `None` if there is no object or if it exceeds the limits.
 /// An element of a list at the top level becomes null if it cannot be parsed even after a repair.
-pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    read(bytes).ok()
+pub(crate) fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    try_parse_object(bytes).ok()
 }
 
-/// Parses the object in `bytes` like [`object`], but returns an error instead of `None`.
+/// Parses the object in `bytes` like [`parse_object`], but returns an error instead of `None`.
 ///
 /// # Errors
 /// Returns the reason why the object cannot be read.
-pub(crate) fn read(bytes: &[u8]) -> Result<Map<String, Value>, UnreadableObject> {
+pub(crate) fn try_parse_object(bytes: &[u8]) -> Result<Map<String, Value>, UnreadableObject> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF".as_slice()).unwrap_or(bytes);
     let text = String::from_utf8_lossy(bytes);
     match read_text(&text) {
@@ -304,7 +304,7 @@ mod tests {
     use serde_json::json;
 
     fn read(text: &[u8]) -> Value {
-        object(text).map_or(Value::Null, Value::Object)
+        parse_object(text).map_or(Value::Null, Value::Object)
     }
 
     #[test]
@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn non_object_is_rejected() {
         for text in ["", "[]", "3", "<html>", "{\"a\":", "{\"a\" 1}"] {
-            assert_eq!(object(text.as_bytes()), None, "{text}");
+            assert_eq!(parse_object(text.as_bytes()), None, "{text}");
         }
     }
 
@@ -356,14 +356,17 @@ mod tests {
         ] {
             let start = oversized.get(..40).unwrap_or_default();
             assert_eq!(
-                super::read(oversized.as_bytes()),
+                super::try_parse_object(oversized.as_bytes()),
                 Err(UnreadableObject::TooLarge),
                 "{start}"
             );
         }
         let file = r#"{"id":"b3f1","file_type":"MP4","status":"completed","download_url":"https://zoom.us/rec/download/abc"}"#;
         let meeting = format!("{{\"recording_files\":[{}]}}", repeat(file, 10_000));
-        assert_eq!(object(meeting.as_bytes()).unwrap()["recording_files"][9_999]["id"], "b3f1");
+        assert_eq!(
+            parse_object(meeting.as_bytes()).unwrap()["recording_files"][9_999]["id"],
+            "b3f1"
+        );
     }
 
     #[test]
@@ -381,7 +384,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            object(&bytes);
+            parse_object(&bytes);
         }
 
         #[test]

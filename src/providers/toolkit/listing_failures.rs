@@ -4,7 +4,7 @@ use crate::model::DaySpan;
 use crate::providers::{ErrorClass, ProviderError};
 
 /// Returns the error that the user can best act on.
-pub(crate) fn most_actionable(failed: &[(DaySpan, ProviderError)]) -> Option<&ProviderError> {
+pub(crate) fn most_actionable_error(failed: &[(DaySpan, ProviderError)]) -> Option<&ProviderError> {
     failed.iter().map(|(_, error)| error).min_by_key(|error| match error.class() {
         ErrorClass::Credential => 0,
         ErrorClass::NotAllowed => 1,
@@ -14,7 +14,7 @@ pub(crate) fn most_actionable(failed: &[(DaySpan, ProviderError)]) -> Option<&Pr
 }
 
 /// Merges overlapping spans with the same error, so that each cause is reported only once.
-pub(crate) fn merge_adjacent(
+pub(crate) fn merge_overlapping(
     mut failed: Vec<(DaySpan, ProviderError)>,
 ) -> Vec<(DaySpan, ProviderError)> {
     failed.sort_by_cached_key(|(days, error)| (error.to_string(), days.from, days.to));
@@ -40,7 +40,7 @@ mod tests {
     fn overlapping_spans_with_the_same_error_are_merged() {
         let down = || ProviderError::unavailable("down");
         let span = |from, to| DaySpan { from: date(2026, 1, from), to: date(2026, 1, to) };
-        let failed = merge_adjacent(vec![
+        let failed = merge_overlapping(vec![
             (span(20, 30), down()),
             (span(1, 5), down()),
             (span(10, 20), down()),

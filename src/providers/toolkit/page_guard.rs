@@ -27,7 +27,7 @@ const MAX_LISTING_MEMORY: usize = 256 * 1024 * 1024;
 pub(crate) enum EndlessList {
     #[error("sent a list without a last page")]
     TooManyPages,
-    #[error("named the same next page twice")]
+    #[error("returned the same next page twice")]
     RepeatedPage,
     #[error("sent several pages without a new entry")]
     PagesWithoutNewItems,
@@ -134,7 +134,7 @@ impl PageGuard {
     }
 
     /// Checks the token or URL of the next page before it is requested.
-    pub(crate) fn follow(&mut self, next: &str) -> Result<(), EndlessList> {
+    pub(crate) fn check_next_page(&mut self, next: &str) -> Result<(), EndlessList> {
         if !self.next_pages.insert(xxh3_128(next.as_bytes())) {
             return Err(EndlessList::RepeatedPage);
         }
@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn repeated_page_is_detected_at_any_distance() {
         let mut guard = guard();
-        guard.follow("a").unwrap();
-        guard.follow("b").unwrap();
-        assert_eq!(guard.follow("a"), Err(EndlessList::RepeatedPage));
+        guard.check_next_page("a").unwrap();
+        guard.check_next_page("b").unwrap();
+        assert_eq!(guard.check_next_page("a"), Err(EndlessList::RepeatedPage));
         guard.restart();
-        guard.follow("a").unwrap();
+        guard.check_next_page("a").unwrap();
     }
 
     #[test]
@@ -226,11 +226,11 @@ mod tests {
             [vec!["a"], vec!["a"], vec!["a", "b"], vec![]].into_iter().enumerate()
         {
             guard.record_items(items);
-            guard.follow(&number.to_string()).unwrap();
+            guard.check_next_page(&number.to_string()).unwrap();
         }
         guard.record_items(["b"]);
-        assert_eq!(guard.follow("4"), Err(EndlessList::PagesWithoutNewItems));
+        assert_eq!(guard.check_next_page("4"), Err(EndlessList::PagesWithoutNewItems));
         guard.restart();
-        guard.follow("4").unwrap();
+        guard.check_next_page("4").unwrap();
     }
 }

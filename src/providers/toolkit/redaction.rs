@@ -86,7 +86,7 @@ fn contains_part_of(word: &str, secrets: &[String]) -> bool {
 
 /// Returns a space, followed by the message of a server in quotes and parentheses, without its
 /// final period. Returns an empty string if the message is empty.
-pub(crate) fn in_parentheses(message: &str) -> String {
+pub(crate) fn quote_in_parentheses(message: &str) -> String {
     let message = message.trim_end_matches('.');
     if message.is_empty() { String::new() } else { format!(" (\"{message}\")") }
 }

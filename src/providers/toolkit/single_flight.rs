@@ -48,7 +48,7 @@ impl<T> SingleFlight<T> {
     ///
     /// # Errors
     /// Returns the error of `check_breaker`.
-    pub(crate) async fn enter_if<E>(
+    pub(crate) async fn enter_unless_breaker_open<E>(
         &self,
         check_breaker: impl Future<Output = Result<(), E>>,
     ) -> Result<Flight<'_, T>, E> {
@@ -198,9 +198,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn breaker_is_checked_only_while_another_fetches() {
         let flight = SingleFlight::<()>::default();
-        let first_flight = flight.enter_if(async { Err("down") }).await.unwrap();
-        assert_eq!(flight.enter_if(async { Err("down") }).await.err(), Some("down"));
+        let first_flight = flight.enter_unless_breaker_open(async { Err("down") }).await.unwrap();
+        assert_eq!(
+            flight.enter_unless_breaker_open(async { Err("down") }).await.err(),
+            Some("down")
+        );
         drop(first_flight);
-        assert!(flight.enter_if(async { Err("down") }).await.is_ok());
+        assert!(flight.enter_unless_breaker_open(async { Err("down") }).await.is_ok());
     }
 }

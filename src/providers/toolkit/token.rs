@@ -80,7 +80,7 @@ impl Token {
 
     /// Returns the value of the `Authorization` header.
     pub(crate) fn header(&self) -> SecretString {
-        bearer(&self.secret)
+        bearer_header(&self.secret)
     }
 
     /// Returns the base URL of the API, if the token service returned one.
@@ -107,7 +107,7 @@ impl Token {
 }
 
 /// Returns the value of the `Authorization` header for `token`.
-pub(crate) fn bearer(token: &SecretString) -> SecretString {
+pub(crate) fn bearer_header(token: &SecretString) -> SecretString {
     SecretString::from(format!("Bearer {}", token.expose_secret()))
 }
 
@@ -209,7 +209,7 @@ impl Tokens {
         };
         let check_breaker =
             async { if priority.is_for_reader() { issuer.check_breaker().await } else { Ok(()) } };
-        let mut current = current.enter_if(check_breaker).await?;
+        let mut current = current.enter_unless_breaker_open(check_breaker).await?;
         let now = Instant::now();
         let is_refused =
             |token: &Arc<Token>| refused.is_some_and(|refused| Arc::ptr_eq(refused, token));

@@ -109,8 +109,8 @@ pub(crate) async fn list_windows<T>(
         windows_without_page += unfinished.keys.len();
         failed.extend(unfinished.keys.into_iter().map(|days| (days, error.clone())));
     }
-    let failed = listing_failures::merge_adjacent(failed);
-    match listing_failures::most_actionable(&failed) {
+    let failed = listing_failures::merge_overlapping(failed);
+    match listing_failures::most_actionable_error(&failed) {
         Some(error) if windows_without_page == window_count => Err(error.clone()),
         _ => Ok(failed),
     }
@@ -189,7 +189,8 @@ impl RangeQueue {
         covered: DaySpan,
         today: Date,
     ) -> Result<(), UncoveredDays> {
-        self.pending.extend(uncovered(requested, covered, today).ok_or(UncoveredDays::OtherDays)?);
+        self.pending
+            .extend(uncovered_ranges(requested, covered, today).ok_or(UncoveredDays::OtherDays)?);
         Ok(())
     }
 }
@@ -198,7 +199,11 @@ impl RangeQueue {
 /// `requested`. Returns `None` if `requested` and `covered` have no day in common.
 ///
 /// Days after `today` need not be covered: a server may end its range at the present day.
-pub(crate) fn uncovered(requested: DaySpan, covered: DaySpan, today: Date) -> Option<Vec<DaySpan>> {
+pub(crate) fn uncovered_ranges(
+    requested: DaySpan,
+    covered: DaySpan,
+    today: Date,
+) -> Option<Vec<DaySpan>> {
     if requested.from >= today {
         return Some(Vec::new());
     }
@@ -310,7 +315,7 @@ mod tests {
                     requested.from.saturating_add(from.days()),
                     requested.from.saturating_add(to.days()),
                 );
-                let ranges = uncovered(requested, covered, today).unwrap();
+                let ranges = uncovered_ranges(requested, covered, today).unwrap();
                 let mut day = requested.from;
                 while day <= requested.to {
                     assert!(
@@ -333,10 +338,10 @@ mod tests {
     fn future_days_need_not_be_covered() {
         let requested = span(date(2026, 10, 25), date(2026, 11, 23));
         let until_yesterday = span(requested.from, date(2026, 11, 22));
-        assert_eq!(uncovered(requested, until_yesterday, date(2026, 11, 22)), Some(vec![]));
-        assert_eq!(uncovered(requested, until_yesterday, requested.to).unwrap().len(), 1);
+        assert_eq!(uncovered_ranges(requested, until_yesterday, date(2026, 11, 22)), Some(vec![]));
+        assert_eq!(uncovered_ranges(requested, until_yesterday, requested.to).unwrap().len(), 1);
         let other_days = span(date(2025, 1, 1), date(2025, 1, 30));
-        assert_eq!(uncovered(requested, other_days, requested.to), None);
+        assert_eq!(uncovered_ranges(requested, other_days, requested.to), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::providers::oauth::{
     TokenReply, TokenService, sibling_url,
 };
 use crate::providers::toolkit::json_repair;
-use crate::providers::toolkit::redaction::{in_parentheses, redact};
+use crate::providers::toolkit::redaction::{quote_in_parentheses, redact};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::toolkit::token::Tokens;
 
@@ -82,7 +82,7 @@ pub(crate) fn sign_in_service(
         client_id,
         authorize_url: sibling_url(&config.oauth_url, "authorize"),
         scopes: vec![listing_scope, "meeting:transcripts_read"],
-        store: SignInStore::at(sign_in)?,
+        store: SignInStore::new(sign_in)?,
     })
 }
 
@@ -109,7 +109,7 @@ impl TokenService for App {
     ) -> Result<TokenGrant, ProviderError> {
         // Webex accepts the credentials of the app only in the body ("Integrations &
         // Authorization").
-        let (mut form, secret) = exchange.form();
+        let (mut form, secret) = exchange.form_fields();
         form.push(("client_id", SecretString::from(self.client_id.clone())));
         form.push(("client_secret", self.client_secret.clone()));
         let request = ApiRequest {
@@ -121,7 +121,7 @@ impl TokenService for App {
             priority,
         };
         let reply = self.client.call(&request).await?;
-        let body = json_repair::object(&reply.body).map_or(Value::Null, Value::Object);
+        let body = json_repair::parse_object(&reply.body).map_or(Value::Null, Value::Object);
         match reply.status {
             200..300 => parse_grant(body).ok_or_else(|| {
                 ProviderError::unavailable("the token service of Webex returned no token")
@@ -156,7 +156,7 @@ pub(crate) fn refusal_error(
         .into_iter()
         .filter(|secret| !secret.expose_secret().is_empty())
         .fold(message, |message, secret| redact(&message, secret));
-    let quote = in_parentheses(&redacted);
+    let quote = quote_in_parentheses(&redacted);
     match reply.status {
         400 | 401 | 403 => {
             ProviderError::credential(format!("Webex refused to issue a token{quote}"))

@@ -16,7 +16,7 @@ use crate::providers::{ProviderError, TrashEntry};
 
 /// Parses a page of a listing and returns its recordings.
 pub fn read_listing(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
-    let page = json_repair::object(body).and_then(wire::Page::read);
+    let page = json_repair::parse_object(body).and_then(wire::Page::read);
     let recordings = page.into_iter().flat_map(|page| page.recordings);
     recordings.map(|recording| mapping::map_recording(source, &recording)).collect()
 }
@@ -33,9 +33,10 @@ pub fn read_details(
     body: &[u8],
     transcripts: &[u8],
 ) -> Option<(Meeting, Details)> {
-    let recording = wire::Recording::read(Value::Object(json_repair::object(body)?))?;
-    let transcripts =
-        json_repair::object(transcripts).and_then(wire::parse_transcripts).unwrap_or_default();
+    let recording = wire::Recording::read(Value::Object(json_repair::parse_object(body)?))?;
+    let transcripts = json_repair::parse_object(transcripts)
+        .and_then(wire::parse_transcripts)
+        .unwrap_or_default();
     let meeting = mapping::map_recording(source, &recording);
     let files = mapping::files_of_details(source, &meeting.id, &recording, &transcripts);
     Some((
@@ -50,7 +51,7 @@ pub fn read_details(
 
 /// Parses an error reply and returns the error of the call.
 pub fn api_error(status: u16, body: &[u8], secret: &SecretString) -> Option<ProviderError> {
-    let reply = json_repair::object(body);
+    let reply = json_repair::parse_object(body);
     let refusal = Refusal::parse(status, reply.as_ref(), None, secret);
     refusal.map(|refusal| refusal.to_provider_error("this recording", scope(false)))
 }

@@ -154,7 +154,7 @@ impl Leases {
         deadline: Instant,
     ) -> Result<Lease, ProviderError> {
         let flight = self.flight(&file.meeting);
-        let mut flight = flight.enter_if(api.check_breaker()).await?;
+        let mut flight = flight.enter_unless_breaker_open(api.check_breaker()).await?;
         let now = Instant::now();
         let is_usable = flight
             .as_ref()

@@ -143,7 +143,7 @@ impl Provider for Webex {
         let lists = listing::trash_lists(&self.lists);
         let listing = listing::list(&self.api, self.source(), &lists, span).await?;
         self.leases.record_trash_meeting_hosts(listing.failed.is_empty(), &listing.recordings);
-        let failed = listing_failures::most_actionable(&listing.failed).cloned();
+        let failed = listing_failures::most_actionable_error(&listing.failed).cloned();
         let meetings = listing
             .recordings
             .into_iter()

@@ -144,7 +144,9 @@ impl<'a> Pages<'a> {
             self.invalid_reply(&format!("returned a next page with a different {}", filter.0))
         })?;
         let url = paging::with_valid_page_size(&next, self.page_size);
-        self.guard.follow(url.expose().as_str()).map_err(|error| self.endless_error(error))?;
+        self.guard
+            .check_next_page(url.expose().as_str())
+            .map_err(|error| self.endless_error(error))?;
         Ok(url)
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::http::{ApiReply, retry};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::ApiRefusal;
-use crate::providers::toolkit::redaction::{in_parentheses, redact};
+use crate::providers::toolkit::redaction::{quote_in_parentheses, redact};
 use crate::providers::toolkit::serde_lenient;
 
 /// The scope that is needed to read transcripts without a download URL.
@@ -77,7 +77,7 @@ impl Refusal {
     /// Returns the error of a request for `subject` (such as "this recording"), which needs the
     /// scope `scope`.
     pub(crate) fn to_provider_error(&self, subject: &str, scope: &str) -> ProviderError {
-        let quote = in_parentheses(&self.message);
+        let quote = quote_in_parentheses(&self.message);
         let retry_hint = match self.retry_delay {
             Some(delay) => {
                 format!("Webex accepts the next request in {} s.", delay.as_secs().max(1))

@@ -76,7 +76,7 @@ pub(crate) fn sign_in_service(
         authorize_url: sibling_url(&config.oauth_url, "authorize"),
         // The app's settings in the Marketplace determine its scopes.
         scopes: Vec::new(),
-        store: SignInStore::at(sign_in)?,
+        store: SignInStore::new(sign_in)?,
     })
 }
 
@@ -115,7 +115,7 @@ impl TokenEndpoint {
             priority,
         };
         let reply = self.client.call(&request).await?;
-        let body = json_repair::object(&reply.body).map_or(Value::Null, Value::Object);
+        let body = json_repair::parse_object(&reply.body).map_or(Value::Null, Value::Object);
         match reply.status {
             200..300 => grant(body, self.api_url.as_ref()).ok_or_else(|| {
                 ProviderError::unavailable("Zoom's token service returned no token")
@@ -197,7 +197,7 @@ impl TokenService for UserApp {
         priority: Priority,
     ) -> Result<TokenGrant, ProviderError> {
         let is_code_exchange = matches!(exchange, Exchange::Code { .. });
-        let (mut form, code_or_token) = exchange.form();
+        let (mut form, code_or_token) = exchange.form_fields();
         let authorization = match &self.client_secret {
             Some(secret) => Some(basic_authorization(&self.client_id, secret)),
             None => {

@@ -14,12 +14,12 @@ use crate::http::ApiReply;
 use crate::model::{DaySpan, Details, Meeting, SharedText, SourceName};
 use crate::providers::oauth;
 use crate::providers::toolkit::json_repair;
-use crate::providers::toolkit::windowed_listing::uncovered;
+use crate::providers::toolkit::windowed_listing::uncovered_ranges;
 use crate::providers::{ProviderError, TrashEntry};
 
 /// Returns the meetings on a page.
 pub fn read_listing(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
-    let page = json_repair::object(body).and_then(wire::Page::read);
+    let page = json_repair::parse_object(body).and_then(wire::Page::read);
     let meetings = page.into_iter().flat_map(|page| page.meetings);
     meetings.map(|entry| mapping::map_meeting(source, entry).meeting).collect()
 }
@@ -29,7 +29,7 @@ pub fn read_listing(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
 pub fn read_trash(source: &SourceName, meetings: &[u8], files: &[u8]) -> Vec<TrashEntry> {
     let mut entries = HashMap::new();
     for body in [meetings, files] {
-        let page = json_repair::object(body).and_then(wire::Page::read);
+        let page = json_repair::parse_object(body).and_then(wire::Page::read);
         for entry in page.into_iter().flat_map(|page| page.meetings) {
             let (trashed, urls) = trash::map_trash_entry(source, entry);
             trash::merge_entry(&mut entries, trashed, urls);
@@ -40,19 +40,19 @@ pub fn read_trash(source: &SourceName, meetings: &[u8], files: &[u8]) -> Vec<Tra
 
 /// Returns the days of `requested` that a page does not cover.
 pub fn uncovered_days(requested: DaySpan, today: Date, body: &[u8]) -> Vec<DaySpan> {
-    let page = json_repair::object(body).and_then(wire::Page::read);
-    page.and_then(|page| uncovered(requested, page.covered_days(requested), today))
+    let page = json_repair::parse_object(body).and_then(wire::Page::read);
+    page.and_then(|page| uncovered_ranges(requested, page.covered_days(requested), today))
         .unwrap_or_default()
 }
 
 /// Returns the number of users on a page.
 pub fn count_users(body: &[u8]) -> usize {
-    json_repair::object(body).map_or(0, |reply| wire::users(reply).len())
+    json_repair::parse_object(body).map_or(0, |reply| wire::users(reply).len())
 }
 
 /// Returns the keys of the files that have a download URL in a reply about one meeting.
 pub fn downloadable_keys(body: &[u8]) -> Vec<String> {
-    let recordings = json_repair::object(body).map(wire::MeetingRecordings::read);
+    let recordings = json_repair::parse_object(body).map(wire::MeetingRecordings::read);
     let urls = recordings
         .map(|reply| mapping::download_urls(reply.files, reply.participant_files))
         .unwrap_or_default();
@@ -61,12 +61,14 @@ pub fn downloadable_keys(body: &[u8]) -> Vec<String> {
 
 /// Returns the metadata in a reply about a past meeting.
 pub fn read_past_meeting(body: &[u8]) -> Map<String, Value> {
-    json_repair::object(body).map(|reply| metadata::from_past_meeting(&reply)).unwrap_or_default()
+    json_repair::parse_object(body)
+        .map(|reply| metadata::from_past_meeting(&reply))
+        .unwrap_or_default()
 }
 
 /// Returns the error of a reply that refuses an API call.
 pub fn api_error(status: u16, body: &[u8], secret: &SecretString) -> Option<ProviderError> {
-    let reply = json_repair::object(body);
+    let reply = json_repair::parse_object(body);
     Refusal::of(status, reply.as_ref(), secret)
         .map(|refusal| refusal.to_provider_error("the recordings of user me"))
 }
@@ -102,7 +104,7 @@ pub fn token_error(status: u16, body: &[u8], secret: &SecretString) -> ProviderE
 /// Returns the details in a reply about the recordings of one meeting: its metadata and the audio
 /// files of participants.
 pub fn read_recordings(source: &SourceName, body: &[u8]) -> Option<Details> {
-    let reply = json_repair::object(body)?;
+    let reply = json_repair::parse_object(body)?;
     let recordings: wire::Meeting = serde_json::from_value(Value::Object(reply)).ok()?;
     let metadata = metadata::from_recordings(&recordings).into();
     let files = mapping::participant_files(
@@ -115,5 +117,5 @@ pub fn read_recordings(source: &SourceName, body: &[u8]) -> Option<Details> {
 
 /// Returns the contents of `participants.csv`.
 pub fn participants_table(body: &[u8]) -> Option<SharedText> {
-    participants::to_csv(&wire::participants(json_repair::object(body)?))
+    participants::to_csv(&wire::participants(json_repair::parse_object(body)?))
 }

@@ -83,7 +83,8 @@ impl<'a> Pages<'a> {
                 NextPage::First => None,
                 NextPage::Token(token) => Some(token),
             };
-            let token_check = token.as_deref().map_or(Ok(()), |token| self.guard.follow(token));
+            let token_check =
+                token.as_deref().map_or(Ok(()), |token| self.guard.check_next_page(token));
             token_check
                 .and_then(|()| self.guard.begin_page())
                 .map_err(|error| self.record_endless_list(error))?;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::http::ApiReply;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::api_client::ApiRefusal;
-use crate::providers::toolkit::redaction::{in_parentheses, redact};
+use crate::providers::toolkit::redaction::{quote_in_parentheses, redact};
 use crate::providers::toolkit::serde_lenient;
 use crate::providers::zoom_share::codes::{
     self, APP_CODES, INVALID_TOKEN, MISSING_SCOPES, REPLACED_AUTHORIZATION,
@@ -94,7 +94,7 @@ impl Refusal {
                  with the next token.",
             );
         }
-        let quote = in_parentheses(&self.message);
+        let quote = quote_in_parentheses(&self.message);
         let prefix = format!("Zoom refused the request for {subject}");
         match self.code {
             Some(INVALID_TOKEN) => ProviderError::credential(format!(

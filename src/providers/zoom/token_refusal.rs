@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::http::ApiReply;
 use crate::model::SourceName;
 use crate::providers::ProviderError;
-use crate::providers::toolkit::redaction::{in_parentheses, redact};
+use crate::providers::toolkit::redaction::{quote_in_parentheses, redact};
 use crate::providers::toolkit::serde_lenient;
 
 /// Returns the error of a reply that refuses a token to a Server-to-Server app. The message does
@@ -86,7 +86,7 @@ impl Refusal {
             body.and_then(|body| serde_lenient::first_text(body, &[name])).unwrap_or_default()
         };
         let reason = secrets.iter().fold(field("reason"), |reason, secret| redact(&reason, secret));
-        Self { error: field("error"), quoted_reason: in_parentheses(&reason) }
+        Self { error: field("error"), quoted_reason: quote_in_parentheses(&reason) }
     }
 }
 

@@ -16,7 +16,7 @@ use super::signed_url;
 use crate::http::{AllowedHosts, Client, HttpError, ProbeReply, error::origin, probe, retry};
 use crate::model::{BodyKind, Lease, SecretUrl};
 use crate::providers::ProviderError;
-use crate::providers::toolkit::token::{Token, bearer};
+use crate::providers::toolkit::token::{Token, bearer_header};
 
 /// Timeout of one probe. A download host usually replies within a second.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,7 +88,7 @@ impl UrlResolver {
         let mut authorization = None;
         match credential {
             Some((credential, CredentialPlacement::Header)) => {
-                authorization = Some(bearer(&credential.secret));
+                authorization = Some(bearer_header(&credential.secret));
             }
             Some((credential, CredentialPlacement::Query)) => {
                 url = with_token(&url, &credential.secret);
