@@ -76,7 +76,7 @@ impl BlockSpan {
 
     /// Returns the byte range of a read of `length` bytes at `offset`. The range ends at the end of
     /// the file at the latest. `size` is the length of the file in bytes.
-    pub fn of_read(offset: u64, length: u32, size: u64) -> Self {
+    pub fn for_read(offset: u64, length: u32, size: u64) -> Self {
         Self { start: offset, end: offset.saturating_add(u64::from(length)).min(size) }
     }
 
@@ -210,9 +210,9 @@ mod tests {
 
     #[test]
     fn read_is_cut_off_at_end_of_file() {
-        assert_eq!(BlockSpan::of_read(10, 5, 12), BlockSpan::new(10, 12));
-        assert!(BlockSpan::of_read(12, 5, 12).is_empty());
-        assert_eq!(BlockSpan::of_read(u64::MAX - 1, 5, u64::MAX).len(), 1);
+        assert_eq!(BlockSpan::for_read(10, 5, 12), BlockSpan::new(10, 12));
+        assert!(BlockSpan::for_read(12, 5, 12).is_empty());
+        assert_eq!(BlockSpan::for_read(u64::MAX - 1, 5, u64::MAX).len(), 1);
     }
 
     #[test]

@@ -44,7 +44,7 @@ struct State {
     reserved_bytes: u64,
 }
 
-/// The cached bytes of a block. A block can be cached only in part.
+/// The cached bytes of a block, which can be a part of the block or all of it.
 ///
 /// **Invariant**: the extents are ordered, not empty, and do not overlap. They can be adjacent.
 #[derive(Debug, Default)]

@@ -231,7 +231,7 @@ impl Engine {
         if content.is_stale() {
             return None;
         }
-        let span = BlockSpan::of_read(offset, length, content.recording.size);
+        let span = BlockSpan::for_read(offset, length, content.recording.size);
         if span.is_empty() {
             return Some(Bytes::new());
         }
@@ -267,7 +267,7 @@ impl Engine {
         length: u32,
     ) -> Result<Bytes, FetchError> {
         let content = &file.content;
-        let span = BlockSpan::of_read(offset, length, content.recording.size);
+        let span = BlockSpan::for_read(offset, length, content.recording.size);
         if span.is_empty() {
             return Ok(Bytes::new());
         }

@@ -17,7 +17,7 @@ const NAMESPACE: &[u8] = b"user.";
 /// The result of getxattr(2) or listxattr(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum XattrReply {
-    /// The length of the value, for a caller whose buffer has 0 bytes.
+    /// The length of the value. This is the reply to a caller whose buffer has 0 bytes.
     Length(u32),
     Value(Vec<u8>),
 }

@@ -145,7 +145,7 @@ impl DiskCache {
         {
             return None;
         }
-        // If an earlier load is stuck, the disk hangs, and this load would wait in vain.
+        // If an earlier load is stuck, the disk hangs, so this load would time out too.
         if self.store.stuck_loads.load(Ordering::Relaxed) > 0 {
             return None;
         }

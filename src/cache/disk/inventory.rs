@@ -1,8 +1,8 @@
 //! The in-memory inventory of the stored blocks: their checksums, their access times, and the disk
 //! space that they take.
 //!
-//! This module never accesses the disk. The writer does so: it updates the inventory before it
-//! removes a block from the disk, and after it has written a block.
+//! This module never accesses the disk. The writer updates the inventory before it removes a block
+//! from the disk, and after it has written a block.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -37,8 +37,8 @@ struct FileEntry {
     /// Change time of the data file after the last change by this process. If another process has
     /// changed the file since then, this is the change time when that was detected.
     change_time: ChangeTime,
-    /// Number of [`CompleteFile`](super::CompleteFile)s of the file that have not been dropped. A
-    /// pinned file is not evicted.
+    /// Number of [`CompleteFile`](super::CompleteFile) values of this file. While there are any,
+    /// the file is not evicted.
     pin_count: usize,
     /// Whether the file is stale. The blocks of a stale file must not be used.
     is_stale: bool,
