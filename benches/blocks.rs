@@ -1,5 +1,5 @@
-//! The cost of a read whose bytes are in memory: finding blocks, inserting them, joining a read
-//! across two.
+//! Measures the time of a read whose bytes are in memory: to find a block, to insert a block, and
+//! to join a read across two blocks.
 //!
 //! `cargo bench --bench blocks` prints the median and the range of many batches. `scripts/bench`
 //! measures reads through the kernel and from a server.
@@ -20,82 +20,88 @@ use meetfs::providers::{
 };
 use meetfs::read::{Engine, EngineOptions, Observer, OpenFile, Recording};
 
-/// Blocks of the file: half of the cache, so that nothing is evicted or fetched.
+/// Number of blocks of the file. They fill half of the cache, so no block is evicted or fetched.
 const BLOCKS: u64 = 64;
 
-const BUDGET: u64 = 2 * BLOCKS * BLOCK_LENGTH;
+const CACHE_SIZE: u64 = 2 * BLOCKS * BLOCK_LENGTH;
 
-/// The maximum size of a kernel request, and its default.
+/// Maximum and default size of a kernel request in bytes.
 const MAX_READ: u32 = 1024 * 1024;
 const DEFAULT_READ: u32 = 128 * 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("{:44} {:>10} {:>22}", "", "median", "min – max");
-    let cache = MemoryCache::new(BUDGET);
+    let cache = MemoryCache::new(CACHE_SIZE);
     let block = Bytes::from(vec![7; BLOCK_LENGTH as usize]);
-    // The first content that an engine opens.
+    // The id of the first content that an engine opens.
     let content = ContentId(1);
     let key = |index| BlockKey { content, index: BlockIndex(index) };
     for index in 0..BLOCKS {
         cache.insert(key(index), 0, &block);
     }
 
-    let piece = |index| cache.bytes(key(index), 0, DEFAULT_READ as usize);
-    measure("get a piece of a block that is held", |turn| piece(turn % BLOCKS).is_some())?;
-    measure("miss a block", |turn| piece(BLOCKS + turn).is_none())?;
-    let crowded = MemoryCache::new(BUDGET);
-    measure("insert a block, the oldest makes way", |turn| {
-        crowded.insert(key(turn), 0, &block);
+    let read_part = |index| cache.bytes(key(index), 0, DEFAULT_READ as usize);
+    measure("get a part of a cached block", |number| read_part(number % BLOCKS).is_some())?;
+    measure("look up a missing block", |number| read_part(BLOCKS + number).is_none())?;
+    let full_cache = MemoryCache::new(CACHE_SIZE);
+    measure("insert a block and evict the oldest", |number| {
+        full_cache.insert(key(number), 0, &block);
         true
     })?;
 
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (engine, file) = engine(cache.clone(), runtime.handle())?;
-    let within = |turn: u64, length: u32| (turn % BLOCKS) * BLOCK_LENGTH + u64::from(length);
-    let across =
-        |turn: u64, length: u32| (turn % (BLOCKS - 1) + 1) * BLOCK_LENGTH - u64::from(length) / 2;
-    let read = |offset, length| {
-        engine.read_now(&file, offset, length).is_some_and(|got| got.len() == length as usize)
+    let offset_within =
+        |number: u64, length: u32| (number % BLOCKS) * BLOCK_LENGTH + u64::from(length);
+    let offset_across = |number: u64, length: u32| {
+        (number % (BLOCKS - 1) + 1) * BLOCK_LENGTH - u64::from(length) / 2
     };
-    measure("read 128 KiB within a block", |turn| read(within(turn, DEFAULT_READ), DEFAULT_READ))?;
-    measure("read 128 KiB across two blocks", |turn| {
-        read(across(turn, DEFAULT_READ), DEFAULT_READ)
+    let read = |offset, length| {
+        engine.read_now(&file, offset, length).is_some_and(|bytes| bytes.len() == length as usize)
+    };
+    measure("read 128 KiB within a block", |number| {
+        read(offset_within(number, DEFAULT_READ), DEFAULT_READ)
     })?;
-    measure("read 1 MiB of one block", |turn| read((turn % BLOCKS) * BLOCK_LENGTH, MAX_READ))?;
-    measure("read 1 MiB across two blocks", |turn| read(across(turn, MAX_READ), MAX_READ))?;
+    measure("read 128 KiB across two blocks", |number| {
+        read(offset_across(number, DEFAULT_READ), DEFAULT_READ)
+    })?;
+    measure("read 1 MiB of one block", |number| read((number % BLOCKS) * BLOCK_LENGTH, MAX_READ))?;
+    measure("read 1 MiB across two blocks", |number| {
+        read(offset_across(number, MAX_READ), MAX_READ)
+    })?;
     Ok(())
 }
 
 /// Prints the time of one call. `call` receives an increasing number and returns whether it found
-/// its bytes: a read that finds nothing is fast and proves nothing.
-fn measure(what: &str, mut call: impl FnMut(u64) -> bool) -> Result<(), String> {
-    const BATCHES: usize = 51;
-    const BATCH: Duration = Duration::from_millis(5);
-    let mut turn = 0;
+/// its bytes. The time of a read that finds no bytes would say nothing.
+fn measure(name: &str, mut call: impl FnMut(u64) -> bool) -> Result<(), String> {
+    const BATCH_COUNT: usize = 51;
+    const MIN_BATCH_TIME: Duration = Duration::from_millis(5);
+    let mut number = 0;
     let mut batch = |calls: u64| {
-        let began = Instant::now();
+        let start = Instant::now();
         for _ in 0..calls {
-            if !black_box(call(turn)) {
-                return Err(format!("{what}: turn {turn} did not find what it should"));
+            if !black_box(call(number)) {
+                return Err(format!("{name}: call {number} did not find its bytes"));
             }
-            turn += 1;
+            number += 1;
         }
-        Ok(began.elapsed())
+        Ok(start.elapsed())
     };
     let mut calls = 1;
-    while batch(calls)? < BATCH {
+    while batch(calls)? < MIN_BATCH_TIME {
         calls *= 2;
     }
-    let mut each = Vec::with_capacity(BATCHES);
-    for _ in 0..BATCHES {
-        each.push(batch(calls)?.as_nanos() as f64 / calls as f64);
+    let mut batch_times = Vec::with_capacity(BATCH_COUNT);
+    for _ in 0..BATCH_COUNT {
+        batch_times.push(batch(calls)?.as_nanos() as f64 / calls as f64);
     }
-    each.sort_by(f64::total_cmp);
-    if let (Some(least), Some(median), Some(most)) =
-        (each.first(), each.get(BATCHES / 2), each.last())
+    batch_times.sort_by(f64::total_cmp);
+    if let (Some(minimum), Some(median), Some(maximum)) =
+        (batch_times.first(), batch_times.get(BATCH_COUNT / 2), batch_times.last())
     {
-        println!("{what:44} {median:>7.0} ns {:>22}", format!("{least:.0} – {most:.0}"));
+        println!("{name:44} {median:>7.0} ns {:>22}", format!("{minimum:.0} – {maximum:.0}"));
     }
     Ok(())
 }
@@ -107,14 +113,14 @@ fn engine(
     let source = SourceName::new("bench").ok_or("no source name")?;
     let identity = ArchiveIdentity { words: Vec::new(), names_account: true };
     let descriptor = SourceDescriptor { name: source.clone(), identity, base_urls: Vec::new() };
-    let leases = LeaseCache::new(Arc::new(Nothing(descriptor)));
+    let leases = LeaseCache::new(Arc::new(EmptyProvider(descriptor)));
     let engine = Engine::new(EngineOptions {
         disk: None,
         client: Client::new(8)?,
         cache,
         lease_caches: HashMap::from([(source.clone(), leases)]),
         deadline: Duration::from_secs(1),
-        observer: Arc::new(Deaf),
+        observer: Arc::new(SilentObserver),
         runtime: runtime.clone(),
     });
     let id = FileId { source, meeting: "meeting".into(), key: "file".into() };
@@ -123,36 +129,36 @@ fn engine(
     Ok((engine, file))
 }
 
-/// A source without recordings: all bytes are in memory.
-struct Nothing(SourceDescriptor);
+/// A provider without recordings, because all bytes are in memory.
+struct EmptyProvider(SourceDescriptor);
 
-fn nothing<T>() -> Result<T, ProviderError> {
-    Err(ProviderError::not_found("there is nothing here"))
+fn not_found<T>() -> Result<T, ProviderError> {
+    Err(ProviderError::not_found("this provider has no recordings"))
 }
 
 #[async_trait]
-impl Provider for Nothing {
+impl Provider for EmptyProvider {
     fn descriptor(&self) -> &SourceDescriptor {
         &self.0
     }
 
     async fn list(&self, _span: DaySpan) -> Result<Listing, ProviderError> {
-        nothing()
+        not_found()
     }
 
     async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
-        nothing()
+        not_found()
     }
 
     async fn lease(&self, _request: LeaseRequest<'_>) -> Result<Lease, ProviderError> {
-        nothing()
+        not_found()
     }
 }
 
-/// Discards everything.
-struct Deaf;
+/// An observer that ignores all events.
+struct SilentObserver;
 
-impl Observer for Deaf {
+impl Observer for SilentObserver {
     fn on_validator(&self, _: &meetfs::model::FileId, _: Version, _: &meetfs::http::Validator) {}
 
     fn last_validator(

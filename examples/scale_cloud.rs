@@ -1,8 +1,9 @@
-//! The demo server that `scripts/scale` mounts: large archives on an account with Zoom's limits.
+//! The demo server that `scripts/scale` mounts. It serves large archives of an account with Zoom's
+//! rate limits.
 //!
-//! Prints one line of JSON for the configuration. Each line `count` on standard input prints the
-//! totals of requests, `clear` resets them. It ends with its input, so that it cannot outlive the
-//! measurement.
+//! Prints one line of JSON with the configuration. On standard input, a line `count` makes it print
+//! the totals of requests, and a line `clear` resets the totals. The program ends when its input
+//! ends, so it cannot outlive the measurement.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Write};
@@ -17,15 +18,15 @@ use serde_json::json;
 struct Arguments {
     #[arg(long, default_value_t = 40)]
     users: usize,
-    /// Zoom meetings per user, with eight files each.
+    /// Number of Zoom meetings per user. Each has eight files.
     #[arg(long, default_value_t = 0)]
     meetings: usize,
     #[arg(long, default_value_t = 0)]
     recordings: usize,
-    /// Days over which recordings are spread.
+    /// Number of days over which recordings are spread.
     #[arg(long, default_value_t = 700)]
     days: u32,
-    /// Enforce the calls per second of a Pro plan.
+    /// Enforce the limits on calls per second of a Pro plan.
     #[arg(long)]
     pro: bool,
 }
@@ -39,17 +40,17 @@ fn main() -> io::Result<()> {
         ..DemoCloudOptions::default()
     })?;
     let credentials = cloud.credentials();
-    say(&json!({
+    print_line(&json!({
         "zoom": {"api_url": cloud.api_url(), "oauth_url": cloud.oauth_url(), "account_id": credentials.account_id,
                  "client_id": credentials.client_id, "client_secret": credentials.client_secret},
         "webex": {"api_url": cloud.webex_api_url(), "token": cloud.webex_token()},
     }))?;
     for line in io::stdin().lock().lines() {
         match line?.as_str() {
-            "count" => say(&counts(&cloud))?,
+            "count" => print_line(&counts(&cloud))?,
             "clear" => {
                 cloud.clear_requests();
-                say(&json!({}))?;
+                print_line(&json!({}))?;
             }
             _ => {}
         }
@@ -59,13 +60,13 @@ fn main() -> io::Result<()> {
 
 fn counts(cloud: &DemoCloud) -> serde_json::Value {
     let requests = cloud.requests();
-    let lists = |server| {
+    let count_lists = |server| {
         let is_list = |request: &&Request| {
-            let is_of_bin =
+            let is_trash_request =
                 request.query.contains("trash=true") || request.query.contains("status=deleted");
             request.path.ends_with("/recordings")
                 && !request.path.contains("/meetings/")
-                && !is_of_bin
+                && !is_trash_request
         };
         requests.iter().filter(|request| request.server == server).filter(is_list).count()
     };
@@ -75,8 +76,8 @@ fn counts(cloud: &DemoCloud) -> serde_json::Value {
     }
     json!({
         "requests": requests.len(),
-        "zoom_lists": lists(Server::Api),
-        "webex_lists": lists(Server::Webex),
+        "zoom_lists": count_lists(Server::Api),
+        "webex_lists": count_lists(Server::Webex),
         "webex_details": details.len(),
         "most_details_of_a_recording": details.values().max(),
         "refused": requests.iter().filter(|request| request.status == 429).count(),
@@ -85,7 +86,7 @@ fn counts(cloud: &DemoCloud) -> serde_json::Value {
     })
 }
 
-fn say(value: &serde_json::Value) -> io::Result<()> {
+fn print_line(value: &serde_json::Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{value}")?;
     out.flush()

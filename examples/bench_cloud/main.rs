@@ -1,8 +1,9 @@
-//! The demo server that `scripts/bench` mounts: an API whose download URLs lead to the web server
-//! that every contender reads from, and optionally a simulated slow network in proxy of it.
+//! The demo server that `scripts/bench` mounts. The download URLs of its API lead to the web server
+//! from which all compared programs read. A throttled proxy in front of that server can simulate a
+//! slow network.
 //!
-//! Prints one line of JSON with the URLs. Each line `count` on standard input prints the totals of
-//! requests. It ends with its input, so that it cannot outlive the benchmark.
+//! Prints one line of JSON with the URLs. On standard input, a line `count` makes it print the
+//! totals of requests. The program ends when its input ends, so it cannot outlive the benchmark.
 
 mod throttled_proxy;
 
@@ -25,16 +26,18 @@ use throttled_proxy::{Network, ThrottledProxy};
 /// Serves the API of an archive whose files are on another server.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// JSON list of the files: host, topic, start, file_type, path and length of each.
+    /// Path of a JSON list of the files: host, topic, start, file_type, path and length of each
+    /// file.
     #[arg(long)]
     manifest: PathBuf,
-    /// Address and port of the server that has the files.
+    /// Address and port of the server that serves the files.
     #[arg(long)]
     origin: SocketAddr,
-    /// Milliseconds from a request to the first byte of its response, also for the API.
+    /// Milliseconds from a request to the first byte of its response. Applies to the API and to the
+    /// proxy.
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
-    /// Bytes per second on each connection to the files. The default is no limit.
+    /// Limit on the bytes per second of each connection to the files. The default is no limit.
     #[arg(long)]
     bytes_per_second: Option<u64>,
 }
@@ -44,20 +47,20 @@ struct Arguments {
 struct ManifestEntry {
     host: String,
     topic: String,
-    /// Seconds since 1970.
+    /// Start of the meeting in seconds since 1970.
     start: i64,
     file_type: String,
     path: String,
     length: u64,
 }
 
-/// Characters that a URL path cannot contain unescaped.
-const PATH: &AsciiSet =
+/// Characters that must be escaped in a URL path.
+const PATH_ESCAPES: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?');
 
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let listed: Vec<ManifestEntry> = serde_json::from_slice(&std::fs::read(&arguments.manifest)?)?;
+    let entries: Vec<ManifestEntry> = serde_json::from_slice(&std::fs::read(&arguments.manifest)?)?;
     let latency = Duration::from_millis(arguments.latency_ms);
     let proxy = arguments
         .bytes_per_second
@@ -67,39 +70,39 @@ fn main() -> io::Result<()> {
         .transpose()?;
     let media = proxy.as_ref().map_or(arguments.origin, ThrottledProxy::address);
     let cloud = DemoCloud::start(DemoCloudOptions {
-        archive: archive(listed, &format!("http://{media}")),
+        archive: build_archive(entries, &format!("http://{media}")),
         first_byte_latency: latency,
         ..DemoCloudOptions::default()
     })?;
     let credentials = cloud.credentials();
-    say(&json!({
+    print_line(&json!({
         "media": format!("http://{media}"), "api_url": cloud.api_url(), "oauth_url": cloud.oauth_url(),
         "account_id": credentials.account_id, "client_id": credentials.client_id,
         "client_secret": credentials.client_secret,
     }))?;
     for line in io::stdin().lock().lines() {
         if line? == "count" {
-            say(&counts(&cloud, proxy.as_ref()))?;
+            print_line(&counts(&cloud, proxy.as_ref()))?;
         }
     }
     Ok(())
 }
 
-fn archive(listed: Vec<ManifestEntry>, origin: &str) -> Archive {
+fn build_archive(entries: Vec<ManifestEntry>, origin: &str) -> Archive {
     let mut archive = Archive::empty();
-    for file in listed {
-        if archive.users.iter().all(|host| host.email != file.host) {
+    for file in entries {
+        if archive.users.iter().all(|user| user.email != file.host) {
             archive.users.push(User::active(&file.host, &file.host, "Bench", "Mark"));
         }
         let content = Content::External {
             origin: origin.to_owned(),
-            path: format!("/{}", utf8_percent_encode(&file.path, PATH)),
+            path: format!("/{}", utf8_percent_encode(&file.path, PATH_ESCAPES)),
             length: file.length,
         };
-        let same =
+        let is_same_meeting =
             |meeting: &Meeting| meeting.host_email == file.host && meeting.topic == file.topic;
         let start = Timestamp::from_second(file.start).unwrap_or_default();
-        let meeting = match archive.meetings.pop_if(|meeting| same(meeting)) {
+        let meeting = match archive.meetings.pop_if(|meeting| is_same_meeting(meeting)) {
             Some(meeting) => meeting,
             None => {
                 let uuid = format!("{}-{}==", file.host, file.topic);
@@ -111,15 +114,17 @@ fn archive(listed: Vec<ManifestEntry>, origin: &str) -> Archive {
     archive
 }
 
-/// Totals since the start; the peak is since the last count.
+/// Returns the totals since the start. `peak` is the maximum number of concurrent requests since
+/// the previous count.
 fn counts(cloud: &DemoCloud, proxy: Option<&ThrottledProxy>) -> serde_json::Value {
-    let asked = |server| cloud.requests().iter().filter(|request| request.server == server).count();
-    let (api, web) = (asked(Server::Api), asked(Server::Web));
+    let count_requests =
+        |server| cloud.requests().iter().filter(|request| request.server == server).count();
+    let (api, web) = (count_requests(Server::Api), count_requests(Server::Web));
     let media = proxy.map(ThrottledProxy::count).unwrap_or_default();
     json!({"api": api, "web": web, "requests": media.requests, "bytes": media.bytes, "peak": media.peak})
 }
 
-fn say(value: &serde_json::Value) -> io::Result<()> {
+fn print_line(value: &serde_json::Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{value}")?;
     out.flush()

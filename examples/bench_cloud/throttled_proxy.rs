@@ -1,8 +1,8 @@
-//! A proxy that simulates a slow network in proxy of a fast web server: latency per response and a
-//! bandwidth limit per connection.
+//! A proxy in front of a fast web server. It simulates a slow network with a latency per response
+//! and a bandwidth limit per connection.
 //!
-//! Relays HTTP/1.1 messages with a declared length over one upstream connection per client
-//! connection. It parses only where a head ends and how long the body is.
+//! Relays HTTP/1.1 messages with a declared length. Each client connection has one upstream
+//! connection. The proxy parses only the end of a head and the length of a body.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,22 +15,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-/// Bytes per write: 2.6 ms at 12.5 MB/s. Arrival is smooth at the scale of a request, and eight
-/// connections wake this process only a few thousand times per second.
-const SLICE: usize = 32 * 1024;
+/// Number of bytes per write, which take 2.6 ms at 12.5 MB/s. The bytes of a request arrive evenly,
+/// and eight connections wake this process only a few thousand times per second.
+const SLICE_SIZE: usize = 32 * 1024;
 
-/// Maximum length of a head.
-const HEAD: u64 = 64 * 1024;
+/// Maximum length of a message head.
+const MAX_HEAD_SIZE: u64 = 64 * 1024;
 
-/// How far a body may fall behind its rate and still catch up: the inaccuracy of a timer, not a
-/// reader's pause.
+/// Maximum delay that a body may catch up on after it fell behind its rate. This compensates for
+/// the inaccuracy of a timer, and not for a pause of the reader.
 const MAX_LAG: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Network {
-    /// From the end of a request to the first byte of its response.
+    /// Time from the end of a request to the first byte of its response.
     pub(crate) latency: Duration,
-    /// Per connection.
+    /// Limit on the bytes per second of each connection.
     pub(crate) bytes_per_second: u64,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Count {
 struct Counters {
     requests: AtomicU64,
     bytes: AtomicU64,
-    answering: AtomicU64,
+    active_requests: AtomicU64,
     peak: AtomicU64,
 }
 
@@ -59,8 +59,8 @@ pub(crate) struct ThrottledProxy {
 }
 
 impl ThrottledProxy {
-    /// Listens on a free port of 127.0.0.1.
-    pub(crate) fn start(upstream: SocketAddr, line: Network) -> io::Result<Self> {
+    /// Starts a proxy on a free port of 127.0.0.1.
+    pub(crate) fn start(upstream: SocketAddr, network: Network) -> io::Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
@@ -75,8 +75,9 @@ impl ThrottledProxy {
                 };
                 let counters = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    // A client that closes in the middle of a body has canceled its read.
-                    let _ = relay(client, upstream, line, &counters).await;
+                    // A client that closes the connection in the middle of a body has canceled its
+                    // read.
+                    let _ = relay(client, upstream, network, &counters).await;
                 });
             }
         });
@@ -88,67 +89,68 @@ impl ThrottledProxy {
     }
 
     pub(crate) fn count(&self) -> Count {
-        let answering = self.counters.answering.load(Ordering::Relaxed);
+        let active_requests = self.counters.active_requests.load(Ordering::Relaxed);
         Count {
             requests: self.counters.requests.load(Ordering::Relaxed),
             bytes: self.counters.bytes.load(Ordering::Relaxed),
-            peak: self.counters.peak.swap(answering, Ordering::Relaxed),
+            peak: self.counters.peak.swap(active_requests, Ordering::Relaxed),
         }
     }
 }
 
-/// A request in progress, until dropped.
-struct Answering<'a>(&'a Counters);
+/// Counts a request as in progress until it is dropped.
+struct ActiveRequest<'a>(&'a Counters);
 
-impl<'a> Answering<'a> {
+impl<'a> ActiveRequest<'a> {
     fn begin(counters: &'a Counters) -> Self {
         counters.requests.fetch_add(1, Ordering::Relaxed);
-        let now = counters.answering.fetch_add(1, Ordering::Relaxed) + 1;
-        counters.peak.fetch_max(now, Ordering::Relaxed);
+        let active_requests = counters.active_requests.fetch_add(1, Ordering::Relaxed) + 1;
+        counters.peak.fetch_max(active_requests, Ordering::Relaxed);
         Self(counters)
     }
 }
 
-impl Drop for Answering<'_> {
+impl Drop for ActiveRequest<'_> {
     fn drop(&mut self) {
-        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+        self.0.active_requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 async fn relay(
     client: TcpStream,
     upstream: SocketAddr,
-    line: Network,
+    network: Network,
     counters: &Counters,
 ) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut client = BufReader::new(client);
-    let mut upstream = BufReader::with_capacity(SLICE, TcpStream::connect(upstream).await?);
+    let mut upstream = BufReader::with_capacity(SLICE_SIZE, TcpStream::connect(upstream).await?);
     upstream.get_ref().set_nodelay(true)?;
-    while let Some(request) = head(&mut client).await? {
-        let _answering = Answering::begin(counters);
-        let due = Instant::now() + line.latency;
+    while let Some(request) = read_head(&mut client).await? {
+        let _active_request = ActiveRequest::begin(counters);
+        let send_time = Instant::now() + network.latency;
         upstream.get_mut().write_all(&request).await?;
-        let Some(answer) = head(&mut upstream).await? else { return Ok(()) };
-        let length = body_length(&request, &answer);
-        tokio::time::sleep_until(due).await;
-        client.get_mut().write_all(&answer).await?;
-        let whole = body(&mut upstream, &mut client, length, line, counters).await?;
-        if !whole {
+        let Some(response) = read_head(&mut upstream).await? else { return Ok(()) };
+        let length = body_length(&request, &response);
+        tokio::time::sleep_until(send_time).await;
+        client.get_mut().write_all(&response).await?;
+        let is_reusable = relay_body(&mut upstream, &mut client, length, network, counters).await?;
+        if !is_reusable {
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// Returns a head with the empty line that ends it; `None` at the end of the connection.
-async fn head(from: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<u8>>> {
+/// Reads a message head up to and including its empty line. Returns `None` at the end of the
+/// connection.
+async fn read_head(source: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<u8>>> {
     let mut head = Vec::new();
-    let mut limited = from.take(HEAD);
+    let mut limited = source.take(MAX_HEAD_SIZE);
     loop {
-        let before = head.len();
+        let line_start = head.len();
         limited.read_until(b'\n', &mut head).await?;
-        match head.get(before..) {
+        match head.get(line_start..) {
             Some(b"\r\n") => return Ok(Some(head)),
             Some(line) if line.ends_with(b"\n") => {}
             _ if head.is_empty() => return Ok(None),
@@ -157,41 +159,42 @@ async fn head(from: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Returns the length of a response body; `None` if it ends with the connection.
-fn body_length(request: &[u8], answer: &[u8]) -> Option<u64> {
-    let status = answer.split(|byte| *byte == b' ').nth(1);
+/// Returns the length of a response body, or `None` if the body ends with the connection.
+fn body_length(request: &[u8], response: &[u8]) -> Option<u64> {
+    let status = response.split(|byte| *byte == b' ').nth(1);
     if request.starts_with(b"HEAD ") || matches!(status, Some(b"204" | b"304")) {
         return Some(0);
     }
-    String::from_utf8_lossy(answer).lines().find_map(|line| {
+    String::from_utf8_lossy(response).lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
     })
 }
 
-/// Relays a body at the limited rate. Returns false if the connection cannot be used again.
-async fn body(
-    from: &mut BufReader<TcpStream>,
-    to: &mut BufReader<TcpStream>,
+/// Relays a body at the limited rate. Returns `false` if the connection cannot be used again.
+async fn relay_body(
+    source: &mut BufReader<TcpStream>,
+    target: &mut BufReader<TcpStream>,
     length: Option<u64>,
-    line: Network,
+    network: Network,
     counters: &Counters,
 ) -> io::Result<bool> {
-    let mut due = Instant::now();
-    let mut left = length.unwrap_or(u64::MAX);
-    while left > 0 {
-        let bytes = from.fill_buf().await?;
-        let taken = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let Some(slice) = bytes.get(..taken).filter(|slice| !slice.is_empty()) else {
+    let mut send_time = Instant::now();
+    let mut remaining = length.unwrap_or(u64::MAX);
+    while remaining > 0 {
+        let bytes = source.fill_buf().await?;
+        let slice_len = bytes.len().min(usize::try_from(remaining).unwrap_or(usize::MAX));
+        let Some(slice) = bytes.get(..slice_len).filter(|slice| !slice.is_empty()) else {
             return Ok(false);
         };
-        let passes = Duration::from_secs_f64(taken as f64 / line.bytes_per_second as f64);
-        due = due.max(Instant::now() - MAX_LAG) + passes;
-        tokio::time::sleep_until(due).await;
-        to.get_mut().write_all(slice).await?;
-        counters.bytes.fetch_add(taken as u64, Ordering::Relaxed);
-        from.consume(taken);
-        left -= taken as u64;
+        let transfer_time =
+            Duration::from_secs_f64(slice_len as f64 / network.bytes_per_second as f64);
+        send_time = send_time.max(Instant::now() - MAX_LAG) + transfer_time;
+        tokio::time::sleep_until(send_time).await;
+        target.get_mut().write_all(slice).await?;
+        counters.bytes.fetch_add(slice_len as u64, Ordering::Relaxed);
+        source.consume(slice_len);
+        remaining -= slice_len as u64;
     }
     Ok(length.is_some())
 }

@@ -8,14 +8,14 @@ use super::request_head::RequestHead;
 use super::signed_urls::SignedUrls;
 use super::store::Store;
 
-/// Credentials that download URLs accept.
+/// The credentials that download URLs accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceptedCredentials {
-    /// `Authorization: Bearer` with the OAuth token.
+    /// Whether `Authorization: Bearer` with the OAuth token is accepted.
     pub accepts_oauth_bearer: bool,
-    /// `Authorization: Bearer` with the meeting's `download_access_token`.
+    /// Whether `Authorization: Bearer` with the meeting's `download_access_token` is accepted.
     pub accepts_download_token_bearer: bool,
-    /// Either token as `?access_token=`.
+    /// Whether either token is accepted as the query parameter `access_token`.
     pub accepts_query: bool,
 }
 
@@ -79,10 +79,10 @@ fn check_credentials(
     let header_token = request.bearer_token().map(|token| (token.to_owned(), false));
     let query_token = request.parameter("access_token").map(|token| (token, true));
     let mut is_expired = false;
-    for (token, from_query) in header_token.into_iter().chain(query_token) {
+    for (token, is_in_query) in header_token.into_iter().chain(query_token) {
         match tokens.state_of(&token) {
             TokenState::Valid(grant) => {
-                let is_accepted = match (from_query, &grant) {
+                let is_accepted = match (is_in_query, &grant) {
                     (true, _) => accepted_credentials.accepts_query,
                     (false, Grant::Account) => accepted_credentials.accepts_oauth_bearer,
                     (false, Grant::Meeting(_)) => {
