@@ -1,7 +1,8 @@
-//! A fourth provider: this file, one registration and one section of the configuration.
+//! A provider outside of the crate: this file, one registration and one section of the
+//! configuration.
 //!
-//! It lists a directory of a plain HTTP server, as a provider outside of the crate would. Nothing
-//! but its factory knows it: the archive lists it, names it and reads it like any other.
+//! It lists a directory of a plain HTTP server. Only its factory is specific to it: the archive
+//! lists, names and reads its files like those of every other provider.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ use url::Url;
 
 const NAME: &str = "http-directory";
 
-/// Upper bound for anything that the test waits for.
+/// Timeout of every step that the test waits for.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 // The section of the configuration.
@@ -77,7 +78,8 @@ struct DirectoryProvider {
 }
 
 impl DirectoryProvider {
-    /// Reads the index. Providers of the crate use `meetfs::http` for it, which is for JSON APIs.
+    /// Requests the index. The providers of the crate use `meetfs::http` instead, which is for JSON
+    /// APIs.
     async fn index(&self) -> Result<String, ProviderError> {
         let url = self.url.clone();
         let reply = tokio::task::spawn_blocking(move || get(&url)).await;

@@ -1,9 +1,9 @@
-//! Whatever happens to the read engine in whatever order, a read returns the bytes of one content
-//! of its file, or fails.
+//! A read returns the bytes of one content of its file or fails, regardless of the events that the
+//! read engine sees and of their order.
 //!
-//! The engine runs over real HTTP against the embedded cloud. Memory and disk cache are too small
-//! for the files, so that blocks come from the network, the disk and memory in turn, and are
-//! evicted while others are read.
+//! The engine runs over real HTTP against the embedded cloud. Memory and disk cache are smaller
+//! than the files, so blocks come from the network, the disk and memory, and are evicted while
+//! other blocks are read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,8 @@ use proptest::prelude::*;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// Shorter than a block, of a few blocks, and more than memory and disk hold together.
+/// The lengths of the files: less than a block, a few blocks, and more than memory and disk cache
+/// store together.
 const FILES: [(&str, u64); 3] =
     [("short", 200_001), ("middle", 3 * MIB + 17), ("long", 21 * MIB + 5)];
 
@@ -40,14 +41,15 @@ const DEADLINE: Duration = Duration::from_secs(8);
 enum Step {
     Open(usize),
     Close(usize),
-    /// Consecutive reads of one length in one handle, from an offset in sixteenths of the file.
+    /// Consecutive reads of the same length in one handle. The offset of the first read is in
+    /// sixteenths of the file.
     Read {
         handle: usize,
         place: u64,
         length: u32,
         count: u32,
     },
-    /// The same reads in all handles at once.
+    /// The same reads in all handles at the same time.
     ReadEverywhere {
         place: u64,
         length: u32,
@@ -55,7 +57,7 @@ enum Step {
     Prefetch(usize),
     ExpireLeases,
     ExpireTokens,
-    /// Other bytes of the same length, with the same listing.
+    /// The file gets other bytes of the same length, and its listing stays the same.
     Change(usize),
     Pause(u64),
 }
@@ -76,7 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Remembers validators, as the catalog does.
+/// Stores validators like the catalog.
 #[derive(Default)]
 struct Memory(Mutex<HashMap<FileId, Validator>>);
 
@@ -96,7 +98,7 @@ impl Observer for Memory {
     }
 }
 
-/// A handle, and the content that it has been seen to read.
+/// A handle, and the content that its reads have returned so far.
 struct Reader {
     file: usize,
     open: Arc<OpenFile>,
@@ -107,7 +109,7 @@ struct World {
     cloud: DemoCloud,
     engine: Arc<Engine>,
     recordings: Vec<Recording>,
-    /// Seeds of all contents of each file so far.
+    /// The seeds of all contents that each file has had so far.
     seeds: Vec<Vec<u64>>,
     readers: Vec<Reader>,
     changes: u64,
@@ -215,8 +217,8 @@ impl World {
         Ok(())
     }
 
-    /// Asserts that the bytes are complete and of one content of the file, the same for all reads
-    /// of the handle.
+    /// Asserts that the bytes are complete and belong to one content of the file. All reads of a
+    /// handle must return the same content.
     fn check(
         &mut self,
         handle: usize,
@@ -234,7 +236,7 @@ impl World {
             pattern_bytes(seed, offset, &mut truth);
             bytes == truth
         };
-        // The beginning is the same in all contents.
+        // All contents begin with the same bytes.
         if there == 0 || offset + there as u64 <= PATTERN_HEAD.len() as u64 {
             return Ok(());
         }
@@ -249,7 +251,7 @@ impl World {
     }
 }
 
-/// Reads as the file system does: from memory if possible.
+/// Reads like the file system: from memory if possible.
 async fn read(
     engine: &Arc<Engine>,
     open: &Arc<OpenFile>,

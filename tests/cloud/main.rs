@@ -1,4 +1,5 @@
-//! Providers and the demo server over real sockets. Needs no mount and no privileges.
+//! Tests of the providers and of the demo server over real sockets. They need no mount and no
+//! privileges.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

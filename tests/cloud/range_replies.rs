@@ -1,5 +1,5 @@
-//! Valid and invalid range replies, from a server that writes raw bytes: a stream returns exactly
-//! the bytes of one version of the file, or an error.
+//! Tests of valid and invalid range replies. The server sends raw bytes, and a stream returns
+//! exactly the bytes of one version of the file, or an error.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -16,30 +16,30 @@ use meetfs::model::{BodyKind, Lease, SecretUrl};
 
 const LENGTH: u64 = 100_000;
 
-/// The deadline of a stream. A failing one takes as long.
+/// The deadline of a stream. A stream that fails takes this long.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// A request that the server received.
 #[derive(Clone, Debug)]
 struct Request {
-    /// The number of requests before it.
+    /// The number of earlier requests.
     number: usize,
-    /// The bytes that it asks for; `None` without `Range`.
+    /// The requested bytes, or `None` if the request has no `Range`.
     range: Option<Range<u64>>,
 }
 
-/// Returns the raw reply to a request. The connection is closed after it.
+/// Creates the raw reply to a request. The server closes the connection after the reply.
 type Script = dyn Fn(&Request) -> Vec<u8> + Send + Sync;
 
-/// The name of a kind of reply, and a function that makes it.
+/// The name of a kind of reply, and the function that creates it.
 type NamedReply = (&'static str, fn(&Request) -> Vec<u8>);
 
-/// Version `version` of the file.
+/// Returns the bytes of a version of the file.
 fn file(version: u8) -> Vec<u8> {
     (0..LENGTH).map(|at| (at as u8).wrapping_mul(31).wrapping_add(version)).collect()
 }
 
-/// Returns the reply to a range request, as a correct server sends it, with more header lines.
+/// Returns a correct reply to a range request, with additional header lines.
 fn partial(content: &[u8], request: &Request, lines: &str) -> Vec<u8> {
     let total = content.len() as u64;
     let Some(range) = request.range.clone() else {
@@ -76,7 +76,7 @@ fn refusal(total: u64) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A server that answers by a script, one request per connection.
+/// A server that replies as a script determines. It receives one request per connection.
 struct Server {
     url: String,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -118,8 +118,8 @@ impl Server {
         )
     }
 
-    /// Reads the whole file in pieces, each with a stream of its own, as a copy does. The validator
-    /// of the first reply is expected of the others.
+    /// Reads the whole file in pieces, each with its own stream, like a copy. The validator of the
+    /// first reply is expected in all other replies.
     async fn copy(&self, pieces: &[Range<u64>]) -> Result<Vec<u8>, FetchError> {
         let mut expected = expected_file();
         let mut copy = Vec::new();
@@ -179,17 +179,22 @@ fn expected_file() -> ExpectedFile {
 
 const HALVES: [Range<u64>; 2] = [0..50_000, 50_000..LENGTH];
 
-/// A copy in two pieces must be exact.
-async fn assert_exact(server: &Server, what: &str) {
+/// Asserts that a copy in two pieces is exact.
+async fn assert_exact(server: &Server, description: &str) {
     let copy = server.copy(&HALVES).await;
-    assert!(copy.as_ref().is_ok_and(|copy| *copy == file(0)), "{what}: {:?}", copy.err());
+    assert!(copy.as_ref().is_ok_and(|copy| *copy == file(0)), "{description}: {:?}", copy.err());
 }
 
-/// A copy in two pieces must fail in the second one, with an error that `is_right` accepts.
-async fn assert_fails(server: &Server, what: &str, is_right: impl Fn(&FetchError) -> bool) {
+/// Asserts that a copy in two pieces fails in the second piece, with an error that `is_expected`
+/// accepts.
+async fn assert_fails(
+    server: &Server,
+    description: &str,
+    is_expected: impl Fn(&FetchError) -> bool,
+) {
     match server.copy(&HALVES).await {
-        Ok(copy) => panic!("{what}: {} bytes, exact: {}", copy.len(), copy == file(0)),
-        Err(error) => assert!(is_right(&error), "{what}: {error:?}"),
+        Ok(copy) => panic!("{description}: {} bytes, exact: {}", copy.len(), copy == file(0)),
+        Err(error) => assert!(is_expected(&error), "{description}: {error:?}"),
     }
 }
 
@@ -232,7 +237,7 @@ async fn unknown_total_in_content_range_is_accepted() {
 }
 
 #[tokio::test]
-async fn lawful_framings_are_accepted() {
+async fn valid_framings_are_accepted() {
     let framings: [NamedReply; 6] = [
         ("equal headers twice", |request| {
             let reply = partial(&file(0), request, "ETag: \"a\"\r\n");
@@ -256,13 +261,13 @@ async fn lawful_framings_are_accepted() {
         ("chunked with a trailer", |request| chunked(request, "X-Checksum: 1\r\n")),
         ("the whole file in place of a range", |_request| whole(&file(0), "ETag: \"a\"\r\n")),
     ];
-    for (what, script) in framings {
-        assert_exact(&Server::new(script), what).await;
+    for (description, script) in framings {
+        assert_exact(&Server::new(script), description).await;
     }
 }
 
 #[tokio::test]
-async fn whole_file_without_length_must_end_with_it() {
+async fn whole_file_without_length_header_must_be_complete() {
     let sent = |content: Vec<u8>| {
         move |_: &Request| {
             let head = b"HTTP/1.1 200 OK\r\nETag: \"a\"\r\nConnection: close\r\n\r\n";
@@ -277,7 +282,7 @@ async fn whole_file_without_length_must_end_with_it() {
 }
 
 #[tokio::test]
-async fn contradicting_headers_return_no_byte() {
+async fn contradictory_headers_return_no_bytes() {
     let contradictions: [(&str, &str); 5] = [
         ("two ranges", "Content-Range: bytes 0-49999/100000\r\n"),
         ("two totals", "Content-Range: bytes 50000-99999/100001\r\n"),
@@ -285,19 +290,19 @@ async fn contradicting_headers_return_no_byte() {
         ("a transfer coding", "Transfer-Encoding: gzip, chunked\r\n"),
         ("two lengths", "Content-Length: 59\r\n"),
     ];
-    for (what, lines) in contradictions {
+    for (description, lines) in contradictions {
         let server = Server::new(move |request| {
             let is_second = request.range.as_ref().is_some_and(|range| range.start > 0);
             let lines = if is_second { lines } else { "" };
             partial(&file(0), request, &format!("ETag: \"a\"\r\n{lines}"))
         });
-        assert_fails(&server, what, is_deadline).await;
+        assert_fails(&server, description, is_deadline).await;
     }
 }
 
 #[tokio::test]
-async fn length_is_corrected_only_by_bytes() {
-    let lies: [NamedReply; 5] = [
+async fn length_is_corrected_only_by_received_bytes() {
+    let wrong_lengths: [NamedReply; 5] = [
         ("half of the file, and another end", |request| {
             let is_past_end = request.range.as_ref().is_some_and(|range| range.start >= 50_000);
             match is_past_end {
@@ -314,27 +319,27 @@ async fn length_is_corrected_only_by_bytes() {
             replace(&partial(&file(0), request, ""), "/100000", "/200000")
         }),
     ];
-    for (what, script) in lies {
-        assert_fails(&Server::new(script), what, is_deadline).await;
+    for (description, script) in wrong_lengths {
+        assert_fails(&Server::new(script), description, is_deadline).await;
     }
 }
 
 #[tokio::test]
-async fn proved_length_is_reported() {
+async fn proven_length_is_reported() {
     for (length, name) in [(0, "empty"), (30, "shorter"), (LENGTH + 1, "longer")] {
         let content = move || file(0).into_iter().cycle().take(length as usize).collect::<Vec<_>>();
         let ranges = Server::new(move |request| partial(&content(), request, "ETag: \"a\"\r\n"));
         let no_ranges = Server::new(move |_request| whole(&content(), ""));
         for server in [ranges, no_ranges] {
             let error = server.copy(&HALVES).await.expect_err("another length");
-            let is_right = matches!(error, FetchError::WrongTotal { served_length, .. } if served_length == length);
-            assert!(is_right, "{name}: {error:?}");
+            let is_expected = matches!(error, FetchError::WrongTotal { served_length, .. } if served_length == length);
+            assert!(is_expected, "{name}: {error:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn tags_that_alternate_do_not_fail_a_copy() {
+async fn alternating_tags_do_not_fail_a_copy() {
     let server = Server::new(|request| {
         let tag = ["\"a\"", "\"b\""][request.number % 2];
         partial(&file(0), request, &format!("ETag: {tag}\r\n"))
@@ -343,9 +348,9 @@ async fn tags_that_alternate_do_not_fail_a_copy() {
 }
 
 #[tokio::test]
-async fn other_version_is_never_joined() {
-    // The headers of the first version, those of the second.
-    let evidence = [
+async fn bytes_of_two_versions_are_never_mixed() {
+    // The headers of the first version and of the second version.
+    let validators = [
         ("ETag: \"a\"\r\n", "ETag: \"b\"\r\n"),
         ("ETag: \"a\"\r\n", ""),
         ("ETag: \"a\"\r\n", "ETag: W/\"a\"\r\n"),
@@ -358,7 +363,7 @@ async fn other_version_is_never_joined() {
         ),
         ("Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n", ""),
     ];
-    for (before, after) in evidence {
+    for (before, after) in validators {
         let server = Server::new(move |request| match request.number {
             0 => partial(&file(0), request, before),
             _ => partial(&file(1), request, after),
@@ -368,7 +373,7 @@ async fn other_version_is_never_joined() {
 }
 
 #[tokio::test]
-async fn changed_time_fails_a_copy_with_the_same_start() {
+async fn changed_modification_time_fails_a_copy() {
     // The two versions begin with the same 50,000 bytes.
     let server = Server::new(|request| {
         let changed = [&file(0)[..50_000], &file(1)[50_000..]].concat();
@@ -384,7 +389,7 @@ async fn changed_time_fails_a_copy_with_the_same_start() {
 async fn server_without_validators_serves_an_exact_copy() {
     let server = Server::new(|request| partial(&file(0), request, ""));
     assert_exact(&server, "no validator").await;
-    // The second half costs one request more, for the start of the file.
+    // The second half needs one more request, for the start of the file.
     assert_eq!(server.requests(), 3);
     let backwards = [50_000..LENGTH, 0..50_000];
     let copy = server.copy(&backwards).await.expect("a copy");

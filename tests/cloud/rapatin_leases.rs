@@ -1,4 +1,4 @@
-//! Leases of a Rapatin account, over real sockets.
+//! Tests of the leases of a Rapatin account, over real sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::rapatin::{
     demo, last_days, login, logins, rapatin, rapatin_with, requests_to, secrets_sent,
 };
 
-/// Returns the listed files that can be read, and forgets the requests of the listing.
+/// Returns the listed files that can be read, and clears the log of requests.
 async fn listed(cloud: &DemoCloud, rapatin: &Rapatin) -> Vec<RecordingFile> {
     let listing = rapatin.list(last_days(5)).await.unwrap();
     let mut files: Vec<_> =
@@ -51,7 +51,7 @@ fn is_signed(lease: &Lease) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn listed_url_becomes_signed_in_one_request() {
+async fn listed_url_is_resolved_with_one_request() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let files = listed(&cloud, &client).await;
@@ -113,7 +113,7 @@ async fn stale_url_is_renewed() {
         files.iter().find(|file| file.id.meeting == files[0].id.meeting && file.id != files[0].id);
     assert!(is_signed(&client.lease(demand(sibling.unwrap(), LeaseEffort::Listed)).await.unwrap()));
     assert_eq!(requests_to(&cloud, Server::Rapatin, "").len(), 1);
-    // After a refused lease, a new URL is requested without a try of the known one.
+    // After a refused lease, a new URL is requested, and the known URL is not tried again.
     cloud.clear_requests();
     assert!(is_signed(&client.lease(demand(&files[0], LeaseEffort::Renewed)).await.unwrap()));
     assert_eq!(
@@ -145,7 +145,7 @@ async fn lease_needs_no_listing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lease_leads_to_its_version_only() {
+async fn lease_serves_only_its_version() {
     let cloud = demo();
     let client = rapatin(&cloud);
     let before = listed(&cloud, &client).await.remove(0);

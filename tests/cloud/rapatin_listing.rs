@@ -1,4 +1,4 @@
-//! Listings of a Rapatin account over real sockets.
+//! Tests of the listings of a Rapatin account, over real sockets.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,10 +16,13 @@ use crate::support::rapatin::{
     session, today, uuids,
 };
 
-fn named(sessions: &[RapatinSession], shown: impl Fn(&RapatinSession) -> bool) -> Vec<String> {
+fn uuids_of(
+    sessions: &[RapatinSession],
+    is_shown: impl Fn(&RapatinSession) -> bool,
+) -> Vec<String> {
     let mut uuids: Vec<_> = sessions
         .iter()
-        .filter(|session| shown(session))
+        .filter(|session| is_shown(session))
         .map(|session| session.uuid.clone())
         .collect();
     uuids.sort();
@@ -36,10 +39,10 @@ async fn single_and_listed_sessions_are_read() {
     let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     assert!(listing.failed.is_empty(), "{:?}", listing.failed);
     let held = cloud.rapatin_sessions();
-    let shown =
+    let is_shown =
         |session: &RapatinSession| session.is_scheduled && session.status != RapatinStatus::Deleted;
-    assert_eq!(uuids(&listing.meetings), named(&held, shown));
-    for session in held.iter().filter(|session| shown(session)) {
+    assert_eq!(uuids(&listing.meetings), uuids_of(&held, is_shown));
+    for session in held.iter().filter(|session| is_shown(session)) {
         let meeting = meeting_by_uuid(&listing.meetings, &session.uuid);
         let ready = session.status == RapatinStatus::Ready;
         assert_eq!(
@@ -92,8 +95,8 @@ async fn configured_meeting_is_requested_once() {
         "a meeting without recordings is not a failure: {:?}",
         listing.failed
     );
-    let shown = |session: &RapatinSession| session.status != RapatinStatus::Deleted;
-    assert_eq!(uuids(&listing.meetings), named(&cloud.rapatin_sessions(), shown));
+    let is_shown = |session: &RapatinSession| session.status != RapatinStatus::Deleted;
+    assert_eq!(uuids(&listing.meetings), uuids_of(&cloud.rapatin_sessions(), is_shown));
     for meeting in both {
         assert_eq!(requests_to(&cloud, Server::Rapatin, meeting).len(), 1, "{meeting}");
     }
@@ -155,7 +158,7 @@ async fn schedule_of_several_pages_is_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_of_other_days_are_left_out() {
+async fn sessions_of_other_days_are_not_listed() {
     let weekly = |uuid: &str, days| {
         let mut session = session(uuid, "81", days);
         session.is_recurring = true;
@@ -200,8 +203,8 @@ async fn configured_meetings_are_listed_without_the_schedule() {
     assert_eq!(listing.meetings.len(), 3);
     let [(days, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
     assert_eq!(error.class(), ErrorClass::Unavailable);
-    let why = line_with_hint(error);
-    assert!(*days == last_days(5) && why.contains("503"), "{why}");
+    let message = line_with_hint(error);
+    assert!(*days == last_days(5) && message.contains("503"), "{message}");
     cloud.clear_faults();
     let whole = client.list(last_days(5)).await.unwrap();
     for session in cloud.rapatin_sessions().iter().filter(|one| one.meeting_id == "81234567890") {
@@ -253,12 +256,12 @@ async fn refused_meeting_is_an_error_if_configured() {
     let listing = rapatin_with(&cloud, login(&cloud), &["82"]).list(last_days(5)).await.unwrap();
     let [(_, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
     assert_eq!(error.class(), ErrorClass::NotAllowed);
-    let why = line_with_hint(error);
-    assert!(why.contains("meeting 82"), "{why}");
+    let message = line_with_hint(error);
+    assert!(message.contains("meeting 82"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_service_is_given_up_early() {
+async fn unreachable_service_is_abandoned_early() {
     let sessions = (0..60).map(|n| session(&format!("{n}=="), &format!("9{n:03}"), 1)).collect();
     let cloud = cloud(sessions);
     cloud.inject(
@@ -267,7 +270,8 @@ async fn dead_service_is_given_up_early() {
     assert!(
         matches!(rapatin(&cloud).list(last_days(5)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
-    // Four at once with five attempts each, and up to three that began before the fourth failed.
+    // Four requests at the same time with five attempts each, and up to three requests that began
+    // before the fourth one failed.
     let requests = requests_to(&cloud, Server::Rapatin, "/recordings/").len();
     assert!(requests <= 7 * 5, "{requests}");
 }
@@ -317,7 +321,7 @@ async fn old_empty_meeting_is_requested_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expired_token_costs_one_login() {
+async fn expired_token_causes_one_login() {
     let cloud = demo();
     let client = rapatin(&cloud);
     client.list(last_days(5)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Details and leases of a Webex account over real sockets.
+//! Tests of the details and leases of a Webex account, over real sockets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ fn cloud(recordings: Vec<WebexRecording>) -> DemoCloud {
     DemoCloud::start(webex_cloud(recordings)).unwrap()
 }
 
-/// Returns every file of every recording by recording and key, from the listing and the details.
-async fn everything(webex: &Webex) -> BTreeMap<(String, String), RecordingFile> {
+/// Returns all files in the listing and in the details, by recording and key.
+async fn all_files(webex: &Webex) -> BTreeMap<(String, String), RecordingFile> {
     let mut files = BTreeMap::new();
     for meeting in webex.list(last_days(30)).await.unwrap().meetings {
         let details = webex.details(&meeting.id).await.unwrap();
@@ -40,31 +40,31 @@ async fn everything(webex: &Webex) -> BTreeMap<(String, String), RecordingFile> 
 }
 
 /// Returns the three files of the recording `a` without requesting its details.
-async fn three(webex: &Webex) -> [RecordingFile; 3] {
+async fn files_of_recording_a(webex: &Webex) -> [RecordingFile; 3] {
     let meeting = webex.list(last_days(30)).await.unwrap().meetings.into_iter().next().unwrap();
     ["recording", "audio", "transcript"].map(|key| with_key(&meeting.files[0], key))
 }
 
-fn on_detail(count: u32) -> Trigger {
+fn on_details(count: u32) -> Trigger {
     Trigger::next(Server::Webex, count).with_path(DETAILS)
 }
 
-fn is_ticket(lease: &Lease) -> bool {
+fn has_ticket(lease: &Lease) -> bool {
     let url = lease.url.expose();
     lease.authorization.is_none()
         && url.path().starts_with("/nbr/")
         && url.query().is_some_and(|query| query.contains("&ticket="))
 }
 
-fn address(lease: &Lease) -> String {
+fn lease_url(lease: &Lease) -> String {
     lease.url.expose().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_detail_serves_video_audio_and_transcript() {
+async fn one_details_request_serves_all_three_files() {
     let cloud = cloud(vec![recording("a", 5), recording("b", 9).video_only()]);
     let webex = webex(&cloud);
-    let files = everything(&webex).await;
+    let files = all_files(&webex).await;
     let names: Vec<String> = files
         .iter()
         .map(|((recording, _), file)| format!("{recording}: {}.{}", file.stem, file.extension))
@@ -73,32 +73,35 @@ async fn one_detail_serves_video_audio_and_transcript() {
         names,
         ["a: audio_only.mp3", "a: recording.mp4", "a: transcript.txt", "b: recording.mp4"]
     );
-    let mut ends = Vec::new();
+    let mut expiries = Vec::new();
     for file in files.values() {
         let lease = webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap();
-        assert!(is_ticket(&lease), "{lease:?}");
-        ends.push(lease.expires.unwrap());
+        assert!(has_ticket(&lease), "{lease:?}");
+        expiries.push(lease.expires.unwrap());
     }
     assert_eq!(details(&cloud).len(), 2, "one for each recording");
-    assert!(ends[0] == ends[1] && ends[1] == ends[2], "the three share their end: {ends:?}");
-    let left = ends[0].as_second() - Timestamp::now().as_second();
-    assert!((10_700..=10_800).contains(&left), "{left}");
+    assert!(
+        expiries[0] == expiries[1] && expiries[1] == expiries[2],
+        "the three files expire at the same time: {expiries:?}"
+    );
+    let seconds_left = expiries[0].as_second() - Timestamp::now().as_second();
+    assert!((10_700..=10_800).contains(&seconds_left), "{seconds_left}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forty_eight_readers_cost_one_detail() {
+async fn forty_eight_readers_share_one_details_request() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = Arc::new(webex(&cloud));
-    let files = three(&webex).await;
-    cloud.inject(on_detail(u32::MAX).with_effect(Effect::Latency(Duration::from_millis(300))));
-    let asking: Vec<_> = (0..48)
+    let files = files_of_recording_a(&webex).await;
+    cloud.inject(on_details(u32::MAX).with_effect(Effect::Latency(Duration::from_millis(300))));
+    let requests: Vec<_> = (0..48)
         .map(|number| {
             let (webex, file) = (webex.clone(), files[number % 3].clone());
             tokio::spawn(async move { webex.lease(demand(&file, LeaseEffort::Listed)).await })
         })
         .collect();
-    for lease in asking {
-        assert!(is_ticket(&lease.await.unwrap().unwrap()));
+    for lease in requests {
+        assert!(has_ticket(&lease.await.unwrap().unwrap()));
     }
     assert_eq!(details(&cloud).len(), 1);
 }
@@ -107,15 +110,18 @@ async fn forty_eight_readers_cost_one_detail() {
 async fn refused_url_is_renewed_once_for_all_files() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
-    let files = three(&webex).await;
+    let files = files_of_recording_a(&webex).await;
     let mut first = Vec::new();
     for file in &files {
-        first.push(address(&webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap()));
+        first.push(lease_url(&webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap()));
     }
     assert_eq!(details(&cloud).len(), 1);
     // A lease is requested again only when its URL has been used.
     for (file, first) in files.iter().zip(&first) {
-        assert_ne!(address(&webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap()), *first);
+        assert_ne!(
+            lease_url(&webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap()),
+            *first
+        );
     }
     assert_eq!(details(&cloud).len(), 2);
     webex.lease(demand(&files[0], LeaseEffort::Renewed)).await.unwrap();
@@ -127,7 +133,7 @@ async fn refused_url_is_renewed_once_for_all_files() {
 async fn readers_survive_expired_urls_without_leaking_the_token() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = Arc::new(webex(&cloud));
-    let files = everything(&webex).await;
+    let files = all_files(&webex).await;
     let leases = LeaseCache::new(webex.clone());
     let client = Client::new(8).unwrap();
     for round in 1..=3 {
@@ -153,7 +159,7 @@ async fn readers_survive_expired_urls_without_leaking_the_token() {
         assert_eq!(
             details(&cloud).len(),
             round,
-            "one detail for the three whenever links have ended"
+            "one details request for the three files after each expiry"
         );
         cloud.expire_signed_urls();
     }
@@ -171,7 +177,7 @@ async fn expiry_in_the_past_is_ignored() {
     };
     let cloud = DemoCloud::start(options).unwrap();
     let webex = webex(&cloud);
-    let files = three(&webex).await;
+    let files = files_of_recording_a(&webex).await;
     for file in &files {
         assert_eq!(webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap().expires, None);
     }
@@ -184,7 +190,7 @@ async fn prevented_download_states_its_reason() {
     prevented.prevents_downloads = true;
     let cloud = cloud(vec![prevented]);
     let webex = webex(&cloud);
-    let files = everything(&webex).await;
+    let files = all_files(&webex).await;
     let [video] = files.values().collect::<Vec<_>>()[..] else { panic!("{files:?}") };
     let Availability::Unavailable(why) = &video.availability else { panic!("{video:?}") };
     assert!(why.contains("\"Prevent downloading\"") && why.contains("compliance officer"), "{why}");
@@ -193,7 +199,7 @@ async fn prevented_download_states_its_reason() {
     assert_eq!(line_with_hint(&error), *why);
     // A compliance officer gets download URLs that the list omits.
     let link = r#"{"id":"a","temporaryDirectDownloadLinks":{"recordingDownloadLink":"https://nsj1wss.webex.com/nbr/x?ticket=t"}}"#;
-    cloud.inject(on_detail(1).with_effect(api_reply(200, link, &[])));
+    cloud.inject(on_details(1).with_effect(api_reply(200, link, &[])));
     let files = webex.details(&"a".into()).await.unwrap().unwrap().files;
     assert_eq!(
         (files.len(), &files[0].id, &files[0].availability),
@@ -202,32 +208,32 @@ async fn prevented_download_states_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lease_leads_to_its_version_only() {
+async fn lease_serves_only_its_version() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
-    let before = three(&webex).await;
+    let before = files_of_recording_a(&webex).await;
     webex.details(&before[0].id.meeting).await.unwrap();
     cloud.change_webex_recording("a", |recording| {
         recording.video = Content::Pattern { seed: 99, length: 77_000 };
     });
-    let after = three(&webex).await;
+    let after = files_of_recording_a(&webex).await;
     assert_ne!(after[1].version, before[1].version);
     cloud.clear_requests();
-    assert!(is_ticket(&webex.lease(demand(&after[1], LeaseEffort::Listed)).await.unwrap()));
+    assert!(has_ticket(&webex.lease(demand(&after[1], LeaseEffort::Listed)).await.unwrap()));
     assert_eq!(details(&cloud).len(), 1, "the URLs of the earlier version are not used");
     let error = webex.lease(demand(&before[2], LeaseEffort::Listed)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Changed, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_url_is_a_missing_file() {
+async fn file_without_url_is_not_found() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
-    let files = three(&webex).await;
+    let files = files_of_recording_a(&webex).await;
     assert!(cloud.change_webex_recording("a", |recording| recording.audio = None));
     let error = webex.lease(demand(&files[1], LeaseEffort::Listed)).await.unwrap_err();
     assert_eq!(error.to_string(), "Webex no longer has this file of the recording");
-    assert!(is_ticket(&webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
+    assert!(has_ticket(&webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     for key in ["other", "", "transcriptx"] {
         let odd = with_key(&files[0], key);
         assert!(matches!(
@@ -241,12 +247,12 @@ async fn missing_url_is_a_missing_file() {
 async fn stored_transcript_is_read_from_the_api() {
     let cloud = cloud(vec![recording("a", 5).with_stored_transcript()]);
     let webex = webex(&cloud);
-    let files = everything(&webex).await;
+    let files = all_files(&webex).await;
     let transcript = files.values().find(|file| file.extension == "vtt").unwrap();
     let lease = webex.lease(demand(transcript, LeaseEffort::Listed)).await.unwrap();
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
-    assert!(address(&lease).starts_with(&cloud.webex_api_url()), "{}", address(&lease));
-    assert!(lease.expires.is_some(), "it ends with the token");
+    assert!(lease_url(&lease).starts_with(&cloud.webex_api_url()), "{}", lease_url(&lease));
+    assert!(lease.expires.is_some(), "it expires with the token");
     let renewed = webex.lease(demand(transcript, LeaseEffort::Renewed)).await.unwrap();
     assert_ne!(lease.authorization(), renewed.authorization());
     assert_eq!((renewals(&cloud), details(&cloud).len()), (2, 1));
@@ -257,7 +263,7 @@ async fn missing_transcript_scope_affects_only_transcripts() {
     let cloud = cloud(vec![recording("a", 5).with_stored_transcript()]);
     let refused = Trigger::always(Server::Webex).with_path("/meetingTranscripts");
     cloud.inject(refused.with_effect(api_reply(403, r#"{"message":"no scope"}"#, &[])));
-    let files = everything(&webex(&cloud)).await;
+    let files = all_files(&webex(&cloud)).await;
     let keys: Vec<&str> = files.keys().map(|(_, key)| key.as_str()).collect();
     assert_eq!(keys, ["audio", "recording"]);
     // A transient failure is retried without another request for details.
@@ -294,9 +300,9 @@ async fn missing_transcript_scope_affects_only_transcripts() {
 async fn url_on_another_host_is_refused() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
-    let files = three(&webex).await;
+    let files = files_of_recording_a(&webex).await;
     let body = r#"{"id":"a","temporaryDirectDownloadLinks":{"recordingDownloadLink":"https://evilwebex.com/p4th?ticket=s3cret"}}"#;
-    cloud.inject(on_detail(1).with_effect(api_reply(200, body, &[])));
+    cloud.inject(on_details(1).with_effect(api_reply(200, body, &[])));
     let error = webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(
@@ -309,8 +315,8 @@ async fn url_on_another_host_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_error_of_a_recording_has_its_message() {
     let cloud = cloud(vec![recording("a", 5)]);
-    let files = three(&webex(&cloud)).await;
-    for (status, headers, is_permanent, says) in [
+    let files = files_of_recording_a(&webex(&cloud)).await;
+    for (status, headers, is_permanent, expected) in [
         (401, vec![], false, "Personal tokens expire after 12 hours"),
         (
             403,
@@ -343,7 +349,7 @@ async fn every_error_of_a_recording_has_its_message() {
         (503, vec![], false, "returned a server error (503)"),
         (504, vec![], false, "returned a server error (504)"),
     ] {
-        cloud.inject(on_detail(u32::MAX).with_effect(api_reply(
+        cloud.inject(on_details(u32::MAX).with_effect(api_reply(
             status,
             r#"{"message":"m."}"#,
             &headers,
@@ -351,14 +357,17 @@ async fn every_error_of_a_recording_has_its_message() {
         let error =
             personal(&cloud).lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
         let text = format!("{} {error:?}", line_with_hint(&error));
-        assert!(text.contains(says), "{status}: {text}");
+        assert!(text.contains(expected), "{status}: {text}");
         for secret in secrets(&cloud) {
             assert!(!text.contains(&secret), "{text}");
         }
         match personal(&cloud).details(&"a".into()).await {
             Ok(nothing) => assert!(is_permanent && nothing.is_none(), "{status}"),
             Err(error) => {
-                assert!(!is_permanent && line_with_hint(&error).contains(says), "{status}: {error}")
+                assert!(
+                    !is_permanent && line_with_hint(&error).contains(expected),
+                    "{status}: {error}"
+                )
             }
         }
         cloud.clear_faults();
@@ -373,37 +382,37 @@ async fn advance(duration: Duration) {
 }
 
 #[tokio::test]
-async fn locked_recording_is_left_alone_until_its_delay() {
+async fn locked_recording_is_not_requested_during_its_delay() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
-    let files = three(&webex).await;
-    cloud.inject(on_detail(1).with_effect(api_reply(423, "{}", &[("retry-after", "2")])));
+    let files = files_of_recording_a(&webex).await;
+    cloud.inject(on_details(1).with_effect(api_reply(423, "{}", &[("retry-after", "2")])));
     for file in &files {
         let error = webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap_err();
         assert!(error.class() == ErrorClass::Unavailable, "{error}");
     }
     assert_eq!(details(&cloud).len(), 1, "the first reply holds for two seconds");
     advance(Duration::from_secs(2)).await;
-    assert!(is_ticket(&webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
+    assert!(has_ticket(&webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
 }
 
 #[tokio::test]
 async fn rate_limit_without_delay_pauses_the_source() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
-    let files = three(&webex).await;
-    cloud.inject(on_detail(1).with_effect(Effect::TooManyRequests(RetryAfter::None)));
-    let began = Instant::now();
+    let files = files_of_recording_a(&webex).await;
+    cloud.inject(on_details(1).with_effect(Effect::TooManyRequests(RetryAfter::None)));
+    let start = Instant::now();
     for file in &files {
         let error = webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap_err();
         assert!(error.to_string().contains("limits the rate of requests"), "{error}");
     }
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!(details(&cloud).len(), 1, "no request is sent during the back-off");
     cloud.clear_requests();
     advance(Duration::from_secs(14)).await;
     assert!(webex.details(&"a".into()).await.unwrap().is_some(), "a call with enough time waits");
-    assert!(began.elapsed() >= Duration::from_millis(14_900), "{:?}", began.elapsed());
+    assert!(start.elapsed() >= Duration::from_millis(14_900), "{:?}", start.elapsed());
     assert_eq!(details(&cloud).len(), 1);
 }
 
@@ -416,7 +425,7 @@ async fn sixteen_leases_renew_an_expired_token_once() {
     let meetings = webex.list(last_days(5)).await.unwrap().meetings;
     assert_eq!(meetings.len(), 16);
     cloud.expire_tokens();
-    let asking: Vec<_> = meetings
+    let requests: Vec<_> = meetings
         .into_iter()
         .map(|meeting| {
             let webex = webex.clone();
@@ -425,22 +434,24 @@ async fn sixteen_leases_renew_an_expired_token_once() {
             })
         })
         .collect();
-    for lease in asking {
-        assert!(is_ticket(&lease.await.unwrap().unwrap()));
+    for lease in requests {
+        assert!(has_ticket(&lease.await.unwrap().unwrap()));
     }
     assert_eq!(renewals(&cloud), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removed_recording_states_where_it_is() {
+async fn error_of_removed_recording_states_its_location() {
     let cloud = cloud(vec![recording("a", 5)]);
     let webex = webex(&cloud);
-    let files = three(&webex).await;
-    for (status, says) in [("deleted", "recycle bin"), ("purged", "does not find this recording")] {
+    let files = files_of_recording_a(&webex).await;
+    for (status, expected) in
+        [("deleted", "recycle bin"), ("purged", "does not find this recording")]
+    {
         assert!(cloud.change_webex_recording("a", |recording| recording.status = status.into()));
         let error = webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
         assert!(
-            error.class() == ErrorClass::NotFound && line_with_hint(&error).contains(says),
+            error.class() == ErrorClass::NotFound && line_with_hint(&error).contains(expected),
             "{error}"
         );
         assert_eq!(webex.details(&"a".into()).await.unwrap(), None);

@@ -1,4 +1,4 @@
-//! Listings of a Webex account over real sockets.
+//! Tests of the listings of a Webex account, over real sockets.
 
 use std::collections::HashSet;
 use std::net::TcpListener;
@@ -35,8 +35,8 @@ fn sorted(mut meetings: Vec<Meeting>) -> Vec<Meeting> {
     meetings
 }
 
-/// Returns the minimum of calls that list `span`: windows of 30 days and their pages.
-fn min_calls(archive: &WebexArchive, span: DaySpan) -> usize {
+/// Returns the minimum number of requests that list `span`: windows of 30 days and their pages.
+fn min_requests(archive: &WebexArchive, span: DaySpan) -> usize {
     let made: Vec<_> =
         archive.recordings.iter().map(|recording| day(recording.create_time)).collect();
     let (mut calls, mut to) = (0, span.to);
@@ -51,7 +51,7 @@ fn min_calls(archive: &WebexArchive, span: DaySpan) -> usize {
     }
 }
 
-fn on_lists(count: u32) -> Trigger {
+fn on_listings(count: u32) -> Trigger {
     Trigger::next(Server::Webex, count).with_path("/v1/recordings")
 }
 
@@ -67,7 +67,7 @@ fn why(outcome: &Result<Listing, ProviderError>) -> ProviderError {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_years_take_the_fewest_calls() {
+async fn two_years_take_the_fewest_requests() {
     for has_null_page_size in [true, false] {
         let archive =
             WebexArchive { has_null_page_size, ..WebexArchive::with_recordings(1000, 730) };
@@ -79,7 +79,7 @@ async fn two_years_take_the_fewest_calls() {
         let held: HashSet<&str> =
             archive.recordings.iter().map(|recording| recording.id.as_str()).collect();
         assert_eq!((listing.meetings.len(), &listed), (1000, &held));
-        let fewest = min_calls(&archive, last_days(730));
+        let fewest = min_requests(&archive, last_days(730));
         assert!(fewest > 25, "two years take at least that many windows, {fewest}");
         assert_eq!((pages(&cloud).len(), details(&cloud).len(), renewals(&cloud)), (fewest, 0, 1));
         assert!(
@@ -115,7 +115,7 @@ async fn order_of_replies_is_irrelevant() {
     assert_eq!(plain.len(), 200);
     for skip in 0..4 {
         cloud.inject(
-            on_lists(2)
+            on_listings(2)
                 .after_requests(skip)
                 .with_effect(Effect::Latency(Duration::from_millis(150))),
         );
@@ -127,7 +127,7 @@ async fn order_of_replies_is_irrelevant() {
 async fn slow_page_is_requested_with_fewer_entries() {
     let cloud =
         DemoCloud::start(webex_cloud(WebexArchive::with_recordings(60, 20).recordings)).unwrap();
-    cloud.inject(on_lists(2).with_effect(api_reply(504, "{}", &[])));
+    cloud.inject(on_listings(2).with_effect(api_reply(504, "{}", &[])));
     let listing = webex(&cloud).list(last_days(20)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (60, 0));
     let most: Vec<String> = pages(&cloud)
@@ -142,7 +142,7 @@ async fn slow_page_is_requested_with_fewer_entries() {
 #[tokio::test(flavor = "multi_thread")]
 async fn page_that_stays_slow_fails_at_ten_entries() {
     let cloud = DemoCloud::start(webex_cloud(vec![recording("a", 5)])).unwrap();
-    cloud.inject(on_lists(u32::MAX).with_effect(api_reply(
+    cloud.inject(on_listings(u32::MAX).with_effect(api_reply(
         504,
         r#"{"message":"Gateway Timeout."}"#,
         &[],
@@ -162,7 +162,7 @@ async fn next_page_on_another_host_is_refused() {
     let host = format!("http://{}", elsewhere.local_addr().unwrap());
     let cloud = cloud(WebexArchive::with_recordings(40, 20));
     let link = format!("<{host}/v1/recordings?max=100&cursor=p4th>; rel=\"next\"");
-    cloud.inject(on_lists(u32::MAX).with_effect(api_reply(
+    cloud.inject(on_listings(u32::MAX).with_effect(api_reply(
         200,
         r#"{"items":[]}"#,
         &[("link", &link)],
@@ -178,7 +178,7 @@ async fn next_page_on_another_host_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn endless_or_unreadable_list_is_given_up() {
+async fn endless_or_unreadable_list_is_abandoned() {
     let cloud = cloud(WebexArchive::with_recordings(40, 20));
     let webex = webex(&cloud);
     let link = format!("<{}/recordings?max=100&cursor=round>; rel=\"next\"", cloud.webex_api_url());
@@ -194,7 +194,7 @@ async fn endless_or_unreadable_list_is_given_up() {
         (api_reply(200, "<html>", &[]), "not a JSON object (hint: Check api_url.)", 1),
     ] {
         cloud.clear_requests();
-        cloud.inject(on_lists(u32::MAX).with_effect(effect));
+        cloud.inject(on_listings(u32::MAX).with_effect(effect));
         let error = why(&webex.list(last_days(20)).await);
         assert!(
             error.class() == ErrorClass::Unavailable && line_with_hint(&error).contains(says),
@@ -206,7 +206,7 @@ async fn endless_or_unreadable_list_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removed_recordings_are_left_out() {
+async fn removed_recordings_are_not_listed() {
     let cloud = DemoCloud::start(webex_cloud(Vec::new())).unwrap();
     let entry = |id: &str, more: &str| {
         format!(
@@ -220,7 +220,7 @@ async fn removed_recordings_are_left_out() {
         entry("d", r#""status":"hibernating""#),
         r#"{"id":""}"#.to_owned(),
     ];
-    cloud.inject(on_lists(1).with_effect(api_reply(
+    cloud.inject(on_listings(1).with_effect(api_reply(
         200,
         &format!(r#"{{"items":[{}]}}"#, items.join(",")),
         &[],
@@ -238,7 +238,7 @@ async fn failed_window_is_reported_and_others_are_listed() {
     let archive = WebexArchive::with_recordings(45, 45);
     let cloud = cloud(archive.clone());
     // Two windows with five attempts each: the tenth attempt succeeds in either window.
-    cloud.inject(on_lists(9).with_effect(api_reply(500, "{}", &[])));
+    cloud.inject(on_listings(9).with_effect(api_reply(500, "{}", &[])));
     let span = last_days(45);
     let listing = webex(&cloud).list(span).await.unwrap();
     let [(days, error)] = listing.failed.as_slice() else { panic!("{listing:?}") };
@@ -264,7 +264,7 @@ fn recording_of_host(host: &str, id: &str) -> WebexRecording {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn recordings_are_of_owner_hosts_or_site() {
+async fn credential_and_users_select_the_recordings() {
     let recordings = vec![
         recording_of_host("owner@example.org", "own"),
         recording_of_host("ana@example.org", "ana"),
@@ -287,7 +287,7 @@ async fn recordings_are_of_owner_hosts_or_site() {
         assert_eq!(ids, expected, "{hosts:?} {admin}");
         let path = if admin { "/v1/admin/recordings" } else { "/v1/recordings" };
         assert!(pages(&cloud).iter().all(|page| page.path == path));
-        // The demo cloud lists recordings of other hosts only if the host is named.
+        // The demo cloud returns recordings of other hosts only if the request names the host.
         for meeting in &meetings {
             assert!(webex.details(&meeting.id).await.unwrap().is_some(), "{}", meeting.id);
         }
@@ -298,7 +298,7 @@ async fn recordings_are_of_owner_hosts_or_site() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_of_an_earlier_run_are_restored() {
+async fn meeting_hosts_of_an_earlier_run_are_restored() {
     let cloud =
         DemoCloud::start(webex_cloud(vec![recording_of_host("ana@example.org", "ana")])).unwrap();
     let administrator = || webex_with(&cloud, app(&cloud), |options| options.config.admin = true);
@@ -322,8 +322,8 @@ async fn hosts_of_an_earlier_run_are_restored() {
     );
 }
 
-/// 150 recordings of a host and as many of the token's owner.
-fn two_hosts(lacking: &[&str]) -> WebexArchive {
+/// Returns an archive with 150 recordings of a host and 150 recordings of the token's owner.
+fn archive_of_two_hosts(lacking: &[&str]) -> WebexArchive {
     let mut archive = WebexArchive::empty();
     archive.missing_in_next_pages = lacking.iter().map(|name| (*name).to_owned()).collect();
     for number in 0..150 {
@@ -336,7 +336,7 @@ fn two_hosts(lacking: &[&str]) -> WebexArchive {
 #[tokio::test(flavor = "multi_thread")]
 async fn next_page_without_host_keeps_the_host() {
     for lacking in [&["hostEmail"][..], &["from", "to", "hostEmail"], &[]] {
-        let cloud = cloud(two_hosts(lacking));
+        let cloud = cloud(archive_of_two_hosts(lacking));
         let webex = webex_with(&cloud, app(&cloud), |options| {
             options.config.users = vec!["ana@example.org".into()]
         });
@@ -349,12 +349,12 @@ async fn next_page_without_host_keeps_the_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn later_page_of_another_host_makes_the_window_incomplete() {
-    let cloud = cloud(two_hosts(&[]));
+    let cloud = cloud(archive_of_two_hosts(&[]));
     let webex = webex_with(&cloud, app(&cloud), |options| {
         options.config.users = vec!["ana@example.org".into()]
     });
     let body = r#"{"items":[{"id":"own1","hostEmail":"owner@example.org"}]}"#;
-    cloud.inject(on_lists(u32::MAX).after_requests(1).with_effect(api_reply(200, body, &[])));
+    cloud.inject(on_listings(u32::MAX).after_requests(1).with_effect(api_reply(200, body, &[])));
     let listing = webex.list(last_days(5)).await.unwrap();
     assert_eq!(listing.failed.len(), 1, "{:?}", listing.failed);
     assert!(listing.failed[0].1.to_string().contains("another host"), "{:?}", listing.failed);
@@ -368,7 +368,7 @@ async fn refused_host_is_requested_once() {
         options.config.users = vec!["ana@example.org".into()]
     });
     let body = r#"{"message":"The host does not belong to this site."}"#;
-    cloud.inject(on_lists(u32::MAX).with_effect(api_reply(403, body, &[])));
+    cloud.inject(on_listings(u32::MAX).with_effect(api_reply(403, body, &[])));
     let error = webex.list(last_days(720)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotAllowed);
     let why = line_with_hint(&error);
@@ -380,14 +380,14 @@ async fn refused_host_is_requested_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_service_is_given_up_early() {
+async fn unreachable_service_is_abandoned_early() {
     let cloud = cloud(WebexArchive::with_recordings(40, 20));
-    cloud.inject(on_lists(u32::MAX).with_effect(api_reply(503, "{}", &[])));
+    cloud.inject(on_listings(u32::MAX).with_effect(api_reply(503, "{}", &[])));
     assert!(
         matches!(webex(&cloud).list(last_days(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
-    // Four windows at once with five attempts each, and up to three that began before the fourth
-    // failed.
+    // Four windows at the same time with five attempts each, and up to three windows that began
+    // before the fourth one failed.
     assert!(pages(&cloud).len() <= 7 * 5, "{}", pages(&cloud).len());
 }
 
@@ -395,13 +395,13 @@ async fn dead_service_is_given_up_early() {
 async fn rate_limit_pauses_every_window() {
     let cloud = cloud(WebexArchive::with_recordings(10, 60));
     let limit = Effect::TooManyRequests(RetryAfter::Seconds(2));
-    cloud.inject(on_lists(1).with_effect(limit));
+    cloud.inject(on_listings(1).with_effect(limit));
     let began = Instant::now();
     let listing = webex(&cloud).list(last_days(60)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (10, 0));
     assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
-    // Three windows are requested at once. Requests in flight when the limit is reached are
-    // answered.
+    // Three windows are requested at the same time. Requests in flight when the limit is reached
+    // are answered.
     assert!(pages(&cloud).len() <= 4, "{}", pages(&cloud).len());
 }
 
@@ -470,7 +470,7 @@ async fn every_error_of_a_list_has_its_message() {
         (502, vec![], "returned a server error (502)"),
         (503, vec![], "returned a server error (503)"),
     ] {
-        cloud.inject(on_lists(u32::MAX).with_effect(api_reply(
+        cloud.inject(on_listings(u32::MAX).with_effect(api_reply(
             status,
             r#"{"message":"m"}"#,
             &headers,

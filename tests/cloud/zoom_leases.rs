@@ -1,4 +1,4 @@
-//! Leases of a Zoom account, over real sockets.
+//! Tests of the leases of a Zoom account, over real sockets.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ use crate::support::zoom::{app, requests_to, secrets_sent, zoom, zoom_with};
 
 const LENGTH: u64 = 40_000;
 
-/// Sixteen meetings with a video each. The first UUIDs need encoding in a path.
+/// Returns an archive of sixteen meetings with one video each. The first UUIDs must be encoded in a
+/// path.
 fn archive() -> Archive {
     let mut archive = Archive::empty();
     for index in 0..16 {
@@ -49,7 +50,7 @@ fn cloud() -> DemoCloud {
 }
 
 /// Returns the listed files that can be read, videos first.
-async fn listed(zoom: &Zoom) -> Vec<RecordingFile> {
+async fn listed_files(zoom: &Zoom) -> Vec<RecordingFile> {
     let today = jiff::tz::TimeZone::UTC.to_datetime(Timestamp::now()).date();
     let listing =
         zoom.list(DaySpan { from: today.saturating_sub(5.days()), to: today }).await.unwrap();
@@ -60,9 +61,9 @@ async fn listed(zoom: &Zoom) -> Vec<RecordingFile> {
     files
 }
 
-/// As [`listed`], and forgets the requests of the listing.
-async fn listed_without_requests(cloud: &DemoCloud, zoom: &Zoom) -> Vec<RecordingFile> {
-    let files = listed(zoom).await;
+/// Returns the same files as [`listed_files`], and clears the log of requests.
+async fn listed_files_with_cleared_log(cloud: &DemoCloud, zoom: &Zoom) -> Vec<RecordingFile> {
+    let files = listed_files(zoom).await;
     cloud.clear_requests();
     files
 }
@@ -72,14 +73,14 @@ fn is_signed(lease: &Lease) -> bool {
         && lease.url.expose().query().is_some_and(|q| q.contains("Signature="))
 }
 
-fn query_credentials(cloud: &DemoCloud) -> usize {
+fn count_query_credentials(cloud: &DemoCloud) -> usize {
     requests_to(cloud, Server::Web, "")
         .iter()
         .filter(|request| request.query.contains("access_token="))
         .count()
 }
 
-fn token_requests(cloud: &DemoCloud) -> usize {
+fn count_token_requests(cloud: &DemoCloud) -> usize {
     requests_to(cloud, Server::Api, "/oauth/token").len()
 }
 
@@ -93,7 +94,7 @@ fn assert_no_secret(cloud: &DemoCloud, text: &str) {
 async fn listed_url_is_resolved_with_one_request() {
     let cloud = cloud_with(|options| options.signed_url_ttl = Duration::from_secs(600));
     let zoom = zoom(&cloud);
-    let files = listed_without_requests(&cloud, &zoom).await;
+    let files = listed_files_with_cleared_log(&cloud, &zoom).await;
     assert_eq!(files.len(), 32);
     let lease = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
     assert!(is_signed(&lease), "{lease:?}");
@@ -108,7 +109,7 @@ async fn listed_url_is_resolved_with_one_request() {
 async fn media_host_never_receives_a_credential() {
     let cloud = cloud();
     let zoom = Arc::new(zoom(&cloud));
-    let files = listed(&zoom).await;
+    let files = listed_files(&zoom).await;
     let leases = LeaseCache::new(zoom.clone());
     let client = Client::new(8).unwrap();
     for file in files.iter().take(6).chain(files.iter().rev().take(6)) {
@@ -136,14 +137,14 @@ async fn media_host_never_receives_a_credential() {
         assert_eq!(request.header("referer"), None);
         assert!(!request.query.contains("token"), "{request:?}");
     }
-    assert_eq!(query_credentials(&cloud), 0);
+    assert_eq!(count_query_credentials(&cloud), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_leases_renew_an_expired_token_once() {
     let cloud = cloud();
     let zoom = Arc::new(zoom(&cloud));
-    let files = listed(&zoom).await;
+    let files = listed_files(&zoom).await;
     for round in 2..5 {
         cloud.expire_tokens();
         let leases = files.iter().take(16).map(|file| {
@@ -153,7 +154,7 @@ async fn sixteen_leases_renew_an_expired_token_once() {
         for lease in leases.collect::<Vec<_>>() {
             assert!(is_signed(&lease.await.unwrap().unwrap()));
         }
-        assert_eq!(token_requests(&cloud), round);
+        assert_eq!(count_token_requests(&cloud), round);
     }
     assert_eq!(
         requests_to(&cloud, Server::Api, "/meetings/").len(),
@@ -164,13 +165,14 @@ async fn sixteen_leases_renew_an_expired_token_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn token_is_renewed_before_its_expiry() {
-    // Its stated lifetime is two seconds, and a tenth of it is the margin.
+    // The reply states a lifetime of two seconds. The token is renewed a tenth of the lifetime
+    // earlier.
     let cloud = cloud_with(|options| options.token_ttl = Duration::from_secs(3));
     let zoom = zoom(&cloud);
-    let files = listed_without_requests(&cloud, &zoom).await;
+    let files = listed_files_with_cleared_log(&cloud, &zoom).await;
     tokio::time::sleep(Duration::from_millis(1850)).await;
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
-    assert_eq!(token_requests(&cloud), 1);
+    assert_eq!(count_token_requests(&cloud), 1);
     assert_eq!(requests_to(&cloud, Server::Web, "").len(), 1, "the old token was not tried again");
 }
 
@@ -178,13 +180,13 @@ async fn token_is_renewed_before_its_expiry() {
 async fn error_object_renews_the_token_and_401_retries() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
-    let files = listed_without_requests(&cloud, &zoom).await;
+    let files = listed_files_with_cleared_log(&cloud, &zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).with_effect(Effect::status(401)));
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
-    assert_eq!((token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (0, 2));
+    assert_eq!((count_token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (0, 2));
     cloud.inject(Trigger::next(Server::Web, 1).with_effect(Effect::Json59));
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
-    assert_eq!((token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (1, 4));
+    assert_eq!((count_token_requests(&cloud), requests_to(&cloud, Server::Web, "").len()), (1, 4));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +194,7 @@ async fn fixed_token_serves_until_its_expiry() {
     let cloud = cloud();
     let token = ZoomCredential::Token(cloud.long_lived_token().into());
     let zoom = zoom_with(&cloud, &["me"], token);
-    let files = listed(&zoom).await;
+    let files = listed_files(&zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).with_effect(Effect::Json59));
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     cloud.expire_tokens();
@@ -210,12 +212,12 @@ async fn meeting_token_replaces_a_refused_account_token() {
         AcceptedCredentials { accepts_oauth_bearer: false, ..AcceptedCredentials::default() };
     let cloud = cloud_with(|options| options.accepted_credentials = header);
     let zoom = zoom(&cloud);
-    let files = listed_without_requests(&cloud, &zoom).await;
+    let files = listed_files_with_cleared_log(&cloud, &zoom).await;
     for file in files.iter().take(3).chain(files.iter().rev().take(3)) {
         assert!(is_signed(&zoom.lease(demand(file, LeaseEffort::Listed)).await.unwrap()));
     }
     assert_eq!(requests_to(&cloud, Server::Api, "/meetings/").len(), 6);
-    assert_eq!((query_credentials(&cloud), token_requests(&cloud)), (0, 0));
+    assert_eq!((count_query_credentials(&cloud), count_token_requests(&cloud)), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,7 +229,7 @@ async fn query_is_the_last_resort_and_remembered() {
     };
     let cloud = cloud_with(|options| options.accepted_credentials = header);
     let zoom = zoom(&cloud);
-    let files = listed_without_requests(&cloud, &zoom).await;
+    let files = listed_files_with_cleared_log(&cloud, &zoom).await;
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     let shown: Vec<bool> = requests_to(&cloud, Server::Web, "")
         .iter()
@@ -241,7 +243,7 @@ async fn query_is_the_last_resort_and_remembered() {
         .collect();
     assert_eq!(shown, [false, false, true]);
     cloud.clear_requests();
-    // A URL with a query of its own is extended.
+    // The token is added to a URL that already has a query.
     let captions = files.last().unwrap();
     assert!(is_signed(&zoom.lease(demand(captions, LeaseEffort::Listed)).await.unwrap()));
     let requests = cloud.requests();
@@ -259,7 +261,7 @@ async fn refused_download_is_reported_without_a_secret() {
     };
     let cloud = cloud_with(|options| options.accepted_credentials = header);
     let zoom = zoom(&cloud);
-    let files = listed(&zoom).await;
+    let files = listed_files(&zoom).await;
     for effort in [LeaseEffort::Listed, LeaseEffort::Renewed, LeaseEffort::LastResort] {
         let error = zoom.lease(demand(&files[0], effort)).await.unwrap_err();
         assert!(
@@ -273,7 +275,7 @@ async fn refused_download_is_reported_without_a_secret() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unlisted_file_is_found_through_its_meeting() {
     let cloud = cloud();
-    let files = listed(&zoom(&cloud)).await;
+    let files = listed_files(&zoom(&cloud)).await;
     let fresh = zoom(&cloud);
     for file in &files {
         let lease = fresh.lease(demand(file, LeaseEffort::Listed)).await.unwrap();
@@ -298,10 +300,10 @@ async fn media_path(zoom: &Zoom, file: &RecordingFile) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lease_leads_to_its_version_only() {
+async fn lease_serves_only_its_version() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
-    let before = listed(&zoom).await.remove(0);
+    let before = listed_files(&zoom).await.remove(0);
     let old_path = media_path(&zoom, &before).await;
     cloud.change_meeting(before.id.meeting.as_str(), |meeting| {
         meeting.files[0].content = Content::Pattern { seed: 99, length: LENGTH / 2 };
@@ -309,7 +311,7 @@ async fn lease_leads_to_its_version_only() {
     });
     // The listed URL still works, so its version is still read.
     assert_eq!(media_path(&zoom, &before).await, old_path);
-    let after = listed(&zoom).await.into_iter().find(|file| file.id == before.id).unwrap();
+    let after = listed_files(&zoom).await.into_iter().find(|file| file.id == before.id).unwrap();
     assert_ne!(after.version, before.version);
     assert_ne!(media_path(&zoom, &after).await, old_path);
     for client in [&zoom, &self::zoom(&cloud)] {
@@ -319,10 +321,10 @@ async fn lease_leads_to_its_version_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_recording_is_gone_and_not_forbidden() {
+async fn deleted_recording_is_not_found() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
-    let files = listed(&zoom).await;
+    let files = listed_files(&zoom).await;
     assert!(cloud.remove_meeting(files[0].id.meeting.as_str()));
     let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::NotFound, "{error:?}");
@@ -341,7 +343,7 @@ fn redirect(location: &str) -> Effect {
 async fn redirect_carries_no_credential_and_stays_within_hosts() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
-    let files = listed_without_requests(&cloud, &zoom).await;
+    let files = listed_files_with_cleared_log(&cloud, &zoom).await;
     cloud.inject(
         Trigger::next(Server::Web, 1).with_effect(redirect("/rec/elsewhere?access_token=echo")),
     );
@@ -387,7 +389,7 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
 async fn host_that_serves_directly_gets_the_credential() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
-    let files = listed(&zoom).await;
+    let files = listed_files(&zoom).await;
     cloud.inject(Trigger::next(Server::Web, 1).with_effect(Effect::Status {
         status: 206,
         body: "\0".into(),
@@ -405,7 +407,7 @@ async fn host_that_serves_directly_gets_the_credential() {
 async fn failing_host_is_retried_and_silent_one_abandoned() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
-    let files = listed(&zoom).await;
+    let files = listed_files(&zoom).await;
     cloud.inject(Trigger::next(Server::Web, 2).with_effect(Effect::status(503)));
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     cloud.inject(Trigger::always(Server::Web).with_effect(Effect::BlackHole));
@@ -419,11 +421,11 @@ async fn failing_host_is_retried_and_silent_one_abandoned() {
 async fn requested_last_resort_is_not_remembered() {
     let cloud = cloud();
     let zoom = zoom_with(&cloud, &["me"], app(&cloud));
-    let files = listed_without_requests(&cloud, &zoom).await;
+    let files = listed_files_with_cleared_log(&cloud, &zoom).await;
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::LastResort)).await.unwrap()));
-    assert_eq!(query_credentials(&cloud), 1);
+    assert_eq!(count_query_credentials(&cloud), 1);
     assert!(is_signed(&zoom.lease(demand(&files[1], LeaseEffort::Listed)).await.unwrap()));
-    assert_eq!(query_credentials(&cloud), 1, "headers were never refused");
+    assert_eq!(count_query_credentials(&cloud), 1, "headers were never refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Listings of a Zoom account, over real sockets.
+//! Tests of the listings of a Zoom account, over real sockets.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -52,9 +52,9 @@ fn sorted(mut meetings: Vec<Listed>) -> Vec<Listed> {
     meetings
 }
 
-/// Returns the minimum of calls that list `span`: the pages of windows of 30 days or a month that
-/// share a day.
-fn min_calls(cloud: &DemoCloud, span: DaySpan) -> usize {
+/// Returns the minimum number of requests that list `span`: the pages of windows of 30 days or a
+/// month that share a day.
+fn min_requests(cloud: &DemoCloud, span: DaySpan) -> usize {
     let days: Vec<Date> = cloud.meetings().iter().map(|meeting| day(meeting.start)).collect();
     let (mut calls, mut to) = (0, span.to);
     loop {
@@ -73,7 +73,7 @@ fn recordings_calls(cloud: &DemoCloud) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_years_are_listed_in_the_fewest_calls() {
+async fn two_years_take_the_fewest_requests() {
     let cloud = cloud(Archive::with_meetings(1000, 730));
     let zoom = zoom(&cloud);
     let span = last_days(730);
@@ -84,14 +84,14 @@ async fn two_years_are_listed_in_the_fewest_calls() {
     assert_eq!((listing.meetings.len(), listed.len()), (1000, 1000));
     assert_eq!(listed, uuids(&cloud));
     assert!(listing.meetings.iter().all(|meeting| meeting.files.len() == 2));
-    let fewest = min_calls(&cloud, span);
+    let fewest = min_requests(&cloud, span);
     assert!(fewest > 26, "two years take at least that many windows, {fewest}");
     assert_eq!(recordings_calls(&cloud), fewest);
     assert_eq!(requests_to(&cloud, Server::Api, "/oauth/token").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_pages_cost_only_their_own_calls() {
+async fn only_failed_pages_are_requested_again() {
     let cloud = cloud(Archive::with_meetings(1000, 730));
     let zoom = zoom(&cloud);
     let span = last_days(730);
@@ -113,7 +113,7 @@ async fn failed_pages_cost_only_their_own_calls() {
     let with = |status| statuses.iter().filter(|seen| **seen == status).count();
     assert_eq!((with(400), with(500)), (1, 2), "{statuses:?}");
     // The window with the expired token starts again: its first page is requested twice.
-    assert_eq!(with(200), min_calls(&cloud, span) + 1, "{statuses:?}");
+    assert_eq!(with(200), min_requests(&cloud, span) + 1, "{statuses:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +144,7 @@ async fn late_recording_appears_under_its_old_day() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_window_is_reported_and_the_rest_listed() {
+async fn failed_window_is_reported_and_others_are_listed() {
     let mut archive = Archive::with_meetings(40, 20);
     archive.users.push(User::active("u2", "second@example.org", "Second", "Host"));
     let cloud = cloud(archive);
@@ -181,7 +181,7 @@ async fn unknown_user_is_requested_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rate_limit_is_waited_for() {
+async fn listing_waits_for_the_rate_limit() {
     let cloud = cloud(Archive::with_meetings(10, 5));
     let limit = Effect::TooManyRequests(RetryAfter::None);
     cloud.inject(Trigger::next(Server::Api, 1).with_path("/recordings").with_effect(limit));
@@ -241,7 +241,7 @@ fn json(body: String) -> Effect {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn left_out_days_are_requested_again() {
+async fn omitted_days_are_requested_again() {
     let cloud = cloud(Archive::with_meetings(40, 20));
     let zoom = zoom(&cloud);
     let span = last_days(20);
@@ -306,7 +306,7 @@ async fn expiring_page_token_is_abandoned_after_three_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_service_is_not_requested_for_every_window() {
+async fn unreachable_service_is_abandoned_early() {
     let cloud = cloud(Archive::with_meetings(40, 20));
     let zoom = zoom(&cloud);
     cloud.inject(
@@ -315,8 +315,8 @@ async fn dead_service_is_not_requested_for_every_window() {
     assert!(
         matches!(zoom.list(last_days(730)).await, Err(error) if error.class() == ErrorClass::Unavailable)
     );
-    // Four windows at once with five attempts each, and up to three that began before the fourth
-    // failed.
+    // Four windows at the same time with five attempts each, and up to three windows that began
+    // before the fourth one failed.
     assert!(recordings_calls(&cloud) <= 7 * 5, "{}", recordings_calls(&cloud));
 }
 

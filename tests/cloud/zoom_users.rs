@@ -1,4 +1,4 @@
-//! The users whose recordings a Zoom source lists, and the rate of its calls.
+//! Tests of the users whose recordings a Zoom source lists, and of the rate of its requests.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,7 +21,8 @@ fn email(name: &str) -> String {
     format!("{name}@{}.example.org", if name == "zoe" { "sales" } else { "all" })
 }
 
-/// Five users with a meeting each; one has left, one has not joined yet.
+/// Returns an archive of five users with one meeting each. One user has left, and one has not
+/// joined yet.
 fn archive() -> Archive {
     let mut archive = Archive::empty();
     for name in NAMES {
@@ -64,8 +65,8 @@ fn names(expected: &[&str]) -> BTreeSet<String> {
     expected.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// The reply to an app that lacks a scope.
-fn scope_missing() -> Effect {
+/// Returns the reply to an app that lacks a scope.
+fn missing_scope_reply() -> Effect {
     Effect::Status {
         status: 400,
         body: r#"{"code":4711,"message":"Invalid access token, does not contain scopes:[x:read:admin]."}"#
@@ -86,7 +87,9 @@ async fn account_is_listed_at_once_if_permitted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn account_is_listed_user_by_user_otherwise() {
     let cloud = cloud();
-    cloud.inject(Trigger::always(Server::Api).with_path("/accounts/").with_effect(scope_missing()));
+    cloud.inject(
+        Trigger::always(Server::Api).with_path("/accounts/").with_effect(missing_scope_reply()),
+    );
     let zoom = zoom_with(&cloud, &["all"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&NAMES));
 }
@@ -109,7 +112,9 @@ async fn unmatched_pattern_and_missing_scope_are_reported() {
         error.class() == ErrorClass::NotFound && line_with_hint(&error).contains("`users`"),
         "{error}"
     );
-    cloud.inject(Trigger::always(Server::Api).with_path("/users").with_effect(scope_missing()));
+    cloud.inject(
+        Trigger::always(Server::Api).with_path("/users").with_effect(missing_scope_reply()),
+    );
     let error = unmatched.list(last_days()).await.unwrap_err();
     assert!(
         error.class() == ErrorClass::NotAllowed && line_with_hint(&error).contains("x:read:admin"),
@@ -125,7 +130,9 @@ async fn all_pages_of_users_are_read() {
         ..DemoCloudOptions::default()
     })
     .unwrap();
-    cloud.inject(Trigger::always(Server::Api).with_path("/accounts/").with_effect(scope_missing()));
+    cloud.inject(
+        Trigger::always(Server::Api).with_path("/accounts/").with_effect(missing_scope_reply()),
+    );
     let zoom = zoom_with(&cloud, &["all"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&NAMES));
     assert!(requests_to(&cloud, Server::Api, "/v2/users").len() > 5);
@@ -144,14 +151,14 @@ async fn listed_user_without_recordings_has_an_empty_list() {
     assert_eq!(topics(&zoom).await, names(&["ana", "ben", "left"]));
     let trash = zoom.list_trash(last_days()).await.unwrap();
     assert!(trash.failed.is_none(), "{:?}", trash.failed);
-    // A configured name that Zoom does not know is a mistake.
+    // A configured name that Zoom does not find is an error.
     let zoom = zoom_with(&cloud, &["new@all.example.org", "*@all.example.org"], app(&cloud));
     let listing = zoom.list(last_days()).await.unwrap();
     assert_eq!(listing.failed.len(), 1, "{:?}", listing.failed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn list_of_users_begins_again_after_expired_token() {
+async fn list_of_users_restarts_after_expired_token() {
     let options =
         DemoCloudOptions { archive: archive(), max_page_size: 2, ..DemoCloudOptions::default() };
     let cloud = DemoCloud::start(options).unwrap();
@@ -173,7 +180,7 @@ async fn list_of_users_without_end_is_abandoned() {
     assert!(error.to_string().contains("same next page twice"), "{error}");
 }
 
-/// Returns the maximum of calls that arrived within any second.
+/// Returns the maximum number of requests that arrived within one second.
 fn max_per_second(mut times: Vec<Duration>) -> usize {
     times.sort();
     let within = |(index, from): (usize, &Duration)| {

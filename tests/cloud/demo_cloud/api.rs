@@ -1,4 +1,4 @@
-//! Zoom's OAuth and API.
+//! Tests of Zoom's token endpoint and API.
 
 use std::collections::HashSet;
 use std::thread::sleep;
@@ -38,7 +38,7 @@ fn sign_in(cloud: &DemoCloud, secret: &str, form: &str) -> Answer {
 }
 
 /// Lists all meetings of a user in windows of 29 days.
-fn listed(cloud: &DemoCloud, user: &str) -> Vec<Value> {
+fn list_meetings(cloud: &DemoCloud, user: &str) -> Vec<Value> {
     let mut meetings = Vec::new();
     for window in 0..4 {
         let to = today() - (30 * window).days();
@@ -52,11 +52,11 @@ fn listed(cloud: &DemoCloud, user: &str) -> Vec<Value> {
     meetings
 }
 
-fn by_topic<'a>(meetings: &'a [Value], topic: &str) -> &'a Value {
+fn meeting_by_topic<'a>(meetings: &'a [Value], topic: &str) -> &'a Value {
     meetings.iter().find(|meeting| meeting["topic"] == topic).unwrap()
 }
 
-fn file_of<'a>(meeting: &'a Value, file_type: &str) -> &'a Value {
+fn file_of_type<'a>(meeting: &'a Value, file_type: &str) -> &'a Value {
     let files = meeting["recording_files"].as_array().unwrap();
     files.iter().find(|file| file["file_type"] == file_type).unwrap()
 }
@@ -155,8 +155,10 @@ fn listing_without_days_covers_today_and_tomorrow() {
 #[test]
 fn monthly_windows_find_all_meetings() {
     let cloud = demo();
-    let uuids: HashSet<String> =
-        listed(&cloud, "me").iter().map(|m| m["uuid"].as_str().unwrap().to_owned()).collect();
+    let uuids: HashSet<String> = list_meetings(&cloud, "me")
+        .iter()
+        .map(|m| m["uuid"].as_str().unwrap().to_owned())
+        .collect();
     let owned: HashSet<String> = cloud
         .meetings()
         .into_iter()
@@ -164,8 +166,8 @@ fn monthly_windows_find_all_meetings() {
         .map(|meeting| meeting.uuid)
         .collect();
     assert_eq!(uuids, owned);
-    assert_eq!(listed(&cloud, "guest@example.org")[0]["topic"], "Design review");
-    assert_eq!(listed(&cloud, "hostFormer")[0]["topic"], "Handover");
+    assert_eq!(list_meetings(&cloud, "guest@example.org")[0]["topic"], "Design review");
+    assert_eq!(list_meetings(&cloud, "hostFormer")[0]["topic"], "Handover");
     let unknown = api(&cloud, "/users/unknown@example.org/recordings");
     assert_eq!((unknown.status, unknown.code()), (404, Some(1001)));
     assert!(unknown.json()["meetings"].is_null());
@@ -191,7 +193,7 @@ fn account_listing_covers_all_hosts() {
 }
 
 #[test]
-fn pages_chain_to_the_last_one() {
+fn pages_lead_to_the_last_page() {
     let cloud = many(75);
     let from = today() - 20.days();
     let query = format!("/users/me/recordings?page_size=30&from={from}&next_page_token=");
@@ -247,39 +249,39 @@ fn page_size_is_capped() {
 }
 
 #[test]
-fn entries_have_the_real_irregularities() {
+fn entries_have_the_irregularities_of_zoom() {
     let cloud = demo();
-    let meetings = listed(&cloud, "me");
-    let plan = by_topic(&meetings, "Q&A / plan: été");
+    let meetings = list_meetings(&cloud, "me");
+    let plan = meeting_by_topic(&meetings, "Q&A / plan: été");
     for kind in ["CC", "TIMELINE"] {
-        let file = file_of(plan, kind);
+        let file = file_of_type(plan, kind);
         for key in ["id", "status", "file_size", "recording_type", "play_url"] {
             assert!(file.get(key).is_none(), "{kind} has {key}");
         }
     }
-    assert!(file_of(plan, "CC")["download_url"].as_str().unwrap().ends_with("?type=cc"));
-    let unknown = file_of(plan, "WHITEBOARD_X");
+    assert!(file_of_type(plan, "CC")["download_url"].as_str().unwrap().ends_with("?type=cc"));
+    let unknown = file_of_type(plan, "WHITEBOARD_X");
     assert!(unknown.get("file_extension").is_none() && unknown.get("download_url").is_some());
 
-    let strings = by_topic(&meetings, "Numbers as strings");
-    assert!(strings["id"].is_string() && file_of(strings, "MP4")["file_size"].is_string());
-    assert!(plan["id"].is_u64() && file_of(plan, "MP4")["file_size"].is_u64());
+    let strings = meeting_by_topic(&meetings, "Numbers as strings");
+    assert!(strings["id"].is_string() && file_of_type(strings, "MP4")["file_size"].is_string());
+    assert!(plan["id"].is_u64() && file_of_type(plan, "MP4")["file_size"].is_u64());
 
-    assert!(by_topic(&meetings, "Too short").get("recording_files").is_none());
-    assert!(by_topic(&meetings, "Nothing kept").get("recording_files").unwrap().is_null());
+    assert!(meeting_by_topic(&meetings, "Too short").get("recording_files").is_none());
+    assert!(meeting_by_topic(&meetings, "Nothing kept").get("recording_files").unwrap().is_null());
     assert_eq!(
-        by_topic(&meetings, "Nothing recorded")["recording_files"],
+        meeting_by_topic(&meetings, "Nothing recorded")["recording_files"],
         Value::Array(Vec::new())
     );
 
-    let on_premise = file_of(by_topic(&meetings, "Kept on our own storage"), "MP4");
+    let on_premise = file_of_type(meeting_by_topic(&meetings, "Kept on our own storage"), "MP4");
     assert!(on_premise["file_path"].is_string() && on_premise.get("download_url").is_none());
 
-    let old = by_topic(&meetings, "Kick-off");
-    assert_eq!(file_of(old, "MP4")["status"], "");
-    assert!(file_of(old, "TRANSCRIPT").get("status").is_none());
+    let old = meeting_by_topic(&meetings, "Kick-off");
+    assert_eq!(file_of_type(old, "MP4")["status"], "");
+    assert!(file_of_type(old, "TRANSCRIPT").get("status").is_none());
 
-    let views: Vec<&str> = by_topic(&meetings, "Captions burnt in")["recording_files"]
+    let views: Vec<&str> = meeting_by_topic(&meetings, "Captions burnt in")["recording_files"]
         .as_array()
         .unwrap()
         .iter()
@@ -308,7 +310,7 @@ fn processing_file_has_no_attributes() {
     }
     let objects = cloud.objects().len();
     assert!(cloud.finish_processing(before["uuid"].as_str().unwrap()));
-    assert_eq!(file_of(&ask(), "MP4")["status"], "completed");
+    assert_eq!(file_of_type(&ask(), "MP4")["status"], "completed");
     assert_eq!(cloud.objects().len(), objects + 2);
     assert!(!cloud.finish_processing("none"));
 }
@@ -331,7 +333,7 @@ fn uuid_with_slashes_needs_double_encoding() {
 }
 
 #[test]
-fn single_meeting_has_more_than_its_listing() {
+fn details_extend_the_listed_meeting() {
     let cloud = demo();
     let page = |query: &str| {
         api(&cloud, &format!("/meetings/aUdIoOnLy0000000000==/recordings{query}")).json()

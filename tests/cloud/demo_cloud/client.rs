@@ -1,5 +1,5 @@
-//! A client that hides nothing: one request per connection, no redirects, and each way in which a
-//! body ends.
+//! An HTTP client that reports everything it receives. It sends one request per connection, follows
+//! no redirects, and reports how each body ended.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -11,18 +11,18 @@ use serde_json::Value;
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// With the declared length.
+    /// The body had the declared length.
     Complete,
-    /// With a clean close and fewer bytes.
+    /// The connection was closed properly after fewer bytes.
     Short,
     Reset,
-    /// Not before the client's timeout.
+    /// The body did not end before the timeout of the client.
     Silent,
 }
 
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// 0 without a status.
+    /// The status, or 0 if the reply has none.
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
@@ -44,8 +44,9 @@ impl Answer {
     }
 }
 
-/// Longer than any response takes, short enough to wait for one that never arrives.
-const PATIENCE: Duration = Duration::from_millis(700);
+/// Timeout of a reply. It is longer than every reply takes, and short enough for tests of missing
+/// replies.
+const REPLY_TIMEOUT: Duration = Duration::from_millis(700);
 
 pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut socket = open(method, url, headers, body);
@@ -57,7 +58,7 @@ pub(crate) fn open(method: &str, url: &str, headers: &[(&str, &str)], body: &str
     let rest = url.strip_prefix("http://").unwrap();
     let (authority, path) = rest.split_once('/').unwrap();
     let mut socket = TcpStream::connect(authority).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(REPLY_TIMEOUT)).unwrap();
     let mut head =
         format!("{method} /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n");
     for (name, value) in headers {
@@ -122,12 +123,12 @@ pub(crate) fn download_url(cloud: &DemoCloud, object: &Object) -> String {
     files
         .filter_map(|file| file["download_url"].as_str())
         .find(|url| url.contains(&object.web_path))
-        .unwrap_or_else(|| panic!("no link of {object:?}"))
+        .unwrap_or_else(|| panic!("no download URL of {object:?}"))
         .to_owned()
 }
 
 /// Resolves an object's download URL with a valid token.
-pub(crate) fn signed_link(cloud: &DemoCloud, object: &Object) -> String {
+pub(crate) fn signed_url(cloud: &DemoCloud, object: &Object) -> String {
     let (name, value) = bearer(&cloud.long_lived_token());
     let answer = send("GET", &download_url(cloud, object), &[(name, &value)], "");
     assert_eq!(answer.status, 302);

@@ -1,4 +1,4 @@
-//! Download URLs and signed URLs.
+//! Tests of download URLs and signed URLs.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use meetfs::demo_cloud::{
     Server, pattern_bytes, pattern_seed,
 };
 
-use super::client::{Answer, End, api, bearer, download_url, get, get_range, send, signed_link};
+use super::client::{Answer, End, api, bearer, download_url, get, get_range, send, signed_url};
 
 fn demo() -> DemoCloud {
     DemoCloud::start(DemoCloudOptions { archive: Archive::demo(), ..DemoCloudOptions::default() })
@@ -46,7 +46,7 @@ fn every_object_downloads_completely() {
     let cloud = demo();
     let mut types = HashSet::new();
     for object in cloud.objects() {
-        let answer = get(&signed_link(&cloud, &object));
+        let answer = get(&signed_url(&cloud, &object));
         assert_eq!((answer.status, answer.end), (200, End::Complete), "{object:?}");
         assert_eq!(answer.body, object.content.slice(0..object.length), "{}", object.topic);
         types.insert((object.file_type.clone(), answer.header("content-type").unwrap().to_owned()));
@@ -78,23 +78,27 @@ fn external_file_redirects_with_a_signature() {
         DemoCloud::start(DemoCloudOptions { archive, ..DemoCloudOptions::default() }).unwrap();
     let object = object(&cloud, "Elsewhere", "MP4");
     assert_eq!((object.length, object.content.slice(0..100).len()), (100, 0));
-    let link = signed_link(&cloud, &object);
+    let file_url = signed_url(&cloud, &object);
     assert!(
-        link.starts_with("http://127.0.0.1:9/a%20film.mp4?") && link.contains("&Signature="),
-        "{link}"
+        file_url.starts_with("http://127.0.0.1:9/a%20film.mp4?")
+            && file_url.contains("&Signature="),
+        "{file_url}"
     );
 }
 
 #[test]
 fn download_url_redirects_to_an_expiring_signed_url() {
     let cloud = demo();
-    let link = signed_link(&cloud, &video(&cloud));
-    assert_ne!(link, signed_link(&cloud, &video(&cloud)), "it changes at every resolve");
+    let file_url = signed_url(&cloud, &video(&cloud));
+    assert_ne!(file_url, signed_url(&cloud, &video(&cloud)), "it changes at every resolve");
     let origin = |url: &str| url.split('/').nth(2).unwrap().to_owned();
-    let hosts =
-        [origin(&cloud.api_url()), origin(&download_url(&cloud, &video(&cloud))), origin(&link)];
+    let hosts = [
+        origin(&cloud.api_url()),
+        origin(&download_url(&cloud, &video(&cloud))),
+        origin(&file_url),
+    ];
     assert_eq!(HashSet::from(hosts).len(), 3);
-    let (_, query) = link.split_once('?').unwrap();
+    let (_, query) = file_url.split_once('?').unwrap();
     let parameter = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)).unwrap();
     assert!(!parameter("Signature=").is_empty() && !parameter("Key-Pair-Id=").is_empty());
     let policy = parameter("Policy=").replace('-', "+").replace('_', "=").replace('~', "/");
@@ -207,9 +211,9 @@ fn accepted_credentials(accepted_credentials: AcceptedCredentials) -> [bool; 3] 
 #[test]
 fn signed_url_rejects_credentials_and_referers() {
     let cloud = demo();
-    let link = signed_link(&cloud, &video(&cloud));
+    let file_url = signed_url(&cloud, &video(&cloud));
     for header in [("Authorization", "Bearer x"), ("Referer", "http://127.0.0.1/")] {
-        assert_eq!(send("GET", &link, &[header], "").status, 400, "{header:?}");
+        assert_eq!(send("GET", &file_url, &[header], "").status, 400, "{header:?}");
     }
     let last = cloud.requests().pop().unwrap();
     assert_eq!((last.server, last.status), (Server::Media, 400));
@@ -219,13 +223,13 @@ fn signed_url_rejects_credentials_and_referers() {
 #[test]
 fn signature_is_bound_to_its_path() {
     let cloud = demo();
-    let link = signed_link(&cloud, &video(&cloud));
+    let file_url = signed_url(&cloud, &video(&cloud));
     let other = object(&cloud, "Q&A / plan: été", "MP4");
     let forged = [
-        link.replace(&video(&cloud).media_path, &other.media_path),
-        link.replace("Signature=", "Signature=A"),
-        link.replace("Policy=", "Policy=A"),
-        link.split('?').next().unwrap().to_owned(),
+        file_url.replace(&video(&cloud).media_path, &other.media_path),
+        file_url.replace("Signature=", "Signature=A"),
+        file_url.replace("Policy=", "Policy=A"),
+        file_url.split('?').next().unwrap().to_owned(),
     ];
     for url in forged {
         let answer = get(&url);
@@ -235,7 +239,7 @@ fn signature_is_bound_to_its_path() {
             "{url}"
         );
     }
-    assert_eq!(get(&link).status, 200);
+    assert_eq!(get(&file_url).status, 200);
 }
 
 #[test]
@@ -246,24 +250,24 @@ fn signed_urls_expire_by_ttl_or_command() {
         ..DemoCloudOptions::default()
     };
     let cloud = DemoCloud::start(options).unwrap();
-    let link = signed_link(&cloud, &video(&cloud));
-    assert_eq!(get_range(&link, "bytes=0-0").status, 206);
+    let file_url = signed_url(&cloud, &video(&cloud));
+    assert_eq!(get_range(&file_url, "bytes=0-0").status, 206);
     // The expiry is rounded up to the full second.
     sleep(Duration::from_millis(1600));
-    assert_eq!(get_range(&link, "bytes=0-0").status, 403);
+    assert_eq!(get_range(&file_url, "bytes=0-0").status, 403);
 
     let cloud = demo();
-    let link = signed_link(&cloud, &video(&cloud));
+    let file_url = signed_url(&cloud, &video(&cloud));
     cloud.expire_signed_urls();
-    assert_eq!(get_range(&link, "bytes=0-0").status, 403);
-    assert_eq!(get_range(&signed_link(&cloud, &video(&cloud)), "bytes=0-0").status, 206);
+    assert_eq!(get_range(&file_url, "bytes=0-0").status, 403);
+    assert_eq!(get_range(&signed_url(&cloud, &video(&cloud)), "bytes=0-0").status, 206);
 }
 
 #[test]
 fn requested_ranges_are_served() {
     let cloud = demo();
     let object = video(&cloud);
-    let link = signed_link(&cloud, &object);
+    let file_url = signed_url(&cloud, &object);
     let total = object.length;
     for (range, start, end) in [
         ("bytes=0-0".to_owned(), 0, 1),
@@ -272,16 +276,16 @@ fn requested_ranges_are_served() {
         (format!("bytes=10-{}", total * 2), 10, total),
         ("bytes=-100".to_owned(), total - 100, total),
     ] {
-        let answer = get_range(&link, &range);
+        let answer = get_range(&file_url, &range);
         assert_eq!((answer.status, answer.end), (206, End::Complete), "{range}");
         let stated = format!("bytes {start}-{}/{total}", end - 1);
         assert_eq!(answer.header("content-range"), Some(stated.as_str()));
         assert_eq!(answer.body, object.content.slice(start..end), "{range}");
     }
-    let past = get_range(&link, &format!("bytes={total}-"));
+    let past = get_range(&file_url, &format!("bytes={total}-"));
     let stated = format!("bytes */{total}");
     assert_eq!((past.status, past.header("content-range")), (416, Some(stated.as_str())));
-    assert_eq!(get_range(&link, "bytes=0-1,4-5").status, 200);
+    assert_eq!(get_range(&file_url, "bytes=0-1,4-5").status, 200);
 }
 
 #[test]
@@ -289,14 +293,15 @@ fn validators_identify_content() {
     let cloud = demo();
     let object = video(&cloud);
     let validators = || {
-        let answer = get_range(&signed_link(&cloud, &object), "bytes=0-0");
+        let answer = get_range(&signed_url(&cloud, &object), "bytes=0-0");
         ["etag", "last-modified"].map(|name| answer.header(name).unwrap().to_owned())
     };
     let [etag, modified] = validators();
     assert_eq!(validators(), [etag.clone(), modified]);
-    let link = signed_link(&cloud, &object);
-    let if_range =
-        |value: &str| send("GET", &link, &[("Range", "bytes=0-0"), ("If-Range", value)], "").status;
+    let file_url = signed_url(&cloud, &object);
+    let if_range = |value: &str| {
+        send("GET", &file_url, &[("Range", "bytes=0-0"), ("If-Range", value)], "").status
+    };
     assert_eq!((if_range(&etag), if_range("\"other\"")), (206, 200));
     cloud.change_meeting(&object.meeting_uuid, |meeting| {
         for file in &mut meeting.files {
@@ -310,7 +315,7 @@ fn validators_identify_content() {
 fn head_returns_length_without_body() {
     let cloud = demo();
     let object = video(&cloud);
-    let answer = send("HEAD", &signed_link(&cloud, &object), &[], "");
+    let answer = send("HEAD", &signed_url(&cloud, &object), &[], "");
     assert_eq!((answer.status, answer.body.len()), (200, 0));
     assert_eq!(answer.header("content-length"), Some(object.length.to_string().as_str()));
 }
@@ -323,23 +328,23 @@ fn pattern_file_matches_the_pattern_at_any_offset() {
         DemoCloud::start(DemoCloudOptions { archive, ..DemoCloudOptions::default() }).unwrap();
     let object = object(&cloud, "big", "MP4");
     assert_eq!(object.length, length);
-    let link = signed_link(&cloud, &object);
+    let file_url = signed_url(&cloud, &object);
     for offset in [0, 5, 12_345_678_901, length - 300_000] {
         let mut expected = vec![0; 300_000];
         pattern_bytes(pattern_seed("big"), offset, &mut expected);
-        let answer = get_range(&link, &format!("bytes={offset}-{}", offset + 299_999));
+        let answer = get_range(&file_url, &format!("bytes={offset}-{}", offset + 299_999));
         assert!(answer.status == 206 && answer.body == expected, "at {offset}");
     }
-    assert!(get_range(&link, "bytes=0-99").body.starts_with(&PATTERN_HEAD));
+    assert!(get_range(&file_url, "bytes=0-99").body.starts_with(&PATTERN_HEAD));
 }
 
 #[test]
 fn log_records_requests_and_bytes_sent() {
     let cloud = demo();
     let object = video(&cloud);
-    let link = signed_link(&cloud, &object);
+    let file_url = signed_url(&cloud, &object);
     cloud.clear_requests();
-    get_range(&link, "bytes=100-299");
+    get_range(&file_url, "bytes=100-299");
     let requests = cloud.requests();
     let [request] = requests.as_slice() else { panic!("{requests:?}") };
     assert_eq!(
@@ -358,9 +363,9 @@ fn log_records_requests_and_bytes_sent() {
 fn connection_serves_consecutive_requests() {
     let cloud = demo();
     let object = video(&cloud);
-    let link = signed_link(&cloud, &object);
+    let file_url = signed_url(&cloud, &object);
     cloud.clear_requests();
-    let rest = link.strip_prefix("http://").unwrap();
+    let rest = file_url.strip_prefix("http://").unwrap();
     let (authority, path) = rest.split_once('/').unwrap();
     let mut socket = TcpStream::connect(authority).unwrap();
     for first in [0, 70_000, 140_000] {

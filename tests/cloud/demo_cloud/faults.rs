@@ -1,4 +1,4 @@
-//! Each fault happens on the wire as documented.
+//! Tests that each fault appears on the wire as documented.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use meetfs::demo_cloud::{
 };
 
 use super::client::{
-    Answer, End, api, bearer, download_url, get, get_range, open, receive, send, signed_link,
+    Answer, End, api, bearer, download_url, get, get_range, open, receive, send, signed_url,
 };
 
 const LENGTH: u64 = 5_000_000;
@@ -22,7 +22,7 @@ fn cloud_with(options: DemoCloudOptions) -> DemoCloud {
     DemoCloud::start(DemoCloudOptions { archive, ..options }).unwrap()
 }
 
-fn one(cloud: &DemoCloud) -> Object {
+fn first_object(cloud: &DemoCloud) -> Object {
     cloud.objects().into_iter().find(|object| object.topic == "one").unwrap()
 }
 
@@ -33,13 +33,13 @@ fn bytes(offset: u64, length: usize) -> Vec<u8> {
 }
 
 /// Requests 100,000 bytes under an effect, and returns the reply and the logged body bytes.
-fn range_reply_with(what: Effect) -> (Answer, u64) {
+fn range_reply_with(effect: Effect) -> (Answer, u64) {
     let cloud = cloud();
-    let link = signed_link(&cloud, &one(&cloud));
-    cloud.inject(Trigger::next(Server::Media, 1).with_effect(what));
-    let answer = get_range(&link, "bytes=1000000-1099999");
+    let file_url = signed_url(&cloud, &first_object(&cloud));
+    cloud.inject(Trigger::next(Server::Media, 1).with_effect(effect));
+    let answer = get_range(&file_url, "bytes=1000000-1099999");
     let logged = cloud.requests().pop().unwrap().body_bytes;
-    let healthy = get_range(&link, "bytes=1000000-1099999");
+    let healthy = get_range(&file_url, "bytes=1000000-1099999");
     assert!(
         healthy.status == 206 && healthy.body == bytes(1_000_000, 100_000),
         "the fault is spent"
@@ -88,9 +88,9 @@ fn stall_lasts_until_faults_are_cleared() {
     assert_eq!(logged, 40_000);
 
     let cloud = cloud();
-    let link = signed_link(&cloud, &one(&cloud));
+    let file_url = signed_url(&cloud, &first_object(&cloud));
     cloud.inject(Trigger::always(Server::Media).with_effect(Effect::Stall { after_bytes: 10 }));
-    let mut socket = open("GET", &link, &[("Range", "bytes=0-99")], "");
+    let mut socket = open("GET", &file_url, &[("Range", "bytes=0-99")], "");
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(cloud.requests().pop().unwrap().body_bytes, 10);
     cloud.clear_faults();
@@ -101,17 +101,17 @@ fn stall_lasts_until_faults_are_cleared() {
 #[test]
 fn black_hole_never_answers() {
     let cloud = cloud();
-    let link = signed_link(&cloud, &one(&cloud));
+    let file_url = signed_url(&cloud, &first_object(&cloud));
     cloud.inject(Trigger::always(Server::Media).with_effect(Effect::BlackHole));
-    let answer = get(&link);
+    let answer = get(&file_url);
     assert_eq!((answer.status, answer.end, answer.body.len()), (0, End::Silent, 0));
     assert_eq!(cloud.requests().pop().unwrap().status, 0);
-    let mut socket = open("GET", &link, &[], "");
+    let mut socket = open("GET", &file_url, &[], "");
     std::thread::sleep(Duration::from_millis(100));
     cloud.clear_faults();
     let answer = receive(&mut socket, true);
     assert_eq!((answer.status, answer.end), (0, End::Short));
-    assert_eq!(get_range(&link, "bytes=0-0").status, 206);
+    assert_eq!(get_range(&file_url, "bytes=0-0").status, 206);
 }
 
 #[test]
@@ -143,14 +143,14 @@ fn pages_and_json_replace_bytes_with_200() {
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html;charset=UTF-8")));
     let (json, _) = range_reply_with(Effect::Json59);
     assert_eq!((json.status, json.body.len()), (200, 59));
-    let (link, _) = range_reply_with(Effect::ExpiredUrl);
-    assert_eq!((link.status, link.header("content-type")), (403, Some("text/xml")));
+    let (reply, _) = range_reply_with(Effect::ExpiredUrl);
+    assert_eq!((reply.status, reply.header("content-type")), (403, Some("text/xml")));
 }
 
 #[test]
 fn expired_token_reply_depends_on_server() {
     let cloud = cloud();
-    let url = download_url(&cloud, &one(&cloud));
+    let url = download_url(&cloud, &first_object(&cloud));
     for server in [Server::Api, Server::Web] {
         cloud.inject(Trigger::next(server, 1).with_effect(Effect::ExpiredToken));
     }
@@ -208,7 +208,7 @@ fn first_byte_latency_applies_to_every_server() {
     };
     let cloud = cloud_with(options);
     let start = Instant::now();
-    get_range(&signed_link(&cloud, &one(&cloud)), "bytes=0-0");
+    get_range(&signed_url(&cloud, &first_object(&cloud)), "bytes=0-0");
     // One response each of the API, the web host and the media host.
     assert!(start.elapsed() >= Duration::from_millis(180));
 }
@@ -218,12 +218,12 @@ fn bandwidth_is_limited_per_connection() {
     let options =
         DemoCloudOptions { bytes_per_second: Some(1_000_000), ..DemoCloudOptions::default() };
     let cloud = cloud_with(options);
-    let link = signed_link(&cloud, &one(&cloud));
+    let file_url = signed_url(&cloud, &first_object(&cloud));
     let timed = |ranges: &[&str]| {
         let start = Instant::now();
         std::thread::scope(|scope| {
             for range in ranges {
-                scope.spawn(|| assert_eq!(get_range(&link, range).body.len(), 200_000));
+                scope.spawn(|| assert_eq!(get_range(&file_url, range).body.len(), 200_000));
             }
         });
         start.elapsed()
@@ -239,26 +239,26 @@ fn bandwidth_is_limited_per_connection() {
 #[test]
 fn fault_matches_file_offset_and_count() {
     let cloud = cloud();
-    let link = signed_link(&cloud, &one(&cloud));
+    let file_url = signed_url(&cloud, &first_object(&cloud));
     let two = cloud.objects().into_iter().find(|object| object.topic == "two").unwrap();
-    let other = signed_link(&cloud, &two);
+    let other = signed_url(&cloud, &two);
     let trigger = Trigger::next(Server::Media, 1)
-        .with_path(&one(&cloud).media_path)
+        .with_path(&first_object(&cloud).media_path)
         .from_offset(1000)
         .after_requests(1);
     cloud.inject(trigger.with_effect(Effect::status(500)));
     let statuses = [
         get_range(&other, "bytes=2000-2001").status,
-        get_range(&link, "bytes=0-1").status,
-        get_range(&link, "bytes=1000-1001").status,
-        get_range(&link, "bytes=1000-1001").status,
-        get_range(&link, "bytes=1000-1001").status,
+        get_range(&file_url, "bytes=0-1").status,
+        get_range(&file_url, "bytes=1000-1001").status,
+        get_range(&file_url, "bytes=1000-1001").status,
+        get_range(&file_url, "bytes=1000-1001").status,
     ];
     assert_eq!(statuses, [206, 206, 206, 500, 206]);
 }
 
 #[test]
-fn clearing_faults_drops_pending_ones() {
+fn clearing_faults_removes_pending_faults() {
     let cloud = cloud_with(DemoCloudOptions {
         faults: vec![Trigger::always(Server::Api).with_effect(Effect::status(500))],
         ..DemoCloudOptions::default()
@@ -271,15 +271,15 @@ fn clearing_faults_drops_pending_ones() {
 #[test]
 fn seeded_faults_lose_no_bytes() {
     let cloud = cloud();
-    let object = one(&cloud);
-    let mut link = signed_link(&cloud, &object);
+    let object = first_object(&cloud);
+    let mut file_url = signed_url(&cloud, &object);
     FaultPlan::seeded(11, 30, 40).into_iter().for_each(|fault| cloud.inject(fault));
     let mut wrong = 0;
     for block in 0..25 {
         let (first, last) = (block * 200_000, block * 200_000 + 199_999);
         let expected = format!("bytes {first}-{last}/{LENGTH}");
         loop {
-            let answer = get_range(&link, &format!("bytes={first}-{last}"));
+            let answer = get_range(&file_url, &format!("bytes={first}-{last}"));
             let good = answer.status == 206
                 && answer.end == End::Complete
                 && answer.header("content-range") == Some(expected.as_str());
@@ -292,7 +292,7 @@ fn seeded_faults_lose_no_bytes() {
             let (name, value) = bearer(&cloud.long_lived_token());
             let answer = send("GET", &download_url(&cloud, &object), &[(name, &value)], "");
             if let Some(location) = answer.header("location") {
-                link = location.to_owned();
+                file_url = location.to_owned();
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The demo server as a client sees it: every quirk and every fault happens on the wire.
+//! Tests of the demo server from the perspective of a client. Every peculiarity and every fault
+//! must appear on the wire.
 
 mod api;
 mod client;

@@ -1,4 +1,4 @@
-//! Rapatin's API, and its URLs on the web host.
+//! Tests of Rapatin's API, and of its URLs on the web host.
 
 use jiff::{SignedDuration, Timestamp};
 use meetfs::demo_cloud::{
@@ -138,23 +138,23 @@ fn schedule_lists_the_requested_days() {
 #[test]
 fn url_needs_no_credential_until_stale() {
     let cloud = demo();
-    let link =
+    let url =
         recordings(&cloud, "85095598095")["files"][0]["download_url"].as_str().unwrap().to_owned();
-    let answer = get(&link);
+    let answer = get(&url);
     assert_eq!(answer.status, 302);
     let object = cloud.rapatin_objects().into_iter().next().unwrap();
-    assert!(link.ends_with(&object.web_path), "{link}");
+    assert!(url.ends_with(&object.web_path), "{url}");
     let served = get(answer.header("location").unwrap());
     assert_eq!((served.status, served.body.len() as u64), (200, object.length));
     assert!(served.body == object.content.slice(0..u64::MAX));
 
     cloud.expire_rapatin_urls();
-    let stale = get(&link);
+    let stale = get(&url);
     assert_eq!(stale.status, 200);
     assert!(stale.header("content-type").unwrap().starts_with("text/html"));
     let fresh =
         recordings(&cloud, "85095598095")["files"][0]["download_url"].as_str().unwrap().to_owned();
-    assert_ne!(fresh, link);
+    assert_ne!(fresh, url);
     assert_eq!(get(&fresh).status, 302);
     cloud.change_rapatin_session(&object.meeting_uuid, |session| {
         session.status = RapatinStatus::Deleted

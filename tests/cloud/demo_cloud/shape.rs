@@ -1,8 +1,7 @@
-//! The shape of a reply, field by field: names, types, date formats, and which fields are always
-//! present.
+//! Checks the fields of a reply: names, types, date formats, and which fields are always present.
 //!
-//! A table must be complete both ways: a field that it lacks is an error of the reply, and a field
-//! that no reply contained is an error of the table.
+//! A table of fields must match the replies in both directions. A field that is not in the table is
+//! an error of the reply, and a field that no reply contained is an error of the table.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +13,10 @@ use serde_json::Value;
 pub(crate) struct Field {
     name: &'static str,
     kind: Kind,
-    /// Whether it is always present.
-    always: bool,
-    /// Whether it can be null.
-    or_null: bool,
+    /// Whether the field is always present.
+    is_always_present: bool,
+    /// Whether the field can be null.
+    is_nullable: bool,
 }
 
 /// The type of a value.
@@ -43,99 +42,99 @@ pub(crate) enum Kind {
     /// A UTC time or empty text.
     MomentOrEmpty,
     /// An absolute URL.
-    Link,
+    Url,
     /// An absolute URL or empty text.
-    LinkOrEmpty,
+    UrlOrEmpty,
     ListOf(&'static [Field]),
     Texts,
     Object(&'static [Field]),
-    /// An object, or a list of more than one.
+    /// An object, or a list of at least two objects.
     OneOrMore(&'static [Field]),
 }
 
-pub(crate) const fn always(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind, always: true, or_null: false }
+pub(crate) const fn required(name: &'static str, kind: Kind) -> Field {
+    Field { name, kind, is_always_present: true, is_nullable: false }
 }
 
 /// A field that some replies omit.
-pub(crate) const fn may(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind, always: false, or_null: false }
+pub(crate) const fn optional(name: &'static str, kind: Kind) -> Field {
+    Field { name, kind, is_always_present: false, is_nullable: false }
 }
 
 impl Field {
     pub(crate) const fn or_null(mut self) -> Self {
-        self.or_null = true;
+        self.is_nullable = true;
         self
     }
 }
 
-/// Fields seen so far, and errors.
+/// The fields in the replies so far, and the errors.
 #[derive(Debug, Default)]
-pub(crate) struct Checked {
-    /// Fields that replies contained and fields that some omitted, by path.
-    seen: BTreeSet<String>,
+pub(crate) struct ReplyChecker {
+    /// The paths of fields that replies contained, and of fields that some replies omitted.
+    present: BTreeSet<String>,
     missing: BTreeSet<String>,
-    pub(crate) wrong: Vec<String>,
+    pub(crate) errors: Vec<String>,
 }
 
-impl Checked {
+impl ReplyChecker {
     /// Checks one reply.
-    pub(crate) fn reply(&mut self, value: &Value, fields: &'static [Field]) {
-        self.object(value, fields, "");
+    pub(crate) fn check_reply(&mut self, value: &Value, fields: &'static [Field]) {
+        self.check_object(value, fields, "");
     }
 
-    /// Fails unless every reply was right, and every field of the table was present and, if
-    /// optional, absent once.
-    pub(crate) fn assert_whole(mut self, fields: &'static [Field]) {
-        self.table(fields, "");
-        assert!(self.wrong.is_empty(), "{:#?}", self.wrong);
+    /// Panics unless every reply was correct, and every field of the table was present at least
+    /// once and, if it is optional, absent at least once.
+    pub(crate) fn assert_complete(mut self, fields: &'static [Field]) {
+        self.check_table(fields, "");
+        assert!(self.errors.is_empty(), "{:#?}", self.errors);
     }
 
-    fn table(&mut self, fields: &'static [Field], at: &str) {
+    fn check_table(&mut self, fields: &'static [Field], path: &str) {
         for field in fields {
-            let at = format!("{at}/{}", field.name);
-            if !self.seen.contains(&at) {
-                self.wrong.push(format!("{at}: in no reply"));
-            } else if !field.always && !self.missing.contains(&at) {
-                self.wrong.push(format!("{at}: in every reply"));
+            let path = format!("{path}/{}", field.name);
+            if !self.present.contains(&path) {
+                self.errors.push(format!("{path}: in no reply"));
+            } else if !field.is_always_present && !self.missing.contains(&path) {
+                self.errors.push(format!("{path}: in every reply"));
             }
             if let Kind::ListOf(inner) | Kind::Object(inner) | Kind::OneOrMore(inner) = field.kind {
-                self.table(inner, &at);
+                self.check_table(inner, &path);
             }
         }
     }
 
-    fn object(&mut self, value: &Value, fields: &'static [Field], at: &str) {
+    fn check_object(&mut self, value: &Value, fields: &'static [Field], path: &str) {
         let Some(object) = value.as_object() else {
-            return self.wrong.push(format!("{at}: no object: {value}"));
+            return self.errors.push(format!("{path}: not an object: {value}"));
         };
         for name in
             object.keys().filter(|name| fields.iter().all(|field| field.name != name.as_str()))
         {
-            self.wrong.push(format!("{at}/{name}: no such field"));
+            self.errors.push(format!("{path}/{name}: no such field"));
         }
         for field in fields {
-            let at = format!("{at}/{}", field.name);
+            let path = format!("{path}/{}", field.name);
             match object.get(field.name) {
-                None if field.always => self.wrong.push(format!("{at}: missing")),
+                None if field.is_always_present => self.errors.push(format!("{path}: missing")),
                 None => {
-                    self.missing.insert(at);
+                    self.missing.insert(path);
                 }
-                Some(Value::Null) if field.or_null => {}
+                Some(Value::Null) if field.is_nullable => {}
                 Some(value) => {
-                    self.seen.insert(at.clone());
-                    self.value(value, field.kind, &at);
+                    self.present.insert(path.clone());
+                    self.check_value(value, field.kind, &path);
                 }
             }
         }
     }
 
-    fn value(&mut self, value: &Value, kind: Kind, at: &str) {
+    fn check_value(&mut self, value: &Value, kind: Kind, path: &str) {
         let text = value.as_str();
         let is_number =
             |text: &str| text.parse::<u64>().is_ok_and(|number| number.to_string() == text);
         let is_moment = |text: &str| text.ends_with('Z') && text.parse::<Timestamp>().is_ok();
-        let is_link = |text: &str| url::Url::parse(text).is_ok_and(|link| link.has_host());
+        let is_url = |text: &str| url::Url::parse(text).is_ok_and(|url| url.has_host());
         let fits = match kind {
             Kind::Text => text.is_some(),
             Kind::Name => text.is_some_and(|text| !text.is_empty()),
@@ -150,24 +149,26 @@ impl Checked {
             }
             Kind::Moment => text.is_some_and(is_moment),
             Kind::MomentOrEmpty => text.is_some_and(|text| text.is_empty() || is_moment(text)),
-            Kind::Link => text.is_some_and(is_link),
-            Kind::LinkOrEmpty => text.is_some_and(|text| text.is_empty() || is_link(text)),
+            Kind::Url => text.is_some_and(is_url),
+            Kind::UrlOrEmpty => text.is_some_and(|text| text.is_empty() || is_url(text)),
             Kind::Texts => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
-            Kind::Object(fields) => return self.object(value, fields, at),
+            Kind::Object(fields) => return self.check_object(value, fields, path),
             Kind::ListOf(fields) => match value.as_array() {
-                Some(items) => return items.iter().for_each(|item| self.object(item, fields, at)),
+                Some(items) => {
+                    return items.iter().for_each(|item| self.check_object(item, fields, path));
+                }
                 None => false,
             },
             Kind::OneOrMore(fields) => match value.as_array() {
                 Some(items) if items.len() > 1 => {
-                    return items.iter().for_each(|item| self.object(item, fields, at));
+                    return items.iter().for_each(|item| self.check_object(item, fields, path));
                 }
                 Some(_) => false,
-                None => return self.object(value, fields, at),
+                None => return self.check_object(value, fields, path),
             },
         };
         if !fits {
-            self.wrong.push(format!("{at}: {value} is not {kind:?}"));
+            self.errors.push(format!("{path}: {value} is not {kind:?}"));
         }
     }
 }

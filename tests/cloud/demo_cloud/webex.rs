@@ -1,4 +1,4 @@
-//! Webex's API on the wire.
+//! Tests of Webex's API on the wire.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ fn cloud(recordings: Vec<WebexRecording>) -> DemoCloud {
         .unwrap()
 }
 
-fn ask(cloud: &DemoCloud, url: &str) -> Answer {
+fn get_with_token(cloud: &DemoCloud, url: &str) -> Answer {
     let (name, value) = bearer(&cloud.webex_token());
     send("GET", url, &[(name, &value)], "")
 }
 
 fn api(cloud: &DemoCloud, path: &str) -> Answer {
-    ask(cloud, &format!("{}{path}", cloud.webex_api_url()))
+    get_with_token(cloud, &format!("{}{path}", cloud.webex_api_url()))
 }
 
 fn ids(answer: &Answer) -> Vec<String> {
@@ -39,7 +39,7 @@ fn ids(answer: &Answer) -> Vec<String> {
         .collect()
 }
 
-fn links(cloud: &DemoCloud, id: &str) -> Value {
+fn download_urls(cloud: &DemoCloud, id: &str) -> Value {
     api(cloud, &format!("/recordings/{id}")).json()["temporaryDirectDownloadLinks"].clone()
 }
 
@@ -85,8 +85,8 @@ fn list_is_newest_first_with_ten_per_page() {
     let link = first.header("link").unwrap();
     let next = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap();
     assert!(next.contains("max=null"), "{next}");
-    assert_eq!(ask(&cloud, next).status, 400);
-    let second = ask(&cloud, &next.replace("max=null", "max=20"));
+    assert_eq!(get_with_token(&cloud, next).status, 400);
+    let second = get_with_token(&cloud, &next.replace("max=null", "max=20"));
     assert_eq!((ids(&second).len(), second.header("link")), (15, None));
     assert!(ids(&second).iter().all(|id| !ids(&first).contains(id)));
 }
@@ -120,19 +120,19 @@ fn url_accepts_only_its_ticket_until_expiry() {
     })
     .unwrap();
     let object = &cloud.webex_objects()[0];
-    let links = links(&cloud, "a");
-    let link = links["recordingDownloadLink"].as_str().unwrap();
-    let answer = get_range(link, "bytes=100-199");
+    let download_urls = download_urls(&cloud, "a");
+    let file_url = download_urls["recordingDownloadLink"].as_str().unwrap();
+    let answer = get_range(file_url, "bytes=100-199");
     assert_eq!((answer.status, answer.body.as_slice()), (206, &object.content.slice(100..200)[..]));
     let (name, value) = bearer(&cloud.webex_token());
-    assert_eq!(send("GET", link, &[(name, &value)], "").status, 400);
-    assert_eq!(get(&link.replace("ticket=", "ticket=A")).status, 403);
-    assert_eq!(get(&link.replace("recordid=a", "recordid=b")).status, 403);
-    let ends: Timestamp = links["expiration"].as_str().unwrap().parse().unwrap();
+    assert_eq!(send("GET", file_url, &[(name, &value)], "").status, 400);
+    assert_eq!(get(&file_url.replace("ticket=", "ticket=A")).status, 403);
+    assert_eq!(get(&file_url.replace("recordid=a", "recordid=b")).status, 403);
+    let ends: Timestamp = download_urls["expiration"].as_str().unwrap().parse().unwrap();
     while Timestamp::now() <= ends {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let late = get(link);
+    let late = get(file_url);
     assert_eq!((late.status, late.header("content-type")), (403, Some("text/html;charset=UTF-8")));
 }
 
@@ -150,12 +150,12 @@ fn prevented_downloads_have_no_urls() {
         entry["downloadUrl"].is_null() && entry["temporaryDirectDownloadLinks"].is_null(),
         "{entry}"
     );
-    let alone = links(&cloud, "alone");
+    let alone = download_urls(&cloud, "alone");
     assert!(
         alone["recordingDownloadLink"].is_string() && alone["audioDownloadLink"].is_null(),
         "{alone}"
     );
-    let arf = links(&cloud, "arf");
+    let arf = download_urls(&cloud, "arf");
     assert!(
         arf["recordingDownloadLink"].as_str().unwrap().contains("/nbr/downloadMedia.do?"),
         "{arf}"
