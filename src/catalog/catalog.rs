@@ -249,7 +249,7 @@ impl Catalog {
     pub fn record_details(&self, name: &SourceName, id: &MeetingId, details: Option<Details>) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
-        if details.as_ref().is_some_and(|details| !details.missing.is_empty()) {
+        if details.as_ref().is_some_and(|details| !details.missing_parts.is_empty()) {
             source.known_incomplete.insert(id.clone());
         }
         if source.details.get(id).is_some_and(|known| known.as_deref() == details.as_ref()) {

@@ -207,7 +207,7 @@ impl Source {
             None => true,
             Some(details) => {
                 let is_incomplete =
-                    details.as_ref().is_some_and(|details| !details.missing.is_empty());
+                    details.as_ref().is_some_and(|details| !details.missing_parts.is_empty());
                 let is_outdated =
                     || self.meetings.get(meeting).is_some_and(|entry| entry.is_outdated);
                 (is_incomplete && !self.known_incomplete.contains(meeting)) || is_outdated()

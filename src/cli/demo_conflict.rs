@@ -27,8 +27,8 @@ impl FromArgMatches for DemoConflictCheck {
             let is_flag_given = matches.value_source(id) == Some(ValueSource::CommandLine);
             if matches.get_flag("demo") && is_flag_given {
                 let mut error = clap::Error::new(ErrorKind::ArgumentConflict);
-                let demo = ContextValue::String("--demo".into());
-                error.insert(ContextKind::InvalidArg, demo);
+                let demo_flag = ContextValue::String("--demo".into());
+                error.insert(ContextKind::InvalidArg, demo_flag);
                 error.insert(ContextKind::PriorArg, ContextValue::String(flag.into()));
                 return Err(error);
             }

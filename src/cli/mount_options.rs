@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::config::suggestion::nearest;
+use crate::config::suggestion::find_nearest;
 use crate::model::{Diagnostic, ErrorKind};
 
 /// The mount options that have an effect.
@@ -83,7 +83,7 @@ impl MountOptions {
                 _ if option.starts_with("x-") => {}
                 _ if IGNORED_OPTIONS.contains(&option) => {}
                 _ => {
-                    let nearest = nearest(option, accepted_options());
+                    let nearest = find_nearest(option, accepted_options());
                     return Err(MountOptionsError::Unknown { option: option.to_owned(), nearest });
                 }
             }

@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 use super::mount_options::accepted_option;
-use crate::config::suggestion::nearest;
+use crate::config::suggestion::find_nearest;
 
 /// Corrects the suggestion in `error`: instead of a hidden flag, suggests the nearest visible flag.
 /// For a mount option that is written as a flag, suggests `-o`. `subcommand` is the name of a
@@ -34,7 +34,7 @@ pub(super) fn improve_suggestion(
     }) {
         error.remove(ContextKind::SuggestedArg);
         let visible_names = command.get_arguments().filter(is_visible).filter_map(Arg::get_long);
-        if let Some(nearest) = nearest(&name, visible_names) {
+        if let Some(nearest) = find_nearest(&name, visible_names) {
             let flag = ContextValue::String(format!("--{nearest}"));
             error.insert(ContextKind::SuggestedArg, flag);
         }

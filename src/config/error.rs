@@ -91,13 +91,13 @@ pub enum ConfigError {
         mode: u32,
     },
     /// A key that the source needs is missing.
-    #[error("{}, line {line}: [source.{source_name}] needs {needed}", .path.display())]
+    #[error("{}, line {line}: [source.{source_name}] needs {requirement}", .path.display())]
     Incomplete {
         path: PathBuf,
         /// The line number of the table. The first line is 1.
         line: usize,
         source_name: SourceName,
-        needed: String,
+        requirement: String,
         hint: Option<Cow<'static, str>>,
     },
     /// A source has a token and another credential.

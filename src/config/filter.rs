@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::error::ConfigError;
 use super::keys::{Text, TextList, known_keys};
-use super::suggestion::nearest;
+use super::suggestion::find_nearest;
 use super::table::Table;
 use super::value;
 use super::value_problem::ValueProblem;
@@ -54,7 +54,7 @@ impl FileKind {
         let kind = entry.map(|(_, kind)| kind);
         kind.ok_or_else(|| ValueProblem::UnknownName {
             subject: "kind of file",
-            nearest: nearest(&name, Self::NAMES.map(|(known_name, _)| known_name))
+            nearest: find_nearest(&name, Self::NAMES.map(|(known_name, _)| known_name))
                 .map(str::to_owned),
             name,
             choices: "The kinds are video, audio, transcript, chat and other.".into(),

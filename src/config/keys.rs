@@ -68,16 +68,16 @@ pub(super) type TextList = Setting<Vec<String>>;
 
 impl KeyType for TextList {
     fn read(table: &Table<'_>, key: &str) -> Result<Option<Self>, ConfigError> {
-        const EXPECTED: &str = "a list of strings";
+        const EXPECTED_TYPE: &str = "a list of strings";
         let Some((start, value)) = table.entry(key) else { return Ok(None) };
         let DeValue::Array(items) = value else {
-            return Err(table.type_error(key, start, EXPECTED, value));
+            return Err(table.type_error(key, start, EXPECTED_TYPE, value));
         };
-        let texts = items.iter().map(|item| match item.get_ref() {
+        let strings = items.iter().map(|item| match item.get_ref() {
             DeValue::String(text) => Ok(text.to_string()),
-            other => Err(table.type_error(key, item.span().start, EXPECTED, other)),
+            other => Err(table.type_error(key, item.span().start, EXPECTED_TYPE, other)),
         });
-        Ok(Some(Setting::new(texts.collect::<Result<_, _>>()?, table.origin_of(key))))
+        Ok(Some(Setting::new(strings.collect::<Result<_, _>>()?, table.origin_of(key))))
     }
 }
 

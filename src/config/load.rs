@@ -18,7 +18,7 @@ use super::limits::{DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_R
 use super::overrides::Overrides;
 use super::setting::Setting;
 use super::source::{self, SourceConfig, SourceContext, refuse_exposed_secrets};
-use super::suggestion::nearest;
+use super::suggestion::find_nearest;
 use super::table::Table;
 use super::value;
 use super::value_problem::ValueProblem;
@@ -99,8 +99,8 @@ impl Config {
         overrides: &Overrides,
         environment: &dyn Environment,
     ) -> Result<Self, ConfigError> {
-        let no_file = ConfigFile::empty(PathBuf::new());
-        Loader::new(overrides, environment).load_from(&no_file, Purpose::NoSources)
+        let empty_file = ConfigFile::empty(PathBuf::new());
+        Loader::new(overrides, environment).load_from(&empty_file, Purpose::NoSources)
     }
 
     /// Loads the configuration without its sources, for commands that do not need them.
@@ -251,7 +251,7 @@ impl<'a> Loader<'a> {
             if !names.contains(&name.as_str()) {
                 return Err(ConfigError::UnknownSource {
                     name: name.clone(),
-                    nearest: nearest(name, names.iter().copied()).map(str::to_owned),
+                    nearest: find_nearest(name, names.iter().copied()).map(str::to_owned),
                     known_names: names.join(", "),
                 });
             }

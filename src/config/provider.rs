@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::error::ConfigError;
 use super::rapatin::{self, RapatinConfig};
 use super::section::Section;
-use super::suggestion::nearest;
+use super::suggestion::find_nearest;
 use super::value_problem::ValueProblem;
 use super::webex::{self, WebexConfig};
 use super::zoom::{self, ZoomConfig};
@@ -75,7 +75,8 @@ impl ProviderSection {
         let section = SECTIONS.into_iter().find(|section| section.name == name);
         section.ok_or_else(|| ValueProblem::UnknownName {
             subject: "provider",
-            nearest: nearest(&name, SECTIONS.iter().map(|section| section.name)).map(str::to_owned),
+            nearest: find_nearest(&name, SECTIONS.iter().map(|section| section.name))
+                .map(str::to_owned),
             name,
             choices: format!("The providers are {}.", join_words(&provider_names(), "and")).into(),
         })

@@ -84,17 +84,17 @@ impl Section<'_> {
         Ok(())
     }
 
-    /// Returns the error for a source in which `needed` is missing.
+    /// Returns the error for a source in which `requirement` is missing.
     pub(super) fn incomplete_error(
         &self,
-        needed: impl Into<String>,
+        requirement: impl Into<String>,
         hint: Option<Cow<'static, str>>,
     ) -> ConfigError {
         ConfigError::Incomplete {
             path: self.table.file().path.clone(),
             line: self.table.line(),
             source_name: self.name.clone(),
-            needed: needed.into(),
+            requirement: requirement.into(),
             hint,
         }
     }

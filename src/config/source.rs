@@ -29,9 +29,9 @@ pub struct SourceConfig {
     pub download_hosts: Vec<String>,
     pub filter: FilterConfig,
     /// Whether the recycle bin of the provider is shown.
-    pub trash: bool,
+    pub shows_trash: bool,
     /// Whether a file that was deleted at the provider is shown while the disk cache has all of it.
-    pub keep_deleted: bool,
+    pub keeps_deleted_files: bool,
     pub provider: ProviderConfig,
 }
 
@@ -102,9 +102,9 @@ impl SourceConfig {
             None => Vec::new(),
         };
         let provider = (provider.read)(&section)?;
-        let trash = common_keys.trash.is_none_or(|Boolean(is_shown)| is_shown);
-        let keep_deleted = common_keys.keep_deleted.is_some_and(|Boolean(is_kept)| is_kept);
-        Ok(Self { name, since, download_hosts, filter, trash, keep_deleted, provider })
+        let shows_trash = common_keys.trash.is_none_or(|Boolean(value)| value);
+        let keeps_deleted_files = common_keys.keep_deleted.is_some_and(|Boolean(value)| value);
+        Ok(Self { name, since, download_hosts, filter, shows_trash, keeps_deleted_files, provider })
     }
 }
 

@@ -16,7 +16,7 @@ const MIN_PART_SIMILARITY: f64 = 0.75;
 const MAX_WORD_BYTES: usize = 128;
 
 /// Returns the candidate that is most similar to `word`, if it is similar enough. Ignores case.
-pub(crate) fn nearest<'a>(
+pub(crate) fn find_nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
@@ -50,23 +50,23 @@ mod tests {
 
     #[test]
     fn mistyped_word_suggests_the_intended_word() {
-        assert_eq!(nearest("memry", ["dir", "memory", "disk"]), Some("memory"));
-        assert_eq!(nearest("MEMORY", ["dir", "memory", "disk"]), Some("memory"));
+        assert_eq!(find_nearest("memry", ["dir", "memory", "disk"]), Some("memory"));
+        assert_eq!(find_nearest("MEMORY", ["dir", "memory", "disk"]), Some("memory"));
     }
 
     #[test]
     fn city_suggests_its_time_zone() {
         assert_eq!(
-            nearest("paris", ["Europe/Prague", "Europe/Paris", "Asia/Tokyo"]),
+            find_nearest("paris", ["Europe/Prague", "Europe/Paris", "Asia/Tokyo"]),
             Some("Europe/Paris")
         );
-        assert_eq!(nearest("utc", ["Etc/UTC", "UTC"]), Some("UTC"));
+        assert_eq!(find_nearest("utc", ["Etc/UTC", "UTC"]), Some("UTC"));
     }
 
     #[test]
     fn unrelated_word_has_no_suggestion() {
-        assert_eq!(nearest("zzzz", ["dir", "memory"]), None);
-        assert_eq!(nearest("Mars", ["Europe/Paris", "Asia/Tokyo"]), None);
-        assert_eq!(nearest(&"memory".repeat(100), ["memory"]), None);
+        assert_eq!(find_nearest("zzzz", ["dir", "memory"]), None);
+        assert_eq!(find_nearest("Mars", ["Europe/Paris", "Asia/Tokyo"]), None);
+        assert_eq!(find_nearest(&"memory".repeat(100), ["memory"]), None);
     }
 }

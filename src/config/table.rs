@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 use super::config_file::ConfigFile;
 use super::error::{ConfigError, KeyFix};
 use super::origin::Origin;
-use super::suggestion::nearest;
+use super::suggestion::find_nearest;
 use super::value_problem::ValueProblem;
 
 pub(super) struct Table<'a> {
@@ -60,7 +60,7 @@ impl<'a> Table<'a> {
             },
             key: key.get_ref().to_string(),
             fix: describe_misplaced(key.get_ref()).map(KeyFix::Misplaced).or_else(|| {
-                let nearest = nearest(key.get_ref(), known_keys.iter().map(String::as_str));
+                let nearest = find_nearest(key.get_ref(), known_keys.iter().map(String::as_str));
                 nearest.map(|nearest| KeyFix::Nearest(nearest.to_owned()))
             }),
         })

@@ -547,7 +547,7 @@ fn webex_source_accepts_token_or_app() {
         (webex.api_url.as_str(), webex.oauth_url.as_str()),
         (WEBEX_API_URL, WEBEX_OAUTH_URL)
     );
-    assert!(webex.users.is_empty() && !webex.admin);
+    assert!(webex.users.is_empty() && !webex.uses_admin_list);
 
     let config = r#"
         [source.a]
@@ -570,7 +570,7 @@ fn webex_source_accepts_token_or_app() {
     assert_eq!(client_id, "client");
     assert_eq!((client_secret.expose_secret(), refresh_token.expose_secret()), (SECRET, SECRET));
     assert_eq!(webex.users, ["ana@example.org", "bo@example.org"]);
-    assert!(webex.admin);
+    assert!(webex.uses_admin_list);
     assert_eq!(webex.api_url.as_str(), "http://127.0.0.1:8080/v1");
     assert_eq!(webex.oauth_url.as_str(), "http://127.0.0.1:8080/v1/access_token");
     assert!(!format!("{config:?}").contains("s3cr3t"));

@@ -13,7 +13,7 @@ use nix::sys::sysinfo::sysinfo;
 use super::cache::{DiskLimit, MemoryBudget};
 use super::environment::{Environment, home_directory};
 use super::limits::{MAX_CONNECTIONS, MAX_READ_DEADLINE, MIN_READ_DEADLINE};
-use super::suggestion::nearest;
+use super::suggestion::find_nearest;
 use super::value_problem::ValueProblem;
 
 /// Returns an absolute path. `~/` stands for the home directory. A relative path starts from
@@ -37,13 +37,13 @@ pub(super) fn to_absolute_path(
 
 /// Parses the maximum memory for block buffers. It must not exceed the memory of the machine.
 pub(super) fn parse_memory(text: String) -> Result<MemoryBudget, ValueProblem> {
-    let requested = parse_size(text)?;
+    let requested_bytes = parse_size(text)?;
     // If the system does not report its memory, the size is not limited.
-    let total = sysinfo().map_or(u64::MAX, |memory| memory.ram_total());
-    if requested > total {
-        return Err(ValueProblem::MemoryTooLarge { requested, total });
+    let total_bytes = sysinfo().map_or(u64::MAX, |memory| memory.ram_total());
+    if requested_bytes > total_bytes {
+        return Err(ValueProblem::MemoryTooLarge { requested_bytes, total_bytes });
     }
-    MemoryBudget::new(requested).ok_or(ValueProblem::MemoryTooSmall)
+    MemoryBudget::new(requested_bytes).ok_or(ValueProblem::MemoryTooSmall)
 }
 
 /// Parses the maximum size of the disk cache, or "off".
@@ -95,7 +95,7 @@ pub(super) fn parse_mode(text: String, required_bits: u16) -> Result<u16, ValueP
     let mode = u16::from_str_radix(digits, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
     match mode {
         Some(mode) if mode & required_bits == required_bits => Ok(mode),
-        Some(_) => Err(ValueProblem::OwnerCannotRead { required: required_bits }),
+        Some(_) => Err(ValueProblem::OwnerCannotRead { required_bits }),
         None => Err(ValueProblem::Malformed {
             value: text,
             expected: "a file mode",
@@ -135,7 +135,8 @@ pub(super) fn parse_timezone(name: String) -> Result<TimeZone, ValueProblem> {
     }
     TimeZone::get(&name).map_err(|_| {
         let names: Vec<_> = jiff::tz::db().available().collect();
-        let nearest = nearest(&name, names.iter().map(|name| name.as_str())).map(str::to_owned);
+        let nearest =
+            find_nearest(&name, names.iter().map(|name| name.as_str())).map(str::to_owned);
         ValueProblem::UnknownName {
             subject: "time zone",
             name,
@@ -305,8 +306,8 @@ mod tests {
             let (_, example) = text.split_once("for example \"").unwrap();
             parse_memory(example.trim_end_matches("\".").into()).unwrap();
         }
-        for nonsense in ["", "much", "-1GiB", "10 gigs", "NaN", "1e400"] {
-            assert!(is_malformed(parse_memory(nonsense.into()), "a size"), "{nonsense}");
+        for invalid in ["", "much", "-1GiB", "10 gigs", "NaN", "1e400"] {
+            assert!(is_malformed(parse_memory(invalid.into()), "a size"), "{invalid}");
         }
     }
 
@@ -377,10 +378,10 @@ mod tests {
             message_and_hint(parse_past_day("2026-10-07".into(), today))
                 .contains("2026-10-07 is in the future")
         );
-        for nonsense in
+        for invalid in
             ["", "yesterday", "2026-13-01", "2026-02-30", "20261006", "2026-10-01T10:00:00Z"]
         {
-            assert!(is_malformed(parse_past_day(nonsense.into(), today), "a date"), "{nonsense}");
+            assert!(is_malformed(parse_past_day(invalid.into(), today), "a date"), "{invalid}");
         }
     }
 
@@ -399,8 +400,11 @@ mod tests {
             let items = items.iter().map(|item| (*item).to_owned()).collect();
             check_each(items, "Write addresses.", parse_email)
         };
-        let ana = "ana@example.org";
-        assert_eq!(list(&[ana, "bo@example.org", ana]).unwrap(), [ana, "bo@example.org"]);
+        let address = "ana@example.org";
+        assert_eq!(
+            list(&[address, "bo@example.org", address]).unwrap(),
+            [address, "bo@example.org"]
+        );
         assert!(list(&[]).unwrap().is_empty());
         assert!(
             message_and_hint(list(&[""])).contains("contains an empty string. Write addresses.")

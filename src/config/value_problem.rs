@@ -43,18 +43,18 @@ pub enum ValueProblem {
     MemoryTooSmall,
     #[error(
         "is {}, but this machine has {} of memory",
-        ByteSize(*.requested),
-        ByteSize(*.total)
+        ByteSize(*.requested_bytes),
+        ByteSize(*.total_bytes)
     )]
     MemoryTooLarge {
         /// The configured size in bytes.
-        requested: u64,
+        requested_bytes: u64,
         /// The memory of the machine in bytes.
-        total: u64,
+        total_bytes: u64,
     },
     /// With this mode, the owner of the mount could not read it.
-    #[error("must include {required:04o}, so that the owner can read")]
-    OwnerCannotRead { required: u16 },
+    #[error("must include {required_bits:04o}, so that the owner can read")]
+    OwnerCannotRead { required_bits: u16 },
     #[error("must be at least {}, the size of one block", ByteSize(DiskLimit::MIN_BYTES))]
     DiskTooSmall,
     #[error("is larger than any disk")]
@@ -118,8 +118,8 @@ impl Diagnostic for ValueProblem {
                 });
             }
             Self::MemoryTooSmall => "With less memory, concurrent reads would block each other.",
-            Self::MemoryTooLarge { total, .. } => {
-                let example = suggested_memory(*total);
+            Self::MemoryTooLarge { total_bytes, .. } => {
+                let example = suggested_memory(*total_bytes);
                 return Some(format!("Write a smaller size, for example \"{example}\".").into());
             }
             Self::DiskTooSmall => "Write a larger size, or \"off\" to store nothing on disk.",
@@ -142,11 +142,11 @@ impl Diagnostic for ValueProblem {
     }
 }
 
-/// Returns the memory size to suggest on a machine with `total` bytes of memory: a power of two
+/// Returns the memory size to suggest on a machine with `total_bytes` bytes of memory: a power of two
 /// that is about an eighth of it.
-fn suggested_memory(total: u64) -> String {
+fn suggested_memory(total_bytes: u64) -> String {
     const GIB: u64 = 1024 * 1024 * 1024;
-    let eighth = total.max(8) / 8;
+    let eighth = total_bytes.max(8) / 8;
     let bytes = (1_u64 << eighth.ilog2()).max(MemoryBudget::MIN.bytes());
     if bytes >= GIB {
         format!("{}GiB", bytes / GIB)

@@ -30,7 +30,7 @@ pub struct WebexConfig {
     /// site if `admin` is set.
     pub users: Vec<String>,
     /// Whether meetfs requests the list for site administrators.
-    pub admin: bool,
+    pub uses_admin_list: bool,
     /// The base URL of the API, without a trailing slash.
     pub api_url: Url,
     /// The URL of the token endpoint.
@@ -76,7 +76,7 @@ impl WebexConfig {
             Some(list) => list.validate(parse_users)?,
             None => Vec::new(),
         };
-        let admin = keys.admin.is_some_and(|Boolean(admin)| admin);
+        let uses_admin_list = keys.admin.is_some_and(|Boolean(admin)| admin);
         let api_url = section.base_url_or_default(keys.api_url, "api_url", WEBEX_API_URL)?;
         let oauth_url =
             section.base_url_or_default(keys.oauth_url, "oauth_url", WEBEX_OAUTH_URL)?;
@@ -124,17 +124,17 @@ impl WebexConfig {
                 return Err(section.incomplete_error("a credential", Some(hint.into())));
             }
             (None, client_id, client_secret, _) => {
-                let missing = match (client_id, client_secret) {
+                let missing_keys = match (client_id, client_secret) {
                     (None, None) => "`client_id` and `client_secret_file`",
                     (None, Some(_)) => "`client_id`",
                     (Some(_), _) => {
                         "`client_secret_file`, `client_secret_env` or `client_secret_command`"
                     }
                 };
-                return Err(section.incomplete_error(missing, None));
+                return Err(section.incomplete_error(missing_keys, None));
             }
         };
-        Ok(Self { credential, users, admin, api_url, oauth_url })
+        Ok(Self { credential, users, uses_admin_list, api_url, oauth_url })
     }
 }
 

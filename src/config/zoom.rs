@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::keys::{Secret, Text, TextList, known_keys};
 use super::section::Section;
 use super::sign_in::SignInFile;
-use super::suggestion::nearest;
+use super::suggestion::find_nearest;
 use super::value;
 use super::value_problem::ValueProblem;
 
@@ -102,7 +102,7 @@ impl ZoomPlan {
         let plan = entry.map(|(_, plan)| plan);
         plan.ok_or_else(|| ValueProblem::UnknownName {
             subject: "plan",
-            nearest: nearest(&name, Self::NAMES.map(|(known_name, _)| known_name))
+            nearest: find_nearest(&name, Self::NAMES.map(|(known_name, _)| known_name))
                 .map(str::to_owned),
             name,
             choices: "The plans are free, pro and business. For plans above Business, write \
@@ -168,16 +168,16 @@ impl ZoomConfig {
                 return Err(section.incomplete_error("a credential", Some(hint.into())));
             }
             (None, account_id, client_id, client_secret) => {
-                let missing = [
+                let requirements = [
                     (account_id.is_none(), "`account_id`"),
                     (client_id.is_none(), "`client_id`"),
                     (client_secret.is_none(), "`client_secret_file`"),
                 ];
-                let missing: Vec<_> = missing
+                let missing_keys: Vec<_> = requirements
                     .into_iter()
                     .filter_map(|(is_missing, key)| is_missing.then_some(key))
                     .collect();
-                return Err(section.incomplete_error(missing.join(" and "), None));
+                return Err(section.incomplete_error(missing_keys.join(" and "), None));
             }
         };
         Ok(Self { credential, users, api_url, oauth_url, api_url_is_default, plan })

@@ -140,7 +140,7 @@ impl Archive {
             recycle_bin: source.recycle_bin(),
             retention_cache: disk
                 .as_ref()
-                .filter(|_| source.config.keep_deleted)
+                .filter(|_| source.config.keeps_deleted_files)
                 .map(RetainedFiles::of),
         });
         let catalog = Catalog::new(options, Arc::new(database));

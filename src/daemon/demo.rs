@@ -61,8 +61,8 @@ fn source_config(provider: ProviderConfig) -> Result<SourceConfig, DaemonError> 
         since: today.checked_sub(2.years()).unwrap_or(today),
         download_hosts: Vec::new(),
         filter: FilterConfig::default(),
-        trash: true,
-        keep_deleted: false,
+        shows_trash: true,
+        keeps_deleted_files: false,
         provider,
     })
 }
@@ -84,7 +84,7 @@ fn webex_config(cloud: &DemoCloud) -> Result<ProviderConfig, DaemonError> {
     Ok(ProviderConfig::Webex(WebexConfig {
         credential: WebexCredential::Token(cloud.webex_token().into()),
         users: Vec::new(),
-        admin: false,
+        uses_admin_list: false,
         api_url: parse_url(&cloud.webex_api_url())?,
         oauth_url: parse_url(&cloud.webex_oauth_url())?,
     }))

@@ -43,7 +43,7 @@ impl Source {
 
     /// Returns the recycle bin, if the provider has one and the configuration shows it.
     pub(crate) fn recycle_bin(&self) -> Option<RecycleBin> {
-        self.provider.recycle_bin().filter(|_| self.config.trash)
+        self.provider.recycle_bin().filter(|_| self.config.shows_trash)
     }
 
     pub(crate) fn create_filter(&self, timezone: &TimeZone) -> Filter {

@@ -31,5 +31,5 @@ pub struct Details {
     /// The parts that the provider did not return but may return later, as the provider describes
     /// them.
     #[serde(default, rename = "lacks")]
-    pub missing: Vec<String>,
+    pub missing_parts: Vec<String>,
 }

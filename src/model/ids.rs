@@ -96,7 +96,7 @@ impl MeetingId {
     ///
     /// A meeting and its trashed copy have different ids, so they never share inode numbers or
     /// cached blocks.
-    pub fn in_trash(&self) -> Self {
+    pub fn to_trash_id(&self) -> Self {
         if self.is_in_trash() {
             self.clone()
         } else {

@@ -237,8 +237,8 @@ fn config(url: Url, cache: &Path) -> Config {
         since: today.saturating_sub(30.days()),
         download_hosts: Vec::new(),
         filter: FilterConfig::default(),
-        trash: true,
-        keep_deleted: false,
+        shows_trash: true,
+        keeps_deleted_files: false,
         provider: ProviderConfig::Custom {
             provider: NAME,
             settings: Arc::new(DirectoryConfig { url }) as Arc<dyn Any + Send + Sync>,

@@ -280,7 +280,7 @@ async fn credential_and_users_select_the_recordings() {
         cloud.clear_requests();
         let webex = webex_with(&cloud, app(&cloud), |options| {
             options.config.users = hosts.iter().map(|host| (*host).to_owned()).collect();
-            options.config.admin = admin;
+            options.config.uses_admin_list = admin;
         });
         let meetings = sorted(webex.list(last_days(5)).await.unwrap().meetings);
         let ids: Vec<&str> = meetings.iter().map(|meeting| meeting.id.as_str()).collect();
@@ -301,7 +301,8 @@ async fn credential_and_users_select_the_recordings() {
 async fn meeting_hosts_of_an_earlier_run_are_restored() {
     let cloud =
         DemoCloud::start(webex_cloud(vec![recording_of_host("ana@example.org", "ana")])).unwrap();
-    let administrator = || webex_with(&cloud, app(&cloud), |options| options.config.admin = true);
+    let administrator =
+        || webex_with(&cloud, app(&cloud), |options| options.config.uses_admin_list = true);
     let listed: Vec<_> = administrator()
         .list(last_days(5))
         .await

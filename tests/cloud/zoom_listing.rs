@@ -338,7 +338,7 @@ async fn missing_scopes_are_named() {
         "{error:?}"
     );
     let details = zoom.details(&"any==".into()).await.unwrap().unwrap();
-    assert_eq!(details.missing, ["past meeting", "recordings", "participants"]);
+    assert_eq!(details.missing_parts, ["past meeting", "recordings", "participants"]);
     // A request that is known to be refused is not repeated.
     cloud.clear_requests();
     assert_eq!(zoom.details(&"other==".into()).await.unwrap(), Some(details.clone()));

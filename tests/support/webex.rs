@@ -44,7 +44,7 @@ pub(crate) fn webex_with(
         config: WebexConfig {
             credential,
             users: Vec::new(),
-            admin: false,
+            uses_admin_list: false,
             api_url: cloud.webex_api_url().parse().unwrap(),
             oauth_url: cloud.webex_oauth_url().parse().unwrap(),
         },

@@ -47,7 +47,7 @@ fn visible_files(catalog: &Catalog) -> Vec<String> {
 }
 
 fn trashed_file(key: &str) -> FileId {
-    FileId { meeting: MeetingId::from("m").in_trash(), ..file("m", key).id }
+    FileId { meeting: MeetingId::from("m").to_trash_id(), ..file("m", key).id }
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn probe_results_survive_a_restart() {
     assert_eq!(meeting.expires, Some("2026-11-05T07:00:00Z".parse().unwrap()));
     let tasks = catalog.enrichment_tasks(&acme(), Timestamp::now());
     let expected = [
-        EnrichmentTask::Details(MeetingId::from("m").in_trash()),
+        EnrichmentTask::Details(MeetingId::from("m").to_trash_id()),
         EnrichmentTask::Probe(trashed_file("c"), Version(1), BodyKind::Opaque),
     ];
     assert_eq!(tasks, expected);
@@ -127,7 +127,7 @@ fn damaged_rows_do_not_affect_intact_rows() {
 fn refusal_is_probed_again_after_a_day() {
     let catalog = catalog(CatalogDatabase::in_memory().unwrap());
     list_trash(&catalog, &["a", "b"], None);
-    catalog.record_details(&acme(), &MeetingId::from("m").in_trash(), None);
+    catalog.record_details(&acme(), &MeetingId::from("m").to_trash_id(), None);
     catalog.record_probe(&trashed_file("a"), Version(1), Some("no".into()));
     catalog.record_probe(&trashed_file("b"), Version(1), None);
     let tasks_after = |hours| {
@@ -149,7 +149,7 @@ fn restored_files_leave_the_recycle_bin() {
     let mut detail_file = file("m", "d");
     detail_file.id = trashed_file("d");
     let details = Details { files: vec![detail_file], ..Details::default() };
-    catalog.record_details(&acme(), &MeetingId::from("m").in_trash(), Some(details));
+    catalog.record_details(&acme(), &MeetingId::from("m").to_trash_id(), Some(details));
     assert_eq!(visible_files(&catalog), ["a?", "b?", "d?"]);
     list_files(&catalog, &["a"]);
     assert_eq!(

@@ -43,7 +43,7 @@ pub struct TrashEntry {
 impl TrashEntry {
     /// Creates the entry of a meeting that the provider lists in its recycle bin.
     pub fn new(mut meeting: Meeting, deleted: Option<Timestamp>) -> Self {
-        let id: MeetingId = meeting.id.in_trash();
+        let id: MeetingId = meeting.id.to_trash_id();
         for file in &mut meeting.files {
             file.id.meeting = id.clone();
         }

@@ -74,8 +74,11 @@ pub(crate) fn sign_in_service(
     let token_url = SecretUrl::new(config.oauth_url.clone());
     let hint = sign_in_hint(source);
     let app = App { token_url, client_id: client_id.clone(), client_secret, hint, client };
-    let listing_scope =
-        if config.admin { "meeting:admin_recordings_read" } else { "meeting:recordings_read" };
+    let listing_scope = if config.uses_admin_list {
+        "meeting:admin_recordings_read"
+    } else {
+        "meeting:recordings_read"
+    };
     Some(SignInService {
         source: source.clone(),
         service: Box::new(app),

@@ -22,8 +22,8 @@ pub(crate) fn descriptor(options: &SourceOptions<WebexConfig>) -> SourceDescript
 fn archive_identity(options: &SourceOptions<WebexConfig>) -> ArchiveIdentity {
     // The patterns name every field, so a new field does not compile until it is considered here.
     let SourceOptions { source: _, config, download_hosts: _ } = options;
-    let WebexConfig { credential, users, admin, api_url, oauth_url } = config;
-    let list = if *admin { "administrator's list" } else { "own list" };
+    let WebexConfig { credential, users, uses_admin_list, api_url, oauth_url } = config;
+    let list = if *uses_admin_list { "administrator's list" } else { "own list" };
     let identity = match credential {
         WebexCredential::Token(_) => ArchiveIdentity::new("webex", &["token", list], false),
         WebexCredential::Refreshed {
@@ -55,7 +55,7 @@ mod tests {
                 sign_in: SignInFile(None),
             },
             users: Vec::new(),
-            admin: true,
+            uses_admin_list: true,
             api_url: "https://webexapis.com/v1".parse().unwrap(),
             oauth_url: "https://webexapis.com/v1/access_token".parse().unwrap(),
         });

@@ -96,7 +96,7 @@ impl Leases {
             hosts.retain(|id, _| !id.is_in_trash());
         }
         hosts.extend(
-            meeting_hosts_of(listed).map(|(id, meeting_host)| (id.in_trash(), meeting_host)),
+            meeting_hosts_of(listed).map(|(id, meeting_host)| (id.to_trash_id(), meeting_host)),
         );
     }
 

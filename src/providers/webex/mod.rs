@@ -99,12 +99,12 @@ impl Webex {
         let hosts = AllowedHosts::new(options.allowed_hosts(WEBEX_HOSTS), &options.config.api_url);
         let SourceOptions { source, config, .. } = options;
         let tokens = auth::tokens(&source, &config, client.clone());
-        let lists_other_users = config.admin || !config.users.is_empty();
+        let lists_other_users = config.uses_admin_list || !config.users.is_empty();
         Self {
             descriptor,
             transcripts: Transcripts::new(source, lists_other_users),
-            is_admin: config.admin,
-            lists: listing::recording_lists(&config.users, config.admin),
+            is_admin: config.uses_admin_list,
+            lists: listing::recording_lists(&config.users, config.uses_admin_list),
             api: Api::new(client, config.api_url, tokens),
             leases: Leases::new(hosts, refusal::scope(lists_other_users)),
             lists_other_users,

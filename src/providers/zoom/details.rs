@@ -50,7 +50,7 @@ impl DetailsPart {
     }
 
     fn is_missing_in(self, existing: &Details) -> bool {
-        existing.missing.iter().any(|missing| missing == self.name())
+        existing.missing_parts.iter().any(|part| part == self.name())
     }
 
     /// Returns the noun phrase that names the part in error messages.
@@ -94,7 +94,7 @@ impl DetailsReader {
         for part in DetailsPart::ALL {
             self.request_part(part, &mut collected, api, source, meeting).await?;
         }
-        let has_details = collected.has_reply || !collected.details.missing.is_empty();
+        let has_details = collected.has_reply || !collected.details.missing_parts.is_empty();
         Ok(has_details.then(|| collected.into_details()))
     }
 
@@ -142,7 +142,7 @@ impl DetailsReader {
             metadata: existing.metadata.to_map(),
             ..CollectedDetails::default()
         };
-        collected.details = Details { missing: Vec::new(), ..existing.clone() };
+        collected.details = Details { missing_parts: Vec::new(), ..existing.clone() };
         for part in DetailsPart::ALL.into_iter().filter(|part| is_needed(*part)) {
             self.request_part(part, &mut collected, api, source, meeting).await?;
         }
@@ -159,7 +159,7 @@ impl DetailsReader {
     ) -> Result<(), ProviderError> {
         let lacks_scope = self.lacks_scope.get(part as usize);
         if lacks_scope.is_some_and(|lacks_scope| lacks_scope.load(Ordering::Relaxed)) {
-            collected.details.missing.push(part.name().into());
+            collected.details.missing_parts.push(part.name().into());
             return Ok(());
         }
         let uuid = path_segment::encode_meeting(meeting.provider_id());
@@ -189,7 +189,7 @@ impl DetailsReader {
         };
         let error = refusal.to_provider_error(part.subject());
         if refusal.lacks_scope() {
-            collected.details.missing.push(part.name().into());
+            collected.details.missing_parts.push(part.name().into());
             if lacks_scope.is_some_and(|lacks_scope| !lacks_scope.swap(true, Ordering::Relaxed)) {
                 tracing::warn!(%source, "{}: {}", part.missing_scope_effect(), line_with_hint(&error));
             }
@@ -248,7 +248,7 @@ impl CollectedDetails {
             || is_processing(&recordings.participant_audio_files)
         {
             // More files may follow. The listing will change as well, which causes another request.
-            self.details.missing.push(DetailsPart::Recordings.name().into());
+            self.details.missing_parts.push(DetailsPart::Recordings.name().into());
         }
         self.add_metadata(metadata::from_recordings(&recordings));
         let files = mapping::participant_files(source, meeting, recordings.participant_audio_files);

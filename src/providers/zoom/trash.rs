@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn trashed_meeting_has_its_own_id() {
         let (trashed, _) = read(json!({"uuid": "u==", "recording_files": [file("a", "")]}));
-        assert_eq!(trashed.meeting.id, MeetingId::from("u==").in_trash());
+        assert_eq!(trashed.meeting.id, MeetingId::from("u==").to_trash_id());
         assert!(trashed.meeting.files.iter().all(|file| file.id.meeting.is_in_trash()));
         assert_eq!(trashed.meeting.id.provider_id(), "u==");
     }
