@@ -1,9 +1,9 @@
 //! The flags that override the configuration file, with their environment variables and defaults.
 //!
-//! clap reads the flag, or the environment variable if the flag is not given. It only shows the
-//! default: the value in the file takes precedence over it, so [`crate::config`] applies it. That
-//! module also checks the value, and its errors name the flag, the variable or the line that the
-//! value comes from.
+//! clap reads the flag, or the environment variable if the flag is not given, and shows the default
+//! in the help. The value in the file takes precedence over the default, so [`crate::config`]
+//! applies the default. It also checks the value. Its errors name the flag, the variable or the
+//! line of the file that the value comes from.
 
 use std::ffi::OsString;
 
@@ -45,7 +45,7 @@ impl Flag {
         (!is_empty_variable).then_some(setting)
     }
 
-    /// Returns whether the flag or the variable gives the value. `None` if neither is set.
+    /// Returns the flag or the variable, whichever sets the value, or `None` if neither is set.
     fn origin(&self, matches: &ArgMatches) -> Option<Origin> {
         match matches.value_source(self.id)? {
             ValueSource::CommandLine => Some(Origin::Flag(self.name)),

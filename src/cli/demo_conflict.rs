@@ -1,10 +1,11 @@
-//! The check that `--demo` is not combined with `--config` or `--source`.
+//! Rejects a command line that combines `--demo` with `--config` or `--source`.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-/// A group without flags. Parsing it fails if `--demo` is combined with `--config` or `--source`.
+/// An argument group without flags. Its parser returns an error if `--demo` is combined with
+/// `--config` or `--source`.
 ///
 /// clap's `conflicts_with` would also reject their environment variables, which a user can have set
 /// for other mounts.

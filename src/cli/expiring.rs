@@ -33,7 +33,7 @@ pub struct ExpiringArgs {
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: Option<PathBuf>,
 
-    /// List only files that are deleted within this time, such as 12h, 7d or 2w
+    /// List only files that will be deleted within this time, such as 12h, 7d or 2w
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub within: Option<Duration>,
 

@@ -1,6 +1,6 @@
-//! Suggestions for a mistyped flag, in place of those by clap.
+//! Corrects the suggestions of clap for a mistyped flag.
 //!
-//! clap also suggests hidden flags, and never suggests a mount option.
+//! clap also suggests hidden flags, and it never suggests a mount option.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};

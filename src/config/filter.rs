@@ -17,7 +17,7 @@ use super::value_problem::ValueProblem;
 pub struct FilterConfig {
     /// Last day whose meetings are shown, in the configured time zone.
     pub until: Option<Date>,
-    /// Lower-case patterns. At least one of them must match the topic.
+    /// Lower-case patterns. At least one must match the topic in lower case.
     pub topics: Option<Vec<Pattern>>,
     /// Lower-case patterns. At least one must match the e-mail address of the meeting host.
     pub meeting_hosts: Option<Vec<Pattern>>,
@@ -99,7 +99,7 @@ fn parse_last_day(text: String, since: Date, today: Date) -> Result<Date, ValueP
     if until < since { Err(ValueProblem::NoDays { since, until }) } else { Ok(until) }
 }
 
-/// Parses patterns for lower-case text. Returns an error if the list is empty.
+/// Converts patterns to lower case and parses them. Returns an error if the list is empty.
 fn parse_patterns(patterns: Vec<String>) -> Result<Vec<Pattern>, ValueProblem> {
     refuse_empty_items(
         &patterns,

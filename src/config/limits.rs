@@ -11,7 +11,7 @@ pub const DEFAULT_CONNECTIONS: &str = "8";
 pub const DEFAULT_MEMORY: &str = "128MiB";
 pub const DEFAULT_DISK: &str = "10GiB";
 
-/// With a shorter deadline, a slow round trip and one retry would not fit, so every read would
+/// A shorter deadline would leave no time for a slow round trip and one retry. Every read would
 /// fail.
 pub(super) const MIN_READ_DEADLINE: Duration = Duration::from_secs(1);
 /// A program that waits longer for a read appears to hang, and its user sees no reason.

@@ -118,7 +118,7 @@ impl Config {
 /// The purpose for which a configuration is loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A command uses the sources.
+    /// A command needs the sources.
     Sources,
     /// The user is about to sign in to the sources.
     Login,
@@ -189,8 +189,8 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Reads the file that a flag or a variable names. Without these, reads the file at the default
-    /// path, if it exists.
+    /// Reads the file that a flag or a variable names. If neither is set, reads the file at the
+    /// default path, if it exists.
     fn read_config_file(&self, purpose: Purpose) -> Result<ConfigFile, ConfigError> {
         if let Some(path) = self.overrides.config.clone() {
             return ConfigFile::read(self.resolve_from_current_directory(path)?, false);

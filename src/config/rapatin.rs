@@ -34,7 +34,7 @@ pub struct RapatinConfig {
 pub enum RapatinCredential {
     /// A bearer token. It cannot be renewed.
     Token(SecretString),
-    /// An e-mail address and a password, with which meetfs requests tokens.
+    /// An e-mail address and a password. meetfs requests tokens with them.
     Login { email: String, password: SecretString },
 }
 

@@ -86,7 +86,8 @@ const COMMAND_VARIABLE_PREFIXES: [&str; 12] = [
 pub(super) struct CommandEnvironment<'a> {
     /// Variables that the key `command_variables` of the source adds.
     pub(super) additional_variables: &'a [String],
-    /// Variables that contain a secret of any source. Commands inherit them only if they are added.
+    /// Variables that contain a secret of any source. Commands inherit such a variable only if it
+    /// is one of `additional_variables`.
     pub(super) secret_variables: &'a BTreeSet<String>,
 }
 
@@ -127,7 +128,7 @@ pub(super) enum SecretSource {
 /// Creates the source for the value of a key.
 type SourceConstructor = fn(SecretString) -> SecretSource;
 
-/// The suffixes of the keys of a secret, each with the kind of source that the value is.
+/// The suffixes that the key of a secret can have. The suffix determines the kind of source.
 pub(super) const SECRET_SUFFIXES: [(&str, SourceConstructor); 4] = [
     ("", SecretSource::Value),
     ("_env", SecretSource::Variable),
@@ -140,13 +141,13 @@ pub(super) fn is_variable_key(key: &str) -> bool {
     key.ends_with("_env")
 }
 
-/// Returns those keys in `names` whose value is a secret. Each of them also has a name that ends in
-/// `_command`.
+/// Returns those keys in `names` whose value is the secret itself. Each of these keys also exists
+/// with the suffix `_command`.
 pub(super) fn secret_value_keys(names: &[String]) -> impl Iterator<Item = &str> {
     names.iter().filter_map(|name| name.strip_suffix("_command"))
 }
 
-/// Reads and checks a secret. A relative path of a file starts from `directory`.
+/// Reads and checks a secret. If it is in a file, a relative path starts from `directory`.
 pub(super) fn read_secret(
     setting: Setting<SecretSource>,
     directory: &Path,
@@ -233,8 +234,8 @@ fn run_command(
     environment: CommandEnvironment<'_>,
     timeout: Duration,
 ) -> Result<SecretString, SecretProblem> {
-    /// The interval between checks whether the command has ended. It is much shorter than the start
-    /// of a program.
+    /// The interval at which the command is checked. It is much shorter than the time to start a
+    /// program.
     const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
     if command.trim().is_empty() {

@@ -19,7 +19,7 @@ use crate::model::{Diagnostic, ErrorKind};
 pub enum SecretProblem {
     #[error("the secret is empty")]
     Empty,
-    /// The key that states where the secret is has an empty value.
+    /// A key such as `token_file` has an empty value.
     #[error("the value of the key is empty")]
     EmptyLocation { hint: &'static str },
     #[error("the secret contains a line break or another control character")]

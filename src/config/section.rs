@@ -44,7 +44,8 @@ impl Section<'_> {
         self.read_secret(token)
     }
 
-    /// Returns the base URL that is the value of `key`. If `url` is `None`, returns the default.
+    /// Returns the base URL in `url`, which is the value of `key`. If it is `None`, returns
+    /// `default`.
     pub(super) fn base_url_or_default(
         &self,
         url: Option<Text>,

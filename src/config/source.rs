@@ -127,8 +127,8 @@ fn common_key_names() -> impl Iterator<Item = String> {
     CommonKeys::names().into_iter().chain(FilterKeys::names())
 }
 
-/// Returns a sentence that states which sources have `key`, if sources of `provider` do not have
-/// it.
+/// Returns a sentence that states which sources have `key`. Returns `None` if no source has it, or
+/// if `provider` is `None`.
 fn describe_misplaced_key(key: &str, provider: Option<ProviderSection>) -> Option<String> {
     let has_key =
         |section: &&ProviderSection| (section.key_names)().iter().any(|known| known == key);

@@ -75,8 +75,8 @@ impl<'a> Table<'a> {
         self.file.line_at(self.start)
     }
 
-    /// Returns the origin of `key`. If the file does not set the key, the line is that of the
-    /// table.
+    /// Returns the origin of `key`. If the file does not set the key, the origin has the line of
+    /// the table.
     pub(super) fn origin_of(&self, key: &str) -> Origin {
         self.file.origin(self.entry(key).map_or(self.start, |(start, _)| start), self.path_of(key))
     }

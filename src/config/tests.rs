@@ -19,7 +19,7 @@ use crate::model::{Diagnostic, one_line};
 
 const SECRET: &str = "s3cr3t-value";
 
-/// A configuration in a temporary directory, with an environment of its own.
+/// A configuration in a temporary directory, with its own environment.
 struct Setup {
     directory: tempfile::TempDir,
     environment: BTreeMap<String, OsString>,

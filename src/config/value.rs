@@ -167,7 +167,7 @@ pub(super) fn parse_past_day(text: String, today: Date) -> Result<Date, ValuePro
     if day > today { Err(ValueProblem::FutureDate(day)) } else { Ok(day) }
 }
 
-/// Parses a pattern that is matched with lower-case text.
+/// Converts a pattern to lower case and parses it.
 pub(super) fn parse_pattern(text: &str) -> Result<Pattern, ValueProblem> {
     Pattern::new(&text.to_lowercase()).map_err(|error| ValueProblem::Pattern {
         pattern: text.to_owned(),
@@ -185,7 +185,7 @@ pub(super) fn parse_email(text: String) -> Result<String, ValueProblem> {
     Err(ValueProblem::Malformed { value: text, expected: "an e-mail address", hint: None })
 }
 
-/// Whether the text has the form of an e-mail address. The address may not exist.
+/// Whether the text has the form of an e-mail address. The address need not exist.
 pub(super) fn is_email(text: &str) -> bool {
     let has_both_parts = text.split_once('@').is_some_and(|(local, host)| {
         !local.is_empty() && !host.is_empty() && !host.contains(['@', '/'])
@@ -224,8 +224,8 @@ pub(super) fn parse_variable_names(names: Vec<String>) -> Result<Vec<String>, Va
     })
 }
 
-/// Checks each item of a list with `check` and removes duplicates. An empty item is an error, for
-/// which `hint` is the hint.
+/// Checks each item of a list with `check` and removes duplicates. Returns an error with `hint` if
+/// an item is empty.
 pub(super) fn check_each(
     items: Vec<String>,
     hint: &'static str,

@@ -80,7 +80,7 @@ pub enum ValueProblem {
     Pattern { pattern: String, reason: String },
     #[error("is not a URL: {0}")]
     Url(url::ParseError),
-    /// A secret would be sent unencrypted.
+    /// With this URL, a secret would be sent unencrypted.
     #[error("must begin with https://")]
     UrlScheme,
     #[error("must not contain a user name or password")]
@@ -142,8 +142,8 @@ impl Diagnostic for ValueProblem {
     }
 }
 
-/// Returns the memory size to suggest on a machine with `total_bytes` bytes of memory: a power of two
-/// that is about an eighth of it.
+/// Returns the memory size to suggest on a machine with `total_bytes` bytes of memory: a power of
+/// two that is about an eighth of it.
 fn suggested_memory(total_bytes: u64) -> String {
     const GIB: u64 = 1024 * 1024 * 1024;
     let eighth = total_bytes.max(8) / 8;

@@ -42,7 +42,7 @@ pub struct WebexConfig {
 pub enum WebexCredential {
     /// A bearer token. It cannot be renewed.
     Token(SecretString),
-    /// An integration or a service app with a refresh token, with which meetfs requests tokens.
+    /// An integration or a service app. meetfs requests access tokens with its refresh token.
     Refreshed {
         client_id: String,
         client_secret: SecretString,

@@ -68,7 +68,7 @@ pub enum ZoomPlan {
 pub enum ZoomCredential {
     /// A bearer token. It cannot be renewed.
     Token(SecretString),
-    /// A Server-to-Server OAuth app, with whose credentials meetfs requests tokens.
+    /// A Server-to-Server OAuth app. meetfs requests access tokens with its credentials.
     ServerToServer { account_id: String, client_id: String, client_secret: SecretString },
     /// An app that a user signs in to with `meetfs login`.
     SignedIn {

@@ -11,7 +11,7 @@ use super::meeting::Meeting;
 #[derive(Clone, Debug)]
 pub struct SourceContents {
     pub name: SourceName,
-    /// The held meetings, in no particular order.
+    /// The meetings that are not in the recycle bin, in no particular order.
     pub meetings: Vec<MeetingContents>,
     /// The meetings in the provider's recycle bin.
     pub trash: Vec<MeetingContents>,

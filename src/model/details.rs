@@ -13,7 +13,8 @@ pub struct Details {
     /// Fields that are added to `meeting.json`. They never contain a download URL or a token.
     #[serde(rename = "facts")]
     pub metadata: MeetingMetadata,
-    /// Files that the listing omits. A file with the key of a listed file replaces it.
+    /// Files that the listing omits. A file with the same key as a listed file replaces the listed
+    /// file.
     #[serde(default)]
     pub files: Vec<RecordingFile>,
     /// The listed file from which `files` are derived, if there is one. The derived files change

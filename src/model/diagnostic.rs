@@ -24,7 +24,7 @@ pub enum ErrorKind {
     Unavailable,
     /// A reply contradicts itself or the request.
     Protocol,
-    /// A resource is in use: a mountpoint, a cache directory, a port.
+    /// A resource is in use, such as a mountpoint, a cache directory or a port.
     Busy,
     /// A signal ended the command.
     Interrupted,
@@ -52,7 +52,7 @@ impl ErrorKind {
     }
 }
 
-/// An error that can be classified and, where a fix is known, suggests it.
+/// An error with a class and, if a fix is known, a hint.
 ///
 /// `Display` says what failed. It also says why, unless [`Error::source`] returns the cause. The
 /// text begins with a lower-case letter and has no final period.

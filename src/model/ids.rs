@@ -80,8 +80,8 @@ impl<'de> Deserialize<'de> for SourceName {
 }
 
 text_newtype! {
-    /// The provider's id of one held meeting (Zoom: the UUID of the instance), unique within a
-    /// source.
+    /// The provider's id of a meeting, which is unique within a source. At Zoom, it is the UUID of
+    /// the meeting instance.
     MeetingId
 }
 

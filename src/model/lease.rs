@@ -20,9 +20,9 @@ impl Lease {
     /// Whether the lease has ended at `now`, or ends so soon that a request that starts at `now`
     /// could reach the server after the end.
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        /// Time before the end of a lease from which the lease is no longer used. Clocks differ, so
-        /// a request that starts in the last seconds can reach the server after the lease has
-        /// ended. Renewing five seconds early results in at most one more request in hours.
+        /// How long before its end a lease counts as expired. Clocks differ, so a request that
+        /// starts in the last seconds can reach the server after the lease has ended. Renewing five
+        /// seconds early results in at most one more request in hours.
         const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
         self.expires
             .is_some_and(|expires| expires.as_second() - now.as_second() < EXPIRY_MARGIN.as_secs())

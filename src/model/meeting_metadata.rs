@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 /// The fields of a JSON object in insertion order.
 ///
 /// The fields are kept as compact JSON text. 10,000 meetings with eight files each have half a
-/// million fields, most of which are never read. As parsed values they took 180 MB; as text they
-/// take 26 MB.
+/// million fields, most of which are never read. As parsed values, they would take 180 MB. As text,
+/// they take 26 MB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeetingMetadata(Box<str>);
 

@@ -2,7 +2,7 @@
 //!
 //! Topics, names, messages of servers and replies of sockets can contain characters that control a
 //! terminal, change the direction of the text around them, or are invisible. Such a character is
-//! replaced and not removed, so a reader can see that the text contained something else.
+//! replaced and not removed, so a reader can see that there was a character.
 
 use std::borrow::Cow;
 

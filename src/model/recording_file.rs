@@ -63,11 +63,12 @@ pub enum Role {
 /// accepted as the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BodyKind {
-    /// MP4 or M4A: `ftyp` at byte 4 (ISO/IEC 14496-12, 4.3).
+    /// MP4 or M4A, which has `ftyp` at byte 4 (ISO/IEC 14496-12, 4.3).
     IsoMedia,
-    /// `WEBVTT`, after an optional byte order mark (W3C WebVTT, section 4.1).
+    /// WebVTT, which begins with `WEBVTT` after an optional byte order mark (W3C WebVTT, section
+    /// 4.1).
     WebVtt,
-    /// JSON, the only kind that may have the media type `application/json`.
+    /// JSON. Only a file of this kind may have the media type `application/json`.
     Json,
     /// Any other format. Only an HTML page is rejected.
     Opaque,

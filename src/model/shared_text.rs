@@ -1,4 +1,4 @@
-//! Immutable text that is shared without copying it.
+//! Immutable text that can be shared without a copy.
 
 use std::fmt;
 
