@@ -10,7 +10,7 @@ use tokio::task::JoinError;
 
 use super::database::{CatalogDatabase, ListingChange};
 use super::enrichment_task::{DetailsRequest, EnrichmentTask};
-use super::entry::{CatalogEntry, compact, listing_hash};
+use super::entry::{CatalogEntry, listing_hash, shrink_files};
 use super::retention::RetentionCandidates;
 use super::source::{Source, SourceOptions};
 use super::source_counts::SourceCounts;
@@ -102,8 +102,9 @@ impl Catalog {
     /// Returns the meetings that the last listing of a source's recycle bin contained.
     pub fn trashed_meetings(&self, name: &SourceName) -> Vec<Arc<Meeting>> {
         let sources = self.sources.lock();
-        let trashed = sources.get(name).into_iter().flat_map(|source| source.trash.meetings());
-        trashed.map(|trashed| Arc::new(trashed.entry.meeting.clone())).collect()
+        let trashed_meetings =
+            sources.get(name).into_iter().flat_map(|source| source.trash.meetings());
+        trashed_meetings.map(|trashed| Arc::new(trashed.entry.meeting.clone())).collect()
     }
 
     /// Returns `Some` if an earlier run listed the source. The inner value is the time of the last
@@ -172,7 +173,7 @@ impl Catalog {
             {
                 continue;
             }
-            let meeting = compact(meeting);
+            let meeting = shrink_files(meeting);
             change.updated_meetings.push(meeting.clone());
             source.known_incomplete.remove(&meeting.id);
             let details = source.details.get(&meeting.id);

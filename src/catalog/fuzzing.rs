@@ -63,14 +63,17 @@ pub fn source_contents(
     });
     let entry = CatalogEntry::new(Arc::new(listed_meeting), None);
     source.meetings.insert(entry.listed_meeting.id.clone(), entry);
-    let trashed = trash_rows.iter().filter_map(|row| database::trashed_meeting_from_row(row));
-    let stored_trash = StoredTrash { meetings: trashed.collect(), probes: Vec::new() };
+    let trashed_meetings =
+        trash_rows.iter().filter_map(|row| database::trashed_meeting_from_row(row));
+    let stored_trash = StoredTrash { meetings: trashed_meetings.collect(), probes: Vec::new() };
     source.trash = Trash::new(Some(recycle_bin), stored_trash);
-    let trashed = source.snapshot().into_contents().trash;
-    let no_details = trashed.into_iter().map(|contents| (contents.meeting.id.clone(), None));
+    let trashed_contents = source.snapshot().into_contents().trash;
+    let no_details =
+        trashed_contents.into_iter().map(|contents| (contents.meeting.id.clone(), None));
     source.details.extend(no_details);
-    let deleted = deleted_rows.iter().filter_map(|row| database::deleted_meeting_from_row(row));
-    source.restore_deleted(deleted.collect(), &validators);
+    let deleted_meetings =
+        deleted_rows.iter().filter_map(|row| database::deleted_meeting_from_row(row));
+    source.restore_deleted(deleted_meetings.collect(), &validators);
     source.snapshot().into_contents()
 }
 

@@ -62,14 +62,14 @@ impl RetainedMeeting {
     /// Returns the listed meeting with its deleted files added. Deleted files that are not cached
     /// are hidden.
     pub(super) fn merge_into(&self, listed_meeting: &Meeting) -> Meeting {
-        let mut merged = listed_meeting.clone();
+        let mut merged_meeting = listed_meeting.clone();
         for file in self.visible_meeting().files {
-            let is_listed = merged.files.iter().any(|other| other.id.key == file.id.key);
+            let is_listed = merged_meeting.files.iter().any(|other| other.id.key == file.id.key);
             if !is_listed && self.deleted_meeting.deleted_files.contains(&file.id.key) {
-                merged.files.push(file);
+                merged_meeting.files.push(file);
             }
         }
-        merged
+        merged_meeting
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::database::CatalogDatabase;
 use super::enrichment_task::EnrichmentTask;
-use super::entry::{CatalogEntry, compact};
+use super::entry::{CatalogEntry, shrink_files};
 use super::filter::Filter;
 use super::measured_sizes::MeasuredSizes;
 use super::retention::{
@@ -107,13 +107,14 @@ impl Source {
             let details = &source.details;
             let entries = listing.meetings.into_iter().map(|meeting| {
                 let details = details.get(&meeting.id);
-                (meeting.id.clone(), CatalogEntry::new(compact(meeting), details))
+                (meeting.id.clone(), CatalogEntry::new(shrink_files(meeting), details))
             });
             source.meetings = entries.collect();
             source.mark_contradicted_sizes_unconfirmed();
             if recycle_bin.is_some() {
-                let trash = value_or_default(&name, "recycle bin", database.load_trash(&name));
-                source.trash = Trash::new(recycle_bin, trash);
+                let stored_trash =
+                    value_or_default(&name, "recycle bin", database.load_trash(&name));
+                source.trash = Trash::new(recycle_bin, stored_trash);
             }
             if source.retained_meetings.cache().is_some() {
                 let deleted_meetings = database.load_deleted_meetings(&name);
@@ -167,8 +168,8 @@ impl Source {
 
     /// Returns the measured size of a file, or else its declared size.
     fn size(&self, meeting: &MeetingId, file: &RecordingFile) -> Option<u64> {
-        let measured = self.sizes.get(meeting).and_then(|sizes| sizes.get(file));
-        measured.or(file.declared_size)
+        let measured_size = self.sizes.get(meeting).and_then(|sizes| sizes.get(file));
+        measured_size.or(file.declared_size)
     }
 
     /// Returns whether a file is shown and its size is unknown or must be measured again.
@@ -184,11 +185,11 @@ impl Source {
     pub(super) fn mark_contradicted_sizes_unconfirmed(&mut self) -> bool {
         let files = self.meetings.values().flat_map(|entry| &entry.meeting.files);
         let is_contradicted = |file: &&RecordingFile| {
-            let measured = self.sizes.get(&file.id.meeting).and_then(|sizes| sizes.get(file));
+            let measured_size = self.sizes.get(&file.id.meeting).and_then(|sizes| sizes.get(file));
             // Providers declare 0 for files that they have not measured.
             file.declared_size.is_some_and(|declared| declared > 0)
-                && measured.is_some()
-                && measured != file.declared_size
+                && measured_size.is_some()
+                && measured_size != file.declared_size
         };
         self.unconfirmed_sizes =
             files.filter(is_contradicted).map(|file| file.id.clone()).collect();
@@ -260,7 +261,7 @@ impl Source {
             let listed_meeting = listed_meeting.map(|entry| entry.meeting.clone());
             let details = self.details.get(trashed.id()).cloned();
             let probes = trash.probes(trashed.id()).cloned();
-            TrashView { trashed, recycle_bin, listed_meeting, details, probes }
+            TrashView { trashed_meeting: trashed, recycle_bin, listed_meeting, details, probes }
         })
     }
 
@@ -281,7 +282,7 @@ impl Source {
             sizes: self.sizes.get(retained.id()).cloned(),
         });
         let trashed_meetings = self.trash_views().map(|view| {
-            let sizes = self.sizes.get(view.trashed.id()).cloned();
+            let sizes = self.sizes.get(view.trashed_meeting.id()).cloned();
             (view, sizes)
         });
         SourceSnapshot {

@@ -46,16 +46,16 @@ pub(super) struct DeletedMeetingSnapshot {
 impl SourceSnapshot {
     pub(super) fn into_contents(self) -> SourceContents {
         let filter = &*self.filter;
-        let listed =
+        let listed_contents =
             self.listed_meetings.into_iter().filter(|listed| filter.shows(&listed.meeting));
-        let listed = listed.map(|listed| {
+        let listed_contents = listed_contents.map(|listed| {
             let meeting = match &listed.retained_meeting {
                 Some(retained) => Arc::new(retained.merge_into(&listed.meeting)),
                 None => listed.meeting,
             };
             visible_contents(filter, meeting, listed.document, listed.sizes.as_deref())
         });
-        let deleted = self.deleted_meetings.into_iter().filter_map(|deleted| {
+        let deleted_contents = self.deleted_meetings.into_iter().filter_map(|deleted| {
             let meeting = deleted.retained_meeting.visible_meeting();
             filter.shows(&meeting).then(|| {
                 let meeting = Arc::new(meeting);
@@ -63,15 +63,15 @@ impl SourceSnapshot {
                 visible_contents(filter, meeting, document, deleted.sizes.as_deref())
             })
         });
-        let trash = self.trashed_meetings.into_iter().filter_map(|(view, sizes)| {
+        let trashed_contents = self.trashed_meetings.into_iter().filter_map(|(view, sizes)| {
             let meeting = Arc::new(view.visible_meeting(filter)?);
             let document = document(&meeting, view.details);
             Some(contents(meeting, document, sizes.as_deref()))
         });
         SourceContents {
             name: self.name,
-            meetings: listed.chain(deleted).collect(),
-            trash: trash.collect(),
+            meetings: listed_contents.chain(deleted_contents).collect(),
+            trash: trashed_contents.collect(),
             redundant_view_suffix: self.redundant_view_suffix,
         }
     }
@@ -94,9 +94,9 @@ fn visible_contents(
     sizes: Option<&MeasuredSizes>,
 ) -> MeetingContents {
     let meeting = if filter.can_hide_files() {
-        let mut visible = Meeting::clone(&meeting);
-        visible.files.retain(|file| filter.shows_file(file));
-        Arc::new(visible)
+        let mut visible_meeting = Meeting::clone(&meeting);
+        visible_meeting.files.retain(|file| filter.shows_file(file));
+        Arc::new(visible_meeting)
     } else {
         meeting
     };

@@ -17,7 +17,7 @@ const REFUSAL_TTL: SignedDuration = SignedDuration::from_hours(24);
 /// A meeting in the recycle bin, with all data that determines how it is shown.
 #[derive(Debug)]
 pub(super) struct TrashView {
-    pub(super) trashed: Arc<TrashedMeeting>,
+    pub(super) trashed_meeting: Arc<TrashedMeeting>,
     pub(super) recycle_bin: RecycleBin,
     /// The same meeting outside the recycle bin, if it is listed there.
     pub(super) listed_meeting: Option<Arc<Meeting>>,
@@ -31,7 +31,7 @@ impl TrashView {
     /// Returns the meeting as it is shown. Returns `None` if all its files are listed in their
     /// original place, or if the filter hides it.
     pub(super) fn visible_meeting(&self, filter: &Filter) -> Option<Meeting> {
-        let trashed = &self.trashed.entry.meeting;
+        let trashed = &self.trashed_meeting.entry.meeting;
         let mut files: Vec<_> = trashed.files.iter().filter(|file| !self.is_listed(file)).collect();
         if files.is_empty() {
             return None;
@@ -58,9 +58,9 @@ impl TrashView {
             file.availability = Availability::Absent;
             file
         }));
-        meeting.expires = Some(self.trashed.expires_at(self.recycle_bin));
+        meeting.expires = Some(self.trashed_meeting.expires_at(self.recycle_bin));
         let mut metadata = meeting.metadata.to_map();
-        match self.trashed.entry.deleted {
+        match self.trashed_meeting.entry.deleted {
             Some(deleted) => metadata.insert("deleted_time".into(), deleted.to_string().into()),
             None => metadata.insert("expires_is_latest".into(), true.into()),
         };
@@ -75,7 +75,7 @@ impl TrashView {
         visible_meeting: &'a Meeting,
         now: Timestamp,
     ) -> impl Iterator<Item = &'a RecordingFile> {
-        let files = self.trashed.entry.meeting.files.iter().chain(self.detail_files());
+        let files = self.trashed_meeting.entry.meeting.files.iter().chain(self.detail_files());
         let is_visible = |file: &RecordingFile| {
             visible_meeting.files.iter().any(|other| other.id.key == file.id.key)
                 && !self.is_listed(file)
@@ -95,19 +95,19 @@ impl TrashView {
 
     fn needs_probe(&self, file: &RecordingFile, now: Timestamp) -> bool {
         file.availability != Availability::Processing
-            && self.probe(file).is_none_or(|probe| {
+            && self.current_probe(file).is_none_or(|probe| {
                 probe.refusal.is_some() && REFUSAL_TTL <= now.duration_since(probe.probed_at)
             })
     }
 
     /// Returns the last probe of this version of the file.
-    fn probe(&self, file: &RecordingFile) -> Option<&DownloadProbe> {
+    fn current_probe(&self, file: &RecordingFile) -> Option<&DownloadProbe> {
         let probe = self.probes.as_ref()?.get(&file.id.key);
         probe.filter(|probe| probe.version == file.version)
     }
 
     fn availability(&self, file: &RecordingFile) -> Availability {
-        match self.probe(file) {
+        match self.current_probe(file) {
             _ if file.availability == Availability::Processing => Availability::Processing,
             None => Availability::Processing,
             Some(DownloadProbe { refusal: None, .. }) => Availability::Ready,
@@ -119,11 +119,13 @@ impl TrashView {
 
     /// Returns the text that is shown in place of a file that cannot be downloaded.
     fn note_text(&self, reason: &str) -> String {
-        let day = TimeZone::UTC.to_datetime(self.trashed.expires_at(self.recycle_bin)).date();
+        let day =
+            TimeZone::UTC.to_datetime(self.trashed_meeting.expires_at(self.recycle_bin)).date();
         let latest_suffix =
-            if self.trashed.entry.deleted.is_some() { "" } else { " at the latest" };
-        let mut fix = self.recycle_bin.fix.chars();
-        let fix: String = fix.next().into_iter().flat_map(char::to_uppercase).chain(fix).collect();
+            if self.trashed_meeting.entry.deleted.is_some() { "" } else { " at the latest" };
+        let mut fix_characters = self.recycle_bin.fix.chars();
+        let first_character = fix_characters.next().into_iter().flat_map(char::to_uppercase);
+        let fix: String = first_character.chain(fix_characters).collect();
         format!(
             "This recording was deleted. It is in {}, which does not allow downloads: {}.\n\
              {fix} by {day}{latest_suffix}, and it reappears in its original directory. \

@@ -47,7 +47,7 @@ impl TreeChange {
                         changes.push(TreeChange::Directory { ino: node.ino });
                     }
                 }
-                _ if differs(old_node, node) => {
+                _ if has_changed(old_node, node) => {
                     changes.push(TreeChange::Attributes { ino: node.ino })
                 }
                 _ => {}
@@ -59,7 +59,7 @@ impl TreeChange {
 
 /// Returns whether the attributes of a file, or the bytes of a generated file, differ. The bytes of
 /// a recording are not compared, because another version of a recording has another inode.
-fn differs(old: &Node, new: &Node) -> bool {
+fn has_changed(old: &Node, new: &Node) -> bool {
     let bytes_differ = match (&old.content, &new.content) {
         (Content::Text(old), Content::Text(new)) => old != new,
         (Content::Document(old), Content::Document(new)) => old != new,

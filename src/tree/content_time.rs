@@ -16,8 +16,8 @@ const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
 /// Returns the modification time of a generated file. `hash` is the hash of its bytes.
 ///
 /// A backup program treats a file as unchanged if its size and its time are the same, so different
-/// bytes must have different times. The time depends only on `recording_end` and on the bytes: equal
-/// bytes have the same time after a remount, even if the catalog was lost. The time is before
+/// bytes must have different times. The time depends only on `recording_end` and on the bytes:
+/// equal bytes have the same time after a remount, even if the catalog was lost. The time is before
 /// `recording_end`, so it is not in the future.
 ///
 /// `rsync` compares only seconds. It misses one in 65,536 of the changes that keep the size of the

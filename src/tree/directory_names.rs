@@ -20,7 +20,7 @@ pub(super) struct NameRequest {
 }
 
 impl NameRequest {
-    fn name_with(&self, suffix: &str) -> String {
+    fn name_with_suffix(&self, suffix: &str) -> String {
         let max_stem_length = MAX_LENGTH.saturating_sub(suffix.len() + self.tail.len());
         format!("{}{suffix}{}", truncate(&self.stem, max_stem_length), self.tail)
     }
@@ -76,7 +76,7 @@ impl DirectoryNames {
         // Plain names are assigned first: a suffixed name must not take the plain name of another
         // request.
         requests_by_id.retain(|(position, request)| {
-            let plain_name = request.name_with("");
+            let plain_name = request.name_with_suffix("");
             let is_free = self.used_keys.insert(collision_key(&plain_name));
             if is_free {
                 set_name(*position, plain_name, String::new());
@@ -85,7 +85,7 @@ impl DirectoryNames {
         });
         for (position, request) in requests_by_id {
             let mut candidates =
-                request.suffixes().map(|suffix| (request.name_with(&suffix), suffix));
+                request.suffixes().map(|suffix| (request.name_with_suffix(&suffix), suffix));
             if let Some((name, suffix)) =
                 candidates.find(|(name, _)| self.used_keys.insert(collision_key(name)))
             {
@@ -124,8 +124,8 @@ mod tests {
             names(&[request(&family_emoji, "", "1")]),
             ["👩\u{200d}👩\u{200d}👧".repeat(14)]
         );
-        let accents = format!("x{}", "\u{323}".repeat(300));
-        assert_eq!(names(&[request(&accents, "", "1")])[0].len(), 255);
+        let long_grapheme = format!("x{}", "\u{323}".repeat(300));
+        assert_eq!(names(&[request(&long_grapheme, "", "1")])[0].len(), 255);
         let cut_at_space = format!("{} {}", "a".repeat(250), "b".repeat(50));
         assert_eq!(
             names(&[request(&cut_at_space, ".mp4", "1")]),
@@ -140,8 +140,11 @@ mod tests {
             request("talk", ".mp4", "a"),
             request("talk", ".m4a", "c"),
         ]);
-        let short = format!("{:08x}", xxh3_64(b"b") >> 32);
-        assert_eq!(assigned, [format!("talk ~{short}.mp4"), "talk.mp4".into(), "talk.m4a".into()]);
+        let short_hash = format!("{:08x}", xxh3_64(b"b") >> 32);
+        assert_eq!(
+            assigned,
+            [format!("talk ~{short_hash}.mp4"), "talk.mp4".into(), "talk.m4a".into()]
+        );
     }
 
     #[test]
@@ -160,8 +163,8 @@ mod tests {
             ("می\u{200c}خواهم", "میخواهم"),
         ] {
             let assigned = names(&[request(one, ".mp4", "a"), request(other, ".mp4", "b")]);
-            let short = format!("{:08x}", xxh3_64(b"b") >> 32);
-            let expected = [format!("{one}.mp4"), format!("{other} ~{short}.mp4")];
+            let short_hash = format!("{:08x}", xxh3_64(b"b") >> 32);
+            let expected = [format!("{one}.mp4"), format!("{other} ~{short_hash}.mp4")];
             assert_eq!(assigned, expected, "{one} {other}");
         }
         let extensions = [request("a", ".MP4", "1"), request("a", ".mp4", "2")];
@@ -184,11 +187,11 @@ mod tests {
 
     #[test]
     fn suffix_is_never_cut_off() {
-        let long = "a".repeat(300);
+        let long_stem = "a".repeat(300);
         let assigned = names(&[
-            request(&long, ".mp4", "1"),
-            request(&long, ".mp4", "2"),
-            request(&long, ".mp4", "3"),
+            request(&long_stem, ".mp4", "1"),
+            request(&long_stem, ".mp4", "2"),
+            request(&long_stem, ".mp4", "3"),
         ]);
         assert_eq!(assigned[0], format!("{}.mp4", "a".repeat(251)));
         for name in &assigned[1..] {
@@ -204,13 +207,17 @@ mod tests {
     #[test]
     fn suffix_in_use_is_lengthened() {
         let hash = xxh3_64(b"2");
-        let (short, long) = (format!("talk ~{:08x}", hash >> 32), format!("talk ~{hash:016x}"));
+        let (short_name, long_name) =
+            (format!("talk ~{:08x}", hash >> 32), format!("talk ~{hash:016x}"));
         let requests =
-            [request("talk", "", "1"), request("talk", "", "2"), request(&short, "", "3")];
-        assert_eq!(names(&requests), ["talk", long.as_str(), short.as_str()]);
-        let requests = [&requests[..], &[request(&long, "", "4")]].concat();
-        let longest = format!("talk ~{:032x}", xxh3_128_with_seed(b"2", 0));
-        assert_eq!(names(&requests), ["talk", longest.as_str(), short.as_str(), long.as_str()]);
+            [request("talk", "", "1"), request("talk", "", "2"), request(&short_name, "", "3")];
+        assert_eq!(names(&requests), ["talk", long_name.as_str(), short_name.as_str()]);
+        let requests = [&requests[..], &[request(&long_name, "", "4")]].concat();
+        let longest_name = format!("talk ~{:032x}", xxh3_128_with_seed(b"2", 0));
+        assert_eq!(
+            names(&requests),
+            ["talk", longest_name.as_str(), short_name.as_str(), long_name.as_str()]
+        );
     }
 
     #[test]

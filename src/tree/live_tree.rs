@@ -45,14 +45,14 @@ impl LiveTree {
     /// Waits until a snapshot satisfies `condition`, and returns it. The caller must set a
     /// deadline.
     pub async fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
-        let mut published = self.publish_count.subscribe();
+        let mut publish_events = self.publish_count.subscribe();
         let _expedited = self.expedite();
         loop {
-            let current = self.current();
-            if condition(&current) {
-                return current;
+            let snapshot = self.current();
+            if condition(&snapshot) {
+                return snapshot;
             }
-            let _ = published.changed().await; // The sender is a field of `self`.
+            let _ = publish_events.changed().await; // The sender is a field of `self`.
         }
     }
 
@@ -73,11 +73,11 @@ impl LiveTree {
     pub fn path_of(&self, ino: Ino) -> String {
         let snapshot = self.current();
         let mut names = Vec::new();
-        let mut current = ino;
-        while current != Ino::ROOT {
-            let Some(node) = snapshot.node(current) else { break };
+        let mut current_ino = ino;
+        while current_ino != Ino::ROOT {
+            let Some(node) = snapshot.node(current_ino) else { break };
             names.push(&*node.name);
-            current = node.parent;
+            current_ino = node.parent;
         }
         names.reverse();
         names.join("/")

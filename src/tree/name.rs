@@ -21,8 +21,8 @@
 //! | dots and spaces at the start | nothing | a leading dot hides a file; `..` is the parent |
 //! | dots and spaces at the end | nothing | Windows and SMB remove them |
 //!
-//! Windows, SMB and FAT also reject `\` and `:`. Because all these characters are replaced, copies on
-//! such systems keep their names.
+//! Windows, SMB and FAT also reject `\` and `:`. Because all these characters are replaced, copies
+//! on such systems keep their names.
 
 use std::borrow::Cow;
 
@@ -116,13 +116,13 @@ fn visible_character(character: char) -> Option<char> {
 fn without_stray_joiners(characters: &[char]) -> impl Iterator<Item = char> {
     let is_joined =
         |character: Option<&char>| character.is_some_and(|c| !c.is_ascii() && !is_joiner(*c));
-    let before = std::iter::once(None).chain(characters.iter().map(Some));
-    let after = characters.iter().skip(1).map(Some).chain(std::iter::once(None));
+    let previous = std::iter::once(None).chain(characters.iter().map(Some));
+    let following = characters.iter().skip(1).map(Some).chain(std::iter::once(None));
     characters
         .iter()
-        .zip(before.zip(after))
-        .filter(move |(character, (before, after))| {
-            !is_joiner(**character) || (is_joined(*before) && is_joined(*after))
+        .zip(previous.zip(following))
+        .filter(move |(character, (previous, following))| {
+            !is_joiner(**character) || (is_joined(*previous) && is_joined(*following))
         })
         .map(|(character, _)| *character)
 }

@@ -30,14 +30,14 @@ impl TreeWalk {
     /// file.
     pub fn starting_after(snapshot: Arc<Snapshot>, file: Ino, order: WalkOrder) -> Option<Self> {
         let mut walk = Self { order, remaining_entries: Vec::new(), snapshot };
-        let mut current = file;
-        while current != Ino::ROOT {
-            let parent = walk.snapshot.node(current)?.parent;
+        let mut current_ino = file;
+        while current_ino != Ino::ROOT {
+            let parent = walk.snapshot.node(current_ino)?.parent;
             let mut entries = walk.reversed_entries(parent);
-            let position = entries.iter().position(|entry| *entry == current)?;
+            let position = entries.iter().position(|entry| *entry == current_ino)?;
             entries.truncate(position);
             walk.remaining_entries.push(entries);
-            current = parent;
+            current_ino = parent;
         }
         walk.remaining_entries.reverse();
         Some(walk)

@@ -50,8 +50,8 @@ pub(super) fn save_trash(
     for table in TRASH_TABLES {
         delete_meetings(&transaction, table, source, &change.removed_ids)?;
     }
-    let updated = change.updated_meetings.iter().map(|trashed| (trashed.id(), &**trashed));
-    upsert_meetings(&transaction, "trashed_meeting", source, updated)?;
+    let updated_meetings = change.updated_meetings.iter().map(|trashed| (trashed.id(), &**trashed));
+    upsert_meetings(&transaction, "trashed_meeting", source, updated_meetings)?;
     transaction.commit()
 }
 
@@ -94,9 +94,9 @@ pub(super) fn save_retention(
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     delete_meetings(&transaction, "deleted_meeting", source, &change.removed_ids)?;
-    let updated = change.updated_meetings.iter();
-    let updated = updated.map(|deleted| (&deleted.meeting.id, deleted));
-    upsert_meetings(&transaction, "deleted_meeting", source, updated)?;
+    let updated_meetings = change.updated_meetings.iter();
+    let updated_meetings = updated_meetings.map(|deleted| (&deleted.meeting.id, deleted));
+    upsert_meetings(&transaction, "deleted_meeting", source, updated_meetings)?;
     transaction.commit()
 }
 

@@ -104,10 +104,10 @@ pub(super) fn save_details(
     meeting: &MeetingId,
     details: Option<&Details>,
 ) -> rusqlite::Result<()> {
-    let text = details.and_then(|details| serde_json::to_string(details).ok());
+    let json = details.and_then(|details| serde_json::to_string(details).ok());
     connection.execute(
         "INSERT OR REPLACE INTO meeting_details VALUES (?1, ?2, ?3)",
-        params![source.as_str(), meeting.as_str(), text],
+        params![source.as_str(), meeting.as_str(), json],
     )?;
     Ok(())
 }

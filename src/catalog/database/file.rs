@@ -92,11 +92,11 @@ pub(super) fn copy_to_memory(directory: &Path) -> Result<Connection, CatalogData
         return in_memory();
     }
     check_ownership(directory)?;
-    let copy = directory
+    let result = directory
         .canonicalize()
         .map_err(|source| CatalogDatabaseError::Directory { path: directory.into(), source })
         .map(|directory| copy_file_to_memory(&directory.join(FILE_NAME)))?;
-    match copy {
+    match result {
         Ok(Some(connection)) => Ok(connection),
         Ok(None) => in_memory(),
         Err(error) => {
@@ -120,10 +120,10 @@ fn copy_file_to_memory(path: &Path) -> Result<Option<Connection>, OpenError> {
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let source = Connection::open_with_flags(url.as_str(), flags)?;
-    schema::check(&source)?;
+    let stored_catalog = Connection::open_with_flags(url.as_str(), flags)?;
+    schema::check(&stored_catalog)?;
     let mut copy = Connection::open_in_memory()?;
-    Backup::new(&source, &mut copy)?.run_to_completion(c_int::MAX, Duration::ZERO, None)?;
+    Backup::new(&stored_catalog, &mut copy)?.run_to_completion(c_int::MAX, Duration::ZERO, None)?;
     migrate(copy).map(Some)
 }
 

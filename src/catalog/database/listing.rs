@@ -51,10 +51,10 @@ pub(super) fn load(
         }
     }
     if !damaged.is_empty() {
-        let count = damaged.len();
+        let damaged_count = damaged.len();
         tracing::warn!(
             %source,
-            "deleted {count} damaged meetings from the catalog; all meetings will be listed again"
+            "deleted {damaged_count} damaged meetings from the catalog; all meetings will be listed again"
         );
         fully_listed_at = None;
         log_failed_write(delete_damaged(connection, source, &damaged));
@@ -83,8 +83,8 @@ pub(super) fn save(
         )?;
     }
     delete_meetings(&transaction, "listed_meeting", source, &change.removed_ids)?;
-    let updated = change.updated_meetings.iter().map(|meeting| (&meeting.id, &**meeting));
-    upsert_meetings(&transaction, "listed_meeting", source, updated)?;
+    let updated_meetings = change.updated_meetings.iter().map(|meeting| (&meeting.id, &**meeting));
+    upsert_meetings(&transaction, "listed_meeting", source, updated_meetings)?;
     transaction.commit()
 }
 

@@ -6,8 +6,8 @@
 //! - Locks: the connection. It is the last lock of the catalog: no other lock is taken while it is
 //!   held. Calls do blocking I/O, so async code uses
 //!   [`Catalog::run_blocking`](super::Catalog::run_blocking).
-//! - Failures: all stored values can be requested again. So a failed write is only logged, a damaged
-//!   row is deleted, and a damaged file is replaced.
+//! - Failures: all stored values can be requested again. So a failed write is only logged, a
+//!   damaged row is deleted, and a damaged file is replaced.
 //!
 //! 1. The file: `file`. Its tables and their migrations: `schema`.
 //! 2. The rows of the tables: `listing`, `enrichment`, `deletions`. Their shared functions: `rows`.

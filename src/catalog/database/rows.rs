@@ -32,10 +32,10 @@ pub(super) fn load_intact_rows<T>(
         }
     }
     if !damaged.is_empty() {
-        let count = damaged.len();
+        let damaged_count = damaged.len();
         tracing::warn!(
             %source,
-            "deleted {count} damaged rows from the catalog; the values will be requested again"
+            "deleted {damaged_count} damaged rows from the catalog; the values will be requested again"
         );
         for columns in damaged {
             let source = Value::from(source.as_str().to_owned());
@@ -66,8 +66,8 @@ pub(super) fn upsert_meetings<'a, T: Serialize + 'a>(
     let mut statement =
         connection.prepare(&format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3)"))?;
     for (id, value) in meetings {
-        let Ok(text) = serde_json::to_string(value) else { continue };
-        statement.execute(params![source.as_str(), id.as_str(), text])?;
+        let Ok(json) = serde_json::to_string(value) else { continue };
+        statement.execute(params![source.as_str(), id.as_str(), json])?;
     }
     Ok(())
 }

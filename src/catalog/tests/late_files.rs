@@ -78,7 +78,7 @@ fn derived_file_has_version_of_its_origin() {
 #[test]
 fn independent_files_are_requested_again_after_changes() {
     let directory = tempfile::tempdir().unwrap();
-    let open = || {
+    let open_catalog = || {
         catalog(CatalogDatabase::open(directory.path()).unwrap(), Some(vec![RecordingKind::Audio]))
     };
     let is_requested =
@@ -90,7 +90,7 @@ fn independent_files_are_requested_again_after_changes() {
         catalog.record_details(&acme(), &"m".into(), Some(details));
     };
     {
-        let catalog = open();
+        let catalog = open_catalog();
         list(&catalog, 1);
         let request = catalog.details_request(&acme(), &"m".into());
         assert!(
@@ -102,7 +102,7 @@ fn independent_files_are_requested_again_after_changes() {
         assert!(!is_requested(&catalog));
         list(&catalog, 2);
     }
-    let catalog = open();
+    let catalog = open_catalog();
     assert!(is_requested(&catalog) && catalog.details_request(&acme(), &"m".into()).is_outdated);
     record(&catalog, None, catalog.details_request(&acme(), &"m".into()).listing_hash);
     assert!(!is_requested(&catalog));

@@ -107,9 +107,9 @@ fn detail_files_are_added_to_listed_files() {
         RecordingFile { version, declared_size, ..file("a", key) }
     };
     let listing = || {
-        let mut listed = meeting("a", "2026-01-10");
-        listed.files = vec![file("video", 1), file("both", 1)];
-        Listing { meetings: vec![listed], ..Listing::default() }
+        let mut listed_meeting = meeting("a", "2026-01-10");
+        listed_meeting.files = vec![file("video", 1), file("both", 1)];
+        Listing { meetings: vec![listed_meeting], ..Listing::default() }
     };
     let files = |catalog: &Catalog| {
         let files = catalog.contents()[0].meetings[0].meeting.files.clone();
@@ -150,10 +150,14 @@ fn equal_listing_does_not_change_the_catalog() {
 #[test]
 fn document_is_missing_until_details_are_known() {
     let catalog = catalog();
-    let mut listed = meeting("a", "2026-01-10");
-    listed.metadata = [("topic".to_owned(), "listed".into())].into_iter().collect();
+    let mut listed_meeting = meeting("a", "2026-01-10");
+    listed_meeting.metadata = [("topic".to_owned(), "listed".into())].into_iter().collect();
     let all_days = span("2026-01-01", "2026-03-31");
-    catalog.apply(&acme(), all_days, Listing { meetings: vec![listed], ..Listing::default() });
+    catalog.apply(
+        &acme(),
+        all_days,
+        Listing { meetings: vec![listed_meeting], ..Listing::default() },
+    );
     assert_eq!(catalog.contents()[0].meetings[0].document, None);
     let details = [("topic", "other"), ("dept", "sales")].map(|(k, v)| (k.to_string(), v.into()));
     let details = Details { metadata: details.into_iter().collect(), ..Details::default() };
@@ -166,27 +170,28 @@ fn document_is_missing_until_details_are_known() {
 #[test]
 fn contradicted_size_is_measured_again_after_listing() {
     let directory = tempfile::tempdir().unwrap();
-    let open = || {
+    let open_catalog = || {
         let database = CatalogDatabase::open(directory.path()).unwrap();
         super::fixtures::catalog(database, options())
     };
-    let listed = RecordingFile { declared_size: Some(1000), ..file("m", "a") };
-    let meeting = Meeting { files: vec![listed.clone()], ..super::fixtures::meeting("m", &[]) };
-    let needs_size = |catalog: &Catalog| catalog.needs_size(&listed);
+    let listed_file = RecordingFile { declared_size: Some(1000), ..file("m", "a") };
+    let meeting =
+        Meeting { files: vec![listed_file.clone()], ..super::fixtures::meeting("m", &[]) };
+    let needs_size = |catalog: &Catalog| catalog.needs_size(&listed_file);
     {
-        let catalog = open();
+        let catalog = open_catalog();
         super::fixtures::list(&catalog, vec![meeting]);
         assert!(!needs_size(&catalog));
-        catalog.record_size(&listed.id, listed.version, 500);
+        catalog.record_size(&listed_file.id, listed_file.version, 500);
         assert!(!needs_size(&catalog), "the size was just measured");
         catalog.record_full_listing(&acme(), Timestamp::now());
         assert!(needs_size(&catalog));
-        catalog.record_size(&listed.id, listed.version, 500);
+        catalog.record_size(&listed_file.id, listed_file.version, 500);
         assert!(!needs_size(&catalog));
     }
-    let catalog = open();
+    let catalog = open_catalog();
     assert!(needs_size(&catalog), "a contradicted size of an earlier run is measured again");
-    catalog.record_size(&listed.id, listed.version, 1000);
+    catalog.record_size(&listed_file.id, listed_file.version, 1000);
     catalog.record_full_listing(&acme(), Timestamp::now());
     assert!(!needs_size(&catalog), "the size agrees with the listing");
 }

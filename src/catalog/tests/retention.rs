@@ -35,7 +35,7 @@ fn catalog(database: CatalogDatabase, cache: &Arc<CachedKeys>) -> Arc<Catalog> {
 /// of its hidden files.
 fn visible_files(catalog: &Catalog) -> Vec<String> {
     let contents = catalog.contents();
-    let describe = |contents: &MeetingContents| {
+    let describe_meeting = |contents: &MeetingContents| {
         let keys = |is_ready: bool| {
             let files = contents.meeting.files.iter();
             let files = files.filter(|file| (file.availability == Availability::Ready) == is_ready);
@@ -45,7 +45,7 @@ fn visible_files(catalog: &Catalog) -> Vec<String> {
         };
         format!("{} {}/{}", contents.meeting.id, keys(true), keys(false))
     };
-    let mut lines: Vec<_> = contents[0].meetings.iter().map(describe).collect();
+    let mut lines: Vec<_> = contents[0].meetings.iter().map(describe_meeting).collect();
     lines.sort();
     lines
 }
@@ -109,8 +109,12 @@ fn failed_listing_does_not_delete_files() {
     cache.set(&["a"]);
     let catalog = catalog(CatalogDatabase::in_memory().unwrap(), &cache);
     list(&catalog, vec![meeting("m", &["a", "b"])]);
-    let failed = vec![(all_days(), ProviderError::unavailable("down"))];
-    catalog.apply(&acme(), all_days(), Listing { meetings: vec![], failed, ..Listing::default() });
+    let failed_days = vec![(all_days(), ProviderError::unavailable("down"))];
+    catalog.apply(
+        &acme(),
+        all_days(),
+        Listing { meetings: vec![], failed: failed_days, ..Listing::default() },
+    );
     assert_eq!(visible_files(&catalog), ["m ab/"]);
     assert_eq!(catalog.counts(&acme()).kept_deleted, 0);
 }

@@ -85,7 +85,7 @@ pub(super) fn document_with(word: &str, participants: Option<&str>) -> Arc<Docum
 }
 
 /// Returns the same meeting as an entry of the recycle bin.
-pub(super) fn trashed(contents: MeetingContents) -> MeetingContents {
+pub(super) fn as_trashed(contents: MeetingContents) -> MeetingContents {
     let mut meeting = Meeting::clone(&contents.meeting);
     meeting.id = meeting.id.to_trash_id();
     for file in &mut meeting.files {

@@ -292,7 +292,7 @@ fn names_in_a_directory_differ_regardless_of_case() {
     ];
     let upper = meeting("1", "Weekly Sync", files.clone());
     let lower = meeting("2", "weekly sync", files);
-    let trash = vec![trashed(upper.clone()), trashed(lower.clone())];
+    let trash = vec![as_trashed(upper.clone()), as_trashed(lower.clone())];
     let sources = ["Acme", "acme"].map(|name| SourceContents {
         name: source_name(name),
         meetings: vec![upper.clone(), lower.clone()],
@@ -338,8 +338,8 @@ fn source_totals_count_visible_meetings_and_files() {
     ];
     let mut sources = acme(meetings);
     sources[0].trash = vec![
-        trashed(meeting("a", "a", vec![view()])),
-        trashed(meeting("b", "b", vec![as_pending(view())])),
+        as_trashed(meeting("a", "a", vec![view()])),
+        as_trashed(meeting("b", "b", vec![as_pending(view())])),
     ];
     let snapshot = paris_builder().build(&sources);
     let expected = SourceTotals {

@@ -143,15 +143,15 @@ fn transcript_of_unfinished_view_is_hidden() {
     let transcript = || file("3", Role::Transcript, "audio_transcript", "vtt");
     let speaker =
         |availability| with_availability(availability, file("1", Role::View, "speaker", "mp4"));
-    let processing = || speaker(Availability::Processing);
+    let unfinished_view = || speaker(Availability::Processing);
     let chat = file("4", Role::Other, "chat", "txt");
-    assert_eq!(names_of_files(vec![processing(), transcript(), chat]), ["chat.txt"]);
-    assert!(names_of_files(vec![processing(), transcript()]).is_empty());
+    assert_eq!(names_of_files(vec![unfinished_view(), transcript(), chat]), ["chat.txt"]);
+    assert!(names_of_files(vec![unfinished_view(), transcript()]).is_empty());
     let captions = file("3", Role::Captions, "closed_caption", "vtt");
-    assert!(names_of_files(vec![processing(), captions]).is_empty());
+    assert!(names_of_files(vec![unfinished_view(), captions]).is_empty());
     let gallery = file("2", Role::View, "gallery", "mp4");
     assert_eq!(
-        names_of_files(vec![processing(), gallery, transcript()]),
+        names_of_files(vec![unfinished_view(), gallery, transcript()]),
         ["gallery.mp4", "gallery.vtt"]
     );
     let audio = with_availability(Availability::Processing, file("1", Role::Audio, "audio", "m4a"));

@@ -74,8 +74,10 @@ fn any_archive() -> impl Strategy<Value = Vec<SourceContents>> {
             meetings_by_id.into_values().collect::<Vec<_>>()
         })
     };
-    let source =
-        (meetings(), meetings().prop_map(|meetings| meetings.into_iter().map(trashed).collect()));
+    let source = (
+        meetings(),
+        meetings().prop_map(|meetings| meetings.into_iter().map(as_trashed).collect()),
+    );
     prop::collection::btree_map(prop::sample::select(vec!["acme", "cisco"]), source, 0..3).prop_map(
         |sources| {
             sources
@@ -182,8 +184,8 @@ proptest! {
             }
         }
 
-        // If the reported parts are removed from a cache of the old tree and read again from the new
-        // tree, the cache equals the new tree.
+        // If the reported parts are removed from a cache of the old tree and read again from the
+        // new tree, the cache equals the new tree.
         let is_stale = |change: TreeChange| distinct_changes.contains(&change);
         let mut cached_attributes = BTreeMap::new();
         let mut directories = vec![(Ino::ROOT, String::new())];

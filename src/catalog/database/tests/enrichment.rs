@@ -49,6 +49,6 @@ fn damaged_rows_do_not_affect_intact_rows() {
         assert_eq!(database.load_validators(&acme()).unwrap().len(), 1);
     }
     let count = |table: &str| database.query::<i64>(&format!("SELECT count(*) FROM {table}"))[0];
-    let counts = ["file_size", "meeting_details", "file_validator"].map(count);
-    assert_eq!(counts, [1, 2, 1]);
+    let row_counts = ["file_size", "meeting_details", "file_validator"].map(count);
+    assert_eq!(row_counts, [1, 2, 1]);
 }
