@@ -226,7 +226,12 @@ impl Engine {
 
     /// Returns `length` bytes at `offset` if all of them are in memory. Also fills the prefetch
     /// window of the reader. Returns fewer bytes only at the end of the file.
-    pub fn read_now(&self, file: &Arc<OpenFile>, offset: u64, length: u32) -> Option<Bytes> {
+    pub fn read_from_memory(
+        &self,
+        file: &Arc<OpenFile>,
+        offset: u64,
+        length: u32,
+    ) -> Option<Bytes> {
         let content = &file.content;
         if content.is_stale() {
             return None;

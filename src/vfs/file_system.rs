@@ -375,7 +375,7 @@ impl<B> FileSystem<B> {
         {
             self.prefetch_siblings(recording.ino);
         }
-        Ok(match self.engine.read_now(&recording.file, offset, size) {
+        Ok(match self.engine.read_from_memory(&recording.file, offset, size) {
             Some(bytes) => ReadStep::Ready(bytes),
             None => {
                 let call_start = Instant::now();

@@ -258,7 +258,7 @@ async fn read(
     offset: u64,
     length: u32,
 ) -> Result<bytes::Bytes, FetchError> {
-    match engine.read_now(open, offset, length) {
+    match engine.read_from_memory(open, offset, length) {
         Some(bytes) => Ok(bytes),
         None => engine.read(open, offset, length).await,
     }
