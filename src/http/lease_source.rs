@@ -16,15 +16,16 @@ pub trait LeaseSource: Send + Sync {
     ///
     /// # Errors
     /// The reason why a lease is not available.
-    async fn current(&self, priority: Priority) -> Result<Arc<Lease>, FetchError>;
+    async fn current_lease(&self, priority: Priority) -> Result<Arc<Lease>, FetchError>;
 
-    /// Reports that the server refused `lease`. The next call of [`current`](Self::current)
-    /// requests a new lease, unless another caller has already replaced `lease`.
+    /// Reports that the server refused `lease`. The next call of
+    /// [`current_lease`](Self::current_lease) requests a new lease, unless another caller has
+    /// already replaced `lease`.
     fn report_refused(&self, lease: &Arc<Lease>);
 
     /// Reports that the server refused `lease` and that no further lease will be tried. The read
-    /// fails with `error`, and [`current`](Self::current) may return the same error for a while
-    /// without a request.
+    /// fails with `error`, and [`current_lease`](Self::current_lease) may return the same error for
+    /// a while without a request.
     fn report_final_refusal(&self, lease: &Arc<Lease>, _error: &FetchError) {
         self.report_refused(lease);
     }

@@ -193,7 +193,7 @@ impl RangeStream {
     }
 
     async fn open_body(&mut self) -> Result<RangeBody, AttemptError> {
-        let lease = self.leases.current(self.priority).await.map_err(AttemptError::from)?;
+        let lease = self.leases.current_lease(self.priority).await.map_err(AttemptError::from)?;
         if !std::mem::replace(&mut self.is_breaker_checked, true) {
             let to_down_error =
                 |error| AttemptError::Final(FetchError::Down(FetchCause::new(error)));

@@ -25,7 +25,7 @@ pub(super) struct NoLeases;
 
 #[async_trait]
 impl LeaseSource for NoLeases {
-    async fn current(&self, _priority: Priority) -> Result<Arc<Lease>, FetchError> {
+    async fn current_lease(&self, _priority: Priority) -> Result<Arc<Lease>, FetchError> {
         Err(FetchError::Gone("a lease is not available".into()))
     }
 

@@ -160,7 +160,7 @@ struct OneLease(Arc<Lease>);
 
 #[async_trait]
 impl LeaseSource for OneLease {
-    async fn current(&self, _priority: Priority) -> Result<Arc<Lease>, FetchError> {
+    async fn current_lease(&self, _priority: Priority) -> Result<Arc<Lease>, FetchError> {
         Ok(self.0.clone())
     }
 

@@ -106,7 +106,7 @@ impl LeaseState {
 
 #[async_trait]
 impl LeaseSource for LeaseSlot {
-    async fn current(&self, priority: Priority) -> Result<Arc<Lease>, FetchError> {
+    async fn current_lease(&self, priority: Priority) -> Result<Arc<Lease>, FetchError> {
         if let Some(result) = self.cached_result() {
             return result;
         }
@@ -286,22 +286,25 @@ mod tests {
         let mut ttl = MIN_REFUSAL_TTL;
         for round in 1..=6 {
             for _ in 0..10 {
-                let error = slot(&leases, 1).current(Priority::Demand).await.unwrap_err();
+                let error = slot(&leases, 1).current_lease(Priority::Demand).await.unwrap_err();
                 assert!(matches!(error, FetchError::NotAllowed(_)), "{error}");
             }
             assert_eq!(provider.requests.load(Ordering::Relaxed), round);
             tokio::time::advance(ttl - Duration::from_millis(1)).await;
-            assert!(slot(&leases, 1).current(Priority::Demand).await.is_err());
+            assert!(slot(&leases, 1).current_lease(Priority::Demand).await.is_err());
             assert_eq!(provider.requests.load(Ordering::Relaxed), round);
             tokio::time::advance(Duration::from_millis(1)).await;
             ttl = (ttl * 2).min(MAX_REFUSAL_TTL);
         }
         *provider.error.lock() = None;
-        let lease = slot(&leases, 1).current(Priority::Demand).await.unwrap();
+        let lease = slot(&leases, 1).current_lease(Priority::Demand).await.unwrap();
         slot(&leases, 1).report_served(&lease);
         slot(&leases, 1).report_final_refusal(&lease, &FetchError::NotAllowed("again".into()));
         tokio::time::advance(MIN_REFUSAL_TTL).await;
-        assert!(slot(&leases, 1).current(Priority::Demand).await.is_ok(), "the TTL is short again");
+        assert!(
+            slot(&leases, 1).current_lease(Priority::Demand).await.is_ok(),
+            "the TTL is short again"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -309,7 +312,7 @@ mod tests {
         let provider = provider(Some(ProviderError::unavailable("down")));
         let leases = LeaseCache::new(provider.clone());
         for _ in 0..3 {
-            assert!(slot(&leases, 1).current(Priority::Demand).await.is_err());
+            assert!(slot(&leases, 1).current_lease(Priority::Demand).await.is_err());
         }
         assert_eq!(provider.requests.load(Ordering::Relaxed), 3);
     }
@@ -318,15 +321,15 @@ mod tests {
     async fn versions_share_neither_lease_nor_refusal() {
         let provider = provider(Some(ProviderError::changed("another version")));
         let leases = LeaseCache::new(provider.clone());
-        let first_error = slot(&leases, 1).current(Priority::Demand).await.unwrap_err();
+        let first_error = slot(&leases, 1).current_lease(Priority::Demand).await.unwrap_err();
         assert!(matches!(first_error, FetchError::Changed(_)), "{first_error}");
-        let second_error = slot(&leases, 1).current(Priority::Demand).await.unwrap_err();
+        let second_error = slot(&leases, 1).current_lease(Priority::Demand).await.unwrap_err();
         assert!(
             matches!(second_error, FetchError::Gone(_)),
             "a change is reported once: {second_error}"
         );
-        let lease = slot(&leases, 2).current(Priority::Demand).await.unwrap();
-        let other_lease = slot(&leases, 3).current(Priority::Demand).await.unwrap();
+        let lease = slot(&leases, 2).current_lease(Priority::Demand).await.unwrap();
+        let other_lease = slot(&leases, 3).current_lease(Priority::Demand).await.unwrap();
         assert!(!Arc::ptr_eq(&lease, &other_lease));
     }
 
@@ -334,12 +337,12 @@ mod tests {
     async fn final_refusal_is_cached() {
         let provider = provider(None);
         let leases = LeaseCache::new(provider.clone());
-        let lease = slot(&leases, 1).current(Priority::Demand).await.unwrap();
+        let lease = slot(&leases, 1).current_lease(Priority::Demand).await.unwrap();
         let refusal = FetchError::NotAllowed("status 403".into());
         slot(&leases, 1).report_final_refusal(&lease, &refusal);
-        assert!(slot(&leases, 1).current(Priority::Demand).await.is_err());
+        assert!(slot(&leases, 1).current_lease(Priority::Demand).await.is_err());
         assert_eq!(provider.requests.load(Ordering::Relaxed), 1);
         tokio::time::advance(MIN_REFUSAL_TTL).await;
-        assert!(slot(&leases, 1).current(Priority::Demand).await.is_ok());
+        assert!(slot(&leases, 1).current_lease(Priority::Demand).await.is_ok());
     }
 }
