@@ -19,7 +19,7 @@ pub fn check(data: &[u8]) {
         ByteRange { start: 1 << 40, end: (1 << 40) + 1 },
     ][usize::from(first % 4)];
     let expected = ExpectedFile {
-        total: [None, Some(0), Some(100), Some(u64::MAX)][usize::from(second % 4)],
+        total_length: [None, Some(0), Some(100), Some(u64::MAX)][usize::from(second % 4)],
         body: [BodyKind::IsoMedia, BodyKind::Json, BodyKind::WebVtt, BodyKind::Opaque]
             [usize::from((second / 4) % 4)],
         validator: (*second >= 128).then(|| Validator::parse("\"a\"").expect("a strong tag")),
@@ -46,6 +46,6 @@ pub fn check(data: &[u8]) {
         assert!(status == 200 || status == 206, "{status}");
         assert!(range.start < end && end <= range.end, "{range:?} became ..{end}");
         assert!(end <= total && total <= 1 << 50, "..{end} of {total}");
-        assert!(expected.total.is_none_or(|expected| expected == total));
+        assert!(expected.total_length.is_none_or(|expected| expected == total));
     }
 }

@@ -387,14 +387,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn brief_requests_have_their_own_permits() {
         let pool = ConnectionPool::new(1);
-        let bulk = try_acquire(&pool, TrafficClass::Bulk).await;
+        let bulk_permit = try_acquire(&pool, TrafficClass::Bulk).await;
         let mut brief_permits = Vec::new();
         for _ in 0..BRIEF_PER_CONNECTION {
             brief_permits.extend(try_acquire(&pool, TrafficClass::Brief).await);
         }
         assert_eq!(brief_permits.len(), BRIEF_PER_CONNECTION);
         assert!(try_acquire(&pool, TrafficClass::Brief).await.is_none());
-        drop(bulk);
+        drop(bulk_permit);
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_some());
         brief_permits.pop();
         assert!(try_acquire(&pool, TrafficClass::Brief).await.is_some());
@@ -523,10 +523,10 @@ mod tests {
                 }
             });
         }
-        let slow = Arc::new(Transfer::default());
-        slow.request_yield();
+        let slow_transfer = Arc::new(Transfer::default());
+        slow_transfer.request_yield();
         let start = Instant::now();
-        let permit = pool.acquire(TrafficClass::Bulk, Some(&slow)).await;
+        let permit = pool.acquire(TrafficClass::Bulk, Some(&slow_transfer)).await;
         assert!(permit.is_some() && start.elapsed() < Duration::from_secs(1));
     }
 
@@ -543,8 +543,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_brief_transfers_yield_to_brief_requests() {
         let pool = ConnectionPool::new(1);
-        let slow: Vec<_> = (0..BRIEF_PER_CONNECTION).map(|_| Arc::<Transfer>::default()).collect();
-        for transfer in slow {
+        let slow_transfers: Vec<_> =
+            (0..BRIEF_PER_CONNECTION).map(|_| Arc::<Transfer>::default()).collect();
+        for transfer in slow_transfers {
             let pool = pool.clone();
             tokio::spawn(async move {
                 let permit = pool.acquire(TrafficClass::Brief, Some(&transfer)).await;

@@ -20,7 +20,7 @@ pub fn range_head(
     let status = StatusCode::from_u16(status).ok()?;
     RangeHead::check(status, &valid_headers(headers), range, expected)
         .ok()
-        .map(|head| (head.end, head.total))
+        .map(|head| (head.end, head.total_length))
 }
 
 pub fn retry_after(headers: &[(&[u8], &[u8])], now: SystemTime) -> Option<Duration> {
@@ -33,8 +33,8 @@ pub fn media_type(content_type: &str) -> String {
 
 /// Returns the headers that an HTTP connection would accept.
 fn valid_headers(headers: &[(&[u8], &[u8])]) -> HeaderMap {
-    let valid = |(name, value): &(&[u8], &[u8])| {
+    let parse_header = |(name, value): &(&[u8], &[u8])| {
         Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
     };
-    headers.iter().filter_map(valid).collect()
+    headers.iter().filter_map(parse_header).collect()
 }

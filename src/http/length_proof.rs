@@ -25,11 +25,11 @@ const MAX_WHOLE_FILE: u64 = 8 * 1024 * 1024;
 /// The result of a request for one byte.
 #[derive(Debug, PartialEq, Eq)]
 enum ByteReply {
-    /// The server sent the byte. `total` is the stated length of the file.
-    Served { total: Option<u64> },
-    /// The server replied that the file ends before the byte. `total` is the stated length of the
-    /// file.
-    PastEnd { total: Option<u64> },
+    /// The server sent the byte. `total_length` is the stated length of the file.
+    Served { total_length: Option<u64> },
+    /// The server replied that the file ends before the byte. `total_length` is the stated length
+    /// of the file.
+    PastEnd { total_length: Option<u64> },
     /// The server sent the whole file, which has this length.
     WholeFile(u64),
     /// The reply proves nothing about the length.
@@ -53,12 +53,14 @@ pub(super) async fn is_length_proved(
     }
     match request_byte(client, lease, Some(length - 1), timeout).await? {
         ByteReply::WholeFile(served_length) => return Ok(served_length == length),
-        ByteReply::Served { total } if total.is_none_or(|total| total == length) => {}
+        ByteReply::Served { total_length }
+            if total_length.is_none_or(|total_length| total_length == length) => {}
         _ => return Ok(false),
     }
     let next_byte = request_byte(client, lease, Some(length), timeout).await?;
-    let agrees = |total: Option<u64>| total.is_none_or(|total| total == length);
-    Ok(matches!(next_byte, ByteReply::PastEnd { total } if agrees(total)))
+    let agrees =
+        |total_length: Option<u64>| total_length.is_none_or(|total_length| total_length == length);
+    Ok(matches!(next_byte, ByteReply::PastEnd { total_length } if agrees(total_length)))
 }
 
 /// Requests the byte at `offset`, or the whole file if `offset` is `None`.
@@ -80,7 +82,7 @@ async fn request_byte(
         (ContentRange::from_headers(headers)?, content_length(headers)?);
     match (response.status(), offset, content_range) {
         (StatusCode::RANGE_NOT_SATISFIABLE, Some(_), range) => {
-            Ok(ByteReply::PastEnd { total: range.and_then(|range| range.total) })
+            Ok(ByteReply::PastEnd { total_length: range.and_then(|range| range.total_length) })
         }
         (StatusCode::PARTIAL_CONTENT, Some(offset), Some(range))
             if range.span == Some((offset, offset)) =>
@@ -92,7 +94,7 @@ async fn request_byte(
                     return Ok(ByteReply::Unusable);
                 }
             }
-            let one_byte = ByteReply::Served { total: range.total };
+            let one_byte = ByteReply::Served { total_length: range.total_length };
             Ok(if received_length == 1 { one_byte } else { ByteReply::Unusable })
         }
         (StatusCode::OK, _, _)

@@ -28,7 +28,7 @@ impl ByteRange {
 #[derive(Clone, Debug)]
 pub struct ExpectedFile {
     /// Length in bytes, if it is known.
-    pub total: Option<u64>,
+    pub total_length: Option<u64>,
     pub body: BodyKind,
     /// The validator of an earlier reply. All replies with the same version have the same
     /// validator.

@@ -60,7 +60,7 @@ pub(super) struct RangeBody {
     stall_timeout: Duration,
     transfer: Arc<Transfer>,
     /// Length of the whole file, in bytes.
-    pub(super) total: u64,
+    pub(super) total_length: u64,
     pub(super) version: VersionHeaders,
     _permit: Option<ConnectionPermit>,
 }
@@ -99,10 +99,10 @@ impl RangeBody {
             skipped: head.skipped,
             position: range.start,
             end: head.end,
-            must_end: head.is_length_unknown && (is_partial || head.end == head.total),
+            must_end: head.is_length_unknown && (is_partial || head.end == head.total_length),
             stall_timeout,
             transfer: transfer.clone(),
-            total: head.total,
+            total_length: head.total_length,
             version: head.version,
             _permit: permit,
         };

@@ -31,7 +31,7 @@ pub(super) struct RangeHead {
     /// Offset in the file at which the requested bytes of the body end.
     pub(super) end: u64,
     /// Length of the whole file, in bytes.
-    pub(super) total: u64,
+    pub(super) total_length: u64,
     /// Whether no header states the length of the body.
     pub(super) is_length_unknown: bool,
     pub(super) version: VersionHeaders,
@@ -82,13 +82,14 @@ impl RangeHead {
         let length = content_length(headers)?;
         let version = VersionHeaders::from_headers(headers);
         let head = match (status.as_u16(), content_range) {
-            (206, Some(ContentRange { span: Some((first, last)), total })) => {
-                let Some(total) = total.or(expected.total) else {
+            (206, Some(ContentRange { span: Some((first, last)), total_length })) => {
+                let Some(total_length) = total_length.or(expected.total_length) else {
                     return Err(RangeError::transient(
                         "the reply does not state the length of the file",
                     ));
                 };
-                if first != range.start || last >= range.end || last < first || last >= total {
+                if first != range.start || last >= range.end || last < first || last >= total_length
+                {
                     return Err(RangeError::transient(format!(
                         "the reply contains bytes {first}-{last}, but the request began at byte {}",
                         range.start
@@ -104,31 +105,33 @@ impl RangeHead {
                 }
                 let end = last + 1;
                 let is_length_unknown = length.is_none();
-                Self { skipped: 0, end, total, is_length_unknown, version }
+                Self { skipped: 0, end, total_length, is_length_unknown, version }
             }
             (206, _) => {
                 return Err(RangeError::transient("status 206 without a valid Content-Range"));
             }
-            (416, Some(ContentRange { total: Some(total), .. }))
-                if expected.total != Some(total) && range.start >= total =>
+            (416, Some(ContentRange { total_length: Some(total_length), .. }))
+                if expected.total_length != Some(total_length) && range.start >= total_length =>
             {
-                return Err(RangeError::WrongTotal { served_length: total });
+                return Err(RangeError::WrongTotal { served_length: total_length });
             }
             (416, _) => {
                 return Err(RangeError::transient("status 416 for a range within the file"));
             }
             // A reply with status 200 to a range request contains the whole file from byte 0 (RFC
             // 9110, 14.2).
-            _ => match length.or(expected.total) {
-                Some(total) if total > range.start && range.start <= MAX_SKIPPED => Self {
-                    skipped: range.start,
-                    end: range.end.min(total),
-                    total,
-                    is_length_unknown: length.is_none(),
-                    version,
-                },
-                Some(total) if expected.total != Some(total) => {
-                    return Err(RangeError::WrongTotal { served_length: total });
+            _ => match length.or(expected.total_length) {
+                Some(total_length) if total_length > range.start && range.start <= MAX_SKIPPED => {
+                    Self {
+                        skipped: range.start,
+                        end: range.end.min(total_length),
+                        total_length,
+                        is_length_unknown: length.is_none(),
+                        version,
+                    }
+                }
+                Some(total_length) if expected.total_length != Some(total_length) => {
+                    return Err(RangeError::WrongTotal { served_length: total_length });
                 }
                 _ => {
                     return Err(RangeError::transient(
@@ -137,8 +140,8 @@ impl RangeHead {
                 }
             },
         };
-        if expected.total.is_some_and(|total| total != head.total) {
-            return Err(RangeError::WrongTotal { served_length: head.total });
+        if expected.total_length.is_some_and(|total_length| total_length != head.total_length) {
+            return Err(RangeError::WrongTotal { served_length: head.total_length });
         }
         Ok(head)
     }
@@ -191,8 +194,8 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str>
 pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, RangeError> {
     let Some(value) = single_value(headers, &CONTENT_LENGTH)? else { return Ok(None) };
     let mut lengths = value.split(',').map(|length| parse_number(length.trim()));
-    let first = lengths.next().flatten();
-    match first.filter(|length| *length <= MAX_FILE_LENGTH) {
+    let first_length = lengths.next().flatten();
+    match first_length.filter(|length| *length <= MAX_FILE_LENGTH) {
         Some(length) if lengths.all(|other| other == Some(length)) => Ok(Some(length)),
         _ => Err(RangeError::transient("invalid Content-Length")),
     }
@@ -203,7 +206,7 @@ pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, RangeEr
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ContentRange {
     pub(super) span: Option<(u64, u64)>,
-    pub(super) total: Option<u64>,
+    pub(super) total_length: Option<u64>,
 }
 
 impl ContentRange {
@@ -214,19 +217,23 @@ impl ContentRange {
 
     fn parse(value: &str) -> Option<Self> {
         let (unit, rest) = value.split_once(' ')?;
-        let (span, total) = rest.trim().split_once('/')?;
-        let total = match total {
+        let (span, total_length) = rest.trim().split_once('/')?;
+        let total_length = match total_length {
             "*" => None,
-            total => Some(parse_number(total).filter(|total| *total <= MAX_FILE_LENGTH)?),
+            total_length => Some(
+                parse_number(total_length)
+                    .filter(|total_length| *total_length <= MAX_FILE_LENGTH)?,
+            ),
         };
         if !unit.eq_ignore_ascii_case("bytes") {
             return None;
         }
         if span == "*" {
-            return total.map(|total| Self { span: None, total: Some(total) });
+            return total_length
+                .map(|total_length| Self { span: None, total_length: Some(total_length) });
         }
         let (first, last) = span.split_once('-')?;
-        Some(Self { span: Some((parse_number(first)?, parse_number(last)?)), total })
+        Some(Self { span: Some((parse_number(first)?, parse_number(last)?)), total_length })
     }
 }
 
@@ -241,8 +248,8 @@ mod tests {
 
     const RANGE: ByteRange = ByteRange { start: 10, end: 20 };
 
-    fn expected_file(total: u64) -> ExpectedFile {
-        ExpectedFile { total: Some(total), body: BodyKind::Opaque, validator: None }
+    fn expected_file(total_length: u64) -> ExpectedFile {
+        ExpectedFile { total_length: Some(total_length), body: BodyKind::Opaque, validator: None }
     }
 
     fn check(
@@ -262,7 +269,7 @@ mod tests {
     fn only_the_requested_range_is_accepted() {
         let head = check(206, &[("content-range", "bytes 10-19/100")], RANGE, &expected_file(100))
             .unwrap();
-        assert_eq!((head.end, head.total), (20, 100));
+        assert_eq!((head.end, head.total_length), (20, 100));
         for bad in [
             "bytes 11-19/100",
             "bytes 0-9/100",
@@ -285,7 +292,7 @@ mod tests {
     fn whole_file_is_accepted_for_early_ranges() {
         let headers = [("content-length", "100")];
         let head = check(200, &headers, RANGE, &expected_file(100)).unwrap();
-        assert_eq!((head.skipped, head.end, head.total), (10, 20, 100));
+        assert_eq!((head.skipped, head.end, head.total_length), (10, 20, 100));
         let head =
             check(200, &headers, ByteRange { start: 0, end: 20 }, &expected_file(100)).unwrap();
         assert_eq!((head.skipped, head.end, head.is_length_unknown), (0, 20, false));
@@ -370,9 +377,9 @@ mod tests {
     #[test]
     fn missing_total_is_taken_from_the_listing() {
         let range = [("content-range", "bytes 10-19/*")];
-        assert_eq!(check(206, &range, RANGE, &expected_file(100)).unwrap().total, 100);
+        assert_eq!(check(206, &range, RANGE, &expected_file(100)).unwrap().total_length, 100);
         assert!(check(206, &range, RANGE, &expected_file(15)).is_err());
-        let unlisted_file = ExpectedFile { total: None, ..expected_file(0) };
+        let unlisted_file = ExpectedFile { total_length: None, ..expected_file(0) };
         assert!(check(206, &range, RANGE, &unlisted_file).is_err());
     }
 

@@ -51,7 +51,7 @@ pub struct RangeStream {
     timeout: Duration,
     body: Option<RangeBody>,
     transfer: Arc<Transfer>,
-    total: Option<u64>,
+    total_length: Option<u64>,
     /// Number of consecutive leases that the server has refused.
     refusals: u32,
     /// Number of consecutive replies with another version of the file.
@@ -90,7 +90,7 @@ impl RangeStream {
         Self {
             client,
             leases,
-            checks_version: expected.total.is_some(),
+            checks_version: expected.total_length.is_some(),
             expected,
             position: range.start,
             end: range.end,
@@ -99,7 +99,7 @@ impl RangeStream {
             timeout,
             body: None,
             transfer: Arc::default(),
-            total: None,
+            total_length: None,
             refusals: 0,
             version_mismatches: 0,
             is_breaker_checked: false,
@@ -108,8 +108,8 @@ impl RangeStream {
 
     /// Returns the length of the whole file as the server states it. It is known after the first
     /// reply.
-    pub fn total(&self) -> Option<u64> {
-        self.total
+    pub fn total_length(&self) -> Option<u64> {
+        self.total_length
     }
 
     /// Returns the validator of the file version that the server serves. It is known after the
@@ -214,8 +214,10 @@ impl RangeStream {
             Ok(body) => body,
             Err(error) => return Err(self.classify(error, &lease).await),
         };
-        tracing::debug!(start = self.position, total = body.total, "range reply");
-        if body.end() < self.end.min(body.total) && body.end() - self.position < MIN_PARTIAL_REPLY {
+        tracing::debug!(start = self.position, total = body.total_length, "range reply");
+        if body.end() < self.end.min(body.total_length)
+            && body.end() - self.position < MIN_PARTIAL_REPLY
+        {
             let length = body.end() - self.position;
             return Err(AttemptError::Transient(
                 format!("the reply contains only {length} of the requested bytes").into(),
@@ -226,9 +228,9 @@ impl RangeStream {
             self.check_version(&mut body, &lease).await?;
         }
         self.leases.report_served(&lease);
-        self.total = Some(body.total);
-        self.expected.total = Some(body.total);
-        self.end = self.end.min(body.total);
+        self.total_length = Some(body.total_length);
+        self.expected.total_length = Some(body.total_length);
+        self.end = self.end.min(body.total_length);
         Ok(body)
     }
 
@@ -244,14 +246,14 @@ impl RangeStream {
             Some(validator) => validator.needs_head(),
             None => body.version.strong_tag.is_none(),
         };
-        let head_length = HEAD_LENGTH.min(body.total);
+        let head_length = HEAD_LENGTH.min(body.total_length);
         let contains_head = body.contains_head(head_length);
         let head = match (needs_head, contains_head) {
             (false, _) => None,
             (true, true) => {
                 Some(body.peek(head_length as usize).await.map_err(AttemptError::from)?)
             }
-            (true, false) => Some(self.fetch_head(lease, head_length, body.total).await?),
+            (true, false) => Some(self.fetch_head(lease, head_length, body.total_length).await?),
         };
         let Some(expected) = expected else {
             let version = &body.version;
@@ -276,13 +278,13 @@ impl RangeStream {
         &mut self,
         lease: &Arc<Lease>,
         length: u64,
-        total: u64,
+        total_length: u64,
     ) -> Result<Bytes, AttemptError> {
         let leases = self.leases.clone();
         let request = RangeRequest {
             lease,
             range: ByteRange { start: 0, end: length },
-            expected: &ExpectedFile { total: Some(total), ..self.expected.clone() },
+            expected: &ExpectedFile { total_length: Some(total_length), ..self.expected.clone() },
             // The stream already holds a permit. If it waited for another permit of the same kind,
             // two streams could wait for each other.
             class: TrafficClass::Brief,
@@ -343,11 +345,11 @@ impl RangeStream {
     async fn check_total(&self, served_length: u64, lease: &Lease) -> AttemptError {
         match is_length_proved(&self.client, lease, served_length, self.stall_timeout()).await {
             Ok(true) => AttemptError::Final(FetchError::WrongTotal {
-                expected_length: self.expected.total.unwrap_or_default(),
+                expected_length: self.expected.total_length.unwrap_or_default(),
                 served_length,
             }),
             Ok(false) => {
-                let expected = self.expected.total.unwrap_or_default();
+                let expected = self.expected.total_length.unwrap_or_default();
                 let statement = format!(
                     "the server states a length of {served_length} bytes instead of {expected}, \
                      but does not serve a file of that length"

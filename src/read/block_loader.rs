@@ -174,9 +174,9 @@ impl BlockLoader {
 
     /// Returns the bytes of `span` if all of them are in memory or have arrived in a fetch.
     pub(super) fn available_bytes(&self, content: &Content, span: BlockSpan) -> Option<Bytes> {
-        let first = span.first_extent()?;
-        if BlockIndex::containing(span.end - 1) == first.index {
-            return self.available_bytes_in_block(content, first);
+        let first_extent = span.first_extent()?;
+        if BlockIndex::containing(span.end - 1) == first_extent.index {
+            return self.available_bytes_in_block(content, first_extent);
         }
         let mut bytes = BytesMut::with_capacity(usize::try_from(span.len()).ok()?);
         for extent in span.extents() {

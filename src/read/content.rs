@@ -149,7 +149,7 @@ impl Content {
     /// Returns the properties that a reply must have to be accepted.
     pub(super) fn expectation(&self) -> ExpectedFile {
         ExpectedFile {
-            total: Some(self.recording.size),
+            total_length: Some(self.recording.size),
             body: self.recording.body,
             validator: self.validator.lock().clone(),
         }
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn open_handle_on_earlier_revision_is_found() {
-        let first = content(SIZE);
+        let first_content = content(SIZE);
         let new_revision = |number, predecessor: &Arc<Content>| {
             let revision = (ContentRevision(number), None);
             let leases = Arc::new(NoLeases);
@@ -405,12 +405,12 @@ mod tests {
                 predecessor,
             ))
         };
-        let second_content = new_revision(2, &first);
+        let second_content = new_revision(2, &first_content);
         let third_content = new_revision(3, &second_content);
         assert!(!third_content.has_open_predecessor());
-        first.add_handle();
+        first_content.add_handle();
         assert!(second_content.has_open_predecessor() && third_content.has_open_predecessor());
-        first.remove_handle();
+        first_content.remove_handle();
         assert!(!third_content.has_open_predecessor());
     }
 }

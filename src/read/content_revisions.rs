@@ -52,8 +52,9 @@ impl ContentRevisions {
         recording: &Recording,
     ) -> Option<(ContentRevision, Option<Validator>)> {
         let mut state = self.state.lock();
-        let current = state.files.get(&(recording.id.clone(), recording.version))?;
-        (current.size == recording.size).then(|| (current.revision, current.validator.clone()))
+        let current_revision = state.files.get(&(recording.id.clone(), recording.version))?;
+        (current_revision.size == recording.size)
+            .then(|| (current_revision.revision, current_revision.validator.clone()))
     }
 
     /// Returns the stored revision like [`find`](Self::find), or begins a new revision. The new

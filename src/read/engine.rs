@@ -218,7 +218,7 @@ impl Engine {
             self.client.clone(),
             self.lease_source(id, version)?,
             ByteRange { start: 0, end: length },
-            ExpectedFile { total: None, body, validator: None },
+            ExpectedFile { total_length: None, body, validator: None },
             (TrafficClass::Bulk, Priority::Prefetch),
             self.deadline,
         ))
@@ -378,6 +378,6 @@ impl Engine {
 /// Returns the size of the whole file that a reply states.
 fn stated_size(reply: &RangeStream) -> Result<u64, FetchError> {
     reply
-        .total()
+        .total_length()
         .ok_or_else(|| FetchError::Failed("the reply does not state the size of the file".into()))
 }

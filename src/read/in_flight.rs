@@ -271,13 +271,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiter_gets_bytes_when_they_arrive() {
         let fetch = fetch(10, 20);
-        let first = start_waiter(&fetch, extent(10, 12)).await;
-        let last = start_waiter(&fetch, extent(15, 20)).await;
+        let first_waiter = start_waiter(&fetch, extent(10, 12)).await;
+        let last_waiter = start_waiter(&fetch, extent(15, 20)).await;
         fetch.append(b"abcd");
-        assert_eq!(first.await.unwrap().unwrap(), "ab");
-        assert!(!last.is_finished());
+        assert_eq!(first_waiter.await.unwrap().unwrap(), "ab");
+        assert!(!last_waiter.is_finished());
         fetch.append(b"efghij");
-        assert_eq!(last.await.unwrap().unwrap(), "fghij");
+        assert_eq!(last_waiter.await.unwrap().unwrap(), "fghij");
         assert_eq!(fetch.complete(), "abcdefghij");
     }
 

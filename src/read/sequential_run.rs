@@ -142,14 +142,14 @@ mod tests {
     fn longer_run_fetches_rest_of_block() {
         let mut run = SequentialRun::new(read(200 * BLOCK_LENGTH, 0));
         continue_run(&mut run, 200 * BLOCK_LENGTH + 640 * KIB);
-        let last = read(200 * BLOCK_LENGTH + 512 * KIB, 128 * KIB);
-        assert_eq!(run.span_to_fetch(last, SIZE).end, 201 * BLOCK_LENGTH);
+        let last_read = read(200 * BLOCK_LENGTH + 512 * KIB, 128 * KIB);
+        assert_eq!(run.span_to_fetch(last_read, SIZE).end, 201 * BLOCK_LENGTH);
     }
 
     #[test]
     fn span_to_fetch_ends_at_the_end_of_file() {
-        let tail = read(SIZE - 10, 10);
-        assert_eq!(SequentialRun::new(tail).span_to_fetch(tail, SIZE), tail);
+        let file_end = read(SIZE - 10, 10);
+        assert_eq!(SequentialRun::new(file_end).span_to_fetch(file_end, SIZE), file_end);
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl LeaseSource for OneLease {
 }
 
 fn expected_file() -> ExpectedFile {
-    ExpectedFile { total: Some(LENGTH), body: BodyKind::Opaque, validator: None }
+    ExpectedFile { total_length: Some(LENGTH), body: BodyKind::Opaque, validator: None }
 }
 
 const HALVES: [Range<u64>; 2] = [0..50_000, 50_000..LENGTH];

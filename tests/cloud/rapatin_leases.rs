@@ -27,7 +27,7 @@ async fn listed(cloud: &DemoCloud, rapatin: &Rapatin) -> Vec<RecordingFile> {
 
 /// Reads a file with the leases of `leases`.
 async fn read(leases: &LeaseCache, file: &RecordingFile) -> Vec<u8> {
-    let expected = ExpectedFile { total: None, body: file.body, validator: None };
+    let expected = ExpectedFile { total_length: None, body: file.body, validator: None };
     let range = ByteRange { start: 0, end: u64::from(u32::MAX) };
     let (client, patience) = (Client::new(8).unwrap(), Duration::from_secs(10));
     let mut stream = RangeStream::new(

@@ -138,7 +138,7 @@ async fn readers_survive_expired_urls_without_leaking_the_token() {
     let client = Client::new(8).unwrap();
     for round in 1..=3 {
         for file in files.values() {
-            let expected = ExpectedFile { total: None, body: file.body, validator: None };
+            let expected = ExpectedFile { total_length: None, body: file.body, validator: None };
             let range = ByteRange { start: 0, end: 1 << 20 };
             let patience = Duration::from_secs(10);
             let slot = leases.slot(&file.id, file.version);
@@ -154,7 +154,7 @@ async fn readers_survive_expired_urls_without_leaking_the_token() {
             while let Some(piece) = stream.chunk().await.unwrap() {
                 length += piece.len() as u64;
             }
-            assert_eq!(Some(length), stream.total());
+            assert_eq!(Some(length), stream.total_length());
         }
         assert_eq!(
             details(&cloud).len(),

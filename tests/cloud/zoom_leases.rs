@@ -113,7 +113,7 @@ async fn media_host_never_receives_a_credential() {
     let leases = LeaseCache::new(zoom.clone());
     let client = Client::new(8).unwrap();
     for file in files.iter().take(6).chain(files.iter().rev().take(6)) {
-        let expected = ExpectedFile { total: None, body: file.body, validator: None };
+        let expected = ExpectedFile { total_length: None, body: file.body, validator: None };
         let range = ByteRange { start: 0, end: LENGTH };
         let patience = Duration::from_secs(10);
         let mut stream = RangeStream::new(
@@ -128,7 +128,7 @@ async fn media_host_never_receives_a_credential() {
         while let Some(piece) = stream.chunk().await.unwrap() {
             length += piece.len() as u64;
         }
-        assert_eq!(Some(length), stream.total());
+        assert_eq!(Some(length), stream.total_length());
     }
     let media = requests_to(&cloud, Server::Media, "");
     assert_eq!(media.len(), 12);
