@@ -58,7 +58,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         (number % (BLOCKS - 1) + 1) * BLOCK_LENGTH - u64::from(length) / 2
     };
     let read = |offset, length| {
-        engine.read_from_memory(&file, offset, length).is_some_and(|bytes| bytes.len() == length as usize)
+        engine
+            .read_from_memory(&file, offset, length)
+            .is_some_and(|bytes| bytes.len() == length as usize)
     };
     measure("read 128 KiB within a block", |number| {
         read(offset_within(number, DEFAULT_READ), DEFAULT_READ)
