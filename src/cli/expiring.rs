@@ -34,15 +34,15 @@ pub struct ExpiringArgs {
     pub mountpoint: Option<PathBuf>,
 
     /// List only files that will be deleted within this time, such as 12h, 7d or 2w
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub within: Option<Duration>,
+    #[arg(long = "within", value_name = "TIME", value_parser = parse_duration)]
+    pub time_limit: Option<Duration>,
 
     /// List only files that are not saved in this directory
-    #[arg(long, value_name = "DIR")]
-    pub not_in: Option<PathBuf>,
+    #[arg(long = "not-in", value_name = "DIR")]
+    pub backup_directory: Option<PathBuf>,
 
     /// With --not-in, compare SHA-256 checksums too, not only names and sizes
-    #[arg(long, requires = "not_in")]
+    #[arg(long, requires = "backup_directory")]
     pub checksum: bool,
 
     /// Print a JSON array with one object for each file

@@ -5,8 +5,8 @@
 //!
 //! This module checks the values that only the command line can have, such as `-o` and log levels.
 //! It does not check a value that the configuration file can also have: [`crate::config`] gets the
-//! value with its origin and checks it. There is no flag for a secret, because other users can read
-//! the arguments of a process.
+//! value with its origin and checks it. Secrets have no flags, because other users can read the
+//! arguments of a process.
 //!
 //! This module must not know what the commands do. On wrong usage, clap prints the error and exits
 //! with 2.

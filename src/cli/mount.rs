@@ -63,8 +63,8 @@ pub struct MountArgs {
 
     /// Append the log to this file [default: a file in $XDG_STATE_HOME/meetfs]
     ///
-    /// meetfs creates the file with mode 0600. With --foreground, there is no default file: the log
-    /// goes to standard error.
+    /// meetfs creates the file with mode 0600. With --foreground, the log goes to standard error by
+    /// default.
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_option_suggests_the_nearest() {
+    fn unknown_option_suggests_the_nearest_one() {
         let error = MountOptions::parse("alow_other").unwrap_err();
         assert_eq!(error.to_string(), "unknown option `alow_other`");
         assert_eq!(error.hint().unwrap(), "Did you mean `allow_other`?");

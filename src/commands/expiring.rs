@@ -35,17 +35,17 @@ struct FileToSave {
 /// # Errors
 /// The mount does not exist, a daemon does not answer, or the directory cannot be read.
 pub(crate) fn run(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
-    if let Some(directory) = &arguments.not_in {
+    if let Some(directory) = &arguments.backup_directory {
         SavedCopies::check_directory(directory)?;
     }
     let now = Timestamp::now();
     let wall_clock = WallClock::system(now);
     let (mut files, is_complete) = expiring_files(arguments.mountpoint.as_deref(), &wall_clock)?;
-    if let Some(within) = arguments.within {
-        let deadline = now.checked_add(within).unwrap_or(Timestamp::MAX);
+    if let Some(time_limit) = arguments.time_limit {
+        let deadline = now.checked_add(time_limit).unwrap_or(Timestamp::MAX);
         files.retain(|file| file.expires <= deadline);
     }
-    if let Some(directory) = &arguments.not_in {
+    if let Some(directory) = &arguments.backup_directory {
         let copies = SavedCopies::in_directory(directory, &devices_of(&files))?;
         files.retain(|file| !copies.has_copy_of(&file.as_source_file(), arguments.checksum));
     }
@@ -58,13 +58,13 @@ pub(crate) fn run(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
         print(&files.iter().map(|file| file.as_text(&wall_clock)).collect::<String>())?;
     }
     let unsaved = files.iter().filter(|file| file.is_readable).count();
-    if arguments.not_in.is_some() && unsaved < files.len() && !arguments.json {
+    if arguments.backup_directory.is_some() && unsaved < files.len() && !arguments.json {
         print_to_stderr(format_args!(
             "note: {} in a recycle bin cannot be downloaded; not counted as unsaved",
             pluralize(files.len() - unsaved, "file")
         ));
     }
-    let is_saved = arguments.not_in.is_none() || (is_complete && unsaved == 0);
+    let is_saved = arguments.backup_directory.is_none() || (is_complete && unsaved == 0);
     Ok(if is_saved { ExitStatus::Success } else { ExitStatus::Failure })
 }
 

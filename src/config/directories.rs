@@ -45,7 +45,7 @@ const STATE_HOME: BaseDirectory = BaseDirectory {
 pub(super) const SIGN_IN_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_STATE_HOME",
     path_below_home: ".local/state",
-    purpose: "find a directory for the tokens of the sign-in",
+    purpose: "find a directory for sign-in tokens",
     hint: "Set XDG_STATE_HOME.",
 };
 

@@ -19,7 +19,7 @@ pub enum ConfigError {
     /// The default of a directory is below the home directory, but no home directory is set.
     #[error("cannot {purpose}: neither HOME nor {variable} is set to an absolute path")]
     NoHome { purpose: &'static str, variable: &'static str, hint: &'static str },
-    #[error("cannot read the configuration {}", .path.display())]
+    #[error("cannot read the configuration file {}", .path.display())]
     ConfigFile {
         path: PathBuf,
         #[source]
@@ -120,8 +120,8 @@ pub enum ConfigError {
     LoginNotNeeded {
         source_name: SourceName,
         credential: String,
-        /// The kind of app that users of the provider sign in to, or `None` if there is no such
-        /// app.
+        /// The kind of app that users of the provider sign in to, or `None` if the provider has no
+        /// such app.
         app: Option<&'static str>,
     },
     #[error(

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_kind_suggests_the_nearest() {
+    fn unknown_kind_suggests_the_nearest_one() {
         let problem = parse_file_kinds(vec!["video".into(), "transcripts".into()]).unwrap_err();
         let ValueProblem::UnknownName { nearest, .. } = problem else { panic!("{problem}") };
         assert_eq!(nearest.as_deref(), Some("transcript"));

@@ -22,8 +22,8 @@ const LOGIN_APP: Option<&str> = None;
 #[derive(Clone, Debug)]
 pub struct RapatinConfig {
     pub credential: RapatinCredential,
-    /// The ids of meetings to list in addition to those of the schedule. They contain only digits.
-    /// There are no duplicates.
+    /// The ids of meetings to list in addition to those of the schedule, without duplicates. An id
+    /// contains only digits.
     pub meetings: Vec<String>,
     /// The base URL of the API, without a trailing slash.
     pub api_url: Url,

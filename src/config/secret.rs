@@ -410,9 +410,9 @@ mod tests {
             "RUST_LOG",
         ];
         let variables = names.iter().map(|name| (OsString::from(name), OsString::from("x")));
-        let inherited: Vec<_> =
+        let inherited_names: Vec<_> =
             environment.select_inherited(variables).map(|(name, _)| name).collect();
-        assert_eq!(inherited, names[..9]);
+        assert_eq!(inherited_names, names[..9]);
         let output = run("env | cut -d= -f1 | tr '\\n' ' '").unwrap();
         for name in output.split_whitespace() {
             assert!(

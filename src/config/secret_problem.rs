@@ -26,7 +26,7 @@ pub enum SecretProblem {
     ControlCharacter,
     #[error("the secret is not UTF-8 text")]
     NotUtf8,
-    #[error("the environment variable in this key is not set or is empty")]
+    #[error("the environment variable named by this key is not set or is empty")]
     VariableUnset,
     #[error("cannot read {}", .path.display())]
     File {
@@ -69,7 +69,7 @@ impl Diagnostic for SecretProblem {
             Self::EmptyLocation { hint } => hint,
             Self::ControlCharacter => "A secret must be a single line.",
             Self::NotUtf8 => return None,
-            Self::VariableUnset => "Set the variable in the environment in which meetfs starts.",
+            Self::VariableUnset => "Set the variable in the environment of meetfs.",
             Self::File { problem, .. } => return problem.hint(),
             Self::FileExposed { path, .. } => {
                 return Some(format!("Run `chmod 600 {}`.", path.display()).into());

@@ -10,7 +10,7 @@ use super::environment::Environment;
 use super::error::ConfigError;
 use crate::model::SourceName;
 
-/// The path of the file in which a sign-in is stored, or `None` if there is no directory for it.
+/// The path of the file in which a sign-in is stored, or `None` if no directory for it is known.
 #[derive(Clone, Debug)]
 pub struct SignInFile(pub Option<PathBuf>);
 

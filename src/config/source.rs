@@ -117,9 +117,11 @@ fn refuse_unknown_keys(
     provider: Option<ProviderSection>,
 ) -> Result<(), ConfigError> {
     let providers = provider.map_or(SECTIONS.to_vec(), |provider| vec![provider]);
-    let known =
+    let known_keys =
         providers.into_iter().flat_map(|provider| (provider.key_names)()).chain(common_key_names());
-    table.refuse_unknown(&known.collect::<Vec<_>>(), |key| describe_misplaced_key(key, provider))
+    table.refuse_unknown(&known_keys.collect::<Vec<_>>(), |key| {
+        describe_misplaced_key(key, provider)
+    })
 }
 
 /// Returns the names of the keys that every source has.

@@ -70,12 +70,15 @@ impl Setup {
 }
 
 fn message(error: &ConfigError) -> String {
-    let debug = format!("{error:?}");
+    let debug_text = format!("{error:?}");
     let message = match error.hint() {
         Some(hint) => format!("{}\nhint: {hint}", one_line(error)),
         None => one_line(error),
     };
-    assert!(!debug.contains("s3cr3t") && !message.contains("s3cr3t"), "{message}\n{debug}");
+    assert!(
+        !debug_text.contains("s3cr3t") && !message.contains("s3cr3t"),
+        "{message}\n{debug_text}"
+    );
     message
 }
 
@@ -212,8 +215,8 @@ fn error_names_the_origin_of_the_value() {
     assert!(setup.message().starts_with("`MEETFS_CACHE_MEMORY`: must be at least"));
     setup.overrides.memory = Some(flag("3MiB", "--memory"));
     assert!(setup.message().starts_with("`--memory`: must be at least"));
-    let not_utf8: OsString = std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
-    setup.overrides.memory = Some(variable(not_utf8, "MEETFS_CACHE_MEMORY"));
+    let invalid_utf8: OsString = std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
+    setup.overrides.memory = Some(variable(invalid_utf8, "MEETFS_CACHE_MEMORY"));
     assert_eq!(setup.message(), "`MEETFS_CACHE_MEMORY`: is not UTF-8 text");
 }
 
@@ -260,7 +263,7 @@ fn named_file_must_exist() {
     assert!(
         setup
             .message()
-            .contains("cannot read the configuration /nonexistent/config.toml: No such file")
+            .contains("cannot read the configuration file /nonexistent/config.toml: No such file")
     );
     setup.overrides.config = Some(flag("/", "--config"));
     assert!(setup.message().contains("not a regular file"));
@@ -470,7 +473,7 @@ fn unreadable_secret_error_names_the_key() {
         ),
         (
             "token_env = 's3cr3t-value'",
-            "`source.a.token_env`: cannot read the secret: the environment variable in this key",
+            "`source.a.token_env`: cannot read the secret: the environment variable named by",
         ),
         (
             "token_command = 'echo s3cr3t; exit 3'",
@@ -689,7 +692,7 @@ fn rapatin_source_accepts_token_or_login() {
 }
 
 #[test]
-fn unknown_provider_suggests_the_nearest() {
+fn unknown_provider_suggests_the_nearest_one() {
     let message = Setup::new("[source.a]\nprovider = 'zom'").message();
     assert!(message.contains("unknown provider `zom`\nhint: Did you mean `zoom`?"), "{message}");
     let message = Setup::new("[source.a]\nusers = ['me']").message();

@@ -197,7 +197,7 @@ pub(super) fn is_email(text: &str) -> bool {
 /// Checks an id that is sent in a form or a header. It must be one word without a colon, because a
 /// colon ends the user name in a header (RFC 7617, section 2).
 pub(super) fn parse_identifier(text: String) -> Result<String, ValueProblem> {
-    const HINT: &str = "Copy the value from the page of the app at the provider.";
+    const HINT: &str = "Copy the value from the app's page on the website of the provider.";
     if text.trim().is_empty() {
         return Err(ValueProblem::Empty { hint: HINT });
     }
@@ -231,17 +231,17 @@ pub(super) fn check_each(
     hint: &'static str,
     check: impl Fn(String) -> Result<String, ValueProblem>,
 ) -> Result<Vec<String>, ValueProblem> {
-    let mut unique: Vec<String> = Vec::new();
+    let mut unique_items: Vec<String> = Vec::new();
     for item in items {
         if item.trim().is_empty() {
             return Err(ValueProblem::EmptyInList { hint });
         }
         let item = check(item)?;
-        if !unique.contains(&item) {
-            unique.push(item);
+        if !unique_items.contains(&item) {
+            unique_items.push(item);
         }
     }
-    Ok(unique)
+    Ok(unique_items)
 }
 
 #[cfg(test)]
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_time_zone_suggests_the_nearest() {
+    fn unknown_time_zone_suggests_the_nearest_one() {
         assert_eq!(
             parse_timezone("Europe/Paris".into()).unwrap().iana_name(),
             Some("Europe/Paris")

@@ -117,7 +117,7 @@ impl Diagnostic for ValueProblem {
                     None => choices.clone(),
                 });
             }
-            Self::MemoryTooSmall => "With less memory, concurrent reads would block each other.",
+            Self::MemoryTooSmall => "With less memory, concurrent reads would wait for each other.",
             Self::MemoryTooLarge { total_bytes, .. } => {
                 let example = suggested_memory(*total_bytes);
                 return Some(format!("Write a smaller size, for example \"{example}\".").into());
@@ -135,7 +135,7 @@ impl Diagnostic for ValueProblem {
                 "Write names such as \"files.example.org\", without scheme, port, path or `*`."
             }
             Self::HostTooShort => {
-                "Write a name such as \"example.org\". It includes all subdomains."
+                "Write a name such as \"example.org\". A name includes its subdomains."
             }
         };
         Some(hint.into())

@@ -119,7 +119,7 @@ impl WebexConfig {
             (None, None, None, None) => {
                 let hint = "Set `client_id`, `client_secret_file` and `refresh_token_file` for an \
                             integration or a service app. To sign in to an integration with \
-                            `meetfs login`, set only the first two. For a token of your own, set \
+                            `meetfs login`, set only the first two. To use a bearer token, set \
                             `token_env`.";
                 return Err(section.incomplete_error("a credential", Some(hint.into())));
             }

@@ -164,7 +164,7 @@ impl ZoomConfig {
             (None, None, None, None) => {
                 let hint = "Set `account_id`, `client_id` and `client_secret_file` for a \
                             Server-to-Server OAuth app. To sign in to an app with `meetfs login`, \
-                            omit `account_id`. For a token of your own, set `token_env`.";
+                            omit `account_id`. To use a bearer token, set `token_env`.";
                 return Err(section.incomplete_error("a credential", Some(hint.into())));
             }
             (None, account_id, client_id, client_secret) => {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn user_is_me_all_address_or_pattern() {
+    fn users_can_be_keywords_addresses_or_patterns() {
         let list =
             |names: &[&str]| parse_users(names.iter().map(|name| (*name).to_owned()).collect());
         assert_eq!(list(&["me", "ana@example.org", "me"]).unwrap(), ["me", "ana@example.org"]);

@@ -169,9 +169,10 @@ mod tests {
 
     #[test]
     fn details_add_fields_but_never_overwrite_listed_ones() {
-        let listed = json!({"topic": "listed", "recording_files": [{"id": "a"}, {}], "empty": []});
+        let listed_fields =
+            json!({"topic": "listed", "recording_files": [{"id": "a"}, {}], "empty": []});
         let details = json!({"topic": "other", "dept": "sales", "expires": "never"});
-        let document = document(listed, Some("2026-11-01T00:00:00Z"), Some(details));
+        let document = document(listed_fields, Some("2026-11-01T00:00:00Z"), Some(details));
         let text = "{\n  \"topic\": \"listed\",\n  \"recording_files\": [\n    {\n      \"id\": \"a\"\n    },\n    {}\n  ],\n  \
                     \"empty\": [],\n  \"expires\": \"2026-11-01T00:00:00Z\",\n  \"dept\": \"sales\"\n}\n";
         assert_eq!(String::from_utf8_lossy(&document.text()), text);
@@ -182,8 +183,8 @@ mod tests {
     fn document_text_is_printable_with_unchanged_values() {
         let topic = "a\u{202e}b\u{9b}2J\u{e0001}\u{1b}";
         let text = document(json!({ "topic": topic }), None, None).text();
-        let escaped = "{\n  \"topic\": \"a\\u202eb\\u009b2J\\udb40\\udc01\\u001b\"\n}\n";
-        assert_eq!(String::from_utf8_lossy(&text), escaped);
+        let expected = "{\n  \"topic\": \"a\\u202eb\\u009b2J\\udb40\\udc01\\u001b\"\n}\n";
+        assert_eq!(String::from_utf8_lossy(&text), expected);
         assert_eq!(serde_json::from_slice::<Value>(&text).unwrap()["topic"], topic);
     }
 
@@ -224,8 +225,8 @@ mod tests {
     proptest! {
         #[test]
         fn indentation_matches_serde_json_pretty_printing(value in any_json()) {
-            let pretty = serde_json::to_string_pretty(&value).unwrap();
-            prop_assert_eq!(String::from_utf8(indent(&value.to_string())).unwrap(), pretty);
+            let expected = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(String::from_utf8(indent(&value.to_string())).unwrap(), expected);
         }
     }
 }

@@ -40,31 +40,31 @@ pub fn printable_text(text: &str) -> Cow<'_, str> {
 /// Escapes every character in the strings of `json` that is not printable. The values stay the
 /// same.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
-    let is_kept = |character| matches!(character, '\n' | '\t' | '\r') || is_printable(character);
-    if json.chars().all(is_kept) {
+    let is_allowed = |character| matches!(character, '\n' | '\t' | '\r') || is_printable(character);
+    if json.chars().all(is_allowed) {
         return Cow::Borrowed(json);
     }
-    let mut escaped = String::with_capacity(json.len() + 16);
+    let mut output = String::with_capacity(json.len() + 16);
     for character in json.chars() {
-        if is_kept(character) {
-            escaped.push(character);
+        if is_allowed(character) {
+            output.push(character);
         } else {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                escaped.push_str(&format!("\\u{unit:04x}"));
+                output.push_str(&format!("\\u{unit:04x}"));
             }
         }
     }
-    Cow::Owned(escaped)
+    Cow::Owned(output)
 }
 
-fn replace_unprintable(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if text.chars().all(&is_kept) {
+fn replace_unprintable(text: &str, is_allowed: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.chars().all(&is_allowed) {
         return Cow::Borrowed(text);
     }
-    let replaced = text
-        .chars()
-        .map(|character| if is_kept(character) { character } else { char::REPLACEMENT_CHARACTER });
-    Cow::Owned(replaced.collect())
+    let characters = text.chars().map(|character| {
+        if is_allowed(character) { character } else { char::REPLACEMENT_CHARACTER }
+    });
+    Cow::Owned(characters.collect())
 }
 
 #[cfg(test)]
