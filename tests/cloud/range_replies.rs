@@ -344,7 +344,7 @@ async fn alternating_tags_do_not_fail_a_copy() {
         let tag = ["\"a\"", "\"b\""][request.number % 2];
         partial(&file(0), request, &format!("ETag: {tag}\r\n"))
     });
-    assert_exact(&server, "two tags in turn").await;
+    assert_exact(&server, "two alternating tags").await;
 }
 
 #[tokio::test]
@@ -382,7 +382,7 @@ async fn changed_modification_time_fails_a_copy() {
             _ => partial(&changed, request, "Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT\r\n"),
         }
     });
-    assert_fails(&server, "another time", is_changed).await;
+    assert_fails(&server, "another modification time", is_changed).await;
 }
 
 #[tokio::test]

@@ -129,9 +129,9 @@ async fn stale_url_is_renewed() {
 async fn lease_needs_no_listing() {
     let cloud = demo();
     let files = listed(&cloud, &rapatin(&cloud)).await;
-    let fresh = rapatin(&cloud);
+    let new_client = rapatin(&cloud);
     for file in &files {
-        let lease = fresh.lease(demand(file, LeaseEffort::Listed)).await.unwrap();
+        let lease = new_client.lease(demand(file, LeaseEffort::Listed)).await.unwrap();
         let path = lease.url.expose().path().to_owned();
         let object =
             cloud.rapatin_objects().into_iter().find(|object| object.media_path == path).unwrap();
@@ -139,7 +139,7 @@ async fn lease_needs_no_listing() {
     }
     let unknown = with_key(&files[0], "85095598095|MP4|no_such_view");
     assert!(matches!(
-        fresh.lease(demand(&unknown, LeaseEffort::Listed)).await,
+        new_client.lease(demand(&unknown, LeaseEffort::Listed)).await,
         Err(error) if error.class() == ErrorClass::NotFound
     ));
 }
@@ -201,7 +201,7 @@ async fn permanent_refusal_contains_no_secret() {
         }
         cloud.clear_faults();
     }
-    assert_eq!(logins(&cloud), 0, "none of it is the token's fault");
+    assert_eq!(logins(&cloud), 0, "no refusal causes another login");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,11 +38,11 @@ async fn single_and_listed_sessions_are_read() {
     let cloud = demo();
     let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
     assert!(listing.failed.is_empty(), "{:?}", listing.failed);
-    let held = cloud.rapatin_sessions();
+    let sessions = cloud.rapatin_sessions();
     let is_shown =
         |session: &RapatinSession| session.is_scheduled && session.status != RapatinStatus::Deleted;
-    assert_eq!(uuids(&listing.meetings), uuids_of(&held, is_shown));
-    for session in held.iter().filter(|session| is_shown(session)) {
+    assert_eq!(uuids(&listing.meetings), uuids_of(&sessions, is_shown));
+    for session in sessions.iter().filter(|session| is_shown(session)) {
         let meeting = meeting_by_uuid(&listing.meetings, &session.uuid);
         let ready = session.status == RapatinStatus::Ready;
         assert_eq!(
@@ -57,7 +57,7 @@ async fn single_and_listed_sessions_are_read() {
         );
     }
     let numbers: HashSet<&str> =
-        held.iter().filter(|one| one.is_scheduled).map(|one| one.meeting_id.as_str()).collect();
+        sessions.iter().filter(|one| one.is_scheduled).map(|one| one.meeting_id.as_str()).collect();
     assert_eq!(
         requests_to(&cloud, Server::Rapatin, "/recordings/").len(),
         numbers.len(),
@@ -70,8 +70,8 @@ async fn single_and_listed_sessions_are_read() {
 async fn sizes_and_deletion_days_are_listed() {
     let cloud = demo();
     let listing = rapatin(&cloud).list(last_days(5)).await.unwrap();
-    let held = cloud.rapatin_sessions();
-    let session = held.iter().find(|session| session.topic == "Rapat anggaran").unwrap();
+    let sessions = cloud.rapatin_sessions();
+    let session = sessions.iter().find(|session| session.topic == "Rapat anggaran").unwrap();
     let meeting = meeting_by_uuid(&listing.meetings, &session.uuid);
     let mut sizes: Vec<_> = meeting.files.iter().filter_map(|file| file.declared_size).collect();
     let mut lengths: Vec<_> = session.files.iter().map(|file| file.content.length()).collect();
@@ -107,9 +107,9 @@ async fn listed_start_never_changes() {
     let cloud = demo();
     let meetings = ["85095598095", "86666666666"];
     let client = rapatin_with(&cloud, login(&cloud), &meetings);
-    let held = cloud.rapatin_sessions();
-    let scheduled = held.iter().find(|session| session.meeting_id == meetings[0]).unwrap();
-    let unscheduled = held.iter().find(|session| session.meeting_id == meetings[1]).unwrap();
+    let sessions = cloud.rapatin_sessions();
+    let scheduled = sessions.iter().find(|session| session.meeting_id == meetings[0]).unwrap();
+    let unscheduled = sessions.iter().find(|session| session.meeting_id == meetings[1]).unwrap();
     let midnight = |session: &RapatinSession| {
         let day = TimeZone::UTC.to_datetime(session.start).date();
         TimeZone::UTC.to_timestamp(day.to_datetime(time(0, 0, 0, 0))).unwrap()
@@ -134,7 +134,7 @@ async fn listed_start_never_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn session_follows_its_status() {
+async fn session_files_depend_on_its_status() {
     let cloud = cloud(vec![session("a==", "81", 1).with_status(RapatinStatus::Processing)]);
     let client = rapatin(&cloud);
     let listed = client.list(last_days(5)).await.unwrap().meetings;
@@ -188,7 +188,7 @@ async fn session_is_listed_in_every_span() {
     assert_eq!(
         requests_to(&cloud, Server::Rapatin, "/recordings/81").len(),
         1,
-        "it holds nothing any more"
+        "the meeting has no recordings any more"
     );
 }
 
@@ -213,7 +213,7 @@ async fn configured_meetings_are_listed_without_the_schedule() {
         assert_eq!(
             start(&whole.meetings),
             session.start,
-            "made up for want of the schedule, and not kept"
+            "the start without the schedule was an estimate and is corrected"
         );
     }
     cloud.inject(
@@ -305,11 +305,14 @@ async fn rate_limit_delays_a_listing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_empty_meeting_is_requested_once() {
-    let gone = |uuid: &str, meeting: &str, days| {
+    let deleted_session = |uuid: &str, meeting: &str, days| {
         session(uuid, meeting, days).with_status(RapatinStatus::Deleted)
     };
-    let cloud =
-        cloud(vec![gone("old==", "81", 40), gone("new==", "82", 3), session("kept==", "83", 40)]);
+    let cloud = cloud(vec![
+        deleted_session("old==", "81", 40),
+        deleted_session("new==", "82", 3),
+        session("kept==", "83", 40),
+    ]);
     let client = rapatin(&cloud);
     for _ in 0..2 {
         assert_eq!(uuids(&client.list(last_days(60)).await.unwrap().meetings), ["kept=="]);

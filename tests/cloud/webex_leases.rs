@@ -192,11 +192,14 @@ async fn prevented_download_states_its_reason() {
     let webex = webex(&cloud);
     let files = all_files(&webex).await;
     let [video] = files.values().collect::<Vec<_>>()[..] else { panic!("{files:?}") };
-    let Availability::Unavailable(why) = &video.availability else { panic!("{video:?}") };
-    assert!(why.contains("\"Prevent downloading\"") && why.contains("compliance officer"), "{why}");
+    let Availability::Unavailable(reason) = &video.availability else { panic!("{video:?}") };
+    assert!(
+        reason.contains("\"Prevent downloading\"") && reason.contains("compliance officer"),
+        "{reason}"
+    );
     let error = webex.lease(demand(video, LeaseEffort::Listed)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotAllowed);
-    assert_eq!(line_with_hint(&error), *why);
+    assert_eq!(line_with_hint(&error), *reason);
     // A compliance officer gets download URLs that the list omits.
     let link = r#"{"id":"a","temporaryDirectDownloadLinks":{"recordingDownloadLink":"https://nsj1wss.webex.com/nbr/x?ticket=t"}}"#;
     cloud.inject(on_details(1).with_effect(api_reply(200, link, &[])));
@@ -235,9 +238,9 @@ async fn file_without_url_is_not_found() {
     assert_eq!(error.to_string(), "Webex no longer has this file of the recording");
     assert!(has_ticket(&webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     for key in ["other", "", "transcriptx"] {
-        let odd = with_key(&files[0], key);
+        let file = with_key(&files[0], key);
         assert!(matches!(
-            webex.lease(demand(&odd, LeaseEffort::Listed)).await,
+            webex.lease(demand(&file, LeaseEffort::Listed)).await,
             Err(error) if error.class() == ErrorClass::NotFound
         ));
     }
@@ -282,17 +285,17 @@ async fn missing_transcript_scope_affects_only_transcripts() {
         .collect();
     let described = webex.details(&"a".into()).await.unwrap().unwrap();
     assert!(described.files.iter().all(|file| file.extension != "vtt"), "{described:?}");
-    let late = webex.late_files(&meetings).await;
+    let search = webex.late_files(&meetings).await;
     assert!(
-        late.files.is_empty()
-            && matches!(&late.failed, Some(error) if error.class() == ErrorClass::Unavailable),
-        "{late:?}"
+        search.files.is_empty()
+            && matches!(&search.failed, Some(error) if error.class() == ErrorClass::Unavailable),
+        "{search:?}"
     );
     cloud.clear_faults();
-    let late = webex.late_files(&meetings).await;
-    let [transcript] = late.files.as_slice() else { panic!("{late:?}") };
+    let search = webex.late_files(&meetings).await;
+    let [transcript] = search.files.as_slice() else { panic!("{search:?}") };
     let lease = webex.lease(demand(transcript, LeaseEffort::Listed)).await.unwrap();
-    assert!(lease.authorization().is_some() && late.failed.is_none(), "{late:?}");
+    assert!(lease.authorization().is_some() && search.failed.is_none(), "{search:?}");
     assert_eq!(details(&cloud).len(), 1);
 }
 
@@ -391,7 +394,7 @@ async fn locked_recording_is_not_requested_during_its_delay() {
         let error = webex.lease(demand(file, LeaseEffort::Listed)).await.unwrap_err();
         assert!(error.class() == ErrorClass::Unavailable, "{error}");
     }
-    assert_eq!(details(&cloud).len(), 1, "the first reply holds for two seconds");
+    assert_eq!(details(&cloud).len(), 1, "the first reply applies for two seconds");
     advance(Duration::from_secs(2)).await;
     assert!(has_ticket(&webex.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
 }

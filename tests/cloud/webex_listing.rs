@@ -37,13 +37,13 @@ fn sorted(mut meetings: Vec<Meeting>) -> Vec<Meeting> {
 
 /// Returns the minimum number of requests that list `span`: windows of 30 days and their pages.
 fn min_requests(archive: &WebexArchive, span: DaySpan) -> usize {
-    let made: Vec<_> =
+    let days: Vec<_> =
         archive.recordings.iter().map(|recording| day(recording.create_time)).collect();
     let (mut calls, mut to) = (0, span.to);
     loop {
         let from = to.saturating_sub(29.days()).max(span.from);
-        let held = made.iter().filter(|day| from <= **day && **day <= to).count();
-        calls += held.div_ceil(MAX_PAGE_SIZE as usize).max(1);
+        let recordings = days.iter().filter(|day| from <= **day && **day <= to).count();
+        calls += recordings.div_ceil(MAX_PAGE_SIZE as usize).max(1);
         if from == span.from {
             return calls;
         }
@@ -56,7 +56,7 @@ fn on_listings(count: u32) -> Trigger {
 }
 
 /// Returns the error of the only failed days, or of the whole listing.
-fn why(outcome: &Result<Listing, ProviderError>) -> ProviderError {
+fn only_error(outcome: &Result<Listing, ProviderError>) -> ProviderError {
     match outcome {
         Err(error) => error.clone(),
         Ok(listing) => {
@@ -76,9 +76,9 @@ async fn two_years_take_the_fewest_requests() {
         assert!(listing.failed.is_empty(), "{:?}", listing.failed);
         let listed: HashSet<&str> =
             listing.meetings.iter().map(|meeting| meeting.id.as_str()).collect();
-        let held: HashSet<&str> =
+        let expected: HashSet<&str> =
             archive.recordings.iter().map(|recording| recording.id.as_str()).collect();
-        assert_eq!((listing.meetings.len(), &listed), (1000, &held));
+        assert_eq!((listing.meetings.len(), &listed), (1000, &expected));
         let fewest = min_requests(&archive, last_days(730));
         assert!(fewest > 25, "two years take at least that many windows, {fewest}");
         assert_eq!((pages(&cloud).len(), details(&cloud).len(), renewals(&cloud)), (fewest, 0, 1));
@@ -147,7 +147,7 @@ async fn page_that_stays_slow_fails_at_ten_entries() {
         r#"{"message":"Gateway Timeout."}"#,
         &[],
     )));
-    let error = why(&webex(&cloud).list(last_days(20)).await);
+    let error = only_error(&webex(&cloud).list(last_days(20)).await);
     assert_eq!(
         line_with_hint(&error),
         "Webex returned status 504 for the list of recordings (\"Gateway Timeout\") (hint: A running mount retries automatically.)"
@@ -167,7 +167,7 @@ async fn next_page_on_another_host_is_refused() {
         r#"{"items":[]}"#,
         &[("link", &link)],
     )));
-    let error = why(&webex(&cloud).list(last_days(20)).await);
+    let error = only_error(&webex(&cloud).list(last_days(20)).await);
     assert_eq!(
         line_with_hint(&error),
         format!(
@@ -185,7 +185,7 @@ async fn endless_or_unreadable_list_is_abandoned() {
     let circle = api_reply(200, r#"{"items":[]}"#, &[("link", &link)]);
     let page_with = |link| api_reply(200, r#"{"items":[]}"#, &[("link", link)]);
     let unreadable = "sent a Link header that cannot be read";
-    for (effect, says, calls) in [
+    for (effect, expected, calls) in [
         (page_with(r#"</v1/recordings?cursor=2; rel="next""#), unreadable, 1),
         (page_with(r#"/v1/recordings?cursor=2; rel="next""#), unreadable, 1),
         (page_with(r#"<>; rel="next""#), unreadable, 1),
@@ -195,12 +195,12 @@ async fn endless_or_unreadable_list_is_abandoned() {
     ] {
         cloud.clear_requests();
         cloud.inject(on_listings(u32::MAX).with_effect(effect));
-        let error = why(&webex.list(last_days(20)).await);
+        let error = only_error(&webex.list(last_days(20)).await);
         assert!(
-            error.class() == ErrorClass::Unavailable && line_with_hint(&error).contains(says),
+            error.class() == ErrorClass::Unavailable && line_with_hint(&error).contains(expected),
             "{error}"
         );
-        assert_eq!(pages(&cloud).len(), calls, "{says}");
+        assert_eq!(pages(&cloud).len(), calls, "{expected}");
         cloud.clear_faults();
     }
 }
@@ -243,8 +243,8 @@ async fn failed_window_is_reported_and_others_are_listed() {
     let listing = webex(&cloud).list(span).await.unwrap();
     let [(days, error)] = listing.failed.as_slice() else { panic!("{listing:?}") };
     assert_eq!(error.class(), ErrorClass::Unavailable);
-    let why = line_with_hint(error);
-    assert!(why.contains("500"), "{why}");
+    let message = line_with_hint(error);
+    assert!(message.contains("500"), "{message}");
     let newest = DaySpan { from: span.to.saturating_sub((29 + 7).days()), to: span.to };
     let oldest = DaySpan { from: span.from, to: span.to.saturating_sub(30.days()) };
     assert!([newest, oldest].contains(days), "{days:?}");
@@ -252,8 +252,8 @@ async fn failed_window_is_reported_and_others_are_listed() {
         listing.meetings.iter().map(|meeting| meeting.id.as_str()).collect();
     assert!((1..45).contains(&listed.len()), "{}", listed.len());
     for recording in &archive.recordings {
-        let began = day(recording.time_recorded);
-        assert!(listed.contains(recording.id.as_str()) || days.contains(began), "{began}");
+        let day = day(recording.time_recorded);
+        assert!(listed.contains(recording.id.as_str()) || days.contains(day), "{day}");
     }
 }
 
@@ -319,7 +319,7 @@ async fn meeting_hosts_of_an_earlier_run_are_restored() {
     let forgetful = administrator();
     assert!(
         forgetful.lease(demand(video, LeaseEffort::Listed)).await.is_err(),
-        "the cloud does not find it without its host"
+        "the recording is not found without its meeting host"
     );
 }
 
@@ -372,10 +372,10 @@ async fn refused_host_is_requested_once() {
     cloud.inject(on_listings(u32::MAX).with_effect(api_reply(403, body, &[])));
     let error = webex.list(last_days(720)).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotAllowed);
-    let why = line_with_hint(&error);
+    let message = line_with_hint(&error);
     for part in ["ana@example.org", "does not belong to this site", "meeting:admin_recordings_read"]
     {
-        assert!(why.contains(part), "{why}");
+        assert!(message.contains(part), "{message}");
     }
     assert!(pages(&cloud).len() <= 4, "{}", pages(&cloud).len());
 }
@@ -397,10 +397,10 @@ async fn rate_limit_pauses_every_window() {
     let cloud = cloud(WebexArchive::with_recordings(10, 60));
     let limit = Effect::TooManyRequests(RetryAfter::Seconds(2));
     cloud.inject(on_listings(1).with_effect(limit));
-    let began = Instant::now();
+    let start = Instant::now();
     let listing = webex(&cloud).list(last_days(60)).await.unwrap();
     assert_eq!((listing.meetings.len(), listing.failed.len()), (10, 0));
-    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
     // Three windows are requested at the same time. Requests in flight when the limit is reached
     // are answered.
     assert!(pages(&cloud).len() <= 4, "{}", pages(&cloud).len());
@@ -444,7 +444,7 @@ async fn wrong_credentials_have_a_hint_without_secrets() {
         }
         assert!(
             pages(&cloud).len() - before <= 4,
-            "a wrong credential is not tried on every window"
+            "a wrong credential is not sent for every window"
         );
     }
 }
@@ -452,7 +452,7 @@ async fn wrong_credentials_have_a_hint_without_secrets() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_error_of_a_list_has_its_message() {
     let cloud = DemoCloud::start(webex_cloud(vec![recording("a", 5)])).unwrap();
-    for (status, headers, says) in [
+    for (status, headers, expected) in [
         (401, vec![], "Personal tokens expire after 12 hours"),
         (
             403,
@@ -476,8 +476,8 @@ async fn every_error_of_a_list_has_its_message() {
             r#"{"message":"m"}"#,
             &headers,
         )));
-        let error = why(&personal(&cloud).list(last_days(5)).await);
-        assert!(line_with_hint(&error).contains(says), "{status}: {error}");
+        let error = only_error(&personal(&cloud).list(last_days(5)).await);
+        assert!(line_with_hint(&error).contains(expected), "{status}: {error}");
         cloud.clear_faults();
     }
     assert_eq!(personal(&cloud).list(last_days(5)).await.unwrap().meetings.len(), 1);

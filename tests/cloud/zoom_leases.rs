@@ -98,8 +98,8 @@ async fn listed_url_is_resolved_with_one_request() {
     assert_eq!(files.len(), 32);
     let lease = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
     assert!(is_signed(&lease), "{lease:?}");
-    let left = lease.expires.unwrap().as_second() - Timestamp::now().as_second();
-    assert!((590..=602).contains(&left), "{left}");
+    let seconds_left = lease.expires.unwrap().as_second() - Timestamp::now().as_second();
+    assert!((590..=602).contains(&seconds_left), "{seconds_left}");
     let requests = cloud.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(requests[0].range, Some((0, Some(0))));
@@ -276,19 +276,19 @@ async fn refused_download_is_reported_without_a_secret() {
 async fn unlisted_file_is_found_through_its_meeting() {
     let cloud = cloud();
     let files = listed_files(&zoom(&cloud)).await;
-    let fresh = zoom(&cloud);
+    let new_client = zoom(&cloud);
     for file in &files {
-        let lease = fresh.lease(demand(file, LeaseEffort::Listed)).await.unwrap();
+        let lease = new_client.lease(demand(file, LeaseEffort::Listed)).await.unwrap();
         assert!(is_signed(&lease), "{:?}", file.id);
     }
     let unknown = with_key(&files[0], "no such key");
     assert!(matches!(
-        fresh.lease(demand(&unknown, LeaseEffort::Listed)).await,
+        new_client.lease(demand(&unknown, LeaseEffort::Listed)).await,
         Err(error) if error.class() == ErrorClass::NotFound
     ));
     assert!(cloud.remove_meeting(files[0].id.meeting.as_str()));
     assert!(matches!(
-        fresh.lease(demand(&files[0], LeaseEffort::Listed)).await,
+        new_client.lease(demand(&files[0], LeaseEffort::Listed)).await,
         Err(error) if error.class() == ErrorClass::NotFound
     ));
 }
@@ -351,20 +351,23 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
         Trigger::next(Server::Web, 1).with_path("/rec/elsewhere").with_effect(Effect::Html200),
     );
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
-    let elsewhere = requests_to(&cloud, Server::Web, "/rec/elsewhere");
-    assert_eq!(elsewhere.len(), 1);
-    assert_eq!((elsewhere[0].header("authorization"), elsewhere[0].query.as_str()), (None, ""));
+    let redirected_requests = requests_to(&cloud, Server::Web, "/rec/elsewhere");
+    assert_eq!(redirected_requests.len(), 1);
+    assert_eq!(
+        (redirected_requests[0].header("authorization"), redirected_requests[0].query.as_str()),
+        (None, "")
+    );
 
-    let evil = "https://evilzoom.us/p4th?Signature=s3cret";
-    cloud.inject(Trigger::next(Server::Web, 1).with_effect(redirect(evil)));
+    let foreign_url = "https://evilzoom.us/p4th?Signature=s3cret";
+    cloud.inject(Trigger::next(Server::Web, 1).with_effect(redirect(foreign_url)));
     let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(error.class() == ErrorClass::NotAllowed && text.contains("evilzoom.us"), "{text}");
     assert!(!text.contains("p4th") && !text.contains("s3cret"), "{text}");
 
-    let signed = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
-    let titled = format!("{}&title=Réunion#1", signed.url.expose());
-    cloud.inject(Trigger::next(Server::Web, 1).with_effect(redirect(&titled)));
+    let signed_lease = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
+    let url_with_title = format!("{}&title=Réunion#1", signed_lease.url.expose());
+    cloud.inject(Trigger::next(Server::Web, 1).with_effect(redirect(&url_with_title)));
     let lease = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
     assert!(lease.url.expose().as_str().ends_with("&title=R%C3%A9union"), "{lease:?}");
 
@@ -381,7 +384,7 @@ async fn redirect_carries_no_credential_and_stays_within_hosts() {
     assert_eq!(
         requests_to(&cloud, Server::Web, "").len(),
         3 * 6,
-        "five redirects each from three beginnings"
+        "three attempts with five redirects each"
     );
 }
 
@@ -399,22 +402,25 @@ async fn host_that_serves_directly_gets_the_credential() {
     let lease = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap();
     assert!(lease.authorization().is_some_and(|value| value.starts_with("Bearer ")));
     assert!(lease.url.expose().path().starts_with("/rec/download/"));
-    assert!(lease.expires.is_some_and(|ends| Timestamp::now() < ends), "it ends with the token");
+    assert!(
+        lease.expires.is_some_and(|expiry| Timestamp::now() < expiry),
+        "the lease expires with the token"
+    );
     assert_no_secret(&cloud, &format!("{lease:?}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failing_host_is_retried_and_silent_one_abandoned() {
+async fn failing_host_is_retried_and_silent_host_abandoned() {
     let cloud = cloud();
     let zoom = zoom(&cloud);
     let files = listed_files(&zoom).await;
     cloud.inject(Trigger::next(Server::Web, 2).with_effect(Effect::status(503)));
     assert!(is_signed(&zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap()));
     cloud.inject(Trigger::always(Server::Web).with_effect(Effect::BlackHole));
-    let began = Instant::now();
+    let start = Instant::now();
     let error = zoom.lease(demand(&files[0], LeaseEffort::Listed)).await.unwrap_err();
     assert!(error.class() == ErrorClass::Unavailable, "{error:?}");
-    assert!(began.elapsed() < Duration::from_secs(17), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(17), "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -441,10 +447,10 @@ async fn every_file_of_an_irregular_archive_is_leased() {
     let mut listed: Vec<&str> =
         listing.meetings.iter().map(|meeting| meeting.id.as_str()).collect();
     let meetings = cloud.meetings();
-    let mut held: Vec<&str> = meetings.iter().map(|meeting| meeting.uuid.as_str()).collect();
+    let mut uuids: Vec<&str> = meetings.iter().map(|meeting| meeting.uuid.as_str()).collect();
     listed.sort_unstable();
-    held.sort_unstable();
-    assert_eq!(listed, held, "{:?}", listing.failed);
+    uuids.sort_unstable();
+    assert_eq!(listed, uuids, "{:?}", listing.failed);
 
     let files: Vec<&RecordingFile> =
         listing.meetings.iter().flat_map(|meeting| &meeting.files).collect();

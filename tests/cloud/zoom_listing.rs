@@ -59,8 +59,8 @@ fn min_requests(cloud: &DemoCloud, span: DaySpan) -> usize {
     let (mut calls, mut to) = (0, span.to);
     loop {
         let from = to.saturating_sub(29.days()).max(to.saturating_sub(1.month())).max(span.from);
-        let held = days.iter().filter(|day| from <= **day && **day <= to).count();
-        calls += held.div_ceil(MAX_PAGE_SIZE as usize).max(1);
+        let meetings = days.iter().filter(|day| from <= **day && **day <= to).count();
+        calls += meetings.div_ceil(MAX_PAGE_SIZE as usize).max(1);
         if from == span.from {
             return calls;
         }
@@ -122,25 +122,25 @@ async fn order_of_replies_does_not_matter() {
     let zoom = zoom(&cloud);
     let plain = sorted(zoom.list(last_days(200)).await.unwrap().meetings);
     for skip in 0..4 {
-        let late = Trigger::next(Server::Api, 2).with_path("/recordings").after_requests(skip);
-        cloud.inject(late.with_effect(Effect::Latency(Duration::from_millis(150))));
+        let trigger = Trigger::next(Server::Api, 2).with_path("/recordings").after_requests(skip);
+        cloud.inject(trigger.with_effect(Effect::Latency(Duration::from_millis(150))));
         assert_eq!(sorted(zoom.list(last_days(200)).await.unwrap().meetings), plain);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn late_recording_appears_under_its_old_day() {
+async fn late_recording_is_listed_on_its_day() {
     let cloud = cloud(Archive::with_meetings(100, 60));
     let zoom = zoom(&cloud);
     assert_eq!(zoom.list(last_days(60)).await.unwrap().meetings.len(), 100);
     let start = Timestamp::now() - jiff::SignedDuration::from_hours(40 * 24);
-    let late = Meeting::new("a//b+late==", "Late", start)
+    let late_meeting = Meeting::new("a//b+late==", "Late", start)
         .with_file(MeetingFile::new("M4A", Content::Pattern { seed: 1, length: 5000 }));
-    cloud.add_meeting(late);
+    cloud.add_meeting(late_meeting);
     let listing = zoom.list(last_days(60)).await.unwrap();
     assert_eq!(listing.meetings.len(), 101);
-    let late = listing.meetings.iter().find(|meeting| meeting.topic == "Late").unwrap();
-    assert_eq!((late.id.as_str(), late.files[0].declared_size), ("a//b+late==", Some(5000)));
+    let listed = listing.meetings.iter().find(|meeting| meeting.topic == "Late").unwrap();
+    assert_eq!((listed.id.as_str(), listed.files[0].declared_size), ("a//b+late==", Some(5000)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,9 +156,9 @@ async fn failed_window_is_reported_and_others_are_listed() {
     assert_eq!(listing.meetings.len(), 40);
     let [(days, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
     assert_eq!(error.class(), ErrorClass::Unavailable);
-    let why = line_with_hint(error);
+    let message = line_with_hint(error);
     assert_eq!(*days, last_days(20));
-    assert!(why.contains("502"), "{why}");
+    assert!(message.contains("502"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,14 +169,14 @@ async fn unknown_user_is_requested_once() {
     assert_eq!(listing.meetings.len(), 100);
     let [(days, error)] = listing.failed.as_slice() else { panic!("{:?}", listing.failed) };
     assert_eq!(error.class(), ErrorClass::NotFound);
-    let why = line_with_hint(error);
+    let message = line_with_hint(error);
     assert_eq!(*days, last_days(700));
-    assert!(why.contains("unknown@example.org") && why.contains("users"), "{why}");
+    assert!(message.contains("unknown@example.org") && message.contains("users"), "{message}");
     assert!(requests_to(&cloud, Server::Api, "/users/unknown").len() <= 4);
 
-    let alone = zoom_with(&cloud, &["unknown@example.org"], app(&cloud));
+    let only_unknown_user = zoom_with(&cloud, &["unknown@example.org"], app(&cloud));
     assert!(
-        matches!(alone.list(last_days(700)).await, Err(error) if error.class() == ErrorClass::NotFound)
+        matches!(only_unknown_user.list(last_days(700)).await, Err(error) if error.class() == ErrorClass::NotFound)
     );
 }
 
@@ -226,7 +226,7 @@ async fn wrong_credentials_are_reported_without_a_secret() {
         }
         assert!(
             recordings_calls(&cloud) - before <= 4,
-            "a wrong credential is not tried on every window"
+            "a wrong credential is not sent for every window"
         );
     }
 }
@@ -300,7 +300,7 @@ async fn expiring_page_token_is_abandoned_after_three_restarts() {
     assert_eq!(
         listing.meetings.len(),
         MAX_PAGE_SIZE as usize,
-        "what came is kept, each meeting once"
+        "the received meetings are kept, each once"
     );
     assert_eq!(recordings_calls(&cloud), 8);
 }
@@ -339,7 +339,7 @@ async fn missing_scopes_are_named() {
     );
     let details = zoom.details(&"any==".into()).await.unwrap().unwrap();
     assert_eq!(details.missing_parts, ["past meeting", "recordings", "participants"]);
-    // A request that is known to be refused is not repeated.
+    // A request that will be refused is not repeated.
     cloud.clear_requests();
     assert_eq!(zoom.details(&"other==".into()).await.unwrap(), Some(details.clone()));
     assert_eq!(zoom.complete_details(&"any==".into(), &details).await.unwrap(), details);

@@ -348,7 +348,7 @@ fn details_extend_the_listed_meeting() {
 }
 
 #[test]
-fn number_refers_to_latest_instance() {
+fn meeting_number_names_the_latest_instance() {
     let cloud = demo();
     let reply = api(&cloud, "/meetings/86000000001/recordings").json();
     assert_eq!(reply["uuid"], "W1eeklyAAAAAAAAAAAA==");
@@ -370,9 +370,9 @@ fn missing_objects_have_their_error_codes() {
         let answer = api(&cloud, path);
         assert_eq!((answer.status, answer.code()), (status, Some(code)), "{path}");
     }
-    let past = api(&cloud, "/past_meetings/W2eeklyAAAAAAAAAAAA==").json();
+    let past_meeting = api(&cloud, "/past_meetings/W2eeklyAAAAAAAAAAAA==").json();
     assert_eq!(
-        (&past["topic"], &past["participants_count"]),
+        (&past_meeting["topic"], &past_meeting["participants_count"]),
         (&"Weekly planning".into(), &2.into())
     );
     let people = api(&cloud, "/past_meetings/W2eeklyAAAAAAAAAAAA==/participants").json();

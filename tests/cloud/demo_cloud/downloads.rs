@@ -90,7 +90,7 @@ fn external_file_redirects_with_a_signature() {
 fn download_url_redirects_to_an_expiring_signed_url() {
     let cloud = demo();
     let file_url = signed_url(&cloud, &video(&cloud));
-    assert_ne!(file_url, signed_url(&cloud, &video(&cloud)), "it changes at every resolve");
+    assert_ne!(file_url, signed_url(&cloud, &video(&cloud)), "each redirect has a new signed URL");
     let origin = |url: &str| url.split('/').nth(2).unwrap().to_owned();
     let hosts = [
         origin(&cloud.api_url()),
@@ -104,10 +104,10 @@ fn download_url_redirects_to_an_expiring_signed_url() {
     let policy = parameter("Policy=").replace('-', "+").replace('_', "=").replace('~', "/");
     let policy = base64::engine::general_purpose::STANDARD.decode(policy).unwrap();
     let policy: serde_json::Value = serde_json::from_slice(&policy).unwrap();
-    let ends =
+    let expiry =
         policy["Statement"][0]["Condition"]["DateLessThan"]["AWS:EpochTime"].as_i64().unwrap();
-    let left = ends - jiff::Timestamp::now().as_second();
-    assert!((3590..=3601).contains(&left), "{left}");
+    let seconds_left = expiry - jiff::Timestamp::now().as_second();
+    assert!((3590..=3601).contains(&seconds_left), "{seconds_left}");
 }
 
 #[test]
@@ -282,9 +282,12 @@ fn requested_ranges_are_served() {
         assert_eq!(answer.header("content-range"), Some(stated.as_str()));
         assert_eq!(answer.body, object.content.slice(start..end), "{range}");
     }
-    let past = get_range(&file_url, &format!("bytes={total}-"));
+    let reply_past_the_end = get_range(&file_url, &format!("bytes={total}-"));
     let stated = format!("bytes */{total}");
-    assert_eq!((past.status, past.header("content-range")), (416, Some(stated.as_str())));
+    assert_eq!(
+        (reply_past_the_end.status, reply_past_the_end.header("content-range")),
+        (416, Some(stated.as_str()))
+    );
     assert_eq!(get_range(&file_url, "bytes=0-1,4-5").status, 200);
 }
 
@@ -387,7 +390,7 @@ fn connection_serves_consecutive_requests() {
 }
 
 #[test]
-fn drop_closes_ports_inside_a_runtime() {
+fn drop_inside_a_runtime_closes_the_ports() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let authority = runtime.block_on(async {
         let cloud = demo();

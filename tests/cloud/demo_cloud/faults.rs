@@ -42,7 +42,7 @@ fn range_reply_with(effect: Effect) -> (Answer, u64) {
     let healthy = get_range(&file_url, "bytes=1000000-1099999");
     assert!(
         healthy.status == 206 && healthy.body == bytes(1_000_000, 100_000),
-        "the fault is spent"
+        "the fault applies to one request"
     );
     (answer, logged)
 }
@@ -73,7 +73,7 @@ fn short_body_declares_full_length() {
 }
 
 #[test]
-fn reset_follows_its_bytes() {
+fn reset_comes_after_the_requested_bytes() {
     let (answer, logged) = range_reply_with(Effect::Reset { after_bytes: 40_000 });
     assert_eq!((answer.status, answer.end), (206, End::Reset));
     assert_eq!(answer.body, bytes(1_000_000, 40_000));
@@ -131,14 +131,14 @@ fn wrong_range_is_declared() {
 }
 
 #[test]
-fn wrong_total_comes_with_right_bytes() {
+fn wrong_total_comes_with_correct_bytes() {
     let (answer, _) = range_reply_with(Effect::WrongTotal { delta: 3 });
     assert_eq!(answer.header("content-range"), Some("bytes 1000000-1099999/5000003"));
     assert!(answer.body == bytes(1_000_000, 100_000));
 }
 
 #[test]
-fn pages_and_json_replace_bytes_with_200() {
+fn web_pages_and_json_replace_the_bytes() {
     let (page, _) = range_reply_with(Effect::Html200);
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html;charset=UTF-8")));
     let (json, _) = range_reply_with(Effect::Json59);
@@ -288,7 +288,7 @@ fn seeded_faults_lose_no_bytes() {
                 break;
             }
             wrong += 1;
-            assert!(wrong < 100, "the plan does not end");
+            assert!(wrong < 100, "the fault plan does not end");
             let (name, value) = bearer(&cloud.long_lived_token());
             let answer = send("GET", &download_url(&cloud, &object), &[(name, &value)], "");
             if let Some(location) = answer.header("location") {

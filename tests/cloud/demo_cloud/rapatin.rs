@@ -76,7 +76,7 @@ fn requests_without_valid_token_return_401() {
             assert_eq!((answer.status, &answer.json()["data"]), (401, &Value::Null));
         }
     }
-    assert_eq!(api(&cloud, "/schedules").status, 200, "another one is given after that");
+    assert_eq!(api(&cloud, "/schedules").status, 200, "a new token is issued afterwards");
     cloud.inject(Trigger::next(Server::Rapatin, 1).with_effect(Effect::ExpiredToken));
     assert_eq!(api(&cloud, "/schedules").status, 401);
 }
@@ -152,12 +152,12 @@ fn url_needs_no_credential_until_stale() {
     let stale = get(&url);
     assert_eq!(stale.status, 200);
     assert!(stale.header("content-type").unwrap().starts_with("text/html"));
-    let fresh =
+    let current_url =
         recordings(&cloud, "85095598095")["files"][0]["download_url"].as_str().unwrap().to_owned();
-    assert_ne!(fresh, url);
-    assert_eq!(get(&fresh).status, 302);
+    assert_ne!(current_url, url);
+    assert_eq!(get(&current_url).status, 302);
     cloud.change_rapatin_session(&object.meeting_uuid, |session| {
         session.status = RapatinStatus::Deleted
     });
-    assert_eq!(get(&fresh).status, 200, "a deleted recording returns a page, too");
+    assert_eq!(get(&current_url).status, 200, "a deleted recording returns a page, too");
 }

@@ -136,7 +136,7 @@ fn zoom_listings_have_the_documented_fields() {
 }
 
 #[test]
-fn captions_timelines_and_processing_files_are_sparse() {
+fn captions_timelines_and_processing_files_lack_fields() {
     let meetings = zoom_meetings(&cloud());
     let files =
         || meetings.iter().filter_map(|meeting| meeting["recording_files"].as_array()).flatten();
@@ -343,7 +343,8 @@ const ZOOM_INSTANCES: &[Field] =
 #[test]
 fn zoom_past_meetings_have_the_documented_fields() {
     let cloud = cloud();
-    let [mut past, mut participants, mut instances] = [(); 3].map(|()| ReplyChecker::default());
+    let [mut past_meetings, mut participants, mut instances] =
+        [(); 3].map(|()| ReplyChecker::default());
     let mut too_old = 0;
     for meeting in zoom_meetings(&cloud) {
         let path = format!("/past_meetings/{}", encoded(meeting["uuid"].as_str().unwrap()));
@@ -353,7 +354,7 @@ fn zoom_past_meetings_have_the_documented_fields() {
             too_old += 1;
             continue;
         }
-        past.check_reply(&json_of(&answer), ZOOM_PAST);
+        past_meetings.check_reply(&json_of(&answer), ZOOM_PAST);
         participants.check_reply(
             &json_of(&api(&cloud, &format!("{path}/participants"))),
             ZOOM_PARTICIPANTS,
@@ -366,7 +367,7 @@ fn zoom_past_meetings_have_the_documented_fields() {
         );
     }
     assert!(too_old > 0);
-    past.assert_complete(ZOOM_PAST);
+    past_meetings.assert_complete(ZOOM_PAST);
     participants.assert_complete(ZOOM_PARTICIPANTS);
     instances.assert_complete(ZOOM_INSTANCES);
 }
@@ -436,16 +437,16 @@ fn zoom_errors_and_tokens_have_documented_fields() {
     errors.check_reply(&json_of(&limited), ERROR);
     errors.assert_complete(ERROR);
 
-    let known = cloud.credentials();
+    let credentials = cloud.credentials();
     let sign_in = |secret: &str| {
         use base64::Engine;
-        let pair = format!("{}:{secret}", known.client_id);
+        let pair = format!("{}:{secret}", credentials.client_id);
         let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
-        let form = format!("grant_type=account_credentials&account_id={}", known.account_id);
+        let form = format!("grant_type=account_credentials&account_id={}", credentials.account_id);
         send("POST", &cloud.oauth_url(), &[("Authorization", &basic)], &form)
     };
     let [mut tokens, mut refusals] = [(); 2].map(|()| ReplyChecker::default());
-    tokens.check_reply(&json_of(&sign_in(&known.client_secret)), TOKEN);
+    tokens.check_reply(&json_of(&sign_in(&credentials.client_secret)), TOKEN);
     tokens.assert_complete(TOKEN);
     refusals.check_reply(&json_of(&sign_in("wrong")), REFUSED);
     refusals.assert_complete(REFUSED);
@@ -570,10 +571,10 @@ fn webex_errors_and_tokens_have_documented_fields() {
     errors.check_reply(&json_of(&webex(&cloud, "/recordings/none")), ERROR);
     errors.check_reply(&json_of(&webex(&cloud, "/recordings?max=0")), ERROR);
     errors.assert_complete(ERROR);
-    let known = cloud.webex_credentials();
+    let credentials = cloud.webex_credentials();
     let form = format!(
         "grant_type=refresh_token&client_id={}&client_secret={}&refresh_token={}",
-        known.client_id, known.client_secret, known.refresh_token
+        credentials.client_id, credentials.client_secret, credentials.refresh_token
     );
     let mut tokens = ReplyChecker::default();
     tokens.check_reply(&json_of(&send("POST", &cloud.webex_oauth_url(), &[], &form)), TOKEN);

@@ -71,17 +71,17 @@ fn errors_have_message_description_and_tracking_id() {
 }
 
 #[test]
-fn list_is_newest_first_with_ten_per_page() {
+fn list_is_sorted_newest_first_in_pages_of_ten() {
     let cloud = cloud(WebexArchive::with_recordings(25, 5).recordings);
     let first = api(&cloud, "/recordings");
     assert_eq!(ids(&first).len(), 10);
-    let made: Vec<String> = first.json()["items"]
+    let create_times: Vec<String> = first.json()["items"]
         .as_array()
         .unwrap()
         .iter()
         .map(|item| item["createTime"].as_str().unwrap().to_owned())
         .collect();
-    assert!(made.is_sorted_by(|newer, older| newer >= older), "{made:?}");
+    assert!(create_times.is_sorted_by(|newer, older| newer >= older), "{create_times:?}");
     let link = first.header("link").unwrap();
     let next = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap();
     assert!(next.contains("max=null"), "{next}");
@@ -96,10 +96,10 @@ fn window_end_is_exclusive() {
     let mut of_ana = recording("ana");
     of_ana.host_email = "ana@example.org".into();
     let own = recording("own");
-    let (made, later) = (own.create_time, own.create_time + SignedDuration::from_nanos(1));
+    let (create_time, later) = (own.create_time, own.create_time + SignedDuration::from_nanos(1));
     let cloud = cloud(vec![own, of_ana]);
     let listed = |query: &str| ids(&api(&cloud, query));
-    assert!(listed(&format!("/recordings?to={made}")).is_empty());
+    assert!(listed(&format!("/recordings?to={create_time}")).is_empty());
     assert_eq!(listed(&format!("/recordings?to={later}")), ["own"]);
     assert_eq!(listed("/recordings?hostEmail=ana@example.org"), ["ana"]);
     let mut site_recordings = listed("/admin/recordings");
@@ -128,12 +128,15 @@ fn url_accepts_only_its_ticket_until_expiry() {
     assert_eq!(send("GET", file_url, &[(name, &value)], "").status, 400);
     assert_eq!(get(&file_url.replace("ticket=", "ticket=A")).status, 403);
     assert_eq!(get(&file_url.replace("recordid=a", "recordid=b")).status, 403);
-    let ends: Timestamp = download_urls["expiration"].as_str().unwrap().parse().unwrap();
-    while Timestamp::now() <= ends {
+    let expiry: Timestamp = download_urls["expiration"].as_str().unwrap().parse().unwrap();
+    while Timestamp::now() <= expiry {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let late = get(file_url);
-    assert_eq!((late.status, late.header("content-type")), (403, Some("text/html;charset=UTF-8")));
+    let expired = get(file_url);
+    assert_eq!(
+        (expired.status, expired.header("content-type")),
+        (403, Some("text/html;charset=UTF-8"))
+    );
 }
 
 #[test]
@@ -150,10 +153,11 @@ fn prevented_downloads_have_no_urls() {
         entry["downloadUrl"].is_null() && entry["temporaryDirectDownloadLinks"].is_null(),
         "{entry}"
     );
-    let alone = download_urls(&cloud, "alone");
+    let video_only = download_urls(&cloud, "alone");
     assert!(
-        alone["recordingDownloadLink"].is_string() && alone["audioDownloadLink"].is_null(),
-        "{alone}"
+        video_only["recordingDownloadLink"].is_string()
+            && video_only["audioDownloadLink"].is_null(),
+        "{video_only}"
     );
     let arf = download_urls(&cloud, "arf");
     assert!(
