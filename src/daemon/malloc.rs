@@ -5,8 +5,8 @@
 /// GiB from the disk cache then kept 457 MB resident with a budget of 128 MiB. With one arena, it
 /// kept 151 MB at the same speed. Contention is not a problem, because allocations are rare.
 ///
-/// The allocator keeps up to [`TRIM_THRESHOLD`] bytes of freed blocks. By default it returns each block
-/// to the kernel and faults it in again page by page for the next one.
+/// The allocator keeps up to [`TRIM_THRESHOLD`] bytes of freed blocks. By default, it returns each
+/// block to the kernel and faults it in again page by page for the next one.
 pub(crate) fn limit_arenas() {
     /// Free memory that the allocator keeps, which is enough for a few blocks. It returns further
     /// free memory to the kernel.
