@@ -391,7 +391,8 @@ impl Catalog {
         self.database.save_details(name, id, details.as_deref());
     }
 
-    /// Returns whether a file is shown and its size is unknown or must be measured again.
+    /// Returns whether the size of a file must be measured: the filter shows the file, and its size
+    /// is unknown or contradicts the listing.
     pub fn needs_size(&self, file: &RecordingFile) -> bool {
         self.sources.lock().get(&file.id.source).is_some_and(|source| source.needs_size(file))
     }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::model::{BodyKind, Details, FileId, MeetingId, Version};
 
-/// A value to request in the background.
+/// A request for a value that listings omit. It runs in the background.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum EnrichmentTask {
-    /// The size of a file.
+    /// Requests the size of a file.
     Size(FileId, Version, BodyKind),
-    /// The details of a meeting.
+    /// Requests the details of a meeting.
     Details(MeetingId),
-    /// Whether a file in the recycle bin can be downloaded.
+    /// Determines whether a file in the recycle bin can be downloaded.
     Probe(FileId, Version, BodyKind),
 }
 

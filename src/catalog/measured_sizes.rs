@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::model::{FileKey, RecordingFile, Version};
 
-/// The measured sizes of files in bytes. Each size belongs to one version of a file.
+/// The measured sizes of files, in bytes. Each size belongs to one version of a file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MeasuredSizes(HashMap<FileKey, (Version, u64)>);
 

@@ -72,9 +72,9 @@ enum RefreshKind {
 }
 
 impl Refresher {
-    /// Refreshes the source until `shutdown` is canceled: at once, then recent days often, and all
-    /// days rarely or on request. If an earlier run listed the source, the first refresh covers
-    /// only the days since then.
+    /// Refreshes the source at once and then repeatedly, until `shutdown` is canceled. Recent days
+    /// are listed often, and all days rarely or on request. If an earlier run listed the source,
+    /// the first refresh covers only the days since then.
     pub async fn run(self, shutdown: CancellationToken) {
         let refresher = Arc::new(self);
         let mut unlisted_task: Option<JoinHandle<bool>> = None;

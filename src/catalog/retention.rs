@@ -149,7 +149,7 @@ pub(super) struct RetentionCandidates {
 }
 
 impl RetentionCandidates {
-    /// Returns the meetings that have a cached file.
+    /// Returns the meetings that have at least one cached file.
     pub(super) fn into_cached_meetings(self) -> Vec<RetainedMeeting> {
         let mut meetings = self.into_all_meetings();
         meetings.retain(|retained| !retained.cached_files.is_empty());

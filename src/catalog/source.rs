@@ -159,10 +159,10 @@ impl Source {
                 counts.hidden_meetings += 1;
             }
         }
-        let visible_deleted = self.retained_meetings.iter().filter(|retained| {
+        let visible_deleted_meetings = self.retained_meetings.iter().filter(|retained| {
             !retained.cached_files.is_empty() && self.filter.shows(&retained.visible_meeting())
         });
-        counts.kept_deleted = visible_deleted.count() as u64;
+        counts.kept_deleted = visible_deleted_meetings.count() as u64;
         counts
     }
 
@@ -172,7 +172,8 @@ impl Source {
         measured_size.or(file.declared_size)
     }
 
-    /// Returns whether a file is shown and its size is unknown or must be measured again.
+    /// Returns whether the size of a file must be measured: the filter shows the file, and its size
+    /// is unknown or contradicts the listing.
     pub(super) fn needs_size(&self, file: &RecordingFile) -> bool {
         self.filter.shows_file(file)
             && file.availability == Availability::Ready

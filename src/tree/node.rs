@@ -26,7 +26,7 @@ pub struct Node {
     pub content: Content,
 }
 
-/// The content of a node.
+/// The content of a directory or file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     Directory {

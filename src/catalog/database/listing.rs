@@ -11,7 +11,6 @@ use super::rows::{delete_meetings, log_failed_write, upsert_meetings};
 use crate::catalog::scope::ListingScope;
 use crate::model::{Meeting, MeetingId, SourceName};
 
-/// The stored listing of a source.
 #[derive(Debug)]
 pub(in crate::catalog) struct StoredListing {
     pub(in crate::catalog) meetings: Vec<Meeting>,

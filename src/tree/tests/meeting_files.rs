@@ -141,9 +141,9 @@ fn transcript_is_named_after_every_view_of_segment() {
 fn transcript_of_unfinished_view_is_hidden() {
     let with_availability = |availability, file| RecordingFile { availability, ..file };
     let transcript = || file("3", Role::Transcript, "audio_transcript", "vtt");
-    let speaker =
+    let speaker_view =
         |availability| with_availability(availability, file("1", Role::View, "speaker", "mp4"));
-    let unfinished_view = || speaker(Availability::Processing);
+    let unfinished_view = || speaker_view(Availability::Processing);
     let chat = file("4", Role::Other, "chat", "txt");
     assert_eq!(names_of_files(vec![unfinished_view(), transcript(), chat]), ["chat.txt"]);
     assert!(names_of_files(vec![unfinished_view(), transcript()]).is_empty());
@@ -173,8 +173,11 @@ fn transcript_of_unfinished_view_is_hidden() {
         ["audio.m4a", "audio.vtt"]
     );
     // A view that will never be available does not hide its transcript.
-    assert_eq!(names_of_files(vec![speaker(Availability::Absent), transcript()]), ["speaker.vtt"]);
-    let refused_view = speaker(Availability::Unavailable("no".into()));
+    assert_eq!(
+        names_of_files(vec![speaker_view(Availability::Absent), transcript()]),
+        ["speaker.vtt"]
+    );
+    let refused_view = speaker_view(Availability::Unavailable("no".into()));
     assert_eq!(
         names_of_files(vec![refused_view, transcript()]),
         ["speaker.mp4.unavailable.txt", "speaker.vtt"]
