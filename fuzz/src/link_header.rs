@@ -6,7 +6,7 @@ use url::Url;
 pub fn check(data: &[u8]) {
     let Ok(header) = std::str::from_utf8(data) else { return };
     let base = Url::parse("https://webexapis.com/v1").expect("an address");
-    if let Some(page) = webex::next_page(&base, header) {
+    if let Some(page) = webex::read_next_page(&base, header) {
         let page = page.expose();
         assert_eq!(page.origin(), base.origin(), "{page}");
         let fields = page.query().unwrap_or_default().split('&');

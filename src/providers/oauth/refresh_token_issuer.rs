@@ -33,7 +33,7 @@ struct Renewal {
     /// The configured refresh token. If there is one, no sign-in is needed.
     configured_token: Option<SecretString>,
     /// The newest sign-in, if it could not be stored. It must be kept until the process ends.
-    unstored: Mutex<Option<SignIn>>,
+    unstored_sign_in: Mutex<Option<SignIn>>,
     /// Locked during a renewal, even after its caller has timed out. Always locked before the lock
     /// file of the sign-in.
     renewal_lock: tokio::sync::Mutex<()>,
@@ -76,7 +76,7 @@ impl Renewal {
             service: Box::new(service),
             store: SignInStore::new(file),
             configured_token,
-            unstored: Mutex::default(),
+            unstored_sign_in: Mutex::default(),
             renewal_lock: Default::default(),
             is_shutting_down: AtomicBool::new(false),
         }
@@ -85,8 +85,8 @@ impl Renewal {
     /// Returns the newest sign-in: the unstored one if there is one, else the stored one, else a
     /// new one with the configured refresh token.
     fn newest_sign_in(&self) -> Result<SignIn, StoreError> {
-        if let Some(unstored) = self.unstored.lock().clone() {
-            return Ok(unstored);
+        if let Some(unstored_sign_in) = self.unstored_sign_in.lock().clone() {
+            return Ok(unstored_sign_in);
         }
         let stored = self.store.as_ref().map_or(Err(StoreError::Missing), SignInStore::read);
         let Some(configured_token) = &self.configured_token else { return stored };
@@ -96,8 +96,8 @@ impl Renewal {
             // The stored sign-in was created with another configured token, or no sign-in is
             // stored.
             _ => Ok(SignIn {
-                refresh: configured_token.clone(),
-                access: None,
+                refresh_token: configured_token.clone(),
+                access_grant: None,
                 scopes: None,
                 api_url: None,
                 configured_token: fingerprint,
@@ -133,23 +133,26 @@ impl Renewal {
 
     async fn renew(
         &self,
-        current: &SignIn,
-        reserved: Option<ReservedFile>,
+        current_sign_in: &SignIn,
+        reserved_file: Option<ReservedFile>,
         priority: Priority,
     ) -> Result<Token, ProviderError> {
         let requested_at = (Instant::now(), Timestamp::now());
-        let grant = self.service.exchange(Exchange::Refresh(&current.refresh), priority).await?;
+        let grant = self
+            .service
+            .exchange(Exchange::Refresh(&current_sign_in.refresh_token), priority)
+            .await?;
         let keeps_refresh_token = grant
-            .refresh
+            .refresh_token
             .as_ref()
-            .is_none_or(|new| new.expose_secret() == current.refresh.expose_secret());
-        let renewed = SignIn::from_grant(Some(current), &grant, requested_at.1);
+            .is_none_or(|new| new.expose_secret() == current_sign_in.refresh_token.expose_secret());
+        let renewed_sign_in = SignIn::from_grant(Some(current_sign_in), &grant, requested_at.1);
         // A configured refresh token that stays valid is not stored.
-        if let Some(renewed) =
-            renewed.filter(|_| !(keeps_refresh_token && self.configured_token.is_some()))
+        if let Some(renewed_sign_in) =
+            renewed_sign_in.filter(|_| !(keeps_refresh_token && self.configured_token.is_some()))
         {
-            let result = reserved.map(|reserved| reserved.replace(&renewed));
-            *self.unstored.lock() = match result {
+            let result = reserved_file.map(|file| file.replace(&renewed_sign_in));
+            *self.unstored_sign_in.lock() = match result {
                 Some(Ok(())) => None,
                 Some(Err(error)) => {
                     tracing::error!(
@@ -157,21 +160,21 @@ impl Renewal {
                         "cannot store the new sign-in, which is lost when this process ends: {}",
                         one_line(&error)
                     );
-                    Some(renewed)
+                    Some(renewed_sign_in)
                 }
-                None => Some(renewed),
+                None => Some(renewed_sign_in),
             };
         }
-        let TokenGrant { access, lifetime, scopes, api_url, .. } = grant;
-        let scopes = scopes.or_else(|| current.scopes.clone());
-        Ok(Token::with_lifetime(access, requested_at, lifetime)
+        let TokenGrant { access_token, lifetime, scopes, api_url, .. } = grant;
+        let scopes = scopes.or_else(|| current_sign_in.scopes.clone());
+        Ok(Token::with_lifetime(access_token, requested_at, lifetime)
             .with_api_url(api_url)
             .with_scopes(scopes))
     }
 
     /// Returns the stored access token, unless it is about to expire or was refused.
     fn stored_token(&self, stored: &SignIn, refused: Option<&SecretString>) -> Option<Token> {
-        let AccessGrant { token, issued_at, expires_at } = stored.access.as_ref()?;
+        let AccessGrant { token, issued_at, expires_at } = stored.access_grant.as_ref()?;
         let now = Timestamp::now();
         let lifetime = expires_at.duration_since(*issued_at);
         let remaining = expires_at.duration_since(now);
@@ -193,8 +196,8 @@ impl Renewal {
         let _guard = self.renewal_lock.lock().await;
         // Read the sign-in before the lock creates its file: without a sign-in, no directory may
         // be created.
-        let newest = self.newest_sign_in().map_err(|error| self.store_error(error))?;
-        if let Some(token) = self.stored_token(&newest, refused) {
+        let newest_sign_in = self.newest_sign_in().map_err(|error| self.store_error(error))?;
+        if let Some(token) = self.stored_token(&newest_sign_in, refused) {
             return Ok(token);
         }
         let lock = match &self.store {
@@ -214,19 +217,19 @@ impl Renewal {
             None => None,
         };
         // Another process may have renewed the sign-in while this one waited for the lock.
-        let newest = self.newest_sign_in().map_err(|error| self.store_error(error))?;
-        if let Some(token) = self.stored_token(&newest, refused) {
+        let newest_sign_in = self.newest_sign_in().map_err(|error| self.store_error(error))?;
+        if let Some(token) = self.stored_token(&newest_sign_in, refused) {
             return Ok(token);
         }
         if self.is_shutting_down.load(Ordering::Acquire) {
             return Err(ProviderError::unavailable("meetfs is shutting down"));
         }
-        let reserved = match lock.as_ref().map(StoreLock::reserve).transpose() {
-            Ok(reserved) => reserved,
+        let reserved_file = match lock.as_ref().map(StoreLock::reserve).transpose() {
+            Ok(file) => file,
             Err(_) if has_configured_token => None,
             Err(error) => return Err(self.store_error(error)),
         };
-        self.renew(&newest, reserved, priority).await
+        self.renew(&newest_sign_in, reserved_file, priority).await
     }
 }
 

@@ -95,15 +95,15 @@ pub(crate) struct SignInStore {
 /// A stored sign-in.
 #[derive(Clone)]
 pub(crate) struct SignIn {
-    pub(crate) refresh: SecretString,
-    pub(crate) access: Option<AccessGrant>,
+    pub(crate) refresh_token: SecretString,
+    pub(crate) access_grant: Option<AccessGrant>,
     pub(crate) scopes: Option<String>,
     pub(crate) api_url: Option<Url>,
     /// The fingerprint of the configured refresh token from which this sign-in was created.
     pub(crate) configured_token: Option<Fingerprint>,
 }
 
-/// An access token with the time of its issue and its expiry.
+/// An access token with its issue time and its expiry.
 #[derive(Clone)]
 pub(crate) struct AccessGrant {
     pub(crate) token: SecretString,
@@ -144,15 +144,15 @@ impl SignIn {
     /// Parses the content of a sign-in file. Returns `None` if the file is damaged.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let document: SignInDocument = serde_json::from_slice(bytes).ok()?;
-        let access = match (document.access_token, document.issued_at, document.expires_at) {
+        let access_grant = match (document.access_token, document.issued_at, document.expires_at) {
             (Some(token), Some(issued_at), Some(expires_at)) => {
                 Some(AccessGrant { token: SecretString::from(token), issued_at, expires_at })
             }
             _ => None,
         };
         (!document.refresh_token.is_empty()).then(|| Self {
-            refresh: SecretString::from(document.refresh_token),
-            access,
+            refresh_token: SecretString::from(document.refresh_token),
+            access_grant,
             scopes: document.scopes,
             api_url: document.api_url,
             configured_token: document.configured_token.map(Fingerprint),
@@ -161,12 +161,12 @@ impl SignIn {
 
     /// Serializes the sign-in for its file.
     pub(crate) fn serialize_to_json(&self) -> serde_json::Result<Zeroizing<Vec<u8>>> {
-        let access = self.access.as_ref();
+        let access_grant = self.access_grant.as_ref();
         let document = SignInDocument {
-            refresh_token: self.refresh.expose_secret().to_owned(),
-            access_token: access.map(|access| access.token.expose_secret().to_owned()),
-            issued_at: access.map(|access| access.issued_at),
-            expires_at: access.map(|access| access.expires_at),
+            refresh_token: self.refresh_token.expose_secret().to_owned(),
+            access_token: access_grant.map(|grant| grant.token.expose_secret().to_owned()),
+            issued_at: access_grant.map(|grant| grant.issued_at),
+            expires_at: access_grant.map(|grant| grant.expires_at),
             scopes: self.scopes.clone(),
             api_url: self.api_url.clone(),
             configured_token: self.configured_token.clone().map(|Fingerprint(hash)| hash),
@@ -182,18 +182,26 @@ impl SignIn {
         grant: &TokenGrant,
         issued_at: Timestamp,
     ) -> Option<Self> {
-        let refresh =
-            grant.refresh.clone().or_else(|| previous.map(|previous| previous.refresh.clone()))?;
+        let refresh_token = grant
+            .refresh_token
+            .clone()
+            .or_else(|| previous.map(|previous| previous.refresh_token.clone()))?;
         let expires_at = issued_at.checked_add(grant.lifetime).ok();
-        let access = expires_at.map(|expires_at| AccessGrant {
-            token: grant.access.clone(),
+        let access_grant = expires_at.map(|expires_at| AccessGrant {
+            token: grant.access_token.clone(),
             issued_at,
             expires_at,
         });
         let scopes =
             grant.scopes.clone().or_else(|| previous.and_then(|previous| previous.scopes.clone()));
         let configured_token = previous.and_then(|previous| previous.configured_token.clone());
-        Some(Self { refresh, access, scopes, api_url: grant.api_url.clone(), configured_token })
+        Some(Self {
+            refresh_token,
+            access_grant,
+            scopes,
+            api_url: grant.api_url.clone(),
+            configured_token,
+        })
     }
 }
 
@@ -374,15 +382,15 @@ mod tests {
         SignInStore::new(SignInFile(Some(path))).unwrap()
     }
 
-    fn sign_in(refresh: &str) -> SignIn {
-        let access = AccessGrant {
+    fn sign_in(refresh_token: &str) -> SignIn {
+        let access_grant = AccessGrant {
             token: SecretString::from("acc3ss"),
             issued_at: Timestamp::UNIX_EPOCH,
             expires_at: "2026-10-06T07:00:00.5Z".parse().unwrap(),
         };
         SignIn {
-            refresh: SecretString::from(refresh),
-            access: Some(access),
+            refresh_token: SecretString::from(refresh_token),
+            access_grant: Some(access_grant),
             scopes: Some("a:b c:d".into()),
             api_url: Some("https://api.zoom.us/v2".parse().unwrap()),
             configured_token: Some(Fingerprint::of(&SecretString::from("configured"))),
@@ -398,8 +406,8 @@ mod tests {
         lock.reserve().unwrap().replace(&sign_in("first")).unwrap();
         lock.reserve().unwrap().replace(&sign_in("second")).unwrap();
         let stored = store.read().unwrap();
-        assert_eq!(stored.refresh.expose_secret(), "second");
-        assert_eq!(stored.access.unwrap().expires_at.to_string(), "2026-10-06T07:00:00.5Z");
+        assert_eq!(stored.refresh_token.expose_secret(), "second");
+        assert_eq!(stored.access_grant.unwrap().expires_at.to_string(), "2026-10-06T07:00:00.5Z");
         assert_eq!(stored.scopes.as_deref(), Some("a:b c:d"));
         assert!(
             stored.configured_token == Some(Fingerprint::of(&SecretString::from("configured")))
@@ -418,7 +426,7 @@ mod tests {
         let lock = store.lock().await.unwrap();
         lock.reserve().unwrap().replace(&sign_in("first")).unwrap();
         drop(lock.reserve().unwrap());
-        assert_eq!(store.read().unwrap().refresh.expose_secret(), "first");
+        assert_eq!(store.read().unwrap().refresh_token.expose_secret(), "first");
         assert!(lock.remove().unwrap() && !lock.remove().unwrap());
     }
 
@@ -426,10 +434,10 @@ mod tests {
     async fn second_lock_waits_for_the_first() {
         let directory = tempfile::tempdir().unwrap();
         let store = store_at(directory.path().join("acme.json"));
-        let first = store.lock().await.unwrap();
-        let second = tokio::time::timeout(Duration::from_millis(200), store.lock()).await;
-        assert!(second.is_err(), "the first lock is held");
-        drop(first);
+        let first_lock = store.lock().await.unwrap();
+        let second_lock = tokio::time::timeout(Duration::from_millis(200), store.lock()).await;
+        assert!(second_lock.is_err(), "the first lock is held");
+        drop(first_lock);
         store.lock().await.unwrap();
     }
 

@@ -50,9 +50,9 @@ impl TokenReply {
         let lifetime = seconds
             .map_or(lifetimes.default, |seconds| Duration::from_secs(seconds).min(lifetimes.max));
         Some(TokenGrant {
-            access: SecretString::from(self.access_token?),
+            access_token: SecretString::from(self.access_token?),
             lifetime,
-            refresh: self.refresh_token.map(SecretString::from),
+            refresh_token: self.refresh_token.map(SecretString::from),
             scopes: self.scope,
             api_url: None,
         })

@@ -50,11 +50,11 @@ impl<'a> Exchange<'a> {
 
 /// The tokens that a token service issued.
 pub(crate) struct TokenGrant {
-    pub(crate) access: SecretString,
+    pub(crate) access_token: SecretString,
     /// Lifetime of the access token.
     pub(crate) lifetime: Duration,
     /// The next refresh token, or `None` if the last one stays valid.
-    pub(crate) refresh: Option<SecretString>,
+    pub(crate) refresh_token: Option<SecretString>,
     /// The granted scopes, separated by spaces.
     pub(crate) scopes: Option<String>,
     /// The base URL of the API, if it differs from the configured one.

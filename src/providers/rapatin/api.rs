@@ -19,7 +19,7 @@ use crate::providers::toolkit::token::Tokens;
 pub(crate) type ApiError = api_client::ApiError<Refusal>;
 
 impl ApiError {
-    /// Converts to the error of a request for `subject`.
+    /// Returns the error of a failed request for `subject`.
     pub(crate) fn into_provider_error(self, subject: &str) -> ProviderError {
         match self {
             Self::Refused(refusal) => refusal.to_provider_error(subject),
@@ -41,7 +41,7 @@ impl Api {
 
     /// Requests the recorded sessions of a meeting. The result is empty if Rapatin has no
     /// recordings of the meeting.
-    pub(crate) async fn recordings(
+    pub(crate) async fn list_recordings(
         &self,
         meeting: &str,
         timeout: Duration,
@@ -52,7 +52,7 @@ impl Api {
             Ok(object) => Sessions::read(object).ok_or_else(|| {
                 ProviderError::unavailable(format!("Rapatin sent an invalid reply for {subject}"))
             }),
-            Err(ApiError::Refused(refusal)) if refusal.is_absence() => Ok(Sessions::default()),
+            Err(ApiError::Refused(refusal)) if refusal.is_not_found() => Ok(Sessions::default()),
             Err(error) => Err(error.into_provider_error(&subject)),
         }
     }

@@ -103,9 +103,9 @@ impl Leases {
         LeaseRequest { file, version, priority, .. }: LeaseRequest<'_>,
         deadline: Instant,
     ) -> Result<DownloadUrl, ProviderError> {
-        let meeting = mapping::meeting_of(&file.key);
+        let meeting = mapping::meeting_id_of(&file.key);
         let timeout = deadline.saturating_duration_since(Instant::now());
-        let sessions = api.recordings(meeting, timeout, priority).await?.sessions;
+        let sessions = api.list_recordings(meeting, timeout, priority).await?.sessions;
         let session = sessions
             .into_iter()
             .find(|session| session.uuid() == file.meeting.as_str())

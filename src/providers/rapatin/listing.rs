@@ -57,8 +57,8 @@ pub(crate) struct SessionListing {
 pub(crate) struct Lister {
     source: SourceName,
     /// Ids of meetings to request in addition to the schedule.
-    configured: Vec<String>,
-    starts: StartTimes,
+    configured_meetings: Vec<String>,
+    start_times: StartTimes,
     history: Mutex<MeetingHistory>,
 }
 
@@ -69,39 +69,44 @@ struct MeetingHistory {
     /// the schedule does not contain them. The schedule of a week may lack a meeting that the
     /// schedule of a year contains, and its sessions would appear and disappear depending on the
     /// listed span.
-    with_recordings: BTreeSet<String>,
+    meetings_with_recordings: BTreeSet<String>,
     /// Old scheduled meetings without recordings. They are not requested again.
-    settled: HashSet<String>,
+    settled_meetings: HashSet<String>,
 }
 
 impl MeetingHistory {
-    /// Maximum number of settled meetings to store. Old meetings beyond it are requested again in
-    /// every listing.
-    const MAX_SETTLED: usize = 10 * MAX_MEETINGS;
+    /// Maximum number of settled meetings to store. Old meetings beyond this number are requested
+    /// again in every listing.
+    const MAX_SETTLED_MEETINGS: usize = 10 * MAX_MEETINGS;
 
     fn record(&mut self, meeting: &str, is_empty: bool, is_old: bool) {
         if !is_empty {
-            self.with_recordings.insert(meeting.to_owned());
+            self.meetings_with_recordings.insert(meeting.to_owned());
             return;
         }
-        self.with_recordings.remove(meeting);
-        if is_old && self.settled.len() < Self::MAX_SETTLED {
-            self.settled.insert(meeting.to_owned());
+        self.meetings_with_recordings.remove(meeting);
+        if is_old && self.settled_meetings.len() < Self::MAX_SETTLED_MEETINGS {
+            self.settled_meetings.insert(meeting.to_owned());
         }
     }
 }
 
 impl Lister {
-    pub(crate) fn new(source: SourceName, configured: Vec<String>) -> Self {
-        Self { source, configured, starts: StartTimes::default(), history: Mutex::default() }
+    pub(crate) fn new(source: SourceName, configured_meetings: Vec<String>) -> Self {
+        Self {
+            source,
+            configured_meetings,
+            start_times: StartTimes::default(),
+            history: Mutex::default(),
+        }
     }
 
     /// Restores the start times and the meetings with recordings from the listing of an earlier
     /// run.
     pub(crate) fn restore(&self, listed: &[Arc<Meeting>]) {
-        self.starts.restore(listed);
+        self.start_times.restore(listed);
         let meetings = listed.iter().filter_map(|meeting| meeting.metadata.text("meeting_id"));
-        self.history.lock().with_recordings.extend(meetings);
+        self.history.lock().meetings_with_recordings.extend(meetings);
     }
 
     /// Lists the sessions of the days of `span`.
@@ -131,12 +136,12 @@ impl Lister {
         for (meeting, reply) in replies {
             match reply {
                 Ok(listed) => {
-                    if listed.unreadable > 0 {
+                    if listed.unreadable_count > 0 {
                         // Any known session may be among the unreadable ones, so no session may
                         // count as deleted.
                         let message = format!(
                             "Rapatin listed {} sessions of meeting {meeting} that cannot be read; this may be temporary",
-                            listed.unreadable
+                            listed.unreadable_count
                         );
                         failed.push((span, ProviderError::unavailable(message)));
                     }
@@ -174,12 +179,12 @@ impl Lister {
         if !has_reply && let Some(error) = most_actionable_error(&failed) {
             return Err(error.clone());
         }
-        let sessions = self.map(sessions.into_values(), span, |meeting, session| {
-            self.starts.start_of(meeting, session, &schedule, schedule_is_complete)
+        let sessions = self.map_sessions(sessions.into_values(), span, |meeting, session| {
+            self.start_times.start_of(meeting, session, &schedule, schedule_is_complete)
         });
         if failed.is_empty() {
-            let listed = sessions.iter().map(|mapped| mapped.meeting.id.clone()).collect();
-            self.starts.retain(span, &listed);
+            let listed_ids = sessions.iter().map(|mapped| mapped.meeting.id.clone()).collect();
+            self.start_times.retain(span, &listed_ids);
         }
         Ok(SessionListing { sessions, failed: merge_overlapping(failed) })
     }
@@ -192,46 +197,47 @@ impl Lister {
         let scheduled = scheduled
             .iter()
             .filter(|(day, meeting)| {
-                may_get_recordings(*day, last_settled_day) || !history.settled.contains(*meeting)
+                may_get_recordings(*day, last_settled_day)
+                    || !history.settled_meetings.contains(*meeting)
             })
             .map(|(_, meeting)| *meeting)
             .take(MAX_MEETINGS);
-        let mut unique = HashSet::new();
-        let configured = self.configured.iter().map(String::as_str);
-        let with_recordings = history.with_recordings.iter().map(String::as_str);
-        let meetings = configured.chain(with_recordings).chain(scheduled);
-        meetings.filter(|meeting| unique.insert(*meeting)).map(str::to_owned).collect()
+        let mut unique_meetings = HashSet::new();
+        let configured_meetings = self.configured_meetings.iter().map(String::as_str);
+        let meetings_with_recordings = history.meetings_with_recordings.iter().map(String::as_str);
+        let meetings = configured_meetings.chain(meetings_with_recordings).chain(scheduled);
+        meetings.filter(|meeting| unique_meetings.insert(*meeting)).map(str::to_owned).collect()
     }
 
     fn is_configured(&self, meeting: &str) -> bool {
-        self.configured.iter().any(|configured| configured == meeting)
+        self.configured_meetings.iter().any(|configured| configured == meeting)
     }
 
     /// Maps the sessions of the days of `span`. The reply for a recurring meeting contains the
     /// sessions of all days, including days outside the span.
-    fn map<'m>(
+    fn map_sessions<'m>(
         &self,
         sessions: impl Iterator<Item = (&'m str, Session)>,
         span: DaySpan,
         start_of: impl Fn(&str, &Session) -> Timestamp,
     ) -> Vec<MappedSession> {
-        let mut mapped = Vec::new();
+        let mut mapped_sessions = Vec::new();
         for (meeting, session) in sessions {
             if session.state() == State::Deleted {
                 continue;
             }
             let start = start_of(meeting, &session);
-            let is_dated = session.recorded_on.is_some();
-            if !is_dated || span.contains(TimeZone::UTC.to_datetime(start).date()) {
-                mapped.push(mapping::map_session(&self.source, meeting, session, start));
+            let has_day = session.recorded_on.is_some();
+            if !has_day || span.contains(TimeZone::UTC.to_datetime(start).date()) {
+                mapped_sessions.push(mapping::map_session(&self.source, meeting, session, start));
             }
         }
-        mapped
+        mapped_sessions
     }
 }
 
-/// Requests the recordings of each meeting. If the requests are stopped early, all meetings that
-/// were not requested get the same error.
+/// Requests the recordings of each meeting. If the run of requests stops early, the remaining
+/// meetings all get the same error.
 async fn fetch_recordings<'m>(
     api: &Api,
     meetings: &'m [String],
@@ -245,7 +251,7 @@ async fn fetch_recordings<'m>(
     for meeting in meetings {
         jobs.push((
             meeting.as_str(),
-            api.recordings(meeting, MEETING_TIMEOUT, Priority::Background),
+            api.list_recordings(meeting, MEETING_TIMEOUT, Priority::Background),
         ));
     }
     let mut replies = Vec::new();
@@ -282,7 +288,7 @@ fn overlap(a: DaySpan, b: DaySpan) -> Option<DaySpan> {
 }
 
 /// Returns the rank of an entry among the entries of the same session. An entry with more files
-/// ranks higher. Among entries with equally many files, the smallest meeting id ranks highest. The
+/// ranks higher. If the number of files is the same, the smallest meeting id ranks highest. The
 /// rank does not depend on the order of the entries.
 fn rank((meeting, session): &(&str, Session)) -> impl Ord + use<> {
     (session.files.len(), Reverse((*meeting).to_owned()))

@@ -39,12 +39,12 @@ pub(crate) fn tokens(credential: RapatinCredential, base_url: Url, client: Clien
                      signs in automatically.",
                 ),
         ),
-        RapatinCredential::Login { email, password } => Tokens::issued_by(Login {
+        RapatinCredential::Login { email, password } => Tokens::issued_by(LoginTokenIssuer {
             base_url,
             email,
             password,
             client,
-            refusals: RefusalCache::new(REFUSAL_TTL),
+            refusal_cache: RefusalCache::new(REFUSAL_TTL),
         }),
     }
 }
@@ -56,16 +56,16 @@ pub(crate) fn token_in_reply(reply: &Map<String, Value>) -> Option<SecretString>
 
 /// Issues tokens by logging in. The lifetime of a token is not documented, so a token is used until
 /// the API refuses it.
-struct Login {
+struct LoginTokenIssuer {
     base_url: Url,
     email: String,
     password: SecretString,
     client: Client,
-    refusals: RefusalCache,
+    refusal_cache: RefusalCache,
 }
 
 #[async_trait]
-impl TokenIssuer for Login {
+impl TokenIssuer for LoginTokenIssuer {
     async fn check_breaker(&self) -> Result<(), ProviderError> {
         Ok(self.client.check_breaker(&api::url(&self.base_url, &["auth", "login"], &[])?).await?)
     }
@@ -75,7 +75,7 @@ impl TokenIssuer for Login {
         _refused: Option<&Token>,
         priority: Priority,
     ) -> Result<Token, ProviderError> {
-        if let Some(error) = self.refusals.get() {
+        if let Some(error) = self.refusal_cache.get() {
             return Err(error);
         }
         let request = ApiRequest {
@@ -95,7 +95,7 @@ impl TokenIssuer for Login {
         if let Some(refusal) = Refusal::parse(reply.status, body.as_ref(), &self.password) {
             let error = refusal.to_login_error();
             if error.is_credential() {
-                self.refusals.record(&error);
+                self.refusal_cache.record(&error);
             }
             return Err(error);
         }

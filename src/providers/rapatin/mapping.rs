@@ -93,7 +93,7 @@ pub(crate) fn download_urls(meeting: &str, session: Session) -> Vec<ListedUrl> {
 }
 
 /// Returns the id of the meeting that a file belongs to.
-pub(crate) fn meeting_of(key: &FileKey) -> &str {
+pub(crate) fn meeting_id_of(key: &FileKey) -> &str {
     key.as_str().split(SEPARATOR).next().unwrap_or_default()
 }
 
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!((captions.role, captions.declared_size), (Role::Captions, Some(7029)));
         assert!(meeting.files.iter().all(|file| file.availability == Availability::Ready));
         assert_eq!(mapped.download_urls.len(), 2);
-        assert_eq!(meeting_of(&video.id.key), "85095598095");
+        assert_eq!(meeting_id_of(&video.id.key), "85095598095");
         assert_eq!(
             serde_json::to_string(&meeting.metadata).unwrap(),
             concat!(
@@ -269,9 +269,9 @@ mod tests {
             keys
         };
         let in_order = keys(files.clone());
-        let distinct: HashSet<_> = in_order.iter().map(|(key, _)| key.clone()).collect();
+        let distinct_keys: HashSet<_> = in_order.iter().map(|(key, _)| key.clone()).collect();
         assert_eq!(
-            (in_order.len(), distinct.len()),
+            (in_order.len(), distinct_keys.len()),
             (6, 6),
             "the exact duplicate is dropped: {in_order:?}"
         );
@@ -281,13 +281,13 @@ mod tests {
             "MP4|gallery_view|20",
             "MP4|gallery_view|20|2",
         ] {
-            assert!(distinct.contains(&format!("85095598095|{key}")), "{key}: {in_order:?}");
+            assert!(distinct_keys.contains(&format!("85095598095|{key}")), "{key}: {in_order:?}");
         }
         assert_eq!(in_order, keys(files.into_iter().rev().collect()));
         let other_urls =
             vec![file("gallery_view", "MP4", 10, "x"), file("gallery_view", "MP4", 20, "y")];
         let fewer_keys: Vec<_> = keys(other_urls).into_iter().map(|(key, _)| key).collect();
-        assert!(fewer_keys.iter().all(|key| distinct.contains(key)), "{fewer_keys:?}");
+        assert!(fewer_keys.iter().all(|key| distinct_keys.contains(key)), "{fewer_keys:?}");
     }
 
     #[test]
@@ -321,12 +321,12 @@ mod tests {
                 .remove(0)
                 .version
         };
-        let one = version("5", "2026-09-24", "a");
-        assert_eq!(one, version("5", "2026-09-24", "b"));
-        assert_ne!(one, version("6", "2026-09-24", "a"));
-        assert_ne!(one, version("5", "2026-09-25", "a"));
+        let first_version = version("5", "2026-09-24", "a");
+        assert_eq!(first_version, version("5", "2026-09-24", "b"));
+        assert_ne!(first_version, version("6", "2026-09-24", "a"));
+        assert_ne!(first_version, version("5", "2026-09-25", "a"));
         // A different value would invalidate every cached file.
-        assert_eq!(one, Version(xxh3_64(b"5|2026-09-24|MP4")));
+        assert_eq!(first_version, Version(xxh3_64(b"5|2026-09-24|MP4")));
     }
 
     #[test]

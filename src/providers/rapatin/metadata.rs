@@ -21,7 +21,7 @@ pub(crate) fn session_metadata(
     put(&mut fields, "recorded_on", session.recorded_on.map(|day| day.to_string()));
     put(&mut fields, "delete_on", session.delete_on.as_deref());
     let mut other_fields: Vec<_> =
-        session.other.iter().filter(|(name, value)| is_harmless(name, value)).collect();
+        session.other_fields.iter().filter(|(name, value)| is_harmless(name, value)).collect();
     other_fields.sort_by_key(|(name, _)| *name);
     for (name, value) in other_fields {
         put(&mut fields, name, Some(value.clone()));

@@ -64,7 +64,7 @@ impl Refusal {
 
     /// Whether the API reports that the requested object does not exist. The 404 page of another
     /// web server does not count.
-    pub(crate) fn is_absence(&self) -> bool {
+    pub(crate) fn is_not_found(&self) -> bool {
         matches!(self.status, 404 | 410) && self.is_from_api
     }
 
@@ -135,7 +135,7 @@ mod tests {
         assert!(refusal(200, json!({"data": null})).is_none());
         let refused =
             refusal(200, json!({"response": {"status": "error", "status_code": "404"}})).unwrap();
-        assert!(refused.is_absence());
+        assert!(refused.is_not_found());
         assert!(refusal(401, json!({"message": "Unauthenticated."})).unwrap().is_token_error());
     }
 
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn missing_page_is_not_an_empty_meeting() {
         let page = Refusal::parse(404, None, &SecretString::default()).unwrap();
-        assert!(!page.is_absence());
+        assert!(!page.is_not_found());
         let error = page.to_provider_error("the schedule");
         assert_eq!(error.class(), ErrorClass::NotFound);
         assert!(line_with_hint(&error).contains("api_url"));

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 
 use super::api::Api;
-use super::wire::{Entry, Page};
+use super::wire::{Page, ScheduleEntry};
 use crate::http::Priority;
 use crate::model::DaySpan;
 use crate::providers::ProviderError;
@@ -25,7 +25,7 @@ const LIMITS: PageLimits = PageLimits { max_pages: 1000, max_pages_without_new_i
 /// The scheduled meetings of a span of days.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
-    entries: HashMap<String, Vec<Entry>>,
+    entries: HashMap<String, Vec<ScheduleEntry>>,
 }
 
 impl Schedule {
@@ -64,7 +64,7 @@ impl Schedule {
             .collect()
     }
 
-    fn add(&mut self, entries: Vec<Entry>) {
+    fn add(&mut self, entries: Vec<ScheduleEntry>) {
         for entry in entries {
             self.entries.entry(entry.meeting.clone()).or_default().push(entry);
         }
@@ -100,19 +100,21 @@ async fn fetch_pages(
             .get(&["schedules"], &query, PAGE_TIMEOUT, Priority::Background)
             .await
             .map_err(|error| error.into_provider_error("the schedule"))?;
-        let parsed = Page::read(reply).ok_or_else(|| {
-            ProviderError::unavailable("Rapatin sent a schedule without meetings; check api_url")
+        let parsed_page = Page::read(reply).ok_or_else(|| {
+            ProviderError::unavailable(
+                "Rapatin sent a schedule without a list of meetings; check api_url",
+            )
         })?;
         // If the server ignored `page`, it would return the first page again, and meetings would be
         // missing.
-        if let Some(number) = parsed.number.filter(|number| *number != page) {
+        if let Some(number) = parsed_page.page_number.filter(|number| *number != page) {
             return Err(ProviderError::unavailable(format!(
                 "Rapatin sent page {number} of the schedule instead of page {page}"
             )));
         }
-        last_page = parsed.page_count.unwrap_or(last_page);
-        guard.record_items(parsed.entries.iter().map(|entry| entry.meeting.as_str()));
-        schedule.add(parsed.entries);
+        last_page = parsed_page.page_count.unwrap_or(last_page);
+        guard.record_items(parsed_page.entries.iter().map(|entry| entry.meeting.as_str()));
+        schedule.add(parsed_page.entries);
         page += 1;
         if page <= last_page {
             guard.check_next_page(&page.to_string()).map_err(|error| {

@@ -16,7 +16,7 @@ pub(crate) struct Sessions {
     /// The sessions that could be parsed.
     pub(crate) sessions: Vec<Session>,
     /// Number of entries that could not be parsed.
-    pub(crate) unreadable: usize,
+    pub(crate) unreadable_count: usize,
 }
 
 impl Sessions {
@@ -31,7 +31,7 @@ impl Sessions {
         };
         let listed = entries.len();
         let sessions: Vec<_> = entries.into_iter().filter_map(Session::read).collect();
-        Some(Self { unreadable: listed - sessions.len(), sessions })
+        Some(Self { unreadable_count: listed - sessions.len(), sessions })
     }
 }
 
@@ -47,17 +47,17 @@ pub(crate) struct Session {
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) topic: Option<String>,
     /// The day on which the session was recorded.
-    #[serde(default, deserialize_with = "day")]
+    #[serde(default, deserialize_with = "deserialize_day")]
     pub(crate) recorded_on: Option<Date>,
     /// The day on which Rapatin deletes the session.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) delete_on: Option<String>,
     /// The files of the session. Rapatin sends `null` until the session is ready.
-    #[serde(default, deserialize_with = "files")]
+    #[serde(default, deserialize_with = "deserialize_files")]
     pub(crate) files: Vec<File>,
     /// All other fields, including URLs.
     #[serde(flatten)]
-    pub(crate) other: Map<String, Value>,
+    pub(crate) other_fields: Map<String, Value>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +106,9 @@ pub(crate) struct File {
 /// One page of a schedule.
 pub(crate) struct Page {
     /// The entries that have a meeting id.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<ScheduleEntry>,
     /// The number of this page, if the reply contains it.
-    pub(crate) number: Option<i64>,
+    pub(crate) page_number: Option<i64>,
     /// The number of pages, if the reply contains it.
     pub(crate) page_count: Option<i64>,
 }
@@ -116,7 +116,7 @@ pub(crate) struct Page {
 impl Page {
     /// Parses a page. Returns `None` if the reply is not a page.
     pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
-        let number = number_in(&reply, &["current_page"]);
+        let page_number = number_in(&reply, &["current_page"]);
         let page_count = number_in(&reply, &["last_page", "total_pages"]);
         let items = match reply.remove("data")? {
             Value::Array(items) => items,
@@ -132,7 +132,7 @@ impl Page {
         };
         Some(Self {
             entries: items.into_iter().flat_map(item_entries).collect(),
-            number,
+            page_number,
             page_count,
         })
     }
@@ -158,7 +158,7 @@ fn number_in(reply: &Map<String, Value>, names: &[&str]) -> Option<i64> {
 
 /// A meeting of a schedule on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct ScheduleEntry {
     /// The id of the meeting without spaces and hyphens.
     pub(crate) meeting: String,
     pub(crate) date: Option<Date>,
@@ -169,10 +169,10 @@ pub(crate) struct Entry {
 /// The fields of a schedule item, with the names of Rapatin's documentation or of Zoom's own
 /// schedule.
 #[derive(Default, Deserialize)]
-struct Item {
+struct ScheduleItem {
     #[serde(default, deserialize_with = "serde_lenient::text")]
     meeting_id: Option<String>,
-    #[serde(default, deserialize_with = "day")]
+    #[serde(default, deserialize_with = "deserialize_day")]
     start_date: Option<Date>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     start_time: Option<String>,
@@ -188,29 +188,36 @@ struct Item {
 }
 
 /// Returns the entry of an item and the entries of its occurrences.
-fn item_entries(item: Value) -> Vec<Entry> {
-    let Some(mut item) = serde_json::from_value::<Item>(item).ok() else { return Vec::new() };
+fn item_entries(item: Value) -> Vec<ScheduleEntry> {
+    let Some(mut item) = serde_json::from_value::<ScheduleItem>(item).ok() else {
+        return Vec::new();
+    };
     let Some(meeting) = item.meeting_id.take().and_then(|id| normalize_meeting_id(&id)) else {
         return Vec::new();
     };
     let mut entries = Vec::new();
     if let Value::Array(occurrences) = item.occurrences.take() {
-        for occurrence in
-            occurrences.into_iter().filter_map(|value| serde_json::from_value::<Item>(value).ok())
+        for occurrence in occurrences
+            .into_iter()
+            .filter_map(|value| serde_json::from_value::<ScheduleItem>(value).ok())
         {
             let start = occurrence.start(item.timezone.as_deref());
-            entries.push(Entry { meeting: meeting.clone(), date: occurrence.start_date, start });
+            entries.push(ScheduleEntry {
+                meeting: meeting.clone(),
+                date: occurrence.start_date,
+                start,
+            });
         }
     }
     // Rapatin moves the entry of a series to its next date, so its time belongs to no recorded
     // session.
     let is_series = is_true(&item.recurring) && item.occurence_id.is_none();
     let start = item.start(None).filter(|_| !is_series);
-    entries.push(Entry { meeting, date: item.start_date, start });
+    entries.push(ScheduleEntry { meeting, date: item.start_date, start });
     entries
 }
 
-impl Item {
+impl ScheduleItem {
     /// Returns the start in the time zone of the item, else of its series, else in UTC. Rapatin
     /// does not document which time zone applies if both are missing.
     fn start(&self, series_timezone: Option<&str>) -> Option<Timestamp> {
@@ -245,13 +252,13 @@ fn is_true(value: &Value) -> bool {
 }
 
 /// Deserializes a date, with or without a time of day.
-fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
+fn deserialize_day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
     let text = serde_lenient::text(deserializer)?;
     Ok(text.and_then(|text| text.get(..10)?.parse().ok()))
 }
 
 /// Deserializes the file entries and skips those that are not objects.
-fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
+fn deserialize_files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
     let Value::Array(entries) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
     Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
 }
@@ -268,25 +275,25 @@ mod tests {
         object
     }
 
-    fn sessions(data: Value) -> Option<(usize, usize)> {
+    fn session_counts(data: Value) -> Option<(usize, usize)> {
         let reply =
             Sessions::read(object(json!({"response": {"status_code": 200}, "data": data})))?;
-        Some((reply.sessions.len(), reply.unreadable))
+        Some((reply.sessions.len(), reply.unreadable_count))
     }
 
     #[test]
     fn data_is_one_session_or_a_list() {
         let session = json!({"uuid": "WuPF5b6W==", "files": null});
-        assert_eq!(sessions(session.clone()), Some((1, 0)));
-        assert_eq!(sessions(json!([session, session])), Some((2, 0)));
-        assert_eq!(sessions(json!([])), Some((0, 0)));
-        assert_eq!(sessions(json!(null)), Some((0, 0)));
+        assert_eq!(session_counts(session.clone()), Some((1, 0)));
+        assert_eq!(session_counts(json!([session, session])), Some((2, 0)));
+        assert_eq!(session_counts(json!([])), Some((0, 0)));
+        assert_eq!(session_counts(json!(null)), Some((0, 0)));
         assert_eq!(
-            sessions(json!([session, 3, null, {"uuid": ""}, {"topic": "lost"}])),
+            session_counts(json!([session, 3, null, {"uuid": ""}, {"topic": "lost"}])),
             Some((1, 4))
         );
         for nonsense in [json!("x"), json!(3), json!(true)] {
-            assert_eq!(sessions(nonsense.clone()), None, "{nonsense}");
+            assert_eq!(session_counts(nonsense.clone()), None, "{nonsense}");
         }
         assert!(Sessions::read(object(json!({"uuid": "a"}))).is_none());
     }
@@ -329,7 +336,7 @@ mod tests {
     fn schedule_is_parsed_in_every_known_form() {
         let item = json!({"id": 1, "topic": "Demo", "meeting_id": "850 9559 8095", "start_date": "2026-09-24",
             "start_time": "09:30", "recurring": false, "occurence_id": null});
-        let expected = Entry {
+        let expected = ScheduleEntry {
             meeting: "85095598095".into(),
             date: Some(date(2026, 9, 24)),
             start: "2026-09-24T09:30:00Z".parse().ok(),

@@ -2,8 +2,8 @@
 //!
 //! Input: a path or URL, a timeout and a priority. Output: the JSON object of the reply. The
 //! client adds the access token, renews a refused token once, repairs the JSON and classifies
-//! refusals. It does not know what a path means or what to tell a user about a refusal: that is
-//! the provider's [`ApiRefusal`].
+//! refusals. It does not know the meaning of a path, and it does not create the messages about
+//! refusals: that is the task of the provider's [`ApiRefusal`].
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -59,7 +59,8 @@ impl<R> From<HttpError> for ApiError<R> {
 /// The URL of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target<'a> {
-    /// A percent-encoded path below the base URL, which begins with a slash, and query parameters.
+    /// A path below the base URL, and query parameters. The path is percent-encoded and begins with
+    /// a slash.
     Path(&'a str, &'a [(&'a str, &'a str)]),
     /// A URL of the API, such as that of a next page.
     Url(&'a SecretUrl),
@@ -148,16 +149,16 @@ impl ApiClient {
         call: &ApiCall<'_>,
     ) -> Result<JsonReply, ApiError<R>> {
         let token = self.tokens.current(call.priority).await?;
-        match self.get_with(&token, call).await {
+        match self.get_with_token(&token, call).await {
             Err(ApiError::Refused(refusal)) if R::is_token_error(&refusal) => {
                 let token = self.tokens.renew(&token, call.priority).await?;
-                self.get_with(&token, call).await
+                self.get_with_token(&token, call).await
             }
             result => result,
         }
     }
 
-    async fn get_with<R: ApiRefusal>(
+    async fn get_with_token<R: ApiRefusal>(
         &self,
         token: &Token,
         call: &ApiCall<'_>,
@@ -232,15 +233,15 @@ fn read_reply<R: ApiRefusal>(
         return Err(ApiError::Refused(refusal));
     }
     reply.body = Vec::new();
-    let host = origin(url);
+    let server = origin(url);
     match object {
         Ok(object) => Ok(JsonReply { object, reply }),
         Err(UnreadableObject::NotAnObject) => {
-            let message = format!("{host} returned a reply that is not a JSON object");
+            let message = format!("{server} returned a reply that is not a JSON object");
             Err(ProviderError::unavailable(message).with_hint("Check api_url.").into())
         }
         Err(UnreadableObject::TooLarge) => {
-            let message = format!("{host} sent a reply that is too large to be read");
+            let message = format!("{server} sent a reply that is too large to be read");
             Err(ProviderError::unavailable(message).into())
         }
     }

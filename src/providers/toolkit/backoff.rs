@@ -1,5 +1,5 @@
-//! Stores which requests must not be sent for a limited time: the back-off and the last refusal of
-//! a source.
+//! Stops the requests of a source for a limited time: after a requested back-off, or after a
+//! refusal.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::providers::ProviderError;
 /// The back-off that a server requested. No call of the source starts before its end.
 #[derive(Default)]
 pub(crate) struct Backoff {
-    until: Mutex<Option<Instant>>,
+    end: Mutex<Option<Instant>>,
 }
 
 /// The remaining back-off, if it is longer than a call may wait.
@@ -29,9 +29,9 @@ impl Backoff {
 
     /// Extends the back-off to `delay` from now, unless it already lasts longer.
     pub(crate) fn extend(&self, delay: Duration) {
-        let until = Instant::now() + delay.min(Self::MAX_RETRY_DELAY);
-        let mut current = self.until.lock();
-        *current = (*current).max(Some(until));
+        let end = Instant::now() + delay.min(Self::MAX_RETRY_DELAY);
+        let mut current_end = self.end.lock();
+        *current_end = (*current_end).max(Some(end));
     }
 
     /// Waits until the back-off ends.
@@ -40,13 +40,13 @@ impl Backoff {
     /// Returns the remaining time at once if it is too long for a call with this deadline.
     pub(crate) async fn wait(&self, deadline: Instant) -> Result<(), BackoffRemaining> {
         loop {
-            let until = *self.until.lock();
+            let end = *self.end.lock();
             let now = Instant::now();
-            let Some(until) = until.filter(|until| now < *until) else { return Ok(()) };
-            if deadline <= until + Self::MIN_CALL_TIMEOUT {
-                return Err(BackoffRemaining(until - now));
+            let Some(end) = end.filter(|end| now < *end) else { return Ok(()) };
+            if deadline <= end + Self::MIN_CALL_TIMEOUT {
+                return Err(BackoffRemaining(end - now));
             }
-            sleep_until(until).await;
+            sleep_until(end).await;
         }
     }
 }
@@ -54,23 +54,24 @@ impl Backoff {
 /// Stores the last refusal until its TTL has passed.
 pub(crate) struct RefusalCache {
     ttl: Duration,
-    last: Mutex<Option<(Instant, ProviderError)>>,
+    last_refusal: Mutex<Option<(Instant, ProviderError)>>,
 }
 
 impl RefusalCache {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, last: Mutex::default() }
+        Self { ttl, last_refusal: Mutex::default() }
     }
 
     pub(crate) fn get(&self) -> Option<ProviderError> {
-        let last = self.last.lock();
-        last.as_ref()
+        let last_refusal = self.last_refusal.lock();
+        last_refusal
+            .as_ref()
             .filter(|(recorded_at, _)| recorded_at.elapsed() < self.ttl)
             .map(|(_, error)| error.clone())
     }
 
     pub(crate) fn record(&self, error: &ProviderError) {
-        *self.last.lock() = Some((Instant::now(), error.clone()));
+        *self.last_refusal.lock() = Some((Instant::now(), error.clone()));
     }
 }
 

@@ -50,10 +50,10 @@ pub(crate) async fn fan_out<K, T>(
     jobs: impl IntoIterator<Item = (K, impl Future<Output = T>)>,
     mut on_result: impl FnMut(K, T) -> JobOutcome,
 ) -> Option<UnfinishedJobs<K>> {
-    let mut unfinished = BTreeMap::new();
+    let mut unfinished_keys = BTreeMap::new();
     let mut numbered_jobs = Vec::new();
     for (number, (key, job)) in jobs.into_iter().enumerate() {
-        unfinished.insert(number, key);
+        unfinished_keys.insert(number, key);
         numbered_jobs.push(async move { (number, job.await) });
     }
     let mut finished_jobs = stream::iter(numbered_jobs).buffer_unordered(limits.concurrency);
@@ -68,7 +68,7 @@ pub(crate) async fn fan_out<K, T>(
             Ok(None) => return None,
             Err(_elapsed) => break StopReason::Deadline,
         };
-        let Some(key) = unfinished.remove(&number) else { continue };
+        let Some(key) = unfinished_keys.remove(&number) else { continue };
         match on_result(key, result) {
             JobOutcome::Answered => consecutive_failures = 0,
             JobOutcome::Unreachable(error) => {
@@ -80,7 +80,7 @@ pub(crate) async fn fan_out<K, T>(
             JobOutcome::Fatal(error) => break StopReason::Failure(error),
         }
     };
-    Some(UnfinishedJobs { keys: unfinished.into_values().collect(), reason })
+    Some(UnfinishedJobs { keys: unfinished_keys.into_values().collect(), reason })
 }
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
     const LIMITS: FanOutLimits =
         FanOutLimits { concurrency: 2, max_consecutive_failures: 3, deadline: None };
 
-    fn down() -> ProviderError {
+    fn unavailable_error() -> ProviderError {
         ProviderError::unavailable("down")
     }
 
@@ -111,8 +111,8 @@ mod tests {
         let unfinished = fan_out(limits, jobs, |kind, ()| {
             finished.push(kind);
             match kind {
-                'x' => JobOutcome::Unreachable(down()),
-                '!' => JobOutcome::Fatal(down()),
+                'x' => JobOutcome::Unreachable(unavailable_error()),
+                '!' => JobOutcome::Fatal(unavailable_error()),
                 _ => JobOutcome::Answered,
             }
         })

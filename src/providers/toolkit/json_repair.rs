@@ -25,17 +25,17 @@ const MAX_ELEMENTS: usize = 20_000;
 /// Maximum number of fields in the object. The replies of the providers have a few dozen.
 const MAX_FIELDS: usize = 10_000;
 
-/// Estimated memory of a list element in bytes, including the spare capacity of the list.
+/// Estimated memory in bytes of a list element, including the spare capacity of the list.
 const ELEMENT_BYTES: usize = 100;
 
-/// Estimated memory of a field in bytes, without its name and value but including the spare
-/// capacity of the object.
+/// Estimated memory in bytes of a field without its name and value, including the spare capacity of
+/// the object.
 const FIELD_BYTES: usize = 180;
 
-/// Estimated memory of an object with at least one field in bytes, without its fields.
+/// Estimated memory in bytes of a non-empty object without its fields.
 const OBJECT_BYTES: usize = 320;
 
-/// Estimated memory of a string in bytes, without its content.
+/// Estimated memory in bytes of a string without its content.
 const STRING_BYTES: usize = 24;
 
 /// The reason why the object of a reply cannot be read.

@@ -87,7 +87,7 @@ struct LeaseState {
 }
 
 struct Refusal {
-    until: Instant,
+    expires_at: Instant,
     ttl: Duration,
     error: FetchError,
 }
@@ -97,7 +97,7 @@ impl LeaseState {
         let doubled_ttl = self.refusal.as_ref().map(|last| last.ttl * 2);
         let ttl = doubled_ttl.unwrap_or(MIN_REFUSAL_TTL).min(MAX_REFUSAL_TTL);
         self.refusal = Some(Refusal {
-            until: Instant::now() + ttl,
+            expires_at: Instant::now() + ttl,
             ttl,
             error: error_for_later_readers(error),
         });
@@ -193,7 +193,8 @@ impl LeaseSlot {
     fn cached_result(&self) -> Option<Result<Arc<Lease>, FetchError>> {
         let mut state = self.state.lock();
         state.lease.take_if(|lease| lease.is_expired(Timestamp::now()));
-        let valid_refusal = state.refusal.as_ref().filter(|refusal| Instant::now() < refusal.until);
+        let valid_refusal =
+            state.refusal.as_ref().filter(|refusal| Instant::now() < refusal.expires_at);
         let refusal = || valid_refusal.map(|refusal| Err(refusal.error.clone()));
         state.lease.clone().map(Ok).or_else(refusal)
     }

@@ -38,12 +38,12 @@ mod tests {
 
     #[test]
     fn overlapping_spans_with_the_same_error_are_merged() {
-        let down = || ProviderError::unavailable("down");
+        let unavailable_error = || ProviderError::unavailable("down");
         let span = |from, to| DaySpan { from: date(2026, 1, from), to: date(2026, 1, to) };
         let failed = merge_overlapping(vec![
-            (span(20, 30), down()),
-            (span(1, 5), down()),
-            (span(10, 20), down()),
+            (span(20, 30), unavailable_error()),
+            (span(1, 5), unavailable_error()),
+            (span(10, 20), unavailable_error()),
             (span(5, 10), ProviderError::not_found("gone")),
         ]);
         let days: Vec<_> = failed.iter().map(|(days, error)| (*days, error.to_string())).collect();

@@ -61,14 +61,14 @@ fn is_visible(c: char) -> bool {
 fn replace_secret(text: &str, secret: &str) -> String {
     // The conversion to lower case does not change the length in bytes.
     let (lowercase, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
-    let mut end = 0;
+    let mut copied_length = 0;
     let mut redacted = String::with_capacity(text.len());
     for (index, _) in lowercase.match_indices(&secret) {
-        redacted.push_str(text.get(end..index).unwrap_or_default());
+        redacted.push_str(text.get(copied_length..index).unwrap_or_default());
         redacted.push('…');
-        end = index + secret.len();
+        copied_length = index + secret.len();
     }
-    redacted.push_str(text.get(end..).unwrap_or_default());
+    redacted.push_str(text.get(copied_length..).unwrap_or_default());
     redacted
 }
 
@@ -120,8 +120,8 @@ mod tests {
             "x=Correct-horse/battery&y",
         ] {
             let quoted = redact(&format!("the token {echo} is wrong"), &secret);
-            let lower = quoted.to_lowercase();
-            assert!(!lower.contains("correct") && !lower.contains("q29y"), "{quoted}");
+            let lowercase = quoted.to_lowercase();
+            assert!(!lowercase.contains("correct") && !lowercase.contains("q29y"), "{quoted}");
             assert!(quoted.starts_with("the token ") && quoted.ends_with(" is wrong"), "{quoted}");
         }
         let quoted = redact("wrong:\u{1b}[31m\u{202e}\u{e0041}password\nagain", &secret);

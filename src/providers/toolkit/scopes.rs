@@ -12,7 +12,7 @@ pub struct Permission {
     pub is_granted: bool,
 }
 
-/// An operation of a source and the scopes that permit it. The fields are those of [`Permission`].
+/// An operation of a source and the scopes that permit it. For the fields, see [`Permission`].
 pub(crate) struct Requirement {
     pub(crate) purpose: &'static str,
     pub(crate) scopes: &'static [&'static str],

@@ -21,16 +21,17 @@ impl VersionFacts {
         version_of(self.size, self.time.as_deref(), &self.kind)
     }
 
-    /// Whether a file with these facts can have the version `listed`.
+    /// Whether a file with these facts can have the version `listed_version`.
     ///
     /// Two endpoints of a provider may return different facts about the same file. Only facts that
     /// both endpoints return distinguish versions.
-    pub(crate) fn can_have_version(&self, listed: Version) -> bool {
+    pub(crate) fn can_have_version(&self, listed_version: Version) -> bool {
         let Self { size: Some(size), time: Some(time), kind } = self else { return true };
         let sizes = [Some(*size), None];
         let mut versions =
             sizes.iter().flat_map(|size| [Some(time), None].map(|time| (*size, time)));
-        versions.any(|(size, time)| version_of(size, time.map(String::as_str), kind) == listed)
+        versions
+            .any(|(size, time)| version_of(size, time.map(String::as_str), kind) == listed_version)
     }
 }
 
@@ -49,16 +50,17 @@ mod tests {
 
     #[test]
     fn only_facts_on_both_sides_distinguish_versions() {
-        let full = facts(Some(5), Some("2026"));
-        for listed in [&full, &facts(Some(5), None), &facts(None, Some("2026")), &facts(None, None)]
+        let complete_facts = facts(Some(5), Some("2026"));
+        for listed in
+            [&complete_facts, &facts(Some(5), None), &facts(None, Some("2026")), &facts(None, None)]
         {
-            assert!(full.can_have_version(listed.version()), "{listed:?}");
+            assert!(complete_facts.can_have_version(listed.version()), "{listed:?}");
         }
         for listed in
             [facts(Some(6), Some("2026")), facts(Some(5), Some("2027")), facts(Some(6), None)]
         {
-            assert!(!full.can_have_version(listed.version()), "{listed:?}");
+            assert!(!complete_facts.can_have_version(listed.version()), "{listed:?}");
         }
-        assert!(facts(None, Some("2026")).can_have_version(full.version()));
+        assert!(facts(None, Some("2026")).can_have_version(complete_facts.version()));
     }
 }

@@ -261,7 +261,7 @@ mod tests {
         DaySpan { from, to }
     }
 
-    fn month(to: Date) -> Date {
+    fn first_day_of_month(to: Date) -> Date {
         to.saturating_sub(29.days())
     }
 
@@ -271,7 +271,7 @@ mod tests {
         for days in (0..=120).chain([365, 730, 731]) {
             let complete_span = span(last.saturating_sub(days.days()), last);
             for overlap in [Overlap::None, Overlap::OneDay] {
-                let windows = windows(complete_span, month, overlap);
+                let windows = windows(complete_span, first_day_of_month, overlap);
                 assert_eq!(windows.first().unwrap().to, complete_span.to);
                 assert_eq!(windows.last().unwrap().from, complete_span.from);
                 for window in &windows {
@@ -294,11 +294,11 @@ mod tests {
     #[test]
     fn windows_stop_at_the_date_limits() {
         for overlap in [Overlap::None, Overlap::OneDay] {
-            assert_eq!(windows(span(Date::MIN, Date::MIN), month, overlap).len(), 1);
-            let backwards = span(date(2026, 1, 2), date(2026, 1, 1));
-            assert!(windows(backwards, month, overlap).is_empty());
+            assert_eq!(windows(span(Date::MIN, Date::MIN), first_day_of_month, overlap).len(), 1);
+            let reversed_span = span(date(2026, 1, 2), date(2026, 1, 1));
+            assert!(windows(reversed_span, first_day_of_month, overlap).is_empty());
             let first_days = span(Date::MIN, Date::MIN.saturating_add(70.days()));
-            assert_eq!(windows(first_days, month, overlap).len(), 3);
+            assert_eq!(windows(first_days, first_day_of_month, overlap).len(), 3);
             // A window that cannot move back ends the list, because it would be repeated otherwise.
             let days = span(date(2026, 1, 1), date(2026, 1, 2));
             assert!(windows(days, |to| to, overlap).len() <= 2);
@@ -348,15 +348,15 @@ mod tests {
     fn ranges_of_a_window_are_limited() {
         let window = span(date(2026, 1, 1), date(2026, 12, 31));
         let mut queue = RangeQueue::new(window);
-        let mut allowed = 0;
+        let mut allowed_count = 0;
         while let Some((range, is_allowed)) = queue.next() {
             if is_allowed == Err(UncoveredDays::TooManyRanges) {
                 break;
             }
-            allowed += 1;
+            allowed_count += 1;
             queue.record(range, span(range.from, range.from), Date::MAX).unwrap();
         }
-        assert_eq!(allowed, RangeQueue::MAX_RANGES);
+        assert_eq!(allowed_count, RangeQueue::MAX_RANGES);
     }
 
     fn days(first: i8, last: i8) -> DaySpan {
@@ -371,7 +371,7 @@ mod tests {
         WindowReport { has_page, items: items.to_vec(), failed }
     }
 
-    fn down() -> ProviderError {
+    fn unavailable_error() -> ProviderError {
         ProviderError::unavailable("down")
     }
 
@@ -379,8 +379,8 @@ mod tests {
     async fn failed_window_does_not_affect_the_others() {
         let windows = vec![
             (days(20, 31), report(&[1, 2], true, vec![])),
-            (days(10, 19), report(&[], false, vec![(days(8, 19), down())])),
-            (days(1, 9), report(&[3], true, vec![(days(1, 9), down())])),
+            (days(10, 19), report(&[], false, vec![(days(8, 19), unavailable_error())])),
+            (days(1, 9), report(&[3], true, vec![(days(1, 9), unavailable_error())])),
         ];
         let mut items = Vec::new();
         let failed = list_windows(2, windows, |item| items.push(item)).await.unwrap();
@@ -393,7 +393,7 @@ mod tests {
     #[tokio::test]
     async fn windows_of_unreachable_provider_are_skipped() {
         let unreachable = |first, last| {
-            (days(first, last), report(&[], false, vec![(days(first, last), down())]))
+            (days(first, last), report(&[], false, vec![(days(first, last), unavailable_error())]))
         };
         let windows = vec![
             (days(30, 31), report(&[1], true, vec![])),
@@ -423,7 +423,7 @@ mod tests {
         let credential_error = OnceLock::new();
         let (first_list, second_list) =
             (PermanentFailure::new(&credential_error), PermanentFailure::new(&credential_error));
-        first_list.record(&down());
+        first_list.record(&unavailable_error());
         assert!(first_list.get().is_none());
         first_list.record(&ProviderError::not_allowed("no"));
         assert!(first_list.get().is_some() && second_list.get().is_none());

@@ -26,7 +26,7 @@ const BACKOFF: BackoffPolicy =
 pub(crate) type ApiError = api_client::ApiError<Refusal>;
 
 impl ApiError {
-    /// Converts to the error of a request for `subject`, which needs the scope `scope`.
+    /// Returns the error of a failed request for `subject`. The request needs the scope `scope`.
     pub(crate) fn into_provider_error(self, subject: &str, scope: &str) -> ProviderError {
         match self {
             Self::Refused(refusal) => refusal.to_provider_error(subject, scope),
@@ -63,7 +63,7 @@ impl Api {
         url_below(self.0.base_url(), path, query)
     }
 
-    /// Returns an error if the circuit breaker of the API is open.
+    /// Checks the circuit breaker of the API. Returns an error if it is open.
     pub(crate) async fn check_breaker(&self) -> Result<(), ProviderError> {
         self.0.check_breaker().await
     }
@@ -93,7 +93,7 @@ impl Api {
     }
 }
 
-/// Resolves the URL of the next page, as written in the reply to `page`.
+/// Resolves `next_url`, which the reply to `page` contains, to an absolute URL.
 ///
 /// # Errors
 /// If the URL does not belong to the API, returns its origin. The token must not be sent there.

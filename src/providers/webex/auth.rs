@@ -25,7 +25,7 @@ use crate::providers::toolkit::token::Tokens;
 const GRANT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Lifetime of an access token, as documented by Webex ("Integrations & Authorization").
-const LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
+const TOKEN_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Returns the tokens of a source.
 pub(crate) fn tokens(source: &SourceName, config: &WebexConfig, client: Client) -> Tokens {
@@ -142,7 +142,8 @@ impl TokenService for App {
 
 /// Parses the reply to a token request. Returns `None` if it contains no access token.
 pub(crate) fn parse_grant(body: Value) -> Option<TokenGrant> {
-    TokenReply::read(body)?.into_grant(TokenLifetimes { default: LIFETIME, max: LIFETIME })
+    TokenReply::read(body)?
+        .into_grant(TokenLifetimes { default: TOKEN_LIFETIME, max: TOKEN_LIFETIME })
 }
 
 pub(crate) fn refusal_error(

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
-use super::refusal::{Refusal, scope};
+use super::refusal::{Refusal, recordings_scope};
 use super::{api, auth, mapping, metadata, paging, wire};
 use crate::http::ApiReply;
 use crate::model::{Details, Meeting, SecretUrl, SourceName};
@@ -53,7 +53,7 @@ pub fn read_details(
 pub fn api_error(status: u16, body: &[u8], secret: &SecretString) -> Option<ProviderError> {
     let reply = json_repair::parse_object(body);
     let refusal = Refusal::parse(status, reply.as_ref(), None, secret);
-    refusal.map(|refusal| refusal.to_provider_error("this recording", scope(false)))
+    refusal.map(|refusal| refusal.to_provider_error("this recording", recordings_scope(false)))
 }
 
 /// Parses the reply to a token request. Returns the lifetime of the access token and the content of
@@ -70,8 +70,9 @@ pub fn sign_in_error(status: u16, body: &[u8], secrets: [&SecretString; 2]) -> P
     auth::refusal_error("Sign in again.", &reply, body.as_object(), secrets)
 }
 
-/// Returns the URL of the next page from a `Link` header, if it contains one on the API.
-pub fn next_page(base: &Url, header: &str) -> Option<SecretUrl> {
+/// Parses a `Link` header. Returns the URL of the next page if there is one and it belongs to the
+/// API.
+pub fn read_next_page(base: &Url, header: &str) -> Option<SecretUrl> {
     let next_url = paging::next_url(header).ok()??;
     let page = api::resolve_next_url(base, &next_url).ok()?;
     Some(paging::with_valid_page_size(&page, paging::MAX_PAGE_SIZE))

@@ -61,7 +61,7 @@ type DetailsFlight = SingleFlight<Option<DetailsReply>>;
 /// The download URLs in one reply with details.
 struct DetailsReply {
     received_at: Instant,
-    /// The facts that distinguish the version of the files at the URLs.
+    /// The version facts of the files at the URLs.
     facts: VersionFacts,
     urls: DirectUrls,
     /// The files whose download URL was taken from this reply.
@@ -242,14 +242,14 @@ impl Leases {
         let path = format!("/recordings/{}", encode_segment(recording.provider_id()));
         let object = api.get(&api.url(&path, &query)?, timeout, priority).await?;
         let details = Recording::read(Value::Object(object)).ok_or_else(|| {
-            ProviderError::unavailable("Webex returned the details of a recording without its id")
+            ProviderError::unavailable("Webex returned details of a recording without an id")
         })?;
         match mapping::removal(&details) {
             None => Ok(details),
             Some(Removal::Trashed) if recording.is_in_trash() => Ok(details),
             Some(Removal::Trashed) => {
                 Err(ProviderError::not_found("this recording is in the recycle bin of Webex")
-                    .with_hint("The recording can be restored from there for 30 days.")
+                    .with_hint("The recording can be restored for 30 days.")
                     .into())
             }
             Some(Removal::Purged) => {

@@ -51,7 +51,7 @@ pub(crate) struct RecordingList {
 /// Returns the lists that together contain the recordings of a source.
 pub(crate) fn recording_lists(meeting_hosts: &[String], is_admin: bool) -> Vec<RecordingList> {
     let path = if is_admin { "/admin/recordings" } else { "/recordings" };
-    let scope = refusal::scope(is_admin || !meeting_hosts.is_empty());
+    let scope = refusal::recordings_scope(is_admin || !meeting_hosts.is_empty());
     let list = |meeting_host| RecordingList { path, meeting_host, scope, is_trash: false };
     if meeting_hosts.is_empty() {
         return vec![list(None)];
@@ -108,8 +108,8 @@ impl ListedRecording {
     }
 
     /// Returns the rank of an entry among the entries of the same recording. An entry with more
-    /// metadata ranks higher. Among entries with equally much metadata, the choice is arbitrary but
-    /// does not depend on their order.
+    /// metadata ranks higher. If the amount of metadata is the same, the choice is arbitrary but
+    /// does not depend on the order of the entries.
     fn rank(&self) -> impl Ord + use<> {
         let metadata = &self.meeting.metadata;
         (metadata.to_map().len(), metadata.as_str().to_owned(), self.meeting_host.clone())
@@ -147,8 +147,8 @@ pub(crate) async fn list(
     let mut jobs = Vec::new();
     for window in windows_of(span) {
         for lister in &listers {
-            let incomplete = incomplete_days(window, span);
-            jobs.push((incomplete, lister.list(window, incomplete)));
+            let incomplete_span = incomplete_days(window, span);
+            jobs.push((incomplete_span, lister.list(window, incomplete_span)));
         }
     }
     let mut recordings = HashMap::new();
@@ -185,21 +185,22 @@ pub(crate) fn format_midnight(day: Date) -> String {
 /// requested address and the addresses of the first page. A meeting host can have several
 /// addresses.
 struct AllowedMeetingHosts<'a> {
-    requested: Option<&'a str>,
-    first_page: Option<HashSet<String>>,
+    requested_host: Option<&'a str>,
+    first_page_hosts: Option<HashSet<String>>,
 }
 
 impl AllowedMeetingHosts<'_> {
     /// Checks the meeting hosts of the recordings on the next page.
     fn check(&mut self, recordings: &[wire::Recording]) -> Result<(), ()> {
-        let Some(requested) = self.requested else { return Ok(()) };
+        let Some(requested_host) = self.requested_host else { return Ok(()) };
         let mut hosts = recordings.iter().filter_map(|recording| recording.host_email.as_deref());
-        let Some(first_page) = &self.first_page else {
-            self.first_page = Some(hosts.map(str::to_ascii_lowercase).collect());
+        let Some(first_page_hosts) = &self.first_page_hosts else {
+            self.first_page_hosts = Some(hosts.map(str::to_ascii_lowercase).collect());
             return Ok(());
         };
         let is_allowed = |host: &str| {
-            host.eq_ignore_ascii_case(requested) || first_page.contains(&host.to_ascii_lowercase())
+            host.eq_ignore_ascii_case(requested_host)
+                || first_page_hosts.contains(&host.to_ascii_lowercase())
         };
         if hosts.all(is_allowed) { Ok(()) } else { Err(()) }
     }
@@ -215,28 +216,31 @@ struct Lister<'a> {
 }
 
 impl Lister<'_> {
-    async fn list(&self, window: DaySpan, incomplete: DaySpan) -> WindowReport<ListedRecording> {
+    async fn list(
+        &self,
+        window: DaySpan,
+        incomplete_span: DaySpan,
+    ) -> WindowReport<ListedRecording> {
         let mut report = WindowReport::default();
-        let mut unreadable = None;
+        let mut unreadable_error = None;
         let outcome = match self.failure.get() {
             Some(failure) => Err(failure.clone()),
-            None => self.list_pages(window, &mut report, &mut unreadable).await,
+            None => self.list_pages(window, &mut report, &mut unreadable_error).await,
         };
         if let Err(error) = &outcome {
             self.failure.record(error);
         }
-        let error = outcome.err().or(unreadable);
-        report.failed.extend(error.map(|error| (incomplete, error)));
+        let error = outcome.err().or(unreadable_error);
+        report.failed.extend(error.map(|error| (incomplete_span, error)));
         report
     }
 
-    /// Lists all pages of a window. If some entries cannot be read, `unreadable` is set to the
-    /// error.
+    /// Lists all pages of a window. If some entries cannot be read, `unreadable_error` is set.
     async fn list_pages(
         &self,
         window: DaySpan,
         report: &mut WindowReport<ListedRecording>,
-        unreadable: &mut Option<ProviderError>,
+        unreadable_error: &mut Option<ProviderError>,
     ) -> Result<(), ProviderError> {
         let [from, to] = [window.from, window.to.saturating_add(1.day())].map(format_midnight);
         let max = MAX_PAGE_SIZE.to_string();
@@ -245,8 +249,10 @@ impl Lister<'_> {
         query.extend(self.list.is_trash.then_some(("status", "deleted")));
         let first_url = self.api.url(self.list.path, &query)?;
         let mut pages = Pages::new(self.api, self.list.subject(), self.list.scope, first_url);
-        let mut hosts =
-            AllowedMeetingHosts { requested: self.list.meeting_host.as_deref(), first_page: None };
+        let mut hosts = AllowedMeetingHosts {
+            requested_host: self.list.meeting_host.as_deref(),
+            first_page_hosts: None,
+        };
         loop {
             let result = pages.next().await;
             if let Err(error) = &result
@@ -258,11 +264,11 @@ impl Lister<'_> {
             let page = Page::read(reply)
                 .ok_or_else(|| pages.invalid_reply("sent a list without items"))?;
             report.has_page = true;
-            if page.unreadable > 0 {
+            if page.unreadable_count > 0 {
                 // Any known recording may be among the unreadable ones, so no recording of the
                 // window may count as deleted.
-                let count = page.unreadable;
-                *unreadable = Some(
+                let count = page.unreadable_count;
+                *unreadable_error = Some(
                     pages.invalid_reply(&format!("listed {count} recordings that cannot be read")),
                 );
             }
@@ -270,15 +276,16 @@ impl Lister<'_> {
                 pages.invalid_reply("listed recordings of another meeting host on a later page")
             })?;
             pages.record_items(page.recordings.iter().map(wire::Recording::id));
-            let matching = page.recordings.iter().filter(|recording| self.list.contains(recording));
-            let listed: Vec<_> = matching
+            let matching_recordings =
+                page.recordings.iter().filter(|recording| self.list.contains(recording));
+            let listed_recordings: Vec<_> = matching_recordings
                 .map(|recording| ListedRecording {
                     meeting: mapping::map_recording(self.source, recording),
                     meeting_host: self.list.meeting_host_of(recording.host_email.as_deref()),
                 })
                 .collect();
-            let listed_bytes = listed.iter().map(ListedRecording::estimated_bytes).sum();
-            report.items.extend(listed);
+            let listed_bytes = listed_recordings.iter().map(ListedRecording::estimated_bytes).sum();
+            report.items.extend(listed_recordings);
             if let Err(reason) = self.budget.spend(listed_bytes) {
                 let error = pages.endless_error(reason);
                 self.failure.record_for_list(&error);
@@ -297,17 +304,20 @@ mod tests {
     #[test]
     fn failed_window_makes_earlier_days_incomplete() {
         let span = |from, to| DaySpan { from, to };
-        let whole = span(date(2026, 1, 1), date(2026, 3, 31));
+        let complete_span = span(date(2026, 1, 1), date(2026, 3, 31));
         let window = span(date(2026, 2, 1), date(2026, 2, 28));
-        assert_eq!(incomplete_days(window, whole), span(date(2026, 1, 25), date(2026, 2, 28)));
-        let first = span(date(2026, 1, 3), date(2026, 1, 31));
-        assert_eq!(incomplete_days(first, whole).from, whole.from);
+        assert_eq!(
+            incomplete_days(window, complete_span),
+            span(date(2026, 1, 25), date(2026, 2, 28))
+        );
+        let first_window = span(date(2026, 1, 3), date(2026, 1, 31));
+        assert_eq!(incomplete_days(first_window, complete_span).from, complete_span.from);
     }
 
     #[test]
     fn windows_have_thirty_days() {
-        let whole = DaySpan { from: date(2026, 9, 25), to: date(2026, 11, 23) };
-        let windows = windows_of(whole);
+        let complete_span = DaySpan { from: date(2026, 9, 25), to: date(2026, 11, 23) };
+        let windows = windows_of(complete_span);
         let lengths: Vec<_> =
             windows.iter().map(|window| (window.to - window.from).get_days() + 1).collect();
         assert_eq!(lengths, [30, 30]);

@@ -83,7 +83,7 @@ pub(crate) fn map_recording(source: &SourceName, recording: &wire::Recording) ->
         start: times.start,
         end: times.end,
         expires: None,
-        files: vec![builder.video(availability)],
+        files: vec![builder.build_video(availability)],
         metadata: metadata::recording_metadata(recording).into(),
         id,
     }
@@ -102,13 +102,18 @@ pub(crate) fn files_of_details(
     let urls = &recording.direct_urls;
     let mut files = Vec::new();
     if recording.download_url.is_none() && urls.recording.is_some() {
-        files.push(builder.video(Availability::Ready));
+        files.push(builder.build_video(Availability::Ready));
     }
     if let Some(url) = &urls.audio {
-        files.push(builder.file(File::Audio, Role::Audio, "audio_only", extension_of(url, "mp3")));
+        files.push(builder.build_file(
+            File::Audio,
+            Role::Audio,
+            "audio_only",
+            extension_of(url, "mp3"),
+        ));
     }
     if let Some(url) = &urls.transcript {
-        files.push(builder.file(
+        files.push(builder.build_file(
             File::Transcript,
             Role::Transcript,
             "transcript",
@@ -117,7 +122,7 @@ pub(crate) fn files_of_details(
     }
     for transcript in transcripts {
         let file = File::ApiTranscript(transcript.id());
-        files.push(builder.file(file, Role::Transcript, "transcript", "vtt".into()));
+        files.push(builder.build_file(file, Role::Transcript, "transcript", "vtt".into()));
     }
     files
 }
@@ -157,13 +162,19 @@ struct FileBuilder<'a> {
 }
 
 impl FileBuilder<'_> {
-    fn video(&self, availability: Availability) -> RecordingFile {
+    fn build_video(&self, availability: Availability) -> RecordingFile {
         let extension = video_extension(self.recording.format.as_deref().unwrap_or_default());
-        let file = self.file(File::Video, Role::View, "recording", extension);
+        let file = self.build_file(File::Video, Role::View, "recording", extension);
         RecordingFile { declared_size: self.recording.declared_size(), availability, ..file }
     }
 
-    fn file(&self, file: File<'_>, role: Role, stem: &str, extension: String) -> RecordingFile {
+    fn build_file(
+        &self,
+        file: File<'_>,
+        role: Role,
+        stem: &str,
+        extension: String,
+    ) -> RecordingFile {
         RecordingFile {
             id: FileId {
                 source: self.source.clone(),
@@ -270,7 +281,7 @@ mod tests {
     }
 
     /// Returns the example entry in Webex's documentation.
-    fn entry() -> Value {
+    fn example_entry() -> Value {
         json!({"id": "4f91", "meetingId": "f91b_I_1666", "topic": "Weekly: sales", "createTime": "2026-07-13T17:11:35Z",
             "timeRecorded": "2026-07-13T17:05:35Z", "downloadUrl": "https://example.webex.com/example/lsr.php?RCID=1",
             "format": "MP4", "durationSeconds": 1841, "sizeBytes": 16810345, "status": "available"})
@@ -283,7 +294,7 @@ mod tests {
 
     #[test]
     fn listed_recording_becomes_a_meeting_with_video() {
-        let meeting = map_entry(entry());
+        let meeting = map_entry(example_entry());
         assert_eq!((meeting.id.as_str(), meeting.topic.as_str()), ("4f91", "Weekly: sales"));
         assert_eq!(meeting.start.to_string(), "2026-07-13T17:05:35Z");
         assert_eq!(meeting.end.to_string(), "2026-07-13T17:36:16Z");
@@ -306,7 +317,7 @@ mod tests {
             (json!(null), "recording.bin", BodyKind::Opaque),
             (json!("é/"), "recording.bin", BodyKind::Opaque),
         ] {
-            let files = map_entry(with_field(entry(), "format", format.clone())).files;
+            let files = map_entry(with_field(example_entry(), "format", format.clone())).files;
             assert_eq!(
                 (file_names(&files), files[0].body),
                 (vec![name.to_owned()], body),
@@ -317,22 +328,26 @@ mod tests {
 
     #[test]
     fn details_override_a_prevented_download() {
-        let prevented = with_field(entry(), "downloadUrl", json!(null));
-        let Availability::Unavailable(reason) = &map_entry(prevented.clone()).files[0].availability
+        let prevented_entry = with_field(example_entry(), "downloadUrl", json!(null));
+        let Availability::Unavailable(reason) =
+            &map_entry(prevented_entry.clone()).files[0].availability
         else {
             panic!()
         };
         assert!(reason.contains("Prevent downloading"), "{reason}");
         let details =
             |entry: Value| files_of_details(&source(), &"4f91".into(), &recording(entry), &[]);
-        assert!(details(prevented.clone()).is_empty());
+        assert!(details(prevented_entry.clone()).is_empty());
         let urls = json!({"recordingDownloadLink": "https://nsj1wss.webex.com/nbr/downloadMedia.do?ticket=t"});
-        let files =
-            details(with_field(prevented.clone(), "temporaryDirectDownloadLinks", urls.clone()));
+        let files = details(with_field(
+            prevented_entry.clone(),
+            "temporaryDirectDownloadLinks",
+            urls.clone(),
+        ));
         assert_eq!((files.len(), &files[0].availability), (1, &Availability::Ready));
-        assert_eq!(files[0].id, map_entry(prevented).files[0].id);
+        assert_eq!(files[0].id, map_entry(prevented_entry).files[0].id);
         assert!(
-            details(with_field(entry(), "temporaryDirectDownloadLinks", urls)).is_empty(),
+            details(with_field(example_entry(), "temporaryDirectDownloadLinks", urls)).is_empty(),
             "the listing contains the video"
         );
     }
@@ -352,7 +367,8 @@ mod tests {
         ] {
             let urls =
                 json!({"audioDownloadLink": url(audio), "transcriptDownloadLink": url(transcript)});
-            let recording = recording(with_field(entry(), "temporaryDirectDownloadLinks", urls));
+            let recording =
+                recording(with_field(example_entry(), "temporaryDirectDownloadLinks", urls));
             let files = files_of_details(&source(), &"4f91".into(), &recording, &[]);
             assert_eq!(file_names(&files), expected);
             assert!(files.iter().all(|file| file.declared_size.is_none()));
@@ -363,10 +379,14 @@ mod tests {
             panic!()
         };
         let transcripts = wire::parse_transcripts(reply).unwrap();
-        let files = files_of_details(&source(), &"4f91".into(), &recording(entry()), &transcripts);
+        let files =
+            files_of_details(&source(), &"4f91".into(), &recording(example_entry()), &transcripts);
         assert_eq!(file_names(&files), ["transcript.vtt"]);
         assert_eq!(File::from_key(&files[0].id.key), Some(File::ApiTranscript("t1")));
-        assert_eq!(late_transcript(&map_entry(entry()), &transcripts[0]).as_ref(), files.first());
+        assert_eq!(
+            late_transcript(&map_entry(example_entry()), &transcripts[0]).as_ref(),
+            files.first()
+        );
     }
 
     #[test]
@@ -380,18 +400,22 @@ mod tests {
     #[test]
     fn version_depends_on_size_creation_and_format() {
         let version = |entry: Value| map_entry(entry).files[0].version;
-        let original = version(entry());
-        assert_eq!(original, version(with_field(entry(), "topic", json!("other"))));
+        let original = version(example_entry());
+        assert_eq!(original, version(with_field(example_entry(), "topic", json!("other"))));
         assert_eq!(
             original,
-            version(with_field(entry(), "downloadUrl", json!("https://example.webex.com/other")))
+            version(with_field(
+                example_entry(),
+                "downloadUrl",
+                json!("https://example.webex.com/other")
+            ))
         );
         for (name, value) in [
             ("sizeBytes", json!(5)),
             ("createTime", json!("2026-07-14T00:00:00Z")),
             ("format", json!("ARF")),
         ] {
-            assert_ne!(original, version(with_field(entry(), name, value)), "{name}");
+            assert_ne!(original, version(with_field(example_entry(), name, value)), "{name}");
         }
         // A different value would invalidate every cached file.
         assert_eq!(original, Version(xxh3_64(b"16810345|2026-07-13T17:11:35Z|MP4")));
@@ -399,7 +423,7 @@ mod tests {
 
     #[test]
     fn meeting_never_ends_before_it_begins() {
-        let meeting = map_entry(with_field(entry(), "timeRecorded", json!(null)));
+        let meeting = map_entry(with_field(example_entry(), "timeRecorded", json!(null)));
         assert_eq!(meeting.start.to_string(), "2026-07-13T17:11:35Z");
         for (start, seconds) in [
             (json!("9999-12-30T22:00:00Z"), json!(i64::MAX)),
@@ -422,7 +446,7 @@ mod tests {
             (json!(null), None),
         ] {
             assert_eq!(
-                removal(&recording(with_field(entry(), "status", status.clone()))),
+                removal(&recording(with_field(example_entry(), "status", status.clone()))),
                 expected,
                 "{status}"
             );

@@ -27,12 +27,12 @@ pub(crate) fn recording_metadata(recording: &wire::Recording) -> Map<String, Val
         put(
             &mut fields,
             name,
-            serde_lenient::first_text(&recording.other, &[name])
+            serde_lenient::first_text(&recording.other_fields, &[name])
                 .filter(|text| !text.contains("://")),
         );
     }
     let mut other_fields: Vec<_> = recording
-        .other
+        .other_fields
         .iter()
         .filter(|(name, value)| is_harmless(name, value) || is_tag_list(name, value))
         .collect();

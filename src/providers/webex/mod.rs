@@ -3,8 +3,8 @@
 //! - Input: the options of a source and an HTTP client.
 //! - Output: meetings, their details, transcripts that are created later, and leases.
 //! - The module must not know directories, inodes, blocks or the mount.
-//! - Locks: `leases` and `transcripts` have them. No lock is held while another is taken, except a
-//!   single flight of `leases`, which is held during its request.
+//! - Locks: `leases` and `transcripts` contain locks. No lock is held while another is taken, except
+//!   a single flight of `leases`, which is held during its request.
 //! - On failure, a listing reports the incomplete days, and every other call returns an error.
 //!
 //! These modules handle the peculiarities of Webex:
@@ -73,7 +73,7 @@ const WEBEX_HOSTS: [&str; 1] = ["webex.com"];
 const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// As documented by Webex ("Recordings in the recycle bin").
-const BIN: RecycleBin = RecycleBin {
+const RECYCLE_BIN: RecycleBin = RecycleBin {
     name: "Webex's recycle bin",
     fix: "restore it on the Webex site under Recordings > Deleted",
     days: 30,
@@ -106,7 +106,7 @@ impl Webex {
             is_admin: config.uses_admin_list,
             lists: listing::recording_lists(&config.users, config.uses_admin_list),
             api: Api::new(client, config.api_url, tokens),
-            leases: Leases::new(hosts, refusal::scope(lists_other_users)),
+            leases: Leases::new(hosts, refusal::recordings_scope(lists_other_users)),
             lists_other_users,
         }
     }
@@ -136,7 +136,7 @@ impl Provider for Webex {
     }
 
     fn recycle_bin(&self) -> Option<RecycleBin> {
-        Some(BIN)
+        Some(RECYCLE_BIN)
     }
 
     async fn list_trash(&self, span: DaySpan) -> Result<TrashListing, ProviderError> {
@@ -156,7 +156,7 @@ impl Provider for Webex {
         let recording = match self.leases.details(&self.api, meeting, DETAILS_TIMEOUT).await {
             Ok(recording) => recording,
             Err(error) if error.is_refusal() => {
-                tracing::debug!(source = %self.source(), "a recording has no details: {error}");
+                tracing::debug!(source = %self.source(), "the details of a recording are not available: {error}");
                 return Ok(None);
             }
             Err(error) => return Err(error),

@@ -36,7 +36,7 @@ pub(crate) struct Pages<'a> {
     smaller_sizes: Skip<array::IntoIter<u32, 4>>,
     guard: PageGuard,
     /// The reason why the list counts as endless, if it does.
-    endless: Option<EndlessList>,
+    endless_reason: Option<EndlessList>,
 }
 
 enum NextPage {
@@ -66,7 +66,7 @@ impl<'a> Pages<'a> {
             page_size: MAX_PAGE_SIZE,
             smaller_sizes: PAGE_SIZES.into_iter().skip(1),
             guard: PageGuard::new(LIMITS),
-            endless: None,
+            endless_reason: None,
         }
     }
 
@@ -123,13 +123,13 @@ impl<'a> Pages<'a> {
 
     /// Records that the list is endless and returns the error.
     pub(crate) fn endless_error(&mut self, reason: EndlessList) -> ProviderError {
-        self.endless = Some(reason);
+        self.endless_reason = Some(reason);
         self.invalid_reply(&reason.to_string())
     }
 
     /// Whether the lists of other days are endless as well.
     pub(crate) fn is_endless_for_all_days(&self) -> bool {
-        self.endless.is_some_and(EndlessList::applies_to_all_days)
+        self.endless_reason.is_some_and(EndlessList::applies_to_all_days)
     }
 
     fn resolve(&mut self, next_url: &str) -> Result<SecretUrl, ProviderError> {

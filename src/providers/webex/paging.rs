@@ -76,8 +76,8 @@ pub(crate) fn with_page_size(page: &SecretUrl, page_size: u32) -> SecretUrl {
     let mut url = page.expose().clone();
     let max = format!("max={page_size}");
     let fields = page.expose().query().unwrap_or_default().split('&');
-    let others = fields.filter(|field| !field.starts_with("max=") && !field.is_empty());
-    let fields: Vec<&str> = std::iter::once(max.as_str()).chain(others).collect();
+    let other_fields = fields.filter(|field| !field.starts_with("max=") && !field.is_empty());
+    let fields: Vec<&str> = std::iter::once(max.as_str()).chain(other_fields).collect();
     url.set_query(Some(&fields.join("&")));
     SecretUrl::new(url)
 }
@@ -91,27 +91,27 @@ pub(crate) struct DifferentFilter(pub(crate) String);
 /// returned URLs without `hostEmail` (webexpythonsdk, issue 168). Such a page and all that follow
 /// list the recordings of the token's owner.
 pub(crate) fn with_filters_of(
-    first: &SecretUrl,
-    next: &SecretUrl,
+    first_page_url: &SecretUrl,
+    next_page_url: &SecretUrl,
 ) -> Result<SecretUrl, DifferentFilter> {
     /// The query parameters that must be equal on all pages. `from` and `to` may differ, because a
     /// next page may request only the remaining time span.
     const FIXED_FILTERS: [&str; 4] = ["hostEmail", "meetingId", "siteUrl", "status"];
-    let mut missing = Vec::new();
-    for (name, value) in first.expose().query_pairs() {
-        match next.expose().query_pairs().find(|(other, _)| *other == name) {
+    let mut missing_parameters = Vec::new();
+    for (name, value) in first_page_url.expose().query_pairs() {
+        match next_page_url.expose().query_pairs().find(|(other, _)| *other == name) {
             Some((_, other))
                 if FIXED_FILTERS.contains(&&*name) && !other.eq_ignore_ascii_case(&value) =>
             {
                 return Err(DifferentFilter(name.into_owned()));
             }
             Some(_) => {}
-            None => missing.push((name, value)),
+            None => missing_parameters.push((name, value)),
         }
     }
-    let mut url = next.expose().clone();
-    if !missing.is_empty() {
-        url.query_pairs_mut().extend_pairs(missing);
+    let mut url = next_page_url.expose().clone();
+    if !missing_parameters.is_empty() {
+        url.query_pairs_mut().extend_pairs(missing_parameters);
     }
     Ok(SecretUrl::new(url))
 }
@@ -188,10 +188,11 @@ mod tests {
 
     #[test]
     fn next_page_keeps_the_filters_of_the_first() {
-        let first =
+        let first_page_url =
             "https://x.org/r?max=100&from=2026-10-01&hostEmail=ana%40example.org&status=deleted";
-        let add_filters = |next: &str| {
-            with_filters_of(&page(first), &page(next)).map(|url| url.expose().to_string())
+        let add_filters = |next_url: &str| {
+            with_filters_of(&page(first_page_url), &page(next_url))
+                .map(|url| url.expose().to_string())
         };
         let complete_url = "https://x.org/r?hostEmail=Ana@example.org&max=50&from=2026-10-09&status=deleted&cursor=a%2Bb";
         assert_eq!(add_filters(complete_url).as_deref(), Ok(complete_url));

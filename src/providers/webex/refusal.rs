@@ -16,7 +16,7 @@ pub(crate) const TRANSCRIPTS_SCOPE: &str = "meeting:transcripts_read";
 
 /// Returns the scope that is needed to read the recordings of the token's owner, or also of other
 /// users.
-pub(crate) fn scope(includes_other_users: bool) -> &'static str {
+pub(crate) fn recordings_scope(includes_other_users: bool) -> &'static str {
     if includes_other_users { "meeting:admin_recordings_read" } else { "meeting:recordings_read" }
 }
 
@@ -165,12 +165,13 @@ mod tests {
                 delay,
                 &SecretString::from("t0ken-s3cret"),
             );
-            let error = refusal.unwrap().to_provider_error(subject, scope(false));
+            let error = refusal.unwrap().to_provider_error(subject, recordings_scope(false));
             assert_eq!(error.class(), class, "{status}");
             assert_eq!(line_with_hint(&error), format!("{expected} (hint: {hint})"));
         }
         assert!(refusal(200, json!({"message": "m"})).is_none());
-        let error = refusal(403, json!({})).unwrap().to_provider_error(recording, scope(true));
+        let error =
+            refusal(403, json!({})).unwrap().to_provider_error(recording, recordings_scope(true));
         let text = line_with_hint(&error);
         assert!(text.contains("meeting:admin_recordings_read"), "{text}");
     }

@@ -44,7 +44,7 @@ const MAX_SINGLE_MEETINGS: usize = 20;
 /// The scope that the list for compliance officers needs ("Meetings API Scopes").
 const COMPLIANCE_SCOPE: &str = "spark-compliance:meetings_read";
 
-/// Searches the transcripts of one source.
+/// Searches for the transcripts of one source.
 pub(crate) struct Transcripts {
     source: SourceName,
     lists_other_users: bool,
@@ -113,12 +113,12 @@ impl Transcripts {
             return LateFiles { failed: Some(error.clone()), ..LateFiles::default() };
         }
         let mut search = Search::new(recordings);
-        let failed = self.run(api, leases, &mut search).await.err();
+        let failed = self.find_transcripts(api, leases, &mut search).await.err();
         let derived_from = Some(mapping::video_key());
         LateFiles { files: search.files(), derived_from, failed }
     }
 
-    async fn run(
+    async fn find_transcripts(
         &self,
         api: &Api,
         leases: &Leases,
@@ -289,10 +289,10 @@ impl<'a> Search<'a> {
         if !self.recordings.contains_key(meeting_id) || transcripts.is_empty() {
             return;
         }
-        let known = self.transcripts.entry(meeting_id.to_owned()).or_default();
+        let known_transcripts = self.transcripts.entry(meeting_id.to_owned()).or_default();
         for transcript in transcripts {
-            if known.iter().all(|other| other.id() != transcript.id()) {
-                known.push(transcript);
+            if known_transcripts.iter().all(|other| other.id() != transcript.id()) {
+                known_transcripts.push(transcript);
             }
         }
     }

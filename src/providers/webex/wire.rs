@@ -14,20 +14,20 @@ pub(crate) struct Page {
     /// The entries that could be parsed.
     pub(crate) recordings: Vec<Recording>,
     /// Number of entries that could not be parsed.
-    pub(crate) unreadable: usize,
+    pub(crate) unreadable_count: usize,
 }
 
 impl Page {
     /// Parses a page. Returns `None` if the reply is not a page.
     pub(crate) fn read(reply: Map<String, Value>) -> Option<Self> {
-        let entries = items(reply)?;
+        let entries = take_items(reply)?;
         let listed = entries.len();
         let recordings: Vec<_> = entries.into_iter().filter_map(Recording::read).collect();
-        Some(Self { unreadable: listed - recordings.len(), recordings })
+        Some(Self { unreadable_count: listed - recordings.len(), recordings })
     }
 }
 
-fn items(mut reply: Map<String, Value>) -> Option<Vec<Value>> {
+fn take_items(mut reply: Map<String, Value>) -> Option<Vec<Value>> {
     match reply.remove("items")? {
         Value::Array(entries) => Some(entries),
         Value::Null => Some(Vec::new()),
@@ -65,11 +65,15 @@ pub(crate) struct Recording {
     /// The URL of the download page. It is missing if downloads are prevented.
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) download_url: Option<String>,
-    #[serde(default, rename = "temporaryDirectDownloadLinks", deserialize_with = "direct_urls")]
+    #[serde(
+        default,
+        rename = "temporaryDirectDownloadLinks",
+        deserialize_with = "deserialize_direct_urls"
+    )]
     pub(crate) direct_urls: DirectUrls,
     /// All other fields, including passwords.
     #[serde(flatten)]
-    pub(crate) other: Map<String, Value>,
+    pub(crate) other_fields: Map<String, Value>,
 }
 
 impl Recording {
@@ -105,22 +109,34 @@ fn is_path_segment(id: &str) -> bool {
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DirectUrls {
-    #[serde(default, rename = "recordingDownloadLink", deserialize_with = "direct_url")]
+    #[serde(
+        default,
+        rename = "recordingDownloadLink",
+        deserialize_with = "deserialize_direct_url"
+    )]
     pub(crate) recording: Option<SecretUrl>,
-    #[serde(default, rename = "audioDownloadLink", deserialize_with = "direct_url")]
+    #[serde(default, rename = "audioDownloadLink", deserialize_with = "deserialize_direct_url")]
     pub(crate) audio: Option<SecretUrl>,
-    #[serde(default, rename = "transcriptDownloadLink", deserialize_with = "direct_url")]
+    #[serde(
+        default,
+        rename = "transcriptDownloadLink",
+        deserialize_with = "deserialize_direct_url"
+    )]
     pub(crate) transcript: Option<SecretUrl>,
     #[serde(default, deserialize_with = "serde_lenient::time")]
     pub(crate) expiration: Option<Timestamp>,
 }
 
-fn direct_urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DirectUrls, D::Error> {
+fn deserialize_direct_urls<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<DirectUrls, D::Error> {
     Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
 /// Deserializes a download URL. The ticket in its query is valid only for exactly this text.
-fn direct_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
+fn deserialize_direct_url<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SecretUrl>, D::Error> {
     let text = serde_lenient::as_text(&Value::deserialize(deserializer)?);
     let url = text.as_deref().and_then(|text| Url::parse(text).ok());
     if let (Some(text), Some(url)) = (text, &url)
@@ -162,7 +178,9 @@ impl Transcript {
 /// a list.
 pub(crate) fn parse_transcripts(reply: Map<String, Value>) -> Option<Vec<Transcript>> {
     let parse = |entry| serde_json::from_value::<Transcript>(entry).ok();
-    Some(items(reply)?.into_iter().filter_map(parse).filter(Transcript::is_available).collect())
+    Some(
+        take_items(reply)?.into_iter().filter_map(parse).filter(Transcript::is_available).collect(),
+    )
 }
 
 #[cfg(test)]
@@ -187,7 +205,7 @@ mod tests {
              "transcriptDownloadLink": null, "expiration": "soon"}},
         ]}));
         let ids: Vec<_> = page.recordings.iter().map(Recording::id).collect();
-        assert_eq!((ids, page.unreadable), (vec!["42", "b"], 8));
+        assert_eq!((ids, page.unreadable_count), (vec!["42", "b"], 8));
         let last = page.recordings.last().unwrap();
         assert_eq!((last.size_bytes, last.duration_seconds), (Some(16_810_345), Some(1841)));
         assert!(last.direct_urls.recording.is_none() && last.direct_urls.expiration.is_none());

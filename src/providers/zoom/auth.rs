@@ -164,8 +164,8 @@ impl TokenIssuer for ServerApp {
             app_refusal(reply, body, &self.client_secret)
         };
         let grant = self.endpoint.grant(Some(authorization), form, priority, refusal).await?;
-        let TokenGrant { access, lifetime, scopes, api_url, .. } = grant;
-        Ok(Token::with_lifetime(access, requested_at, lifetime)
+        let TokenGrant { access_token, lifetime, scopes, api_url, .. } = grant;
+        Ok(Token::with_lifetime(access_token, requested_at, lifetime)
             .with_api_url(api_url)
             .with_scopes(scopes))
     }
