@@ -1,4 +1,4 @@
-"""The contenders, each with its best settings."""
+"""The compared programs ("contenders"), each with its best settings."""
 
 import json
 import os
@@ -15,19 +15,18 @@ from tools import Tools
 
 SOURCE = "bench"
 
-# Words of log lines that report problems.
-MARKS = ("WARN", "ERROR", "warn", "error")
+# Words in log lines that report problems.
+PROBLEM_WORDS = ("WARN", "ERROR", "warn", "error")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to mount the media."""
+    """A program with settings, which mounts the media."""
 
     name: str
     label: str
-    # Has a disk cache.
-    keeps: bool
-    # Connections per host, if not the program's default.
+    has_disk_cache: bool
+    # Number of connections per server, if it is not the default of the program.
     connections: int | None = None
 
     @property
@@ -37,22 +36,22 @@ class Contender:
 
 MEETFS = Contender("meetfs", "meetfs", False)
 MEETFS_DISK = Contender("meetfs-disk", "meetfs, disk cache", True)
-# rclone's eight connections are per file: four readers have 32.
+# rclone opens eight connections per file, so four readers have 32.
 MEETFS_WIDE = Contender("meetfs-wide", "meetfs, connections = 32", False, 32)
 RCLONE = Contender("rclone", "rclone mount", False)
 RCLONE_FULL = Contender("rclone-full", "rclone mount, full cache", True)
 MOUNT_S3 = Contender("mount-s3", "mount-s3", False)
 MOUNT_S3_CACHE = Contender("mount-s3-cache", "mount-s3, cache", True)
 
-# Upper bounds instead of mounts: one plain download, and the local disk.
+# The upper bounds, which are not mounts: one plain download, and the local disk.
 CURL = "curl"
 LOCAL = "local disk"
 BOUNDS = (CURL, LOCAL)
 
 ALL = [MEETFS, MEETFS_DISK, MEETFS_WIDE, RCLONE, RCLONE_FULL, MOUNT_S3, MOUNT_S3_CACHE]
 
-# rclone: parallel chunks as its manual recommends for high latency ("VFS Chunked Reading"), eight of
-# them, so that all contenders have eight connections. Listings are cached as long as by meetfs.
+# Parallel chunks, as the manual of rclone recommends for high latency ("VFS Chunked Reading"). With eight
+# chunks, all contenders have eight connections. Listings are cached as long as meetfs caches them.
 RCLONE_FLAGS = [
     "--read-only",
     "--vfs-read-chunk-streams=8",
@@ -75,19 +74,19 @@ MOUNT_S3_FLAGS = [
 ]
 
 
-def present(tools: Tools) -> list[Contender]:
+def installed(tools: Tools) -> list[Contender]:
     """Returns the contenders whose program is installed."""
 
-    def here(contender: Contender) -> bool:
+    def is_installed(contender: Contender) -> bool:
         if contender in (RCLONE, RCLONE_FULL):
             return tools.rclone is not None
         return contender not in (MOUNT_S3, MOUNT_S3_CACHE) or tools.mount_s3 is not None
 
-    return [contender for contender in ALL if here(contender)]
+    return [contender for contender in ALL if is_installed(contender)]
 
 
 class Mount:
-    """One set of files mounted by one contender with an empty cache, until the end of `with`."""
+    """A mount of one set of files by one contender, with an empty cache, until the end of `with`."""
 
     def __init__(self, contender: Contender, tools: Tools, origin: Origin, host: str, directory: Path, memory="128MiB"):
         self.contender = contender
@@ -95,23 +94,23 @@ class Mount:
         self._cache = directory / "cache"
         self._mountpoint = directory / "mount"
         self._log = directory / "daemon.log"
-        self._command = self._words(tools, origin, host, memory)
+        self._command = self._build_command(tools, origin, host, memory)
         self._child: subprocess.Popen | None = None
 
-    def _words(self, tools: Tools, origin: Origin, host: str, memory: str) -> list:
+    def _build_command(self, tools: Tools, origin: Origin, host: str, memory: str) -> list:
         contender, mountpoint = self.contender, self._mountpoint
         if contender.is_meetfs:
             configuration = self._directory / "config.toml"
-            disk = "10GiB" if contender.keeps else "off"
+            disk = "10GiB" if contender.has_disk_cache else "off"
             self._configuration = _configuration(origin, host, memory, disk, self._cache, contender.connections)
             return [tools.meetfs, "mount", "--foreground", "--log-level=warn", "--config", configuration, mountpoint]
         if contender in (RCLONE, RCLONE_FULL):
-            cache = ["--vfs-cache-mode", "full" if contender.keeps else "off", "--cache-dir", self._cache]
-            web = ["--config", "/dev/null", "--http-url", f"{origin.media}/"]
-            return [tools.rclone, "mount", f":http:{host}", mountpoint, *web, *cache, *RCLONE_FLAGS]
-        cache = ["--cache", self._cache] if contender.keeps else []
-        where = ["--endpoint-url", origin.media, "--prefix", f"{host}/"]
-        return [tools.mount_s3, BUCKET, mountpoint, *where, *cache, *MOUNT_S3_FLAGS]
+            cache = ["--vfs-cache-mode", "full" if contender.has_disk_cache else "off", "--cache-dir", self._cache]
+            source = ["--config", "/dev/null", "--http-url", f"{origin.media}/"]
+            return [tools.rclone, "mount", f":http:{host}", mountpoint, *source, *cache, *RCLONE_FLAGS]
+        cache = ["--cache", self._cache] if contender.has_disk_cache else []
+        endpoint = ["--endpoint-url", origin.media, "--prefix", f"{host}/"]
+        return [tools.mount_s3, BUCKET, mountpoint, *endpoint, *cache, *MOUNT_S3_FLAGS]
 
     @property
     def root(self) -> Path:
@@ -131,7 +130,7 @@ class Mount:
             path.touch(mode=0o600)
             path.write_text(self._configuration)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("MEETFS_", "RCLONE_"))}
-        # A state directory per run, so that no run profits from another.
+        # Each run has its own state directory, so it cannot use what an earlier run stored.
         environment |= {name: str(self._directory / "home") for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")}
         self._child = process.start(self._command, self._log, env=environment)
         try:
@@ -141,30 +140,30 @@ class Mount:
             raise
         return self
 
-    def __exit__(self, _kind=None, why=None, _trace=None) -> None:
-        take_down(self._mountpoint)
+    def __exit__(self, _kind=None, error=None, _trace=None) -> None:
+        force_unmount(self._mountpoint)
         process.stop(self._child)
-        take_down(self._mountpoint)
-        said = [line for line in self.complaints() if isinstance(why, Failed) and any(mark in line for mark in MARKS)]
+        force_unmount(self._mountpoint)
+        problems = [line for line in self.log_lines() if isinstance(error, Failed) and any(word in line for word in PROBLEM_WORDS)]
         shutil.rmtree(self._directory, ignore_errors=True)
-        if said:
-            raise Failed(f"{why}; the log of {self.contender.label} says: {said[0]}") from None
+        if problems:
+            raise Failed(f"{error}; the log of {self.contender.label} contains: {problems[0]}") from None
 
     def _is_mounted(self) -> bool:
         if self._child.poll() is not None:
-            said = self._log.read_text(errors="replace").strip().splitlines()
-            raise Failed(f"{self.contender.label} ended: {said[-1] if said else self._child.returncode}")
+            lines = self.log_lines()
+            raise Failed(f"{self.contender.label} ended: {lines[-1] if lines else self._child.returncode}")
         return is_mounted(self._mountpoint)
 
-    def complaints(self) -> list[str]:
-        """Returns the log of the daemon."""
+    def log_lines(self) -> list[str]:
+        """Returns the lines of the daemon's log."""
         return self._log.read_text(errors="replace").strip().splitlines()
 
 
 def _configuration(origin: Origin, host: str, memory: str, disk: str, cache: Path, connections: int | None) -> str:
     keys = {
         "provider": "zoom",
-        **{key: origin.addresses[key] for key in ("account_id", "client_id", "client_secret", "api_url", "oauth_url")},
+        **{key: origin.urls[key] for key in ("account_id", "client_id", "client_secret", "api_url", "oauth_url")},
         "users": [address(host)],
     }
     source = "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
@@ -174,16 +173,16 @@ def _configuration(origin: Origin, host: str, memory: str, disk: str, cache: Pat
 
 
 def is_mounted(mountpoint: Path) -> bool:
-    """Reads the mount table: a look at the mountpoint could hang."""
-    # Names can have any encoding; four characters are written as octal codes.
-    wanted = os.fsencode(mountpoint)
+    """Returns whether a file system is mounted there. Reads the mount table, because a call on the mountpoint can hang."""
+    # Names can have any encoding. The mount table contains four characters as octal codes.
+    escaped_path = os.fsencode(mountpoint)
     for character in b"\\ \t\n":
-        wanted = wanted.replace(bytes([character]), b"\\%03o" % character)
-    return any(line.split(b" ")[4] == wanted for line in Path("/proc/self/mountinfo").read_bytes().splitlines())
+        escaped_path = escaped_path.replace(bytes([character]), b"\\%03o" % character)
+    return any(line.split(b" ")[4] == escaped_path for line in Path("/proc/self/mountinfo").read_bytes().splitlines())
 
 
-def take_down(mountpoint: Path) -> None:
-    """Unmounts at once, even if it is in use."""
+def force_unmount(mountpoint: Path) -> None:
+    """Unmounts at once, even if the mount is in use."""
     for command in (["umount", "--lazy"], ["fusermount3", "-u", "-z"]):
         if is_mounted(mountpoint):
             subprocess.run([*command, mountpoint], capture_output=True, timeout=20, check=False)

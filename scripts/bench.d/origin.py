@@ -1,5 +1,7 @@
-"""The origin of all bytes: one nginx, an API in front of it for meetfs, and with the WAN profile a
-simulated slow network for all contenders. Counts what was requested."""
+"""The servers from which all contenders read: one nginx, and an API in front of it for meetfs.
+
+The WAN profile adds a simulated slow network for all contenders. The servers count the requests.
+"""
 
 import json
 import os
@@ -44,13 +46,13 @@ http {{
     tcp_nopush on;
     keepalive_timeout 1h;
     keepalive_requests 1000000000;
-    # A listing without a length ends with its connection, which the proxy can relay.
+    # A listing without a length ends with its connection; the proxy can relay such a response.
     chunked_transfer_encoding off;
     server {{
         listen 127.0.0.1:{port};
         root {directory}/media;
         autoindex on;
-        # S3's path style: the listing of a prefix is a prepared file.
+        # URLs in the path style of S3: the listing of a prefix is a prepared file.
         location = /{bucket} {{ root {directory}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
         location = /{bucket}/ {{ root {directory}/lists; try_files /$arg_prefix.xml /none.xml =404; }}
         # S3 has no directories: a request for one finds nothing.
@@ -60,10 +62,10 @@ http {{
 """
 
 
-# The entity tag of every object in the bucket. nginx's own tags contain a dash, after which S3
-# clients expect the number of uploaded parts; and nginx matches `If-Match` against its own only.
-TAG = "0123456789abcdef0123456789abcdef"
-_TAGS = f"etag off; more_clear_input_headers If-Match; more_set_headers 'ETag: \"{TAG}\"';"
+# The entity tag of every object in the bucket. The tags of nginx contain a dash, after which S3 clients
+# expect the number of uploaded parts, and nginx matches `If-Match` only against its own tags.
+ENTITY_TAG = "0123456789abcdef0123456789abcdef"
+_TAG_SETTINGS = f"etag off; more_clear_input_headers If-Match; more_set_headers 'ETag: \"{ENTITY_TAG}\"';"
 
 
 class Nginx:
@@ -76,12 +78,12 @@ class Nginx:
         configuration = directory / "nginx.conf"
         module = tools.headers_more
         modules = f"load_module {module};" if module else ""
-        tags = _TAGS if module else ""
+        tags = _TAG_SETTINGS if module else ""
         settings = {"modules": modules, "user": user, "directory": directory, "port": self.port, "bucket": BUCKET, "tags": tags}
         configuration.write_text(_NGINX.format(**settings))
         self._log = directory / "nginx.access"
-        self._counted = {"requests": 0, "bytes": 0}
-        self._place = 0
+        self._totals = {"requests": 0, "bytes": 0}
+        self._log_offset = 0
         self._child = process.start([tools.nginx, "-c", configuration, "-p", directory], directory / "nginx.log")
         process.wait_until(self._answers, 10, "nginx did not start")
 
@@ -92,23 +94,23 @@ class Nginx:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def count(self) -> dict[str, int]:
-        """Returns totals of all completed responses."""
+        """Returns the totals of all completed responses."""
         with self._log.open() as log:
-            log.seek(self._place)
+            log.seek(self._log_offset)
             for line in log:
                 if not line.endswith("\n"):
                     break
-                self._counted["requests"] += 1
-                self._counted["bytes"] += int(line)
-                self._place += len(line)
-        return dict(self._counted)
+                self._totals["requests"] += 1
+                self._totals["bytes"] += int(line)
+                self._log_offset += len(line)
+        return dict(self._totals)
 
     def stop(self) -> None:
         process.stop(self._child)
 
 
 class Origin:
-    """One profile: URLs for the contenders, and the count of their requests."""
+    """The servers of one profile: URLs for the contenders, and the number of their requests."""
 
     def __init__(self, profile: str, tools: Tools, directory: Path, nginx: Nginx, manifest: Path) -> None:
         self.profile = profile
@@ -118,62 +120,62 @@ class Origin:
             command += ["--latency-ms", plan.LATENCY_MS, "--bytes-per-second", plan.BYTES_PER_SECOND]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._child = process.start(command, directory / f"cloud-{profile}.log", **pipes)
-        self.addresses = self._answer()
-        self.media = self.addresses["media"]
+        self.urls = self._answer()
+        self.media = self.urls["media"]
 
     def _answer(self) -> dict:
         line = self._child.stdout.readline()
         if not line:
-            raise Failed("the API has ended; see its log with --keep")
+            raise Failed("the API server ended; run with --keep and see its log")
         return json.loads(line)
 
     def count(self) -> dict[str, int]:
-        """Returns running totals: requests and bytes of files, API requests, redirects."""
+        """Returns the totals so far: requests and bytes of files, API requests, and redirects."""
         self._child.stdin.write("count\n")
         self._child.stdin.flush()
-        counted = self._answer()
+        totals = self._answer()
         if self.profile == LOOPBACK:
-            counted |= self._nginx.count()
-        return counted
+            totals |= self._nginx.count()
+        return totals
 
-    def spent(self, before: dict[str, int]) -> dict[str, int]:
-        """Returns the requests since `before`, once all are complete."""
-        # A stream may continue for half a second, in case the file is opened again.
+    def requests_since(self, previous: dict[str, int]) -> dict[str, int]:
+        """Returns the requests since `previous`, after all of them are complete."""
+        # A stream may continue for half a second, because the file may be opened again.
         time.sleep(0.7)
-        now = self.count()
-        spent = {name: now[name] - before[name] for name in ("requests", "bytes", "api", "web")}
-        return spent | {"peak": now["peak"]}
+        current = self.count()
+        difference = {name: current[name] - previous[name] for name in ("requests", "bytes", "api", "web")}
+        return difference | {"peak": current["peak"]}
 
     def stop(self) -> None:
         process.stop(self._child)
 
 
-def list_for_s3(directory: Path) -> None:
-    """Makes a bucket of the media: the reply to ListObjectsV2 for every directory, on one page."""
+def create_s3_listings(directory: Path) -> None:
+    """Creates an S3 bucket of the media: for every directory, a reply to ListObjectsV2 with one page."""
     media, lists, buckets = directory / "media", directory / "lists", directory / "buckets"
     lists.mkdir()
     buckets.mkdir()
     (buckets / BUCKET).symlink_to(media)
     (lists / "none.xml").write_text(_listing("", [], []))
     for parent, directories, files in os.walk(media):
-        inside = Path(parent).relative_to(media).as_posix()
-        prefix = "" if inside == "." else f"{inside}/"
+        path = Path(parent).relative_to(media).as_posix()
+        prefix = "" if path == "." else f"{path}/"
         entries = [(f"{prefix}{name}", os.stat(f"{parent}/{name}")) for name in sorted(files)]
         page = _listing(prefix, [f"{prefix}{name}/" for name in sorted(directories)], entries)
-        # Clients encode a space differently, and nginx compares the query as received.
+        # Clients encode a space in different ways, and nginx compares the query as received.
         for name in {quote(prefix, safe=""), quote_plus(prefix, safe="")}:
             (lists / f"{name}.xml").write_text(page)
 
 
 def _listing(prefix: str, directories: list[str], files: list) -> str:
-    out = ['<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">']
-    out.append(f"<Name>{BUCKET}</Name><Prefix>{xml.escape(prefix)}</Prefix><Delimiter>/</Delimiter>")
-    out.append(f"<KeyCount>{len(directories) + len(files)}</KeyCount><MaxKeys>1000000</MaxKeys><IsTruncated>false</IsTruncated>")
+    lines = ['<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">']
+    lines.append(f"<Name>{BUCKET}</Name><Prefix>{xml.escape(prefix)}</Prefix><Delimiter>/</Delimiter>")
+    lines.append(f"<KeyCount>{len(directories) + len(files)}</KeyCount><MaxKeys>1000000</MaxKeys><IsTruncated>false</IsTruncated>")
     for key, stat in files:
         changed = datetime.fromtimestamp(int(stat.st_mtime), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        out.append(
-            f"<Contents><Key>{xml.escape(key)}</Key><LastModified>{changed}</LastModified><ETag>&quot;{TAG}&quot;</ETag>"
+        lines.append(
+            f"<Contents><Key>{xml.escape(key)}</Key><LastModified>{changed}</LastModified><ETag>&quot;{ENTITY_TAG}&quot;</ETag>"
             f"<Size>{stat.st_size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
         )
-    out += [f"<CommonPrefixes><Prefix>{xml.escape(directory)}</Prefix></CommonPrefixes>" for directory in directories]
-    return "".join(out) + "</ListBucketResult>\n"
+    lines += [f"<CommonPrefixes><Prefix>{xml.escape(directory)}</Prefix></CommonPrefixes>" for directory in directories]
+    return "".join(lines) + "</ListBucketResult>\n"

@@ -1,4 +1,4 @@
-"""The comparison as a picture: two columns of bar charts, for light and dark pages."""
+"""Draws the comparison: two columns of bar charts, for light and dark pages."""
 
 from xml.sax.saxutils import escape
 
@@ -6,7 +6,7 @@ from contenders import BOUNDS, CURL, LOCAL
 from origin import LOOPBACK, WAN
 from report import HIGHER_IS_BETTER, number, summary
 
-# Left: loopback. Right: WAN. Work is identified by the beginning of its name.
+# The left column is loopback, the right column is WAN. Each entry is the beginning of the name of a work.
 COLUMNS = {
     LOOPBACK: ["cold sequential", "read again", "opened again", "four readers", "peak memory"],
     WAN: ["open + first 64 KiB", "cold sequential", "four readers", "20 random", "8 random", "ffprobe", "grep"],
@@ -32,49 +32,49 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 
 
 def draw(result: dict) -> str:
-    """The SVG."""
+    """Returns the SVG."""
     groups = summary(result)
     body, lowest = [], 0
-    for place, (profile, begins) in enumerate(COLUMNS.items()):
-        left, top = MARGIN + place * (COLUMN + MARGIN), TOP
+    for column, (profile, prefixes) in enumerate(COLUMNS.items()):
+        left, top = MARGIN + column * (COLUMN + MARGIN), TOP
         body.append(_text(left, top - 14, TITLES[profile], "head"))
-        for work, contenders in _chosen(groups, profile, begins):
+        for work, contenders in _chosen(groups, profile, prefixes):
             top = _chart(body, left, top + 8, work, contenders, result["contenders"])
         lowest = max(lowest, top)
-    known = result["versions"]
-    peers = ", ".join(known[name] for name in ("rclone", "mount-s3") if name in known)
-    how = f"medians of {result['rounds']} alternating rounds, lines from least to most"
+    versions = result["versions"]
+    peers = ", ".join(versions[name] for name in ("rclone", "mount-s3") if name in versions)
+    method = f"medians of {result['rounds']} alternating rounds, lines from least to most"
     if result["quick"]:
-        how = "a quick check of the instrument, not to be quoted"
-    about = f"{known['meetfs']} against {peers} · {how}"
-    on = f"{known['processor']}, Linux {known['kernel'].split('-')[0]}, {known['nginx'].split()[-1]} · {result['began'][:10]}"
+        method = "a quick check of the benchmark, do not quote"
+    subtitle = f"{versions['meetfs']} against {peers} · {method}"
+    footer = f"{versions['processor']}, Linux {versions['kernel'].split('-')[0]}, {versions['nginx'].split()[-1]} · {result['began'][:10]}"
     body.append(_text(MARGIN, 26, "The same files from the same web server", "title"))
-    body.append(_text(MARGIN, 44, about, "faint"))
-    body.append(_text(MARGIN, lowest + 22, f"{on} · made by scripts/bench", "foot"))
+    body.append(_text(MARGIN, 44, subtitle, "faint"))
+    body.append(_text(MARGIN, lowest + 22, f"{footer} · made by scripts/bench", "foot"))
     height = lowest + 36
     view = f'xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" role="img"'
     title = "<title>meetfs compared with rclone mount and mount-s3</title>"
     return f"<svg {view}>{title}<style>{STYLE}</style>\n" + "\n".join(body) + "\n</svg>\n"
 
 
-def _chosen(groups: dict, profile: str, begins: list[str]):
-    for begin in begins:
+def _chosen(groups: dict, profile: str, prefixes: list[str]):
+    for begin in prefixes:
         for (where, work), contenders in groups.items():
             if where == profile and work.startswith(begin) and not work.endswith("link known"):
                 yield work, contenders
 
 
 def _chart(body: list[str], left: int, top: int, work: str, contenders: dict, labels: dict) -> int:
-    """Draws the bars of one work and returns where the next begins."""
+    """Draws the bars of one work, and returns the y coordinate of the next work."""
     unit = next(iter(contenders.values()))["unit"]
     order = [*labels, *BOUNDS]
     shown = sorted(contenders, key=order.index)
-    # Work inside the page cache would leave the other bars invisible.
+    # Each work has its own scale. With a common scale, reads from the page cache would make the other bars invisible.
     longest = max(contenders[name]["most"] for name in shown)
     scale = (COLUMN - LABEL - VALUE) / longest
-    wish = "more is better" if unit in HIGHER_IS_BETTER else "less is better"
+    direction = "more is better" if unit in HIGHER_IS_BETTER else "less is better"
     body.append(_text(left, top + 10, work, "work"))
-    body.append(_text(left + COLUMN, top + 10, f"{unit}, {wish}", "faint", "end"))
+    body.append(_text(left + COLUMN, top + 10, f"{unit}, {direction}", "faint", "end"))
     top += 18
     for name in shown:
         one = contenders[name]

@@ -1,10 +1,10 @@
-"""Sizes and counts of a run."""
+"""The sizes and counts of a run."""
 
 from dataclasses import dataclass
 
 MIB = 1024 * 1024
 
-# The simulated WAN: latency of each response, and rate of each connection.
+# The simulated WAN: the latency of each response, and the rate of each connection.
 LATENCY_MS = 50
 BYTES_PER_SECOND = 12_500_000
 
@@ -15,7 +15,7 @@ READERS = 4
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes in bytes, and counts."""
+    """Sizes of files in bytes, and numbers of files and reads."""
 
     large: int = 1024 * MIB
     reader_file: int = 256 * MIB
@@ -27,8 +27,8 @@ class Plan:
     meetings: int = 500
     crowd: int = 100
     crowd_file: int = 8 * MIB
-    # Timeout of one work; longer ones are recorded as failed.
-    patience: float = 900.0
+    # Timeout of one work in seconds. A work that exceeds it is recorded as failed.
+    timeout: float = 900.0
 
 
 FULL = Plan()
@@ -44,5 +44,5 @@ QUICK = Plan(
     meetings=30,
     crowd=20,
     crowd_file=4 * MIB,
-    patience=60.0,
+    timeout=60.0,
 )

@@ -1,4 +1,4 @@
-"""Commands that end in time, and daemons that end with the benchmark."""
+"""Runs commands with a timeout, and daemons that end with the benchmark."""
 
 import ctypes
 import os
@@ -13,13 +13,13 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Failed(Exception):
-    """A work could not be measured; the text is the reason."""
+    """The error for a work that cannot be measured. Its text is the reason."""
 
 
-def run(command, within: float, **options) -> str:
-    """Runs a command and returns its output."""
+def run(command, timeout: float, **options) -> str:
+    """Runs a command and returns its output. `timeout` is in seconds."""
     words = [str(word) for word in command]
-    said_as = Path(words[0]).name + (f" {words[1]}" if len(words) > 1 else "")
+    name = Path(words[0]).name + (f" {words[1]}" if len(words) > 1 else "")
     child = subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
@@ -31,21 +31,21 @@ def run(command, within: float, **options) -> str:
         **options,
     )
     try:
-        out, err = child.communicate(timeout=within)
+        out, err = child.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         kill(child)
-        raise Failed(f"not done within {within:.0f} s: {said_as}") from None
+        raise Failed(f"{name} did not end within {timeout:.0f} s") from None
     except BaseException:
         kill(child)
         raise
     if child.returncode != 0:
-        told = (err.strip() or out.strip()).splitlines()
-        raise Failed(f"{said_as}: {told[-1] if told else child.returncode}")
+        messages = (err.strip() or out.strip()).splitlines()
+        raise Failed(f"{name}: {messages[-1] if messages else child.returncode}")
     return out
 
 
 def kill(child: subprocess.Popen) -> None:
-    """Kills a process with its children without waiting for one in uninterruptible sleep."""
+    """Kills a process and its children. Does not wait for a process in uninterruptible sleep."""
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -57,9 +57,9 @@ def kill(child: subprocess.Popen) -> None:
 
 
 def start(command, log: Path, **options) -> subprocess.Popen:
-    """Starts a daemon that receives SIGTERM when the benchmark ends for any reason."""
+    """Starts a daemon. It receives SIGTERM when the benchmark ends, even if the benchmark is killed."""
 
-    def tied() -> None:
+    def end_with_parent() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
     with log.open("ab") as err:
@@ -68,29 +68,29 @@ def start(command, log: Path, **options) -> subprocess.Popen:
             **{"stdin": subprocess.DEVNULL, "stdout": err, **options},
             stderr=err,
             start_new_session=True,
-            preexec_fn=tied,
+            preexec_fn=end_with_parent,
         )
 
 
-def stop(child: subprocess.Popen, within: float = 10) -> None:
-    """Terminates a daemon, then kills it."""
+def stop(child: subprocess.Popen, timeout: float = 10) -> None:
+    """Terminates a daemon, and kills it if it does not end in time."""
     if child.poll() is None:
         child.terminate()
         try:
-            child.wait(timeout=within)
+            child.wait(timeout=timeout)
         except subprocess.TimeoutExpired:
             pass
     kill(child)
 
 
 def cpu_seconds(pid: int) -> float:
-    """Returns user and system time of a process and its waited-for children, in steps of 0.01 s."""
+    """Returns the user and system time of a process and its reaped children, in steps of 0.01 s."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15]) / _TICKS
 
 
 def peak_bytes(pid: int) -> int:
-    """Returns the peak resident memory (VmHWM)."""
+    """Returns the peak resident memory (VmHWM) of a process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -98,17 +98,17 @@ def peak_bytes(pid: int) -> int:
 
 
 def read_calls(pid: int) -> int:
-    """Returns the read system calls so far: one per request of the kernel."""
+    """Returns the number of read system calls so far: one per request of the kernel."""
     for line in Path(f"/proc/{pid}/io").read_text().splitlines():
         if line.startswith("syscr:"):
             return int(line.split()[1])
     return 0
 
 
-def wait_until(holds, within: float, what: str) -> None:
-    """Polls until a condition holds."""
-    ends = time.monotonic() + within
-    while not holds():
-        if time.monotonic() > ends:
-            raise Failed(f"{what}: not within {within:.0f} s")
+def wait_until(condition, timeout: float, description: str) -> None:
+    """Polls until a condition is true. `timeout` is in seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Failed(f"{description}: not within {timeout:.0f} s")
         time.sleep(0.005)

@@ -1,14 +1,14 @@
 #!/usr/bin/env -S python3 -B
-"""Reads files as a program would, and prints the times as JSON. It is a separate process, so that a hung mount
-does not hang the benchmark.
+"""Reads files as a program does, and prints the times as JSON. It is a separate process, so a mount that hangs does
+not block the benchmark.
 
-reader.py sequential LIMIT PATH...   all paths concurrently, up to LIMIT bytes each
-reader.py heads BYTES PATH...        in sequence: open and read the first bytes
-reader.py tails BYTES PATH...        in sequence: open and read the last bytes
-reader.py random SEED COUNT BYTES PATH
-reader.py digest PATH
-reader.py list DIRECTORY             reads every name and attribute
-reader.py forget PATH...             drops the paths' pages from the page cache
+reader.py sequential LIMIT PATH...   reads all paths concurrently, up to LIMIT bytes each
+reader.py heads BYTES PATH...        opens each path in turn and reads its first bytes
+reader.py tails BYTES PATH...        opens each path in turn and reads its last bytes
+reader.py random SEED COUNT BYTES PATH   reads at COUNT random offsets
+reader.py digest PATH                prints the SHA-256 of all bytes
+reader.py list DIRECTORY             reads all names and attributes
+reader.py forget PATH...             drops the pages of all paths from the page cache
 """
 
 import hashlib
@@ -19,48 +19,48 @@ import sys
 import threading
 import time
 
-STEP = 1024 * 1024
+BUFFER_SIZE = 1024 * 1024
 
 
 def sequential(limit, *paths):
-    moved = [0] * len(paths)
+    lengths = [0] * len(paths)
     failures = []
 
     def read(index, path):
         try:
-            buffer = bytearray(STEP)
+            buffer = bytearray(BUFFER_SIZE)
             file = os.open(path, os.O_RDONLY)
-            while moved[index] < int(limit):
-                got = os.readv(file, [memoryview(buffer)[: int(limit) - moved[index]]])
-                if got == 0:
+            while lengths[index] < int(limit):
+                count = os.readv(file, [memoryview(buffer)[: int(limit) - lengths[index]]])
+                if count == 0:
                     break
-                moved[index] += got
+                lengths[index] += count
             os.close(file)
         except OSError as error:
             failures.append(str(error))
 
     threads = [threading.Thread(target=read, args=job) for job in enumerate(paths)]
-    began = time.perf_counter()
+    start = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    took = time.perf_counter() - began
+    elapsed = time.perf_counter() - start
     if failures:
         sys.exit(failures[0])
-    return {"ms": took * 1000, "bytes": sum(moved)}
+    return {"ms": elapsed * 1000, "bytes": sum(lengths)}
 
 
 def heads(length, *paths):
-    took, digests = [], []
+    times_ms, digests = [], []
     for path in paths:
-        began = time.perf_counter()
+        start = time.perf_counter()
         file = os.open(path, os.O_RDONLY)
-        got = os.pread(file, int(length), 0)
-        took.append((time.perf_counter() - began) * 1000)
+        data = os.pread(file, int(length), 0)
+        times_ms.append((time.perf_counter() - start) * 1000)
         os.close(file)
-        digests.append(hashlib.sha256(got).hexdigest())
-    return {"ms": took, "digests": digests}
+        digests.append(hashlib.sha256(data).hexdigest())
+    return {"ms": times_ms, "digests": digests}
 
 
 def tails(length, *paths):
@@ -72,20 +72,20 @@ def tails(length, *paths):
 
 
 def scattered(seed, count, length, path):
-    chance = random.Random(int(seed))
-    took = []
+    rng = random.Random(int(seed))
+    times_ms = []
     digest = hashlib.sha256()
     file = os.open(path, os.O_RDONLY)
     size = os.fstat(file).st_size
     for _ in range(int(count)):
-        # Not aligned to blocks: seeks in a video are not either.
-        offset = chance.randrange(0, size - int(length))
-        began = time.perf_counter()
-        got = os.pread(file, int(length), offset)
-        took.append((time.perf_counter() - began) * 1000)
-        digest.update(got)
+        # The offsets are not aligned to blocks, like the offsets of seeks in a video.
+        offset = rng.randrange(0, size - int(length))
+        start = time.perf_counter()
+        data = os.pread(file, int(length), offset)
+        times_ms.append((time.perf_counter() - start) * 1000)
+        digest.update(data)
     os.close(file)
-    return {"ms": took, "digests": [digest.hexdigest()]}
+    return {"ms": times_ms, "digests": [digest.hexdigest()]}
 
 
 def digest(path):

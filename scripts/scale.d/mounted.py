@@ -1,4 +1,4 @@
-"""The two processes: the demo server, and a mount of it."""
+"""The two measured processes: the demo server, and a mount of its archives."""
 
 import json
 import os
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from process import Failed, run, wait_until
 
-# Timeout of one work, in seconds.
-PATIENCE = 600.0
+# Timeout of one step in seconds.
+STEP_TIMEOUT = 600.0
 
 
 class Cloud:
-    """The demo server in its own process, which ends with its input."""
+    """The demo server in its own process. It ends when its standard input is closed."""
 
     def __init__(self, program: Path, *arguments: object):
         words = [str(word) for word in (program, *arguments)]
@@ -21,7 +21,7 @@ class Cloud:
         self.access = self._answer()
 
     def count(self) -> dict:
-        """Returns the requests since `clear`."""
+        """Returns the numbers of requests since the last `clear`."""
         return self._ask("count")
 
     def clear(self) -> None:
@@ -39,12 +39,12 @@ class Cloud:
     def _answer(self) -> dict:
         line = self.process.stdout.readline()
         if not line:
-            raise Failed("the embedded cloud has ended")
+            raise Failed("the demo server has ended")
         return json.loads(line)
 
 
 class Mount:
-    """A configuration, a cache directory and a mountpoint, mounted repeatedly."""
+    """A configuration with its cache directory and mountpoint. It can be mounted repeatedly."""
 
     def __init__(self, program: Path, directory: Path, source: str):
         self.program = program
@@ -57,23 +57,23 @@ class Mount:
         self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(directory / "run"), "XDG_STATE_HOME": str(directory / "state")}
 
     def mount(self) -> float:
-        """Returns the seconds until the command returns and the tree can be listed."""
-        began = time.monotonic()
+        """Mounts, and returns the seconds until the command has ended and the tree can be listed."""
+        start = time.monotonic()
         self._meetfs("mount", "--config", self.config, "--log-file", self.directory / "log", self.point)
-        return time.monotonic() - began
+        return time.monotonic() - start
 
     def unmount(self) -> None:
         daemon = self.daemon()
         self._meetfs("unmount", self.point)
-        # The catalog is written now.
+        # The daemon writes the catalog before it ends.
         wait_until(lambda: not Path(f"/proc/{daemon}").exists(), 30, "the daemon ends")
 
-    def take_down(self) -> None:
-        """Cleans up, also after a failure."""
+    def force_unmount(self) -> None:
+        """Unmounts at once, even after a failure."""
         subprocess.run(["umount", "-l", self.point], stderr=subprocess.DEVNULL, check=False)
 
     def refresh(self) -> None:
-        """Refreshes everything; the tree is current when this returns."""
+        """Refreshes all sources. The tree is up to date when this returns."""
         self._meetfs("refresh", self.point)
 
     def daemon(self) -> int:
@@ -87,20 +87,20 @@ class Mount:
         raise Failed("the daemon has ended")
 
     def source(self) -> dict:
-        """Returns the only source of `meetfs status`."""
+        """Returns the only source in the output of `meetfs status`."""
         return json.loads(self._meetfs("status", "--json", self.point))[0]["sources"][0]
 
-    def names(self, name: str) -> int:
-        return int(run(["sh", "-c", f"find '{self.point}' -name '{name}' | wc -l"], PATIENCE))
+    def count_names(self, name: str) -> int:
+        return int(run(["sh", "-c", f"find '{self.point}' -name '{name}' | wc -l"], STEP_TIMEOUT))
 
     def list_all(self) -> tuple[float, int]:
-        """Returns the seconds of `ls -lR`, and its lines."""
-        began = time.monotonic()
-        lines = run(["sh", "-c", f"ls -lR '{self.point}' | wc -l"], PATIENCE)
-        return time.monotonic() - began, int(lines)
+        """Runs `ls -lR`, and returns its seconds and the number of its lines."""
+        start = time.monotonic()
+        lines = run(["sh", "-c", f"ls -lR '{self.point}' | wc -l"], STEP_TIMEOUT)
+        return time.monotonic() - start, int(lines)
 
     def _meetfs(self, *words: object) -> str:
-        return run([self.program, *words], PATIENCE, env=self.environment)
+        return run([self.program, *words], STEP_TIMEOUT, env=self.environment)
 
 
 def forget_peak(pid: int) -> None:
