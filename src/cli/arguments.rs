@@ -44,8 +44,8 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Parses the arguments of the process. On wrong usage and for `--help`, prints a text and
-    /// exits.
+    /// Parses the arguments of the process. On wrong usage, prints an error and exits. With
+    /// `--help`, prints the help and exits.
     pub fn from_arguments() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
             let subcommand = std::env::args_os().nth(1).unwrap_or_default();

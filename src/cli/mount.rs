@@ -26,7 +26,7 @@ A flag overrides its environment variable, and a variable overrides the configur
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct MountArgs {
-    // This field must be the first: the fields after it remove their values from clap's matches.
+    // This must be the first field, because the other fields remove their values from the matches.
     #[command(flatten)]
     _demo_conflict_check: DemoConflictCheck,
 

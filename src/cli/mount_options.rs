@@ -79,7 +79,7 @@ impl MountOptions {
                 ALLOW_OTHER => options.allow_other = true,
                 DEFAULT_PERMISSIONS => options.default_permissions = true,
                 "rw" => return Err(MountOptionsError::ReadWrite),
-                // Comments for other programs: systemd.mount(5), mount(8).
+                // These options are comments for other programs: systemd.mount(5), mount(8).
                 _ if option.starts_with("x-") => {}
                 _ if IGNORED_OPTIONS.contains(&option) => {}
                 _ => {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-/// This is long enough to detect a stalled connection and fetch the remaining bytes over a new one.
+/// Default time after which a read fails. It is long enough to detect a stalled connection and to
+/// fetch the remaining bytes over a new one.
 pub const DEFAULT_READ_DEADLINE: &str = "30s";
-/// Browsers open 6 to 8 connections to one server. A single connection is often slower than the
-/// line, so several connections increase throughput. Providers limit the number of connections:
-/// with many more, requests would be queued or refused.
+/// Default of the maximum number of connections to one server. Browsers open 6 to 8 of them. A
+/// single connection is often slower than the line, so several connections increase throughput.
+/// Providers limit the number of connections: with many more, requests would be queued or refused.
 pub const DEFAULT_CONNECTIONS: &str = "8";
 pub const DEFAULT_MEMORY: &str = "128MiB";
 pub const DEFAULT_DISK: &str = "10GiB";

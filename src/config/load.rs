@@ -256,8 +256,8 @@ impl<'a> Loader<'a> {
                 });
             }
         }
-        // This check precedes the reading of secrets. It includes the sources that are not
-        // selected, because their secrets are in the same file.
+        // This check runs before any secret is read. It includes the sources that are not selected,
+        // because their secrets are in the same file.
         let mut secret_variables = BTreeSet::new();
         for key in &names {
             if let Some(table) = sources.sub_table(key)? {

@@ -15,7 +15,7 @@ pub enum Origin {
     },
     /// An environment variable.
     Variable(&'static str),
-    /// A command line flag or argument.
+    /// A command-line flag or argument.
     Flag(&'static str),
 }
 

@@ -147,7 +147,7 @@ pub(super) fn secret_value_keys(names: &[String]) -> impl Iterator<Item = &str> 
     names.iter().filter_map(|name| name.strip_suffix("_command"))
 }
 
-/// Reads and checks a secret. If it is in a file, a relative path starts from `directory`.
+/// Reads and checks a secret. A relative path of a secret file starts from `directory`.
 pub(super) fn read_secret(
     setting: Setting<SecretSource>,
     directory: &Path,

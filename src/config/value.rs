@@ -60,7 +60,7 @@ pub(super) fn parse_disk_limit(text: String) -> Result<DiskLimit, ValueProblem> 
     }
 }
 
-/// Parses a size such as "128MiB". A size that does not fit in 64 bits becomes the maximum.
+/// Parses a size such as "128MiB". A size that does not fit in 64 bits becomes `u64::MAX`.
 fn parse_size(text: String) -> Result<u64, ValueProblem> {
     text.trim().parse().map(|ByteSize(bytes)| bytes).map_err(|_| ValueProblem::Malformed {
         value: text,

@@ -1,4 +1,4 @@
-//! Makes text from outside safe to print, log and store.
+//! Makes text from external sources safe to print, log and store.
 //!
 //! Topics, names, messages of servers and replies of sockets can contain characters that control a
 //! terminal, change the direction of the text around them, or are invisible. Such a character is
