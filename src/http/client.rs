@@ -110,7 +110,7 @@ impl Client {
     /// # Errors
     /// [`HttpError::Setup`] if the root certificates or the resolver of the system cannot be used.
     pub fn new(connections: usize) -> Result<Self, HttpError> {
-        // A second call in the same process fails, which is harmless because the provider is the
+        // A second call in the same process fails. That is harmless, because the provider is the
         // same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
@@ -409,7 +409,7 @@ impl SendError {
     pub(super) fn into_http_error(self, url: &SecretUrl, timeout: Duration) -> HttpError {
         match self {
             Self::TimedOut => HttpError::TimedOut { host: origin(url), timeout },
-            // The only timeout that the HTTP library applies itself is the one for connecting.
+            // The HTTP library itself applies only the timeout for connecting.
             Self::Transport(error) => HttpError::from_transport(error, url, CONNECT_TIMEOUT),
         }
     }

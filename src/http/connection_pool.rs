@@ -278,8 +278,8 @@ impl State {
         if permits.in_use < limit || yielding_count >= waiters {
             return;
         }
-        // Slow transfers take turns among themselves. Any other request takes a permit from them
-        // only if they have too many.
+        // Slow transfers take turns with each other. Any other request takes a permit from them
+        // only if they have too many permits.
         let spares_slow_transfers = !kind.is_slow && permits.slow_in_use <= max_slow_permits(limit);
         let mut transfers = permits.transfers.iter();
         let slow_transfer = transfers.find(|transfer| {

@@ -48,7 +48,7 @@ impl RangeHead {
             200 | 206 | 416 => {}
             401 | 403 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
             404 | 410 => return Err(RangeError::Missing(format!("status {}", status.as_u16()))),
-            // A signed URL does not redirect, so this URL is not a signed one.
+            // A signed URL does not redirect, so this URL is not signed.
             300..=399 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
             429 => {
                 let wait = retry::retry_after(headers, SystemTime::now())

@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn nonstandard_forms_are_parsed() {
-        // The time of `parsed` is 2026-09-21 14:13:20 UTC.
+        // `parse_value` uses the time 2026-09-21 14:13:20 UTC.
         for (value, expected) in [
             ("Monday, 21-Sep-26 14:13:50 GMT", 30),
             ("Mon Sep 21 14:13:50 2026", 30),
