@@ -91,7 +91,7 @@ fn stalling_files_cost_rsync_one_deadline_each() {
     assert!(next > Timestamp::now(), "{failing}");
     let words = text(&run(rig.meetfs().arg("status"), COMMAND_TIMEOUT));
     assert!(words.contains("FAILING acme: 3 files cannot be read, next attempt at"), "{words}");
-    assert!(words.contains("no bytes within the deadline"), "{words}");
+    assert!(words.contains("no bytes arrived within the deadline"), "{words}");
 
     let hashes = copied(&rig);
     let is_copied = |object: &Object| hashes.values().any(|hash| *hash == object.sha256());
