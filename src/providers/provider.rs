@@ -178,7 +178,8 @@ pub enum LeaseEffort {
 pub struct Listing {
     /// The meetings, each once, in no particular order.
     pub meetings: Vec<Meeting>,
-    /// Unchanged meetings ([`KnownMeetings::is_unchanged`]), each once. None of them is in `meetings`.
+    /// The unchanged meetings ([`KnownMeetings::is_unchanged`]), each once. None of them is in
+    /// `meetings`.
     pub unchanged: Vec<MeetingId>,
     /// The days that were not listed completely, with the reason. A meeting that is missing on such
     /// a day may still exist.
