@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn json_has_the_same_fields() {
+    fn json_has_error_causes_hint_and_kind() {
         let json = serde_json::to_value(ErrorReport::of(&failure(&["a", "b"]))).unwrap();
         assert_eq!(
             json,

@@ -52,7 +52,7 @@ pub(crate) struct Dependents {
     pub(crate) mounts: Vec<DependentMount>,
     /// Whether the given mount is a bind mount. Its file system then stays mounted after the
     /// unmount.
-    pub(crate) is_bind: bool,
+    pub(crate) is_bind_mount: bool,
 }
 
 /// Returns the mounts that depend on `mount` in this mount namespace.
@@ -70,11 +70,11 @@ fn dependents_in(table: &[MountEntry], mount: &MountEntry) -> Dependents {
     let same_file_system: Vec<_> =
         table.iter().filter(|entry| entry.device == mount.device).collect();
     let original = same_file_system.iter().find(|entry| entry.root == Path::new("/"));
-    let is_bind = original.is_some_and(|original| original.id != mount.id);
+    let is_bind_mount = original.is_some_and(|original| original.id != mount.id);
     let relation_of = |entry: &MountEntry| {
         if entry.parent == mount.id {
             Some(Relation::Inside)
-        } else if is_bind || entry.id == mount.id {
+        } else if is_bind_mount || entry.id == mount.id {
             None
         } else if entry.device == mount.device {
             Some(Relation::Bind)
@@ -90,7 +90,7 @@ fn dependents_in(table: &[MountEntry], mount: &MountEntry) -> Dependents {
         let relation = relation_of(entry)?;
         Some(DependentMount { mountpoint: entry.mountpoint.clone(), relation })
     });
-    Dependents { mounts: mounts.collect(), is_bind }
+    Dependents { mounts: mounts.collect(), is_bind_mount }
 }
 
 /// Describes the processes that keep a mount busy. Such a process has a file of the mount open or
@@ -263,8 +263,8 @@ fn has_mapped_file(process: &Path, device: u64) -> bool {
 
 fn describe_process(process: &Path) -> String {
     let pid = process.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let command = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
-    format!("{} (process {pid})", command.trim())
+    let command_name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
+    format!("{} (process {pid})", command_name.trim())
 }
 
 #[cfg(test)]
@@ -306,7 +306,7 @@ mod tests {
             texts(&dependents),
             ["it is also mounted at /b", "/m/acme is mounted inside it", "the overlay /o uses it"]
         );
-        assert!(!dependents.is_bind);
+        assert!(!dependents.is_bind_mount);
     }
 
     #[test]
@@ -317,12 +317,12 @@ mod tests {
             entry(22, 1, 7, "/", "/c"),
         ];
         for bind in &table[1..] {
-            let expected = Dependents { mounts: Vec::new(), is_bind: true };
+            let expected = Dependents { mounts: Vec::new(), is_bind_mount: true };
             assert_eq!(dependents_in(&table, bind), expected);
         }
         // The original mount does not exist any more: the file system ends with this mount.
-        assert!(!dependents_in(&table[1..], &table[2]).is_bind);
-        assert!(!dependents_in(&table[1..2], &table[1]).is_bind);
+        assert!(!dependents_in(&table[1..], &table[2]).is_bind_mount);
+        assert!(!dependents_in(&table[1..2], &table[1]).is_bind_mount);
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(crate) fn print_all(replies: Vec<Reply>, as_json: bool) -> Result<Vec<MountR
                 if let ControlError::Dead(mountpoint) = &error
                     && as_json
                 {
-                    reports.push(MountReport::of_dead(mountpoint));
+                    reports.push(MountReport::for_dead_mount(mountpoint));
                 }
                 failure = failure.or(Some(error));
             }

@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &UnmountArgs) -> Result<(), Error> {
         let error = MountpointError::NotReleased { mountpoint: path, timeout: RELEASE_TIMEOUT };
         return Err(error.into());
     }
-    if dependents.is_bind {
+    if dependents.is_bind_mount {
         return Ok(());
     }
     if wait_for_end(check.timeout(), || check.is_served(&mounts, &path, entry.device)) {

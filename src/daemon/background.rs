@@ -78,23 +78,24 @@ fn child_arguments(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Waits, in the child, until the parent exits. A signal to the parent or to its terminal can end
-/// the parent before the child is ready.
+/// Waits until the parent process exits. The child calls this, because a signal to the parent or to
+/// its terminal can end the parent before the child is ready.
 pub(crate) async fn wait_for_parent_exit() {
     // A pipe without a reader reports an error regardless of the requested events.
-    let wait = async {
+    let parent_exit = async {
         let output = std::io::stdout().as_fd().try_clone_to_owned()?;
         let output = pipe::Sender::from_owned_fd(output)?;
         output.ready(Interest::ERROR).await.map(|_| ())
     };
-    let result: std::io::Result<()> = wait.await;
+    let result: std::io::Result<()> = parent_exit.await;
     if result.is_err() {
         // The pipe cannot be polled. The write of `ready` then detects the exit of the parent.
         std::future::pending().await
     }
 }
 
-/// Reports, in the child, that the tree can be listed, and detaches from the terminal.
+/// Reports to the parent that the tree can be listed, and detaches from the terminal. The child
+/// calls this.
 ///
 /// # Errors
 /// The parent has exited.

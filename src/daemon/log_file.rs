@@ -68,7 +68,7 @@ struct Location {
 fn locate(path: &Path) -> Result<Location, LogFileError> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = || rustix::fs::openat(CWD, "/", flags, Mode::empty());
-    let mut pending = components(path);
+    let mut pending = path_components(path);
     let mut directory = rustix::fs::openat(CWD, ".", flags, Mode::empty())?;
     let mut link_count = 0;
     loop {
@@ -106,14 +106,14 @@ fn locate(path: &Path) -> Result<Location, LogFileError> {
             return Err(rustix::io::Errno::LOOP.into());
         }
         let target = rustix::fs::readlinkat(&link, "", Vec::new())?;
-        let mut target = components(Path::new(OsStr::from_bytes(target.as_bytes())));
+        let mut target = path_components(Path::new(OsStr::from_bytes(target.as_bytes())));
         target.append(&mut pending);
         pending = target;
     }
 }
 
 /// Returns the components of a path, including the root.
-fn components(path: &Path) -> VecDeque<OsString> {
+fn path_components(path: &Path) -> VecDeque<OsString> {
     let components = path.components().filter(|component| *component != Component::CurDir);
     components.map(|component| component.as_os_str().to_owned()).collect()
 }

@@ -8,11 +8,11 @@
 /// The allocator keeps up to [`TRIM_THRESHOLD`] bytes of freed blocks. By default, it returns each
 /// block to the kernel and faults it in again page by page for the next one.
 pub(crate) fn limit_arenas() {
-    /// Free memory that the allocator keeps, which is enough for a few blocks. It returns further
-    /// free memory to the kernel.
+    /// Maximum free memory that the allocator keeps. It is enough for a few blocks. Further free
+    /// memory is returned to the kernel.
     const TRIM_THRESHOLD: i32 = 16 * 1024 * 1024;
-    /// Larger than a block with its header. With a smaller threshold, each block would be mapped
-    /// separately.
+    /// Size from which allocations are mapped separately. It is larger than a block with its
+    /// header, so blocks are not mapped separately.
     const MMAP_THRESHOLD: i32 = 4 * 1024 * 1024;
     #[cfg(target_env = "gnu")]
     // SAFETY: mallopt(3) takes two integers and may be called at any time; no other thread runs

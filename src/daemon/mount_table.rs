@@ -1,5 +1,6 @@
-//! The mount tables of this process and of others (`/proc/PID/mountinfo`). Reading one blocks for a
-//! short time but does not access a mounted file system, so it cannot hang on a dead or hung mount.
+//! The mount tables of this process and of others (`/proc/PID/mountinfo`). Reading a table blocks
+//! for a short time but does not access a mounted file system, so it cannot hang on a dead or hung
+//! mount.
 //!
 //! A table shows one mount namespace. A file system that is not in it can still be mounted in
 //! another one, or be in use without a mountpoint.
@@ -92,10 +93,10 @@ pub(crate) fn mount_containing(path: &Path) -> std::io::Result<Option<MountEntry
 
 /// Returns the mountpoints whose topmost file system is a meetfs mount of this user.
 pub(crate) fn meetfs_mounts_of(user: u32) -> std::io::Result<Vec<PathBuf>> {
-    let topmost: BTreeMap<_, _> =
+    let topmost_mounts: BTreeMap<_, _> =
         entries()?.into_iter().map(|entry| (entry.mountpoint.clone(), entry)).collect();
     let own_mounts =
-        topmost.into_values().filter(|entry| entry.is_meetfs() && entry.owner == Some(user));
+        topmost_mounts.into_values().filter(|entry| entry.is_meetfs() && entry.owner == Some(user));
     Ok(own_mounts.map(|entry| entry.mountpoint).collect())
 }
 

@@ -220,13 +220,14 @@ pub(crate) fn absolute_path(input_path: &Path) -> Result<PathBuf, MountpointErro
         // Calls on a dead mount fail with "not connected", and calls on a hung mount block. So the
         // mount table is used instead, unless the path contains a `..`, which could follow a
         // symbolic link.
-        let lexical: PathBuf =
+        let lexical_path: PathBuf =
             std::path::absolute(&path).map_err(path_error)?.components().collect();
-        let has_parent_component = lexical.components().any(|part| part == Component::ParentDir);
+        let has_parent_component =
+            lexical_path.components().any(|part| part == Component::ParentDir);
         let containing =
-            mount_containing(&lexical).map_err(path_error)?.filter(MountEntry::is_meetfs);
+            mount_containing(&lexical_path).map_err(path_error)?.filter(MountEntry::is_meetfs);
         if containing.is_some() && !has_parent_component {
-            return Ok(lexical);
+            return Ok(lexical_path);
         }
         let Some(name) = path.file_name() else { return path.canonicalize().map_err(path_error) };
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -253,10 +254,10 @@ pub fn check_outside(
     subject: &'static str,
 ) -> Result<(), MountpointError> {
     let mountpoint = absolute_path(mountpoint)?;
-    let absolute = std::path::absolute(path).map_err(|source| system_error(path, source))?;
+    let absolute_target = std::path::absolute(path).map_err(|source| system_error(path, source))?;
     // Names are compared first, because an existing mount may be dead or hang.
-    let is_inside = absolute.starts_with(&mountpoint)
-        || absolute
+    let is_inside = absolute_target.starts_with(&mountpoint)
+        || absolute_target
             .ancestors()
             .find_map(|ancestor| ancestor.canonicalize().ok())
             .is_some_and(|ancestor| ancestor.starts_with(&mountpoint));

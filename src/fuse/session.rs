@@ -50,7 +50,7 @@ const END_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 pub enum Access {
     /// Only the user who mounted the file system.
     Owner,
-    /// All users, within the permission bits.
+    /// All users, limited by the permission bits.
     AllUsers,
 }
 
@@ -269,13 +269,13 @@ mod tests {
         let thread = std::thread::spawn(move || {
             let _ = sender.send((is_mounted(&path, device), is_mounted(&path, device + 1)));
         });
-        let answer = receiver.recv_timeout(Duration::from_secs(5));
+        let result = receiver.recv_timeout(Duration::from_secs(5));
         detach(directory.path());
         // Dropping a reply sends an error, so no thread waits any more.
         pending.lock().clear();
         drop(session);
         thread.join().unwrap();
-        assert_eq!(answer, Ok((true, false)));
+        assert_eq!(result, Ok((true, false)));
     }
 
     #[test]

@@ -83,8 +83,8 @@ fn reads_before_call(tid: u32) -> Option<u64> {
     const READS: [libc::c_long; 5] =
         [libc::SYS_read, libc::SYS_pread64, libc::SYS_readv, libc::SYS_preadv, libc::SYS_preadv2];
     let call = std::fs::read_to_string(format!("/proc/{tid}/task/{tid}/syscall")).ok()?;
-    let number = call.split_whitespace().next()?.parse().ok()?;
-    if READS.contains(&number) { completed_reads(tid) } else { None }
+    let call_number = call.split_whitespace().next()?.parse().ok()?;
+    if READS.contains(&call_number) { completed_reads(tid) } else { None }
 }
 
 #[cfg(test)]

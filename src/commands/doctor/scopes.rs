@@ -14,11 +14,17 @@ pub(crate) async fn run_checks(source: &Source) -> Vec<Check> {
 
 fn scope_checks(name: &str, provider: &str, permissions: &[Permission]) -> Vec<Check> {
     let subject = || format!("{name}, scopes");
-    let missing: Vec<_> = permissions.iter().filter(|permission| !permission.is_granted).collect();
-    if missing.is_empty() {
-        let granted: Vec<_> = permissions.iter().map(|permission| permission.purpose).collect();
-        let finding = format!("permitted: {}", granted.join("; "));
-        return if granted.is_empty() { Vec::new() } else { vec![Check::ok(subject(), finding)] };
+    let missing_permissions: Vec<_> =
+        permissions.iter().filter(|permission| !permission.is_granted).collect();
+    if missing_permissions.is_empty() {
+        let granted_purposes: Vec<_> =
+            permissions.iter().map(|permission| permission.purpose).collect();
+        let finding = format!("permitted: {}", granted_purposes.join("; "));
+        return if granted_purposes.is_empty() {
+            Vec::new()
+        } else {
+            vec![Check::ok(subject(), finding)]
+        };
     }
     let check = |permission: &&Permission| {
         let finding = format!("not permitted: {}", permission.purpose);
@@ -46,7 +52,7 @@ fn scope_checks(name: &str, provider: &str, permissions: &[Permission]) -> Vec<C
             false => Check::warning(subject(), finding, fix),
         }
     };
-    missing.iter().map(check).collect()
+    missing_permissions.iter().map(check).collect()
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ impl Mounts {
         reports.extend(
             dead_mounts::find(&live_mounts)
                 .iter()
-                .map(|mountpoint| Ok(MountReport::of_dead(mountpoint))),
+                .map(|mountpoint| Ok(MountReport::for_dead_mount(mountpoint))),
         );
         reports.sort_by(|a: &Result<MountReport, _>, b| {
             let mountpoint = |report: &Result<MountReport, _>| {

@@ -83,7 +83,7 @@ pub(crate) struct FailingReport {
     pub files: u64,
     /// Time of the next attempt to read one of the files.
     pub next: Timestamp,
-    /// The error of the last attempt to read this file.
+    /// The error of the file whose next attempt comes first.
     pub error: String,
 }
 
@@ -189,7 +189,7 @@ impl MountReport {
     }
 
     /// Returns the report of a dead mount. Its JSON has the same keys as any other report.
-    pub(crate) fn of_dead(mountpoint: &Path) -> Self {
+    pub(crate) fn for_dead_mount(mountpoint: &Path) -> Self {
         Self {
             mountpoint: mountpoint.to_string_lossy().into_owned(),
             dead: Some(format!("its daemon has died. {}", dead_mount_hint(mountpoint))),

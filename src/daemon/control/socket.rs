@@ -24,9 +24,9 @@ const USER_RUNTIME_DIRECTORIES: &str = "/run/user";
 pub(crate) fn directories(environment: &dyn Environment) -> Vec<PathBuf> {
     let user = nix::unistd::geteuid();
     let mut directories = runtime_directories(environment, user.is_root());
-    let session = Path::new(USER_RUNTIME_DIRECTORIES).join(user.to_string());
-    if session.is_dir() {
-        directories.push(session.join("meetfs"));
+    let session_directory = Path::new(USER_RUNTIME_DIRECTORIES).join(user.to_string());
+    if session_directory.is_dir() {
+        directories.push(session_directory.join("meetfs"));
     }
     own_unique_directories(directories, user.as_raw())
 }
