@@ -175,7 +175,7 @@ impl Catalog {
             }
             let meeting = shrink_files(meeting);
             change.updated_meetings.push(meeting.clone());
-            source.known_incomplete.remove(&meeting.id);
+            source.meetings_with_incomplete_details.remove(&meeting.id);
             let details = source.details.get(&meeting.id);
             source.meetings.insert(meeting.id.clone(), CatalogEntry::new(meeting, details));
         }
@@ -251,7 +251,7 @@ impl Catalog {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
         if details.as_ref().is_some_and(|details| !details.missing_parts.is_empty()) {
-            source.known_incomplete.insert(id.clone());
+            source.meetings_with_incomplete_details.insert(id.clone());
         }
         if source.details.get(id).is_some_and(|known| known.as_deref() == details.as_ref()) {
             return;

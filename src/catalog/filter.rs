@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_select_files_and_meetings_with_them() {
+    fn meeting_without_files_of_the_kinds_is_hidden() {
         let filter = |kinds| Filter { kinds: Some(kinds), ..Filter::show_all() };
         let transcripts = filter(vec![RecordingKind::Transcript]);
         let shown_files: Vec<_> =

@@ -120,9 +120,11 @@ impl RetainedMeetings {
                 .get(retained.id())
                 .is_none_or(|previous| previous.deleted_meeting != retained.deleted_meeting)
         };
-        let updated = self.meetings.values().filter(is_updated);
+        let updated_meetings = self.meetings.values().filter(is_updated);
         RetentionChange {
-            updated_meetings: updated.map(|retained| retained.deleted_meeting.clone()).collect(),
+            updated_meetings: updated_meetings
+                .map(|retained| retained.deleted_meeting.clone())
+                .collect(),
             removed_ids: removed_ids.collect(),
             changes_tree: previous != self.meetings,
         }

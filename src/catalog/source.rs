@@ -60,7 +60,7 @@ pub(super) struct Source {
     pub(super) details: HashMap<MeetingId, Option<Arc<Details>>>,
     /// The meetings whose details are known to be incomplete. Their details were requested in this
     /// run and after the last change of the meeting, and are not requested again.
-    pub(super) known_incomplete: HashSet<MeetingId>,
+    pub(super) meetings_with_incomplete_details: HashSet<MeetingId>,
     pub(super) trash: Trash,
     pub(super) retained_meetings: RetainedMeetings,
 }
@@ -77,7 +77,7 @@ impl Source {
             sizes: HashMap::new(),
             unconfirmed_sizes: HashSet::new(),
             details: HashMap::new(),
-            known_incomplete: HashSet::new(),
+            meetings_with_incomplete_details: HashSet::new(),
             trash: Trash::new(options.recycle_bin, StoredTrash::default()),
             retained_meetings: RetainedMeetings::new(options.retention_cache),
         }
@@ -212,7 +212,8 @@ impl Source {
                     details.as_ref().is_some_and(|details| !details.missing_parts.is_empty());
                 let is_outdated =
                     || self.meetings.get(meeting).is_some_and(|entry| entry.is_outdated);
-                (is_incomplete && !self.known_incomplete.contains(meeting)) || is_outdated()
+                (is_incomplete && !self.meetings_with_incomplete_details.contains(meeting))
+                    || is_outdated()
             }
         }
     }

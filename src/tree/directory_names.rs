@@ -135,14 +135,14 @@ mod tests {
 
     #[test]
     fn request_with_smallest_id_gets_plain_name() {
-        let assigned = names(&[
+        let assigned_names = names(&[
             request("talk", ".mp4", "b"),
             request("talk", ".mp4", "a"),
             request("talk", ".m4a", "c"),
         ]);
         let short_hash = format!("{:08x}", xxh3_64(b"b") >> 32);
         assert_eq!(
-            assigned,
+            assigned_names,
             [format!("talk ~{short_hash}.mp4"), "talk.mp4".into(), "talk.m4a".into()]
         );
     }
@@ -162,10 +162,10 @@ mod tests {
             ("K", "k"),
             ("می\u{200c}خواهم", "میخواهم"),
         ] {
-            let assigned = names(&[request(one, ".mp4", "a"), request(other, ".mp4", "b")]);
+            let assigned_names = names(&[request(one, ".mp4", "a"), request(other, ".mp4", "b")]);
             let short_hash = format!("{:08x}", xxh3_64(b"b") >> 32);
             let expected = [format!("{one}.mp4"), format!("{other} ~{short_hash}.mp4")];
-            assert_eq!(assigned, expected, "{one} {other}");
+            assert_eq!(assigned_names, expected, "{one} {other}");
         }
         let extensions = [request("a", ".MP4", "1"), request("a", ".mp4", "2")];
         assert!(names(&extensions)[1].starts_with("a ~"));
@@ -188,20 +188,20 @@ mod tests {
     #[test]
     fn suffix_is_never_cut_off() {
         let long_stem = "a".repeat(300);
-        let assigned = names(&[
+        let assigned_names = names(&[
             request(&long_stem, ".mp4", "1"),
             request(&long_stem, ".mp4", "2"),
             request(&long_stem, ".mp4", "3"),
         ]);
-        assert_eq!(assigned[0], format!("{}.mp4", "a".repeat(251)));
-        for name in &assigned[1..] {
+        assert_eq!(assigned_names[0], format!("{}.mp4", "a".repeat(251)));
+        for name in &assigned_names[1..] {
             assert_eq!(name.len(), 255, "{name}");
             assert!(
                 name.starts_with("aaaa") && name[241..].starts_with(" ~") && name.ends_with(".mp4"),
                 "{name}"
             );
         }
-        assert_ne!(assigned[1], assigned[2]);
+        assert_ne!(assigned_names[1], assigned_names[2]);
     }
 
     #[test]
@@ -224,9 +224,9 @@ mod tests {
     fn reserved_name_is_never_assigned() {
         let mut directory = DirectoryNames::default();
         directory.reserve("meeting.json");
-        let assigned = directory.assign(&[request("meeting", ".json", "1")]);
-        assert_eq!(assigned[0].name, format!("meeting{}.json", assigned[0].suffix));
-        assert_eq!(assigned[0].suffix.len(), " ~".len() + 8);
+        let assigned_names = directory.assign(&[request("meeting", ".json", "1")]);
+        assert_eq!(assigned_names[0].name, format!("meeting{}.json", assigned_names[0].suffix));
+        assert_eq!(assigned_names[0].suffix.len(), " ~".len() + 8);
     }
 
     proptest! {
@@ -255,9 +255,9 @@ mod tests {
             prop_assert_eq!(keys.len(), expected.len());
             let rotation = rotation % requests.len();
             requests.rotate_left(rotation);
-            let mut rotated = names(&requests);
-            rotated.rotate_right(rotation);
-            prop_assert_eq!(rotated, expected);
+            let mut rotated_names = names(&requests);
+            rotated_names.rotate_right(rotation);
+            prop_assert_eq!(rotated_names, expected);
         }
     }
 }

@@ -147,11 +147,11 @@ mod tests {
     #[test]
     fn inode_numbers_never_change() {
         const CHANGED: &str = "inode numbers changed: every backup would copy all files again";
-        let inode = |parts: &[&[u8]]| InodeTable::new().assign(&[Identity::of(parts)])[0];
-        assert_eq!(inode(&[]), Ino(3_244_421_341_483_603_138), "{CHANGED}");
-        assert_eq!(inode(&[b"source", b"acme"]), Ino(3_916_658_221_847_728_469), "{CHANGED}");
+        let ino_of = |parts: &[&[u8]]| InodeTable::new().assign(&[Identity::of(parts)])[0];
+        assert_eq!(ino_of(&[]), Ino(3_244_421_341_483_603_138), "{CHANGED}");
+        assert_eq!(ino_of(&[b"source", b"acme"]), Ino(3_916_658_221_847_728_469), "{CHANGED}");
         assert_eq!(
-            inode(&[b"meeting", b"acme", b"/aB3xY9+QWeRtYuIoP=="]),
+            ino_of(&[b"meeting", b"acme", b"/aB3xY9+QWeRtYuIoP=="]),
             Ino(1_137_492_126_998_834_061),
             "{CHANGED}"
         );

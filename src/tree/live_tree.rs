@@ -46,7 +46,7 @@ impl LiveTree {
     /// deadline.
     pub async fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let mut publish_events = self.publish_count.subscribe();
-        let _expedited = self.expedite();
+        let _request = self.expedite();
         loop {
             let snapshot = self.current();
             if condition(&snapshot) {

@@ -129,7 +129,7 @@ impl<'a> PendingFiles<'a> {
     fn from_files(files: impl Iterator<Item = &'a RecordingFile>) -> Self {
         let files: Vec<_> = files.collect();
         let is_pending = |file: &&&RecordingFile| file.availability == Availability::Processing;
-        let starts_of_unknown_kind: HashSet<_> = files
+        let starts_of_unknown_files: HashSet<_> = files
             .iter()
             .filter(is_pending)
             .filter(|file| file.role == Role::Other)
@@ -138,7 +138,7 @@ impl<'a> PendingFiles<'a> {
         let pending_files = files.iter().filter(|file| {
             is_pending(file)
                 || (file.role == Role::Audio
-                    && starts_of_unknown_kind.contains(&file.recording_start))
+                    && starts_of_unknown_files.contains(&file.recording_start))
         });
         Self {
             files: pending_files.map(|file| &file.id.key).collect(),

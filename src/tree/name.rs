@@ -55,8 +55,8 @@ pub(super) fn legal_name(text: &str) -> String {
         to_nfc(text).chars().filter_map(visible_character).collect();
     let joined_text: String = without_stray_joiners(&visible_characters).collect();
     let mut name = String::with_capacity(joined_text.len());
-    let normalized = to_nfc(&joined_text);
-    let mut characters = normalized.chars().peekable();
+    let normalized_text = to_nfc(&joined_text);
+    let mut characters = normalized_text.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
             ' ' if name.is_empty() || name.ends_with(' ') => {}
@@ -88,8 +88,8 @@ pub(super) fn collision_key(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
     }
-    let folded = name.nfd().filter(|character| !is_joiner(*character));
-    let upper = folded.flat_map(char::to_lowercase).flat_map(char::to_uppercase);
+    let folded_characters = name.nfd().filter(|character| !is_joiner(*character));
+    let upper = folded_characters.flat_map(char::to_lowercase).flat_map(char::to_uppercase);
     upper.flat_map(char::to_lowercase).nfd().collect()
 }
 

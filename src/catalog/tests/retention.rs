@@ -71,16 +71,16 @@ fn meeting_stays_while_a_file_is_cached() {
         ["m /ab"]
     );
     cache.set(&["a"]);
-    let first_restart = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cache);
-    assert_eq!(visible_files(&first_restart), ["m a/b"]);
+    let restarted_catalog = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cache);
+    assert_eq!(visible_files(&restarted_catalog), ["m a/b"]);
     cache.set(&[]);
-    list(&first_restart, vec![]);
-    assert_eq!(visible_files(&first_restart), Vec::<String>::new());
-    drop(first_restart);
+    list(&restarted_catalog, vec![]);
+    assert_eq!(visible_files(&restarted_catalog), Vec::<String>::new());
+    drop(restarted_catalog);
     cache.set(&["a"]);
-    let second_restart = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cache);
+    let catalog_after_removal = catalog(CatalogDatabase::open(directory.path()).unwrap(), &cache);
     assert_eq!(
-        visible_files(&second_restart),
+        visible_files(&catalog_after_removal),
         Vec::<String>::new(),
         "a removed meeting does not reappear"
     );

@@ -22,8 +22,8 @@ fn list_files(catalog: &Catalog, keys: &[&str]) {
     list(catalog, meetings);
 }
 
-fn list_trash(catalog: &Catalog, keys: &[&str], deleted: Option<Timestamp>) {
-    let meetings = vec![TrashEntry::new(meeting("m", keys), deleted)];
+fn list_trash(catalog: &Catalog, keys: &[&str], deleted_at: Option<Timestamp>) {
+    let meetings = vec![TrashEntry::new(meeting("m", keys), deleted_at)];
     catalog.apply_trash(&acme(), TrashListing { meetings, failed: None });
 }
 
@@ -53,11 +53,11 @@ fn trashed_file(key: &str) -> FileId {
 #[test]
 fn probe_results_survive_a_restart() {
     let directory = tempfile::tempdir().unwrap();
-    let deleted = Some("2026-10-06T07:00:00Z".parse().unwrap());
+    let deleted_at = Some("2026-10-06T07:00:00Z".parse().unwrap());
     {
         let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
         list_files(&catalog, &[]);
-        list_trash(&catalog, &["a", "b", "c"], deleted);
+        list_trash(&catalog, &["a", "b", "c"], deleted_at);
         assert_eq!(visible_files(&catalog), ["a?", "b?", "c?"]);
         catalog.record_probe(&trashed_file("a"), Version(1), None);
         catalog.record_probe(&trashed_file("b"), Version(1), Some("no".into()));

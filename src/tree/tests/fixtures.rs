@@ -105,7 +105,7 @@ pub(super) fn acme(meetings: Vec<MeetingContents>) -> Vec<SourceContents> {
 
 /// Returns all nodes by path. The path of a directory ends in `/`.
 pub(super) fn paths(snapshot: &Snapshot) -> BTreeMap<String, &Node> {
-    fn walk<'s>(
+    fn collect_paths<'s>(
         snapshot: &'s Snapshot,
         directory: Ino,
         path: &str,
@@ -118,13 +118,13 @@ pub(super) fn paths(snapshot: &Snapshot) -> BTreeMap<String, &Node> {
             let mut path = format!("{path}{}", node.name);
             if node.is_directory() {
                 path.push('/');
-                walk(snapshot, *ino, &path, paths);
+                collect_paths(snapshot, *ino, &path, paths);
             }
             assert!(paths.insert(path, node).is_none(), "{} is twice in its directory", node.name);
         }
     }
     let mut paths = BTreeMap::new();
-    walk(snapshot, Ino::ROOT, "", &mut paths);
+    collect_paths(snapshot, Ino::ROOT, "", &mut paths);
     paths
 }
 

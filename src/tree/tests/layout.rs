@@ -305,9 +305,12 @@ fn names_in_a_directory_differ_regardless_of_case() {
     assert_eq!(lower_case_paths.len(), paths.len());
     assert!(paths.contains_key("Acme/2026/2026-10-06 0900 Weekly Sync/Gallery.vtt"));
     assert!(paths.contains_key("Acme/2026/2026-10-06 0900 Weekly Sync/Chat 101000.txt"));
-    let has_path_with = |prefix: &str| paths.keys().any(|path| path.starts_with(prefix));
-    assert!(has_path_with("acme ~") && has_path_with("Acme/2026/2026-10-06 0900 weekly sync ~"));
-    assert!(has_path_with("Acme/trash/2026-10-06 0900 weekly sync ~"));
+    let has_path_with_prefix = |prefix: &str| paths.keys().any(|path| path.starts_with(prefix));
+    assert!(
+        has_path_with_prefix("acme ~")
+            && has_path_with_prefix("Acme/2026/2026-10-06 0900 weekly sync ~")
+    );
+    assert!(has_path_with_prefix("Acme/trash/2026-10-06 0900 weekly sync ~"));
 }
 
 #[test]

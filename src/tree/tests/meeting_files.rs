@@ -53,8 +53,8 @@ fn unavailable_file_becomes_an_explanatory_note() {
     let note = paths["acme/2026/2026-10-06 0900 t/v.mp4.unavailable.txt"];
     let text = "It is kept on your own recording server.\n".into();
     assert_eq!(note.content, Content::Note { text, declared_size: Some(1000) });
-    let long = names_of_files(vec![unavailable_file("1", &"v".repeat(300))]);
-    assert_eq!(long, [format!("{}.mp4.unavailable.txt", "v".repeat(255 - 20))]);
+    let long_names = names_of_files(vec![unavailable_file("1", &"v".repeat(300))]);
+    assert_eq!(long_names, [format!("{}.mp4.unavailable.txt", "v".repeat(255 - 20))]);
 }
 
 #[test]

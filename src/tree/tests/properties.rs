@@ -150,8 +150,8 @@ proptest! {
             rng.shuffle(&mut source.meetings);
         }
         rng.shuffle(&mut shuffled_archive);
-        let shuffled = paris_builder().build(&shuffled_archive);
-        prop_assert_eq!(shuffled.nodes(), expected.nodes());
+        let shuffled_tree = paris_builder().build(&shuffled_archive);
+        prop_assert_eq!(shuffled_tree.nodes(), expected.nodes());
     }
 
     #[test]
