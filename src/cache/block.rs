@@ -53,7 +53,7 @@ impl BlockIndex {
     }
 }
 
-/// Identifies a block by the file version that contains it and its index.
+/// Identifies a block by its file version and its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockKey {
     pub content: ContentId,

@@ -51,7 +51,7 @@ pub(super) struct State {
     pending_blocks: HashSet<(Fingerprint, u32)>,
     mode: WriteMode,
     load: WriterLoad,
-    /// Whether a warning that writing has stopped was logged.
+    /// Whether the warning that writing has stopped has been logged.
     has_warned_of_error: bool,
     has_warned_of_damage: bool,
     /// Number of blocks that were not stored because the writer was behind or the disk was full.
@@ -235,8 +235,9 @@ impl Coordinator {
         }
     }
 
-    /// Waits until half of the queue is free. Returns at once if half of it is free already, or if
-    /// the disk limits the speed of the writer and not the processor.
+    /// Waits until half of the queue is free. Returns at once if half of it is free already. Also
+    /// returns at once if the disk limits the speed of the writer, because callers wait only for a
+    /// writer that lacks processor time.
     pub(super) async fn wait_for_writer(&self) {
         let is_behind = || {
             let state = self.state();

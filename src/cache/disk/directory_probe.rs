@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::error::DiskError;
 use super::hole::punch_hole;
 
-/// Length of the probe file in bytes. It leaves room for a hole in the middle on every file system:
-/// some free only whole clusters, which have 64 KiB by default.
+/// Length of the probe file in bytes. It is long enough for a hole in the middle, even on file
+/// systems that free only whole clusters, of 64 KiB by default.
 const PROBE_FILE_LENGTH: usize = 256 * 1024;
 
 const HOLE_RANGE: std::ops::Range<usize> = 64 * 1024..192 * 1024;

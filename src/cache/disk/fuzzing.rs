@@ -27,7 +27,7 @@ pub fn decode_record(
     Some((crc, access_time, index_format::encode_record(key, index, record).to_vec()))
 }
 
-/// Parses the stem of a file name. Returns its fingerprint.
+/// Parses the stem of a file name, and returns its fingerprint.
 pub fn parse_fingerprint(name: &str) -> Option<u128> {
     Fingerprint::from_hex(name).map(|fingerprint| fingerprint.0)
 }

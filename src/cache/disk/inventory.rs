@@ -118,8 +118,8 @@ pub(super) struct BlockInventory {
 }
 
 impl BlockInventory {
-    /// Creates the inventory of a directory. `unread_files` are the fingerprints that have files in
-    /// it.
+    /// Creates the inventory of a directory. `unread_files` are the fingerprints of the files in
+    /// the directory.
     pub(super) fn new(
         allocation_unit: u64,
         overhead: u64,

@@ -14,8 +14,9 @@ use super::hole::punch_hole;
 use super::volume::LOCK_FILE;
 use crate::ownership::{self, FileType};
 
-/// How long acquiring the lock is retried. A command that reads the usage of a cache holds the lock
-/// for an instant, and a process that has just received a signal needs a moment to end.
+/// Time during which a failed attempt to acquire the lock is repeated. A command that reads the
+/// usage of a cache holds the lock for an instant, and a process that has just received a signal
+/// needs a moment to end.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
