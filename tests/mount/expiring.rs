@@ -195,6 +195,6 @@ fn mount_does_not_count_as_backup() {
     let (code, files, message) = unsaved(rig.directory.path());
     assert_eq!((code, files), (Some(1), 4), "{message}");
     let (code, _, message) = unsaved(&rig.mountpoint);
-    assert!(code == Some(2) && message.contains("in the mount itself"), "{message}");
+    assert!(code == Some(2) && message.contains("it is inside the mount"), "{message}");
     rig.unmount();
 }

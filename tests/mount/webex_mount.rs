@@ -94,7 +94,7 @@ fn copies_of_all_kinds_are_exact() {
     let message = rig.shell("cat cisco/*/*prevented/recording.mp4.unavailable.txt");
     assert!(
         message.contains("\"Prevent downloading\"")
-            && message.contains("Its host can allow downloads"),
+            && message.contains("The meeting host can allow downloads"),
         "{message}"
     );
     assert_eq!(rig.shell("ls cisco/*/*prevented"), "meeting.json\nrecording.mp4.unavailable.txt\n");
