@@ -459,8 +459,8 @@ pub(super) fn utc_time(day: Date, days_before: i64, hour: i8, minute: i8) -> Tim
 /// Returns text in base64 that looks like a UUID and differs for each index.
 fn uuid_like(index: u64) -> String {
     use base64::Engine;
-    let mixed = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    base64::engine::general_purpose::STANDARD_NO_PAD.encode(mixed.to_be_bytes())
+    let mixed_index = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    base64::engine::general_purpose::STANDARD_NO_PAD.encode(mixed_index.to_be_bytes())
 }
 
 fn text_content(head: &str, index: usize, lines: usize) -> Content {

@@ -124,8 +124,8 @@ impl ReplyBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, InterruptedBody>>> {
-        let send_end = self.interruption.as_ref().map_or(self.end, |(offset, _)| *offset);
-        if self.position >= send_end {
+        let stop_position = self.interruption.as_ref().map_or(self.end, |(offset, _)| *offset);
+        if self.position >= stop_position {
             return Poll::Ready(None);
         }
         let length = match (&mut self.delayed_slice, self.rate) {
@@ -133,9 +133,9 @@ impl ReplyBody {
                 ready!(send_time.as_mut().poll(cx));
                 *length
             }
-            (None, None) => CHUNK_SIZE.min(send_end - self.position),
+            (None, None) => CHUNK_SIZE.min(stop_position - self.position),
             (None, Some(rate)) => {
-                let slice = rate.slice_bytes.min(send_end - self.position);
+                let slice = rate.slice_bytes.min(stop_position - self.position);
                 let interval = rate.interval.mul_f64(slice as f64 / rate.slice_bytes.max(1) as f64);
                 let mut send_time =
                     Box::pin(tokio::time::sleep_until(self.connection.next_send_time(interval)));

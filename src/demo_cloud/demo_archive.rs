@@ -77,21 +77,21 @@ fn transcript(start: Timestamp) -> MeetingFile {
 }
 
 fn typical_meetings(day: Date) -> Vec<Meeting> {
-    let every_kind_start = utc_time(day, 1, 9, 0);
-    let every_kind = meeting("aB3xY9QWeRtYuIoP1A==", "Q&A / plan: été", every_kind_start)
-        .with_file(speaker_view(every_kind_start))
-        .with_file(gallery_view(every_kind_start))
-        .with_file(audio(every_kind_start))
-        .with_file(transcript(every_kind_start))
-        .with_file(clip(every_kind_start, "CC", asset!("captions.vtt")))
-        .with_file(clip(every_kind_start, "CHAT", asset!("chat.txt")))
-        .with_file(clip(every_kind_start, "CSV", asset!("poll.csv")))
-        .with_file(clip(every_kind_start, "TB", asset!("thumbnail.jpg")))
-        .with_file(clip(every_kind_start, "TIMELINE", asset!("timeline.json")))
-        .with_file(clip(every_kind_start, "SUMMARY", asset!("summary.json")))
-        .with_file(clip(every_kind_start, "CHAT_MESSAGE", asset!("chat_messages.json")))
+    let every_file_type_start = utc_time(day, 1, 9, 0);
+    let every_file_type = meeting("aB3xY9QWeRtYuIoP1A==", "Q&A / plan: été", every_file_type_start)
+        .with_file(speaker_view(every_file_type_start))
+        .with_file(gallery_view(every_file_type_start))
+        .with_file(audio(every_file_type_start))
+        .with_file(transcript(every_file_type_start))
+        .with_file(clip(every_file_type_start, "CC", asset!("captions.vtt")))
+        .with_file(clip(every_file_type_start, "CHAT", asset!("chat.txt")))
+        .with_file(clip(every_file_type_start, "CSV", asset!("poll.csv")))
+        .with_file(clip(every_file_type_start, "TB", asset!("thumbnail.jpg")))
+        .with_file(clip(every_file_type_start, "TIMELINE", asset!("timeline.json")))
+        .with_file(clip(every_file_type_start, "SUMMARY", asset!("summary.json")))
+        .with_file(clip(every_file_type_start, "CHAT_MESSAGE", asset!("chat_messages.json")))
         .with_file(clip(
-            every_kind_start,
+            every_file_type_start,
             "WHITEBOARD_X",
             Content::Stored(Bytes::from_static(b"a kind of tomorrow\n")),
         ));
@@ -110,10 +110,10 @@ fn typical_meetings(day: Date) -> Vec<Meeting> {
         meetings.push(instance);
     }
     let review_start = utc_time(day, 12, 16, 0);
-    let mut review = meeting("gUeStReViEw000000000==", "Design review", review_start)
+    let mut design_review = meeting("gUeStReViEw000000000==", "Design review", review_start)
         .with_file(gallery_view(review_start))
         .with_file(clip(review_start, "TRANSCRIPT", asset!("review.vtt")));
-    review.host_email = GUEST_EMAIL.into();
+    design_review.host_email = GUEST_EMAIL.into();
     let podcast_start = utc_time(day, 20, 11, 15);
     let mut audio_only = meeting("aUdIoOnLy0000000000==", "Podcast, sound only", podcast_start)
         .with_file(audio(podcast_start))
@@ -121,7 +121,7 @@ fn typical_meetings(day: Date) -> Vec<Meeting> {
     audio_only.participant_audio = Meeting::new("aUdIoOnLy0000000000==", "", podcast_start)
         .with_file(audio(podcast_start).with_view("Audio only - Demo Owner"))
         .files;
-    meetings.extend([every_kind, review, audio_only]);
+    meetings.extend([every_file_type, design_review, audio_only]);
     meetings
 }
 
@@ -171,18 +171,18 @@ fn meetings_with_edge_case_files(day: Date) -> Vec<Meeting> {
         .with_file(speaker_view(start))
         .with_file(clip(start, "CC", asset!("captions.vtt")));
     let start = utc_time(day, 50, 9, 30);
-    let wrong_size = meeting("wRoNgSiZe0000000000==", "Listed size is wrong", start)
+    let wrong_size_meeting = meeting("wRoNgSiZe0000000000==", "Listed size is wrong", start)
         .with_file(speaker_view(start).with_listed_size(ListedSize::Wrong(-7)))
         .with_file(audio(start).with_listed_size(ListedSize::Wrong(1024)))
         .with_file(transcript(start).with_listed_size(ListedSize::Absent));
     let start = utc_time(day, 55, 15, 0);
-    let on_premise = meeting("oNpReMiSe0000000000==", "Kept on our own storage", start)
+    let on_premise_meeting = meeting("oNpReMiSe0000000000==", "Kept on our own storage", start)
         .with_file(
             speaker_view(start)
                 .with_location(FileLocation::OnPremise("/nfs/recordings/onpremise_1.mp4".into())),
         )
         .with_file(transcript(start));
-    vec![segmented_meeting, captioned_meeting, wrong_size, on_premise]
+    vec![segmented_meeting, captioned_meeting, wrong_size_meeting, on_premise_meeting]
 }
 
 fn edge_case_meetings(day: Date) -> Vec<Meeting> {
@@ -192,10 +192,10 @@ fn edge_case_meetings(day: Date) -> Vec<Meeting> {
         .with_file(speaker_view(start).with_status_processing())
         .with_file(transcript(start).with_status_processing());
     let start = utc_time(day, 60, 12, 0);
-    let mut string_numbers = meeting("sTrInGs000000000000==", "Numbers as strings", start)
+    let mut string_number_meeting = meeting("sTrInGs000000000000==", "Numbers as strings", start)
         .with_file(speaker_view(start))
         .with_file(transcript(start));
-    string_numbers.numbers_as_strings = true;
+    string_number_meeting.numbers_as_strings = true;
     let meetings_without_files = [
         ("nOfIlEs10000000000==", "Too short", EmptyFileList::Absent),
         ("nOfIlEs20000000000==", "Nothing kept", EmptyFileList::Null),
@@ -211,9 +211,9 @@ fn edge_case_meetings(day: Date) -> Vec<Meeting> {
         },
     );
     let start = utc_time(day, 75, 18, 0);
-    let mut handover =
+    let mut handover_meeting =
         meeting("fOrMeR000000000000==", "Handover", start).with_file(gallery_view(start));
-    handover.host_email = FORMER_EMAIL.into();
+    handover_meeting.host_email = FORMER_EMAIL.into();
     let start = utc_time(day, 88, 9, 0);
     let mut old_meeting = meeting("oLdEr0000000000000==", "Kick-off", start)
         .with_file(with_status(speaker_view(start), FileStatus::Empty))
@@ -222,7 +222,7 @@ fn edge_case_meetings(day: Date) -> Vec<Meeting> {
     // The retention rule of the account deletes this recording soon.
     old_meeting.auto_delete_date = Some(day.saturating_add(3.days()));
     meetings_without_files
-        .chain([processing_meeting, string_numbers, handover, old_meeting])
+        .chain([processing_meeting, string_number_meeting, handover_meeting, old_meeting])
         .collect()
 }
 

@@ -54,28 +54,28 @@ pub(super) fn serve(
     request: &RequestHead,
     effect: Option<&Effect>,
 ) -> Reply {
-    let total = file.content.length();
+    let total_length = file.content.length();
     let etag = file.content.etag();
     let last_modified = http_date(file.last_modified);
     let whole_file = || Reply {
         status: 200,
         headers: Vec::new(),
         content: file.content.clone(),
-        span: 0..total,
+        span: 0..total_length,
     };
     let is_unchanged =
         request.header("if-range").is_none_or(|value| value == etag || value == last_modified);
     let range =
         request.range().filter(|_| is_unchanged && !matches!(effect, Some(Effect::WholeFile)));
-    let reply = match range.map(|range| resolve_range(range, total)) {
+    let reply = match range.map(|range| resolve_range(range, total_length)) {
         None => whole_file(),
         Some(None) => {
             return Reply::xml_error(416, "InvalidRange", "The requested range is not satisfiable")
-                .with_header("content-range", format!("bytes */{total}"));
+                .with_header("content-range", format!("bytes */{total_length}"));
         }
         Some(Some(span)) => {
             let span = match effect {
-                Some(Effect::WrongRange { shift }) => shift_span(span, *shift, total),
+                Some(Effect::WrongRange { shift }) => shift_span(span, *shift, total_length),
                 Some(Effect::ShortRange { length }) => {
                     span.start..span.end.min(span.start.saturating_add(*length))
                 }
@@ -83,10 +83,10 @@ pub(super) fn serve(
             };
             let stated_total = match effect {
                 Some(Effect::WrongTotal { delta }) => {
-                    total.saturating_add_signed(*delta).to_string()
+                    total_length.saturating_add_signed(*delta).to_string()
                 }
                 Some(Effect::UnknownTotal) => "*".to_owned(),
-                _ => total.to_string(),
+                _ => total_length.to_string(),
             };
             let content_range =
                 format!("bytes {}-{}/{stated_total}", span.start, span.end.saturating_sub(1));
@@ -101,20 +101,20 @@ pub(super) fn serve(
 }
 
 /// Returns the span of a requested range, or `None` if the range begins after the end of the file.
-fn resolve_range(range: RangeHeader, total: u64) -> Option<Range<u64>> {
+fn resolve_range(range: RangeHeader, total_length: u64) -> Option<Range<u64>> {
     let span = match range {
         RangeHeader::FromOffset(first, last) => {
-            first..last.map_or(total, |last| last.saturating_add(1).min(total))
+            first..last.map_or(total_length, |last| last.saturating_add(1).min(total_length))
         }
-        RangeHeader::Suffix(length) => total.saturating_sub(length)..total,
+        RangeHeader::Suffix(length) => total_length.saturating_sub(length)..total_length,
     };
     (span.start < span.end).then_some(span)
 }
 
 /// Moves a span within the file. The length stays the same.
-fn shift_span(span: Range<u64>, shift: i64, total: u64) -> Range<u64> {
+fn shift_span(span: Range<u64>, shift: i64, total_length: u64) -> Range<u64> {
     let length = span.end - span.start;
-    let start = span.start.saturating_add_signed(shift).min(total.saturating_sub(length));
+    let start = span.start.saturating_add_signed(shift).min(total_length.saturating_sub(length));
     start..start + length
 }
 

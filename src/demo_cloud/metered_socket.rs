@@ -104,9 +104,9 @@ impl Connection {
     }
 
     /// Corrects the count to the number of bytes that the kernel accepted.
-    fn correct_after_write(&self, parts: &[IoSlice<'_>], written: usize, counted_bytes: u64) {
+    fn correct_after_write(&self, parts: &[IoSlice<'_>], written_bytes: usize, counted_bytes: u64) {
         let mut state = self.0.lock();
-        let mut remaining = written;
+        let mut remaining = written_bytes;
         let mut body_bytes = 0;
         for part in parts {
             let accepted_part = part.get(..remaining.min(part.len())).unwrap_or(part);
@@ -175,11 +175,11 @@ impl AsyncWrite for MeteredSocket {
         let this = self.get_mut();
         let counted_bytes = this.connection.count_before_write(parts);
         let result = Pin::new(&mut this.socket).poll_write_vectored(cx, parts);
-        let written = match &result {
-            Poll::Ready(Ok(written)) => *written,
+        let written_bytes = match &result {
+            Poll::Ready(Ok(written_bytes)) => *written_bytes,
             _ => 0,
         };
-        this.connection.correct_after_write(parts, written, counted_bytes);
+        this.connection.correct_after_write(parts, written_bytes, counted_bytes);
         Poll::Ready(ready!(result))
     }
 

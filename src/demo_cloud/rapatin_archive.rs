@@ -91,7 +91,7 @@ impl RapatinSession {
             MeetingFile::new(file_type, Content::Stored(Bytes::from_static(text.as_bytes())))
         };
         let audio = MeetingFile::new("M4A", asset!("audio_only.m4a", "sound"));
-        let every_kind =
+        let every_file_type =
             Self::new("WuPF5b6WQ0aa==", "85095598095", "Rapat anggaran", utc_time(day, 1, 2, 0))
                 .with_file(speaker_view("speaker"))
                 .with_file(gallery_view("gallery").with_view("gallery_view"))
@@ -106,7 +106,7 @@ impl RapatinSession {
                     "TIMELINE",
                     r#"{"timeline":[{"ts":"00:00:01.000","users":[]}]}"#,
                 ));
-        let weekly = |uuid: &str, days_before, video| {
+        let weekly_session = |uuid: &str, days_before, video| {
             let mut session = Self::new(
                 uuid,
                 "81234567890",
@@ -151,19 +151,19 @@ impl RapatinSession {
             Self::new("dElEtEd00000==", "88888888888", "Deleted", utc_time(day, 3, 8, 0))
                 .with_file(gallery_view("deleted"))
                 .with_status(RapatinStatus::Deleted);
-        let weekly = [
-            weekly("w1EeKlY00000==", 1, gallery_view("first week")),
-            weekly("w2EeKlY00000==", 3, speaker_view("third week")),
+        let weekly_sessions = [
+            weekly_session("w1EeKlY00000==", 1, gallery_view("first week")),
+            weekly_session("w2EeKlY00000==", 3, speaker_view("third week")),
         ];
         let mut sessions = vec![
-            every_kind,
+            every_file_type,
             restarted_session,
             wrong_size_session,
             unscheduled_session,
             processing_session,
             deleted_session,
         ];
-        sessions.extend(weekly);
+        sessions.extend(weekly_sessions);
         sessions
     }
 }

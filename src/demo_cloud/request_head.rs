@@ -23,7 +23,7 @@ pub(super) enum RangeHeader {
 
 impl RequestHead {
     pub(super) fn new(parts: &Parts) -> Self {
-        let text = |value: &hyper::header::HeaderValue| {
+        let to_text = |value: &hyper::header::HeaderValue| {
             String::from_utf8_lossy(value.as_bytes()).into_owned()
         };
         Self {
@@ -33,7 +33,7 @@ impl RequestHead {
             headers: parts
                 .headers
                 .iter()
-                .map(|(name, value)| (name.to_string(), text(value)))
+                .map(|(name, value)| (name.to_string(), to_text(value)))
                 .collect(),
         }
     }

@@ -10,7 +10,8 @@ use super::webex_tickets::Tickets;
 /// The `siteUrl` of the only Webex site.
 pub(super) const SITE: &str = "example.webex.com";
 
-/// Returns a recording as listed. With `with_host`, it contains the e-mail address of the host.
+/// Returns a recording as a listing contains it. With `with_host`, the result has the e-mail
+/// address of the host.
 pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<String, Value> {
     let number = |value: u64| {
         if recording.numbers_as_strings { json!(value.to_string()) } else { json!(value) }

@@ -116,8 +116,8 @@ impl Api<'_> {
     }
 
     fn list_recordings(&self, request: &RequestHead, user: Option<&User>) -> ReplyResult {
-        let is_trash = request.parameter("trash").is_some_and(|value| value == "true");
-        if let (true, Some(user)) = (is_trash, user) {
+        let is_trash_request = request.parameter("trash").is_some_and(|value| value == "true");
+        if let (true, Some(user)) = (is_trash_request, user) {
             return self.list_trash(request, user);
         }
         let (from, to) = requested_days(request)?;

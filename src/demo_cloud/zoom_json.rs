@@ -9,7 +9,7 @@ use super::archive::{
 use super::file_paths::web_path;
 use super::oauth::Credentials;
 
-/// Returns a meeting as listed.
+/// Returns a meeting as a listing contains it.
 pub(super) fn meeting_json(
     meeting: &Meeting,
     host_id: &str,

@@ -16,7 +16,7 @@ pub struct AcceptedCredentials {
     /// Whether `Authorization: Bearer` with the meeting's `download_access_token` is accepted.
     pub accepts_download_token_bearer: bool,
     /// Whether either token is accepted as the query parameter `access_token`.
-    pub accepts_query: bool,
+    pub accepts_query_token: bool,
 }
 
 impl Default for AcceptedCredentials {
@@ -24,7 +24,7 @@ impl Default for AcceptedCredentials {
         Self {
             accepts_oauth_bearer: true,
             accepts_download_token_bearer: true,
-            accepts_query: true,
+            accepts_query_token: true,
         }
     }
 }
@@ -83,7 +83,7 @@ fn check_credentials(
         match tokens.state_of(&token) {
             TokenState::Valid(grant) => {
                 let is_accepted = match (is_in_query, &grant) {
-                    (true, _) => accepted_credentials.accepts_query,
+                    (true, _) => accepted_credentials.accepts_query_token,
                     (false, Grant::Account) => accepted_credentials.accepts_oauth_bearer,
                     (false, Grant::Meeting(_)) => {
                         accepted_credentials.accepts_download_token_bearer

@@ -225,7 +225,7 @@ async fn query_is_the_last_resort_and_remembered() {
     let header = AcceptedCredentials {
         accepts_oauth_bearer: false,
         accepts_download_token_bearer: false,
-        accepts_query: true,
+        accepts_query_token: true,
     };
     let cloud = cloud_with(|options| options.accepted_credentials = header);
     let zoom = zoom(&cloud);
@@ -257,7 +257,7 @@ async fn refused_download_is_reported_without_a_secret() {
     let header = AcceptedCredentials {
         accepts_oauth_bearer: false,
         accepts_download_token_bearer: false,
-        accepts_query: false,
+        accepts_query_token: false,
     };
     let cloud = cloud_with(|options| options.accepted_credentials = header);
     let zoom = zoom(&cloud);

@@ -190,7 +190,7 @@ fn query_is_the_last_resort_and_remembered() {
     let header = AcceptedCredentials {
         accepts_oauth_bearer: false,
         accepts_download_token_bearer: false,
-        accepts_query: true,
+        accepts_query_token: true,
     };
     let (_rig, requests) = lease_requests(header);
     let (first, others) = requests.split_first().expect("three files");
@@ -211,7 +211,7 @@ fn file_that_accepts_no_credential_is_not_permitted() {
     let header = AcceptedCredentials {
         accepts_oauth_bearer: false,
         accepts_download_token_bearer: false,
-        accepts_query: false,
+        accepts_query_token: false,
     };
     let archive = Archive::with_pattern_files(&[("one", MIB)]);
     let rig = rig(DemoCloudOptions {

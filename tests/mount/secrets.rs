@@ -26,7 +26,7 @@ fn demo(accepted_credentials: AcceptedCredentials) -> DemoCloudOptions {
 const QUERY_ONLY: AcceptedCredentials = AcceptedCredentials {
     accepts_oauth_bearer: false,
     accepts_download_token_bearer: false,
-    accepts_query: true,
+    accepts_query_token: true,
 };
 
 /// Returns the value of a field of a query, without decoding it.

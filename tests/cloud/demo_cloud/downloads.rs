@@ -167,12 +167,12 @@ fn download_url_accepts_configured_credentials() {
     let none = AcceptedCredentials {
         accepts_oauth_bearer: false,
         accepts_download_token_bearer: false,
-        accepts_query: false,
+        accepts_query_token: false,
     };
     let settings = [
         AcceptedCredentials { accepts_oauth_bearer: true, ..none },
         AcceptedCredentials { accepts_download_token_bearer: true, ..none },
-        AcceptedCredentials { accepts_query: true, ..none },
+        AcceptedCredentials { accepts_query_token: true, ..none },
         AcceptedCredentials::default(),
     ];
     let taken: Vec<[bool; 3]> = settings.into_iter().map(accepted_credentials).collect();
