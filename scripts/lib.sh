@@ -15,7 +15,7 @@ fail() {
     exit 1
 }
 
-miss() { # what packages…
+add_missing() { # name packages…
     missing_commands+=("$1")
     shift
     local package
@@ -30,17 +30,17 @@ miss() { # what packages…
 # Looks for a program file, since tests start programs without a shell: bash's own `kill` does not
 # count.
 need_command() { # command package
-    [ -n "$(type -P "$1")" ] || miss "$1" "$2"
+    [ -n "$(type -P "$1")" ] || add_missing "$1" "$2"
 }
 
 # SQLite and the cryptography of TLS are compiled from C and need the headers of the C library.
 need_compiler() {
-    printf '#include <stdlib.h>\n' | cc -E - >/dev/null 2>&1 || miss "a C compiler" gcc libc6-dev
+    printf '#include <stdlib.h>\n' | cc -E - >/dev/null 2>&1 || add_missing "a C compiler" gcc libc6-dev
 }
 
 # Cargo fetches the dependencies over HTTPS.
 need_certificates() {
-    [ -e /etc/ssl/certs/ca-certificates.crt ] || miss "CA certificates" ca-certificates
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || add_missing "CA certificates" ca-certificates
 }
 
 # Checks what a build needs. Distributions have no Rust that is new enough, so a missing Rust is an
@@ -50,13 +50,13 @@ need_build() {
     need_certificates
     # Shells that read no profile (sudo, CI) lack rustup's directory in PATH.
     command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
-    local wanted found
-    wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
+    local required installed
+    required=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
     command -v cargo >/dev/null ||
-        fail "Rust is missing; install version $wanted or newer from https://rustup.rs and run this again"
-    found=$(cd "$root" && cargo --version | cut -d ' ' -f 2)
-    [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ] ||
-        fail "Rust $found is too old; install version $wanted or newer (\`rustup update stable\`) and run this again"
+        fail "Rust is missing; install version $required or newer from https://rustup.rs and run this again"
+    installed=$(cd "$root" && cargo --version | cut -d ' ' -f 2)
+    [ "$(printf '%s\n' "$required" "$installed" | sort -V | head -n 1)" = "$required" ] ||
+        fail "Rust $installed is too old; install version $required or newer (\`rustup update stable\`) and run this again"
 }
 
 install_missing() {
