@@ -80,15 +80,15 @@ struct DirectoryProvider {
 impl DirectoryProvider {
     /// Requests the index. The providers of the crate use `meetfs::http` instead, which is for JSON
     /// APIs.
-    async fn index(&self) -> Result<String, ProviderError> {
+    async fn read_index(&self) -> Result<String, ProviderError> {
         let url = self.url.clone();
-        let reply = tokio::task::spawn_blocking(move || get(&url)).await;
+        let reply = tokio::task::spawn_blocking(move || request_index(&url)).await;
         reply
             .unwrap_or_else(|error| Err(std::io::Error::other(error)))
             .map_err(|error| ProviderError::unavailable("cannot read the index").with_source(error))
     }
 
-    fn meeting(&self, line: &str) -> Option<Meeting> {
+    fn parse_meeting(&self, line: &str) -> Option<Meeting> {
         let mut fields = line.splitn(3, ' ');
         let start: Timestamp = fields.next()?.parse().ok()?;
         let size: u64 = fields.next()?.parse().ok()?;
@@ -126,9 +126,9 @@ impl Provider for DirectoryProvider {
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
-        let index = self.index().await?;
+        let index = self.read_index().await?;
         let day = |meeting: &Meeting| TimeZone::UTC.to_datetime(meeting.start).date();
-        let meetings = index.lines().filter_map(|line| self.meeting(line));
+        let meetings = index.lines().filter_map(|line| self.parse_meeting(line));
         let meetings = meetings.filter(|meeting| span.contains(day(meeting))).collect();
         Ok(Listing { meetings, ..Listing::default() })
     }
@@ -156,14 +156,14 @@ fn serve(directory: PathBuf) -> Url {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let directory = directory.clone();
-            std::thread::spawn(move || answer(stream.unwrap(), &directory));
+            std::thread::spawn(move || serve_connection(stream.unwrap(), &directory));
         }
     });
     url
 }
 
-/// Answers the requests of one connection.
-fn answer(mut stream: TcpStream, directory: &Path) {
+/// Replies to the requests of one connection.
+fn serve_connection(mut stream: TcpStream, directory: &Path) {
     let mut received = Vec::new();
     loop {
         let Some(end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
@@ -178,7 +178,7 @@ fn answer(mut stream: TcpStream, directory: &Path) {
         let head = String::from_utf8_lossy(&head).into_owned();
         let path = head.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
         let reply = match path.as_str() {
-            "" => reply("200 OK", "text/plain", "", index(directory).as_bytes()),
+            "" => reply("200 OK", "text/plain", "", create_index(directory).as_bytes()),
             name => file_reply(&std::fs::read(directory.join(name)).unwrap(), &head),
         };
         if stream.write_all(&reply).is_err() {
@@ -187,7 +187,7 @@ fn answer(mut stream: TcpStream, directory: &Path) {
     }
 }
 
-fn index(directory: &Path) -> String {
+fn create_index(directory: &Path) -> String {
     let line = |entry: std::fs::DirEntry| {
         let metadata = entry.metadata().unwrap();
         let modified = Timestamp::try_from(metadata.modified().unwrap()).unwrap();
@@ -218,7 +218,7 @@ fn reply(status: &str, content_type: &str, header: &str, body: &[u8]) -> Vec<u8>
 }
 
 /// Requests the index at `url`.
-fn get(url: &Url) -> std::io::Result<String> {
+fn request_index(url: &Url) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(url.socket_addrs(|| None)?.as_slice())?;
     write!(stream, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
     stream.shutdown(std::net::Shutdown::Write)?;

@@ -45,13 +45,13 @@ enum Step {
     /// sixteenths of the file.
     Read {
         handle: usize,
-        place: u64,
+        sixteenths: u64,
         length: u32,
         count: u32,
     },
     /// The same reads in all handles at the same time.
     ReadEverywhere {
-        place: u64,
+        sixteenths: u64,
         length: u32,
     },
     Prefetch(usize),
@@ -68,8 +68,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..FILES.len()).prop_map(Step::Open),
         1 => (0usize..8).prop_map(Step::Close),
         8 => (0usize..8, 0u64..17, length.clone(), 1u32..24)
-            .prop_map(|(handle, place, length, count)| Step::Read { handle, place, length, count }),
-        3 => (0u64..17, length).prop_map(|(place, length)| Step::ReadEverywhere { place, length }),
+            .prop_map(|(handle, sixteenths, length, count)| Step::Read { handle, sixteenths, length, count }),
+        3 => (0u64..17, length).prop_map(|(sixteenths, length)| Step::ReadEverywhere { sixteenths, length }),
         1 => (0..FILES.len()).prop_map(Step::Prefetch),
         1 => Just(Step::ExpireLeases),
         1 => Just(Step::ExpireTokens),
@@ -80,9 +80,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Stores validators like the catalog.
 #[derive(Default)]
-struct Memory(Mutex<HashMap<FileId, Validator>>);
+struct ValidatorStore(Mutex<HashMap<FileId, Validator>>);
 
-impl Observer for Memory {
+impl Observer for ValidatorStore {
     fn on_size_found(&self, _id: &FileId, _version: Version, _size: u64) {}
 
     fn on_validator(&self, id: &FileId, _version: Version, validator: &Validator) {
@@ -102,10 +102,10 @@ impl Observer for Memory {
 struct Reader {
     file: usize,
     open: Arc<OpenFile>,
-    reads: Option<u64>,
+    content_seed: Option<u64>,
 }
 
-struct World {
+struct Model {
     cloud: DemoCloud,
     engine: Arc<Engine>,
     recordings: Vec<Recording>,
@@ -115,7 +115,7 @@ struct World {
     changes: u64,
 }
 
-impl World {
+impl Model {
     async fn new(seed: u64, directory: &std::path::Path) -> Self {
         let faults = FaultPlan::seeded(seed, 12, 80);
         let cloud = DemoCloud::start(DemoCloudOptions {
@@ -150,19 +150,19 @@ impl World {
                 LeaseCache::new(provider.clone()),
             )]),
             deadline: DEADLINE,
-            observer: Arc::new(Memory::default()),
+            observer: Arc::new(ValidatorStore::default()),
             runtime: tokio::runtime::Handle::current(),
         });
         let seeds = FILES.iter().map(|(name, _)| vec![pattern_seed(name)]).collect();
         Self { cloud, engine, recordings, seeds, readers: Vec::new(), changes: 0 }
     }
 
-    async fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
+    async fn apply(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Open(file) => {
                 let open = self.engine.open(&self.recordings[file]).unwrap();
                 self.engine.confirm_size(&open).await;
-                self.readers.push(Reader { file, open, reads: None });
+                self.readers.push(Reader { file, open, content_seed: None });
                 if self.readers.len() > 8 {
                     self.readers.remove(0);
                 }
@@ -170,27 +170,27 @@ impl World {
             Step::Close(handle) if !self.readers.is_empty() => {
                 self.readers.remove(handle % self.readers.len());
             }
-            Step::Read { handle, place, length, count } if !self.readers.is_empty() => {
+            Step::Read { handle, sixteenths, length, count } if !self.readers.is_empty() => {
                 let handle = handle % self.readers.len();
                 let size = FILES[self.readers[handle].file].1;
-                let mut offset = size * place / 16;
+                let mut offset = size * sixteenths / 16;
                 for _ in 0..count {
                     let read = read(&self.engine, &self.readers[handle].open, offset, length).await;
-                    self.check(handle, offset, length, read)?;
+                    self.check_read(handle, offset, length, read)?;
                     offset += u64::from(length);
                 }
             }
-            Step::ReadEverywhere { place, length } => {
+            Step::ReadEverywhere { sixteenths, length } => {
                 let mut reads = Vec::new();
                 for reader in &self.readers {
                     let (engine, open) = (self.engine.clone(), reader.open.clone());
-                    let offset = FILES[reader.file].1 * place / 16;
+                    let offset = FILES[reader.file].1 * sixteenths / 16;
                     let read = async move { (offset, read(&engine, &open, offset, length).await) };
                     reads.push(tokio::spawn(read));
                 }
                 for (handle, read) in reads.into_iter().enumerate() {
                     let (offset, read) = read.await.unwrap();
-                    self.check(handle, offset, length, read)?;
+                    self.check_read(handle, offset, length, read)?;
                 }
             }
             Step::Prefetch(file) => {
@@ -219,7 +219,7 @@ impl World {
 
     /// Asserts that the bytes are complete and belong to one content of the file. All reads of a
     /// handle must return the same content.
-    fn check(
+    fn check_read(
         &mut self,
         handle: usize,
         offset: u64,
@@ -229,22 +229,28 @@ impl World {
         let reader = &mut self.readers[handle];
         let (name, size) = FILES[reader.file];
         let Ok(bytes) = read else { return Ok(()) };
-        let there = u64::from(length).min(size.saturating_sub(offset)) as usize;
-        prop_assert_eq!(bytes.len(), there, "{} at {}", name, offset);
-        let is_of = |seed: u64| {
-            let mut truth = vec![0; there];
-            pattern_bytes(seed, offset, &mut truth);
-            bytes == truth
+        let expected_len = u64::from(length).min(size.saturating_sub(offset)) as usize;
+        prop_assert_eq!(bytes.len(), expected_len, "{} at {}", name, offset);
+        let matches_seed = |seed: u64| {
+            let mut expected = vec![0; expected_len];
+            pattern_bytes(seed, offset, &mut expected);
+            bytes == expected
         };
         // All contents begin with the same bytes.
-        if there == 0 || offset + there as u64 <= PATTERN_HEAD.len() as u64 {
+        if expected_len == 0 || offset + expected_len as u64 <= PATTERN_HEAD.len() as u64 {
             return Ok(());
         }
-        match reader.reads {
-            Some(seed) => prop_assert!(is_of(seed), "a mix of two contents of {name} at {offset}"),
+        match reader.content_seed {
+            Some(seed) => {
+                prop_assert!(matches_seed(seed), "a mix of two contents of {name} at {offset}")
+            }
             None => {
-                reader.reads = self.seeds[reader.file].iter().copied().find(|seed| is_of(*seed));
-                prop_assert!(reader.reads.is_some(), "bytes of no content of {name} at {offset}");
+                reader.content_seed =
+                    self.seeds[reader.file].iter().copied().find(|seed| matches_seed(*seed));
+                prop_assert!(
+                    reader.content_seed.is_some(),
+                    "bytes of no content of {name} at {offset}"
+                );
             }
         }
         Ok(())
@@ -274,9 +280,9 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let outcome: Result<(), TestCaseError> = runtime.block_on(async {
-            let mut world = World::new(seed, &directory.path().join("blocks")).await;
+            let mut model = Model::new(seed, &directory.path().join("blocks")).await;
             for step in steps {
-                world.take(step).await?;
+                model.apply(step).await?;
             }
             Ok(())
         });
