@@ -57,7 +57,7 @@ impl AuthorizationRequest {
     }
 }
 
-/// The error of a sign-in.
+/// An error while a user signs in or out.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
     /// The provider refused the sign-in or could not be reached.

@@ -162,7 +162,7 @@ pub(crate) struct ScheduleEntry {
     /// The id of the meeting without spaces and hyphens.
     pub(crate) meeting: String,
     pub(crate) date: Option<Date>,
-    /// The scheduled start, or `None` if it is missing or belongs to no single session.
+    /// The scheduled start. It is `None` for a series and for an entry without a time of day.
     pub(crate) start: Option<Timestamp>,
 }
 

@@ -117,7 +117,7 @@ impl ApiClient {
         Self { client, base_url, tokens, backoff: None }
     }
 
-    /// Makes all calls of the source wait together after a status 429.
+    /// After a status 429, makes all calls of the source wait until the delay has passed.
     pub(crate) fn with_backoff(self, policy: BackoffPolicy) -> Self {
         Self { backoff: Some((policy, Backoff::default())), ..self }
     }

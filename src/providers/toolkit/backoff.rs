@@ -14,7 +14,7 @@ pub(crate) struct Backoff {
     end: Mutex<Option<Instant>>,
 }
 
-/// The remaining back-off, if it is longer than a call may wait.
+/// The remaining time of a back-off that ends too late for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BackoffRemaining(pub(crate) Duration);
 

@@ -197,7 +197,7 @@ fn parse_value(text: &str, budget: &mut Budget) -> Result<Value, serde_json::Err
     serde_json::from_str(text)
 }
 
-/// Charges the estimated memory of a value without building it.
+/// Charges the estimated memory of a value to the budget without building the value.
 struct MemoryEstimate<'b>(&'b mut Budget);
 
 impl<'de> DeserializeSeed<'de> for MemoryEstimate<'_> {

@@ -276,7 +276,7 @@ fn meeting_hosts_of(
 
 impl DetailsReply {
     /// Whether a file can take its download URL from this reply. The reply must have arrived while
-    /// the reader waited for it, or the file must not have used its URL yet. After a URL was
+    /// the reader waited for it, or the file must not have used the URL yet. After a URL was
     /// refused, only a new URL can succeed.
     fn can_serve(
         &self,

@@ -164,8 +164,8 @@ pub(crate) fn windows_of(span: DaySpan) -> Vec<DaySpan> {
     windows(span, |to| to.saturating_sub((WINDOW_DAYS - 1).days()), Overlap::None)
 }
 
-/// Returns the days of `span` whose listing is incomplete if `window` fails. These are the days on
-/// which a recording in the window may have begun.
+/// Returns the days of `span` whose listing is incomplete if the request for `window` fails. These
+/// are the days on which a recording in the window may have begun.
 fn incomplete_days(window: DaySpan, span: DaySpan) -> DaySpan {
     DaySpan {
         from: window.from.saturating_sub(MAX_CREATION_DELAY_DAYS.days()).max(span.from),

@@ -57,8 +57,8 @@ pub(crate) enum Removal {
     Purged,
 }
 
-/// Returns the removal state of a recording, or `None` if it is available. An unknown status counts
-/// as available: if the files cannot be downloaded, reads return the error.
+/// Returns the state of a removed recording, or `None` if the recording is available. An unknown
+/// status counts as available: if the files cannot be downloaded, reads return the error.
 pub(crate) fn removal(recording: &wire::Recording) -> Option<Removal> {
     match recording.status.as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("deleted") => Some(Removal::Trashed),

@@ -72,7 +72,7 @@ const WEBEX_HOSTS: [&str; 1] = ["webex.com"];
 /// of the same recording may wait for it.
 const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// As documented by Webex ("Recordings in the recycle bin").
+/// The recycle bin as documented by Webex ("Recordings in the recycle bin").
 const RECYCLE_BIN: RecycleBin = RecycleBin {
     name: "Webex's recycle bin",
     fix: "restore it on the Webex site under Recordings > Deleted",

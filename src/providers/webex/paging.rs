@@ -1,6 +1,5 @@
 //! Parses and repairs the URL of the next page in the `Link` header (RFC 8288). The URL is used
-//! unchanged, except for two defects that occur: a page size that is not a number, and missing
-//! filters.
+//! unchanged, except for two known defects: a page size that is not a number, and missing filters.
 
 use crate::model::SecretUrl;
 

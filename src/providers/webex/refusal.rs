@@ -23,7 +23,7 @@ pub(crate) fn recordings_scope(includes_other_users: bool) -> &'static str {
 /// An error reply: `{"message":"…","errors":[{"description":"…"}],"trackingId":"…"}`.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
-    /// The HTTP status, never a success.
+    /// The HTTP status, which is never a success.
     status: u16,
     /// Webex's message, without the token.
     message: String,
