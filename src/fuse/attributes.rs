@@ -15,15 +15,15 @@ const STAT_UNIT: u64 = 512;
 const LINK_COUNT: u32 = 1;
 
 pub(super) fn file_attr(attributes: &Attributes) -> FileAttr {
-    let Attributes { ino, kind, size, mode, modified, uid, gid } = *attributes;
+    let Attributes { ino, kind, size, mode, modification_time, uid, gid } = *attributes;
     FileAttr {
         ino: INodeNo(ino.0),
         size,
         blocks: size.div_ceil(STAT_UNIT),
-        atime: modified,
-        mtime: modified,
-        ctime: modified,
-        crtime: modified,
+        atime: modification_time,
+        mtime: modification_time,
+        ctime: modification_time,
+        crtime: modification_time,
         kind: file_type(kind),
         perm: mode,
         nlink: LINK_COUNT,
@@ -43,7 +43,7 @@ pub(super) fn absent_attr() -> FileAttr {
         kind: FileKind::RegularFile,
         size: 0,
         mode: 0,
-        modified: SystemTime::UNIX_EPOCH,
+        modification_time: SystemTime::UNIX_EPOCH,
         uid: 0,
         gid: 0,
     };
@@ -68,7 +68,7 @@ mod tests {
             kind: FileKind::RegularFile,
             size,
             mode: 0o400,
-            modified: SystemTime::UNIX_EPOCH,
+            modification_time: SystemTime::UNIX_EPOCH,
             uid: 1,
             gid: 2,
         };

@@ -29,7 +29,7 @@ pub struct Attributes {
     /// Permission bits.
     pub mode: u16,
     /// Value of all timestamps of the node.
-    pub modified: SystemTime,
+    pub modification_time: SystemTime,
     pub uid: u32,
     pub gid: u32,
 }
@@ -62,7 +62,8 @@ impl Owner {
             kind: FileKind::of_node(node),
             size: node.size(),
             mode,
-            modified: SystemTime::try_from(node.modified()).unwrap_or(SystemTime::UNIX_EPOCH),
+            modification_time: SystemTime::try_from(node.modified())
+                .unwrap_or(SystemTime::UNIX_EPOCH),
             uid: self.uid,
             gid: self.gid,
         }

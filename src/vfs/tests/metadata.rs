@@ -59,7 +59,7 @@ async fn modes_depend_on_owner_and_content() {
         let video = attributes(fixture.video_of("budget"));
         assert_eq!((video.mode, video.size), (file_mode, 1000));
         assert_eq!((video.uid, video.gid), (1000, 100));
-        assert!(video.modified > std::time::SystemTime::UNIX_EPOCH);
+        assert!(video.modification_time > std::time::SystemTime::UNIX_EPOCH);
         assert_eq!(attributes(fixture.document_of("budget")).mode, private_mode);
         fixture.listing.change(|contents| {
             for contents in contents {
