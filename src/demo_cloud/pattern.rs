@@ -8,8 +8,9 @@ pub const PATTERN_HEAD: [u8; 32] = *b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00is
 /// Bytes per word of the pattern.
 const WORD_BYTES: u64 = 8;
 
-/// Returns the seed of the file that [`Archive::with_pattern_files`](super::Archive::with_pattern_files) creates for
-/// `name` (FNV-1a, 64 bits).
+/// Returns the seed of the file that
+/// [`Archive::with_pattern_files`](super::Archive::with_pattern_files) creates for `name` (FNV-1a,
+/// 64 bits).
 pub fn pattern_seed(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -7,8 +7,8 @@ use super::pattern::pattern_seed;
 
 #[derive(Clone, Debug, Default)]
 pub struct WebexArchive {
-    /// The recordings, in any order. Those with the host [`Archive::OWNER_EMAIL`] belong to the owner of
-    /// the token.
+    /// The recordings, in any order. Those with the host [`Archive::OWNER_EMAIL`] belong to the
+    /// owner of the token.
     pub recordings: Vec<WebexRecording>,
     /// Whether the URLs of next pages contain `max=null`. The API rejects such URLs
     /// (webexpythonsdk, `restsession.py`).

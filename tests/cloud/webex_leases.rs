@@ -345,7 +345,7 @@ async fn every_error_of_a_recording_has_its_message() {
             428,
             vec![],
             true,
-            "withholds this recording because it cannot be scanned for malware (\"m\")",
+            "does not return this recording because it cannot be scanned for malware (\"m\")",
         ),
         (429, vec![("retry-after", "60")], false, "limits the rate of requests and asks to wait"),
         (502, vec![], false, "returned a server error (502)"),

@@ -8,7 +8,8 @@
 //!
 //! These modules handle the peculiarities of Rapatin:
 //!
-//! 1. The lifetime of a token is unknown: `login` gets a new token when the API refuses the old one.
+//! 1. The lifetime of a token is unknown: `login` gets a new token when the API refuses the old
+//!    one.
 //! 2. Rapatin lists a schedule instead of recordings: `schedule` lists the meetings, and `listing`
 //!    requests the recordings of each meeting.
 //! 3. A session has a day but no time: `start_times` chooses a time and keeps it.

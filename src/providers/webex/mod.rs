@@ -3,20 +3,21 @@
 //! - Input: the options of a source and an HTTP client.
 //! - Output: meetings, their details, transcripts that are created later, and leases.
 //! - The module must not know directories, inodes, blocks or the mount.
-//! - Locks: `leases` and `transcripts` contain locks. No lock is held while another is taken, except
-//!   a single flight of `leases`, which is held during its request.
+//! - Locks: `leases` and `transcripts` contain locks. No lock is held while another is taken,
+//!   except a single flight of `leases`, which is held during its request.
 //! - On failure, a listing reports the incomplete days, and every other call returns an error.
 //!
 //! These modules handle the peculiarities of Webex:
 //!
 //! 1. The access tokens of apps expire after two weeks: `auth` renews them with a refresh token,
 //!    whose lifetime is extended by each use.
-//! 2. A listing covers at most 30 days. Its next page is a complete URL in a header, which may be on
-//!    another server and may request `null` entries: [`listing`], `pages` and `paging` handle it.
+//! 2. A listing covers at most 30 days. Its next page is a complete URL in a header, which may be
+//!    on another server and may request `null` entries: [`listing`], `pages` and `paging` handle
+//!    it.
 //! 3. A listing contains only the video and no download URL. The details of a recording contain the
 //!    other files and cost one call each: `leases` shares that reply among readers.
-//! 4. Download URLs expire after three hours and are credentials: `leases` requests them without the
-//!    token.
+//! 4. Download URLs expire after three hours and are credentials: `leases` requests them without
+//!    the token.
 //! 5. A transcript without a download URL is served by the API, which needs the token, and is often
 //!    created later: `transcripts` finds it, and `leases` obtains its lease.
 //! 6. The recycle bin is the same list with another status and has no deletion times: [`listing`].
