@@ -92,7 +92,7 @@ fn build_archive(entries: Vec<ManifestEntry>, origin: &str) -> Archive {
     let mut archive = Archive::empty();
     for file in entries {
         if archive.users.iter().all(|user| user.email != file.host) {
-            archive.users.push(User::active(&file.host, &file.host, "Bench", "Mark"));
+            archive.users.push(User::new_active(&file.host, &file.host, "Bench", "Mark"));
         }
         let content = Content::External {
             origin: origin.to_owned(),

@@ -241,7 +241,7 @@ impl Archive {
     /// Creates an archive with one user and no meetings.
     pub fn empty() -> Self {
         Self {
-            users: vec![User::active("hostOwner", Self::OWNER_EMAIL, "Demo", "Owner")],
+            users: vec![User::new_active("hostOwner", Self::OWNER_EMAIL, "Demo", "Owner")],
             meetings: Vec::new(),
         }
     }
@@ -294,7 +294,7 @@ impl Archive {
 }
 
 impl User {
-    pub fn active(id: &str, email: &str, first_name: &str, last_name: &str) -> Self {
+    pub fn new_active(id: &str, email: &str, first_name: &str, last_name: &str) -> Self {
         Self {
             id: id.into(),
             email: email.into(),

@@ -27,7 +27,7 @@ impl Archive {
         let mut archive = Self::empty();
         for user in 0..users {
             let email = format!("user{user}@example.org");
-            archive.users.push(User::active(
+            archive.users.push(User::new_active(
                 &format!("host{user}"),
                 &email,
                 "User",

@@ -36,8 +36,8 @@ impl Archive {
             status: "inactive",
         };
         let users = vec![
-            User::active("hostOwner", Self::OWNER_EMAIL, "Demo", "Owner"),
-            User::active("hostGuest", GUEST_EMAIL, "Demo", "Guest"),
+            User::new_active("hostOwner", Self::OWNER_EMAIL, "Demo", "Owner"),
+            User::new_active("hostGuest", GUEST_EMAIL, "Demo", "Guest"),
             former_user,
         ];
         Self { users, meetings }

@@ -146,7 +146,7 @@ async fn late_recording_is_listed_on_its_day() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_window_is_reported_and_others_are_listed() {
     let mut archive = Archive::with_meetings(40, 20);
-    archive.users.push(User::active("u2", "second@example.org", "Second", "Host"));
+    archive.users.push(User::new_active("u2", "second@example.org", "Second", "Host"));
     let cloud = cloud(archive);
     let zoom = zoom_with(&cloud, &["me", "second@example.org"], app(&cloud));
     cloud.inject(

@@ -26,7 +26,7 @@ fn email(name: &str) -> String {
 fn archive() -> Archive {
     let mut archive = Archive::empty();
     for name in NAMES {
-        let mut host = User::active(&format!("id-{name}"), &email(name), name, "Example");
+        let mut host = User::new_active(&format!("id-{name}"), &email(name), name, "Example");
         host.status = match name {
             "left" => "inactive",
             "new" => "pending",
@@ -193,7 +193,7 @@ fn max_per_second(mut times: Vec<Duration>) -> usize {
 async fn sources_of_one_account_share_its_rate_limit() {
     let mut archive = Archive::with_meetings(200, 700);
     archive.users.extend(
-        (0..8).map(|n| User::active(&format!("u{n}"), &format!("u{n}@example.org"), "U", "N")),
+        (0..8).map(|n| User::new_active(&format!("u{n}"), &format!("u{n}@example.org"), "U", "N")),
     );
     let cloud =
         DemoCloud::start(DemoCloudOptions { archive, ..DemoCloudOptions::default() }).unwrap();

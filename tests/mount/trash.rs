@@ -293,7 +293,7 @@ fn account_trash_failure_is_reported_once() {
     let mut other = meeting("b3RoZXI==", "Other");
     other.host_email = "ben@example.org".into();
     cloud.archive.meetings.push(other);
-    let ben = User::active("hostBen", "ben@example.org", "Ben", "B");
+    let ben = User::new_active("hostBen", "ben@example.org", "Ben", "B");
     cloud.archive.users.push(User { status: "inactive", ..ben });
     let rig = Rig::new(cloud).with_source("users = [\"all\"]");
     assert!(
