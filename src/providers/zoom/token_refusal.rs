@@ -20,7 +20,7 @@ pub(crate) fn app_refusal(
     let Refusal { error, quoted_reason } = Refusal::of(body, &[secret]);
     match (reply.status, error.as_str()) {
         (400 | 401, "invalid_client") => {
-            ProviderError::credential(format!("Zoom refused the app{quoted_reason}"))
+            ProviderError::credential(format!("Zoom does not recognize the app{quoted_reason}"))
                 .with_hint("Check client_id and client_secret.")
         }
         (400 | 401, "unsupported_grant_type") => ProviderError::credential(format!(
@@ -50,7 +50,7 @@ pub(crate) fn user_refusal(
     let Refusal { error, quoted_reason } = Refusal::of(body, &secrets);
     match (reply.status, error.as_str()) {
         (400 | 401, "invalid_client") => {
-            ProviderError::credential(format!("Zoom refused the app{quoted_reason}"))
+            ProviderError::credential(format!("Zoom does not recognize the app{quoted_reason}"))
                 .with_hint("Check client_id, and client_secret unless the app is a public client.")
         }
         (400 | 401, _) if is_code_exchange => {
