@@ -24,7 +24,7 @@ fn stop_answering(rig: &Rig) {
     black_hole().into_iter().for_each(|fault| rig.cloud.inject(fault));
 }
 
-/// Mounts an archive, reads the whole of `known`, and silences the server.
+/// Mounts an archive, reads the file `known` completely, and makes the server stop answering.
 fn mount_with_silent_server() -> Rig {
     let files = [("known", 3_000_000), ("other", 50_000_000), ("third", 50_000_000)];
     let rig = Rig::mounted(DemoCloudOptions {
@@ -49,8 +49,8 @@ fn is_blocked_in_mount(rig: &Rig, process: u32) -> bool {
     has_file && matches!(state, Some('S' | 'D'))
 }
 
-/// Starts a command that blocks, interrupts it when `is_blocked` holds for it, and returns the time
-/// that it then takes to end.
+/// Starts a command and interrupts it when `is_blocked` returns true. Returns the time that the
+/// command then takes to end.
 fn time_until_interrupted(rig: &Rig, line: &str, is_blocked: impl Fn(u32) -> bool) -> Duration {
     let mut running = RunningCommand::outside(rig, &format!("exec {line}"));
     wait_until(COMMAND_TIMEOUT, "the command is blocked", || is_blocked(running.id()));
@@ -129,12 +129,12 @@ fn interrupt_ends_a_blocked_read() {
     let rig = mount_with_silent_server();
     for line in [
         "cat \"$M\"/acme/*/*other/*.mp4",
-        // One whose read does not go through the page cache.
+        // This reader bypasses the page cache.
         "python3 -c 'import mmap, os, signal, sys; \
          signal.signal(signal.SIGINT, signal.SIG_DFL); \
          f = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECT); \
          os.readv(f, [mmap.mmap(-1, 65536)])' \"$M\"/acme/*/*third/*.mp4",
-        // One that waits in a page fault.
+        // This reader waits in a page fault.
         "python3 -c 'import mmap, signal, sys; \
          signal.signal(signal.SIGINT, signal.SIG_DFL); \
          f = open(sys.argv[1], \"rb\"); \
@@ -146,7 +146,7 @@ fn interrupt_ends_a_blocked_read() {
     }
 }
 
-/// A program takes `EINTR` from a regular file for its end.
+/// Programs treat `EINTR` from a regular file as an error or as its end.
 #[test]
 fn handled_signal_does_not_interrupt_a_read() {
     const LINES: usize = 4000;

@@ -40,7 +40,7 @@ fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
-/// Returns the output of a mount that its configuration prevents.
+/// Returns the output of a mount that fails because of its configuration.
 fn rejected_mount(rig: &Rig) -> String {
     let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));

@@ -13,10 +13,10 @@ use meetfs::demo_cloud::{
 const LENGTH: u64 = 30_000_000;
 const TRIMMED: u64 = 20_000_000;
 
-/// One source of each provider, by the name of its directory.
+/// The directory names of the sources, one for each provider.
 const SOURCES: [&str; 3] = ["acme", "cisco", "rapat"];
 
-/// The ids of the meeting that changes and of the other one.
+/// The ids of the changing meeting and of the unchanged meeting.
 const CHANGING: &str = "Y2hhbmdpbmc==";
 const OTHER: &str = "b3RoZXI==";
 
@@ -86,7 +86,7 @@ fn refresh(rig: &Rig) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
-/// Returns the video of the changing meeting as its provider has it now.
+/// Returns the current video of the changing meeting at its provider.
 fn video(rig: &Rig, source: &str) -> Content {
     match source {
         "acme" => {
@@ -130,7 +130,7 @@ fn topics(rig: &Rig, source: &str) -> String {
 }
 
 /// A process that has opened the video of the changing meeting and read its beginning. It reads the
-/// rest on request.
+/// rest of the video on request.
 struct Reader {
     source: &'static str,
     before: String,
@@ -159,8 +159,8 @@ impl Reader {
         SOURCES.map(|source| Self::open(rig, source))
     }
 
-    /// Reads the rest. Returns whether the file was read to its end, in which case the bytes are
-    /// those from the time of the open.
+    /// Reads the rest of the video. Returns whether the process reached the end of the file. If it
+    /// did, the bytes are those at the time of the open.
     fn finish(mut self) -> bool {
         std::fs::write(&self.request, "").expect("a file");
         self.process.end(COMMAND_TIMEOUT);

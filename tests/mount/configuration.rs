@@ -8,7 +8,7 @@ use crate::support::processes::{assert_nothing_left, processes_for};
 use crate::support::{COMMAND_TIMEOUT, Rig, meetfs, refusing_address, run, text};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger};
 
-/// A user at a terminal waits about this long.
+/// The time that a user at a terminal is willing to wait.
 const MAX_WAIT: Duration = Duration::from_secs(35);
 
 /// The secrets of these tests.
@@ -21,13 +21,14 @@ fn rig() -> Rig {
     })
 }
 
-/// Mounts with this configuration, as [`assert_refused`] does.
+/// Writes `configuration` and then does the same as [`assert_refused`].
 fn assert_refused_with(rig: &Rig, configuration: &str, code: i32, words: &[&str]) {
     rig.write_config(configuration);
     assert_refused(rig, code, words);
 }
 
-/// Mounts in the background and in the foreground, and expects an error with `words`.
+/// Asserts that a mount in the background and one in the foreground fail with the exit code `code`
+/// and an error that contains `words`.
 fn assert_refused(rig: &Rig, code: i32, words: &[&str]) {
     for foreground in [false, true] {
         let mut command = rig.mount_command();
@@ -56,7 +57,8 @@ fn assert_refused(rig: &Rig, code: i32, words: &[&str]) {
     }
 }
 
-/// Returns the configuration of the rig with one text, which must be there, replaced.
+/// Returns the configuration of the rig with `from` replaced by `to`. The configuration must
+/// contain `from`.
 fn replaced(rig: &Rig, from: &str, to: &str) -> String {
     let configuration = rig.config();
     assert!(configuration.contains(from), "{from:?} is not in {configuration}");
@@ -145,7 +147,8 @@ fn readable_configuration_with_secret_is_refused() {
     assert_refused(&rig, 3, &["`client_secret`", "0644", "chmod 600"]);
 }
 
-/// A file that another user owns or can write to does not express what the caller wants.
+/// A configuration file that another user owns or can write to may not be what the caller wants, so
+/// it must not run commands.
 #[test]
 fn configuration_of_another_user_runs_no_command() {
     let rig = rig();
@@ -189,7 +192,7 @@ fn configuration_of_another_user_runs_no_command() {
         3,
         &["`source.acme.client_secret_file`", "user 65534", &fix],
     );
-    // Without sources it still names the cache directory, which root clears.
+    // Without sources, the configuration still names the cache directory, which root would clear.
     rig.write_config("[cache]\ndir = \"/somewhere\"\n");
     owned_by(&path, 65534);
     let output = run(meetfs().args(["cache", "clear", "--config"]).arg(&path), COMMAND_TIMEOUT);
@@ -306,7 +309,7 @@ fn wrong_value_of_a_flag_is_wrong_usage() {
 #[test]
 fn failed_demo_mount_prints_only_the_error() {
     let rig = rig();
-    // In a mount namespace in which FUSE is not available.
+    // The mount runs in a mount namespace without FUSE.
     let line = "mount --bind /dev/null /dev/fuse && exec \"$@\"";
     for foreground in [false, true] {
         let mut command = std::process::Command::new("unshare");
@@ -394,7 +397,7 @@ fn refused_connection_is_named_with_its_url() {
     );
 }
 
-/// Two years are 26 listing windows. They must not wait one after the other.
+/// A span of two years has 26 listing windows. Their timeouts must not add up.
 #[test]
 fn silent_api_ends_the_mount_in_time() {
     let rig = rig();
@@ -514,7 +517,8 @@ fn foreground_debug_log_shows_no_secret() {
     }
 }
 
-/// Runs `meetfs cache status --json` with variables and flags. Returns limit and directory.
+/// Runs `meetfs cache status --json` with variables and flags. Returns the limit and the directory
+/// of the cache.
 fn cache_status(rig: &Rig, variables: &[(&str, &str)], flags: &[&str]) -> (u64, String) {
     let mut command = meetfs();
     command.args(["cache", "status", "--json"]).args(flags).env("HOME", rig.directory.path());

@@ -96,7 +96,8 @@ fn df_and_xattrs_describe_the_archive() {
     let shown: u64 =
         rig.shell("df -B1 --output=size . | tail -n 1").trim().parse().expect("a size");
     assert!(shown >= total && shown < total + 4096, "{shown} for {total}");
-    // Files that will be deleted have the time as an attribute. No other file has any attribute.
+    // Files that expire have the time of expiry as an extended attribute. Other files have no
+    // attribute.
     let attributes = rig.shell("getfattr -d -m - -R . 2>&1");
     let is_expected =
         |line: &&str| ["# file: ", "user.meetfs.expires="].iter().any(|it| line.starts_with(it));

@@ -1,5 +1,5 @@
-//! What a backup relies on: names that stay apart on every file system, times that change with the
-//! content, and listings of the current state.
+//! Properties that backups rely on: names that differ on every file system, times that change with
+//! the content, and listings of the current state.
 
 use std::time::Duration;
 

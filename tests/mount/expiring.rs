@@ -147,26 +147,26 @@ fn unsaved_files_are_listed_until_saved() {
         );
         assert!(output.status.success(), "{}", text(&output));
     };
-    // One meeting only, and not where the mount has it.
+    // The backup contains only one meeting, at another path than in the mount.
     copy("mkdir -p $B/saved/2026 && cp -r \"$M\"/acme/*/*soon $B/saved/2026/");
     assert_eq!(unsaved(&[]), (Some(1), 2));
     copy("rsync -a \"$M/\" $B/");
     assert_eq!(unsaved(&[]), (Some(0), 0));
     assert_eq!(unsaved(&["--checksum"]), (Some(0), 0));
-    // Another file of the same size in its place is not it.
+    // Another file of the same size at the same path does not count as saved.
     copy(
         "rm -r $B/saved; chmod -R u+w $B; printf 'jello later\\n' > \"$(echo $B/acme/*/*later/chat.txt)\"",
     );
     assert_eq!(unsaved(&[]), (Some(0), 0));
     assert_eq!(unsaved(&["--checksum"]), (Some(1), 1));
-    // Neither is a shorter one.
+    // A shorter file does not count either.
     copy("printf 'hello' > \"$(echo $B/acme/*/*later/chat.txt)\"");
     assert_eq!(unsaved(&[]), (Some(1), 1));
     let output = expiring(&rig, &["--not-in", "/does/not/exist"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output).contains("for copies"), "{}", text(&output));
     rig.unmount();
-    // The directory is wrong whether or not something is mounted.
+    // The directory is rejected whether or not a file system is mounted.
     let output = expiring(&rig, &["--not-in", "/does/not/exist"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
 }

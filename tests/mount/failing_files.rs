@@ -1,4 +1,5 @@
-//! Files that cannot be read: each costs a program one deadline, and no other file is delayed.
+//! Files that cannot be read: a program waits for one deadline per file, and reads of other files
+//! are not delayed.
 
 use std::time::{Duration, Instant};
 
@@ -41,8 +42,8 @@ fn pattern(topic: &str, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Runs a shell line with the path of the only video in `$f`. Returns whether it succeeded, what it
-/// printed, and how long it took.
+/// Runs a shell line with the path of the only video in `$f`. Returns whether it succeeded, its
+/// output and its duration.
 fn timed(rig: &Rig, line: &str) -> (bool, String, Duration) {
     let line = format!("f=$(find . -name '*.mp4' | head -n 1); export LC_ALL=C; {line}");
     let started = Instant::now();
@@ -84,7 +85,7 @@ fn stalling_files_cost_rsync_one_deadline_each() {
     assert_eq!(output.status.code(), Some(23), "{}\n{}", text(&output), rig.log());
     let bound = healthy + 3 * (DEADLINE + SLACK);
     assert!(took < bound, "{took:?}, {healthy:?} without faults\n{}", rig.log());
-    // At once: a file is not shown any more when its next try is due.
+    // This check comes first, because a file is no longer shown when its next attempt is due.
     let failing = rig.status()["failing"].clone();
     assert_eq!((&failing[0]["source"], &failing[0]["files"]), (&"acme".into(), &3.into()));
     let next: Timestamp = failing[0]["next"].as_str().expect("a time").parse().expect("a time");
@@ -139,7 +140,7 @@ fn cached_bytes_of_a_failing_file_are_served() {
 
 #[test]
 fn open_handle_is_tried_again_after_the_interval() {
-    // The shortest deadline, because reads fail at once for ten times as long.
+    // The shortest deadline is used, because reads fail at once for ten times the deadline.
     let rig = rig_with(&["Stalled".to_owned()], 2 * MIB, Duration::from_secs(1));
     rig.cloud.inject(Trigger::always(Server::Media).with_effect(Effect::BlackHole));
     let marks = rig.directory.path();
@@ -164,7 +165,7 @@ fn open_handle_is_tried_again_after_the_interval() {
     rig.unmount();
 }
 
-/// Limits the kernel's requests to what a user who is not root gets.
+/// Limits the size of kernel requests to the limit of users other than root.
 fn limit_readahead(rig: &Rig) {
     let output = run(
         std::process::Command::new("stat").args(["-c", "%Hd:%Ld"]).arg(&rig.mountpoint),
@@ -185,7 +186,7 @@ fn deadline_holds_for_one_read_of_a_program() {
         Effect::Stall { after_bytes: 0 },
         Effect::Stall { after_bytes: 100_000 },
         Effect::Stall { after_bytes: 300_000 },
-        // Each request is answered in time, and the read of a mebibyte is not.
+        // Each request is answered in time, but the read of a mebibyte takes too long.
         slow(64, 1000),
         slow(128, 1200),
     ];
@@ -250,7 +251,7 @@ fn dripping_files_delay_no_other_file() {
         let took = started.elapsed();
         let hash = object(&rig, name).sha256();
         assert!(text(&output).contains(&hash), "{name}: {took:?} {}\n{}", text(&output), rig.log());
-        // The first one waits until the others are found to be slow.
+        // The first read waits until the other files are found to be slow.
         assert!(took < deadline / 2, "{name}: {took:?}");
     }
     drop(loops);

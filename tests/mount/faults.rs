@@ -1,4 +1,4 @@
-//! Copies while the cloud fails: they are exact, or fail with the errno of the reason.
+//! Copies while the cloud fails: each copy is exact or fails with the errno of the cause.
 
 use std::process::Output;
 use std::sync::LazyLock;
@@ -34,16 +34,16 @@ const COPIERS: [&str; 4] = [
     "dd if=\"$from\" of=\"$to\" bs=1M iflag=direct status=none",
 ];
 
-/// A file of several blocks and a part. It is made once, because a debug build takes longer to make
-/// it than to serve it.
+/// A file of several blocks and a partial block. Its content is generated once, because a debug
+/// build generates it more slowly than it serves it.
 static LONG: LazyLock<Bytes> = LazyLock::new(|| {
     let mut bytes = vec![0; (5 * MIB + 123) as usize];
     pattern_bytes(pattern_seed("long"), 0, &mut bytes);
     bytes.into()
 });
 
-/// One meeting for each round, with one file of each type whose replies are verified differently.
-/// No round reads what an earlier one has cached.
+/// Returns an archive with one meeting for each round. Each meeting has one file of each type whose
+/// replies are verified differently, so no round reads bytes that an earlier one has cached.
 fn rounds(count: usize) -> Archive {
     let demo = Archive::demo();
     let sample = |file_type: &str| {
@@ -109,8 +109,8 @@ fn path_of(rig: &Rig, object: &Object) -> String {
     found.trim().to_owned()
 }
 
-/// Copies an object. Returns the message of a copy that fails. A copy that succeeds and is not
-/// exact fails the test.
+/// Copies an object. Returns the error message if the copy fails. Panics if the copy succeeds but
+/// is not exact.
 fn copy(rig: &Rig, object: &Object, how: &str) -> Result<(), String> {
     let path = path_of(rig, object);
     let directory = tempfile::tempdir_in(rig.directory.path()).expect("a directory");
@@ -136,7 +136,7 @@ fn copy(rig: &Rig, object: &Object, how: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Copies all objects of a round at once, and returns each with its outcome.
+/// Copies all objects of a round concurrently, and returns each with the outcome of its copy.
 fn copy_round(rig: &Rig, round: usize, how: &str) -> Vec<(Object, Result<(), String>)> {
     let topic = format!("Round {round}");
     let objects: Vec<_> =
@@ -159,15 +159,15 @@ fn copy_round(rig: &Rig, round: usize, how: &str) -> Vec<(Object, Result<(), Str
     })
 }
 
-/// Which outcomes of a copy are right.
+/// The expected outcomes of a copy.
 #[derive(Clone, Copy)]
 enum Outcome {
     /// The copy must be exact.
     Exact,
-    /// It must fail with this message.
+    /// The copy must fail with this message.
     Fails(&'static str),
-    /// It must be exact or fail with one of these messages: the number of retries within the
-    /// deadline depends on the time that they take.
+    /// The copy must be exact or fail with one of these messages. The number of retries within the
+    /// deadline depends on their duration.
     ExactOrFails(&'static [&'static str]),
 }
 
@@ -186,23 +186,23 @@ impl Outcome {
     }
 }
 
-/// How long the refusal of a file answers reads after its cause has ended, with slack for a busy
-/// machine. Two refusals in a row last 5 and 10 seconds.
+/// How long reads of a refused file fail after the cause has ended, with slack for a busy machine.
+/// Two consecutive refusals are cached for 5 and 10 seconds.
 const MAX_REFUSAL: Duration = Duration::from_secs(30);
 
-/// A fault, and the expected outcome of copies that meet it.
+/// A fault, and the expected outcomes of copies that meet it.
 struct Case {
     server: Server,
     what: Effect,
-    /// Of a copy that meets the fault up to three times.
+    /// The outcome of a copy that meets the fault up to three times.
     passing: Outcome,
-    /// Of a copy of the file of several blocks while the fault lasts.
+    /// The outcome of a copy of the file of several blocks while the fault lasts.
     lasting: Outcome,
-    /// Of a copy of a file of one block while the fault lasts.
+    /// The outcome of a copy of a file of one block while the fault lasts.
     lasting_small: Outcome,
-    /// Of the first copy after the fault; the second one is exact.
+    /// The outcome of the first copy after the fault. The second copy is exact.
     healed: Outcome,
-    /// Whether the fault is a refusal, which is remembered for a while.
+    /// Whether the fault is a refusal, which is cached for some time.
     is_refusal: bool,
 }
 
@@ -238,8 +238,8 @@ impl Case {
     /// Injects the fault once, twice and three times for every file, then permanently, then never.
     fn run(&self) {
         const LASTING: usize = 3;
-        // A round is listed when its turn comes. Small files are prefetched, and those of a later
-        // round would meet the faults of this one.
+        // Each round is listed only when it starts. Otherwise, the small files of later rounds
+        // would be prefetched and meet the faults of this round.
         let mut archive = rounds(LASTING + 1);
         let mut later = archive.meetings.split_off(1).into_iter();
         let rig = rig(archive);
@@ -334,7 +334,7 @@ fn broken_body_resumes_at_missing_byte() {
         broken(Effect::ShortBody { missing_bytes: 50 * 1024 }),
         broken(Effect::ShortBody { missing_bytes: 1 }),
         broken(Effect::Reset { after_bytes: 0 }),
-        // A reply that delivers some bytes each time delivers the file in the end, if in time.
+        // Replies that each deliver some bytes deliver the whole file if the time is sufficient.
         Case::new(
             Server::Media,
             Effect::Reset { after_bytes: 300_000 },
@@ -379,7 +379,7 @@ fn wrong_total_never_makes_a_copy_longer() {
             Outcome::ExactOrFails(&[ESTALE, EIO]),
         )
         .with_passing(Outcome::ExactOrFails(&[ESTALE, EIO]))
-        // The total that was accepted before turns out to be wrong, once.
+        // After the fault, the first copy finds that the accepted total was wrong.
         .with_healed(Outcome::ExactOrFails(&[ESTALE]))
     };
     run_cases(&[wrong(7), wrong(2 * MIB as i64)]);
@@ -430,7 +430,7 @@ fn failing_server_is_retried_until_the_deadline() {
 #[test]
 fn rate_limit_is_awaited_within_the_deadline() {
     let limited = |server, how| {
-        // Three delays of a second or two are longer than the deadline.
+        // Three delays of one or two seconds are longer than the deadline.
         Case::new(server, Effect::TooManyRequests(how), Outcome::Fails(EIO))
             .with_passing(Outcome::ExactOrFails(&[EIO]))
     };
@@ -468,7 +468,7 @@ fn recording_deleted_upstream_is_stale() {
 
 #[test]
 fn any_mix_of_transient_faults_leaves_exact_copies() {
-    /// Programs that copy at the same time, each one file after the other.
+    /// Number of programs that copy concurrently. Each copies one file after another.
     const READERS: usize = 4;
     const TRIES: usize = 6;
     let stress = |seed: u64| {
@@ -502,7 +502,7 @@ fn any_mix_of_transient_faults_leaves_exact_copies() {
     });
 }
 
-/// A meeting whose files are all listed with a wrong size.
+/// Returns a rig with a meeting whose files are all listed with a wrong size.
 fn listed_wrong(by: i64, latency: Duration) -> Rig {
     let mut archive = rounds(1);
     for file in &mut archive.meetings[0].files {
@@ -510,7 +510,7 @@ fn listed_wrong(by: i64, latency: Duration) -> Rig {
     }
     let options =
         DemoCloudOptions { archive, first_byte_latency: latency, ..DemoCloudOptions::default() };
-    // A token, a lease and a reply can take the latency each.
+    // Each of token, lease and reply can take the latency.
     let rig = Rig::new(options).with("read_deadline = \"10s\"");
     rig.mount();
     rig
@@ -575,7 +575,7 @@ impl Changing {
         Self { rig, object, path }
     }
 
-    /// Replaces the content by other bytes of the same length.
+    /// Replaces the content with other bytes of the same length.
     fn change(&mut self, name: &str) {
         let length = self.object.length;
         let content = Content::Pattern { seed: pattern_seed(name), length };
@@ -604,7 +604,7 @@ impl Changing {
 #[test]
 fn cached_bytes_survive_an_upstream_change() {
     let mut changing = Changing::new(2 * MIB + 77);
-    // Past the page cache, so that the daemon reads from its memory.
+    // The read bypasses the page cache, so the daemon reads from its memory.
     let read = "dd if=\"$f\" bs=1M iflag=direct status=none | sha256sum; exit ${PIPESTATUS[0]}";
     changing.assert_new(&changing.hash(read));
     let before = changing.object.sha256();
@@ -616,7 +616,7 @@ fn cached_bytes_survive_an_upstream_change() {
 
 #[test]
 fn changed_file_fails_once_then_reads_new_content() {
-    // Longer than the memory cache, so that a read needs the cloud when no pages are cached.
+    // The file is longer than the memory cache, so a read needs the cloud if no pages are cached.
     let mut changing = Changing::new(CHANGING);
     for name in ["second", "third", "fourth"] {
         changing.assert_new(&changing.hash("sha256sum < \"$f\""));

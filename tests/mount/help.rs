@@ -5,7 +5,7 @@ use crate::support::{COMMAND_TIMEOUT, meetfs, run, text};
 /// A wider terminal does not make the lines longer.
 const MAX_WIDTH: usize = 120;
 
-/// Every command, and each of their own commands.
+/// All commands and their subcommands.
 const COMMANDS: [&[&str]; 12] = [
     &[],
     &["mount"],
@@ -23,7 +23,7 @@ const COMMANDS: [&[&str]; 12] = [
 
 fn help(command: &[&str], columns: usize) -> Vec<String> {
     let mut meetfs = meetfs();
-    // `help` has no help of its own. It shows the help of the program.
+    // The command `help` has no help text. It shows the help of the program.
     meetfs.args(command).env("COLUMNS", columns.to_string());
     let output =
         run(if command == ["help"] { &mut meetfs } else { meetfs.arg("--help") }, COMMAND_TIMEOUT);

@@ -1,4 +1,4 @@
-//! A host that keeps failing: not every read waits for its deadline.
+//! A server that keeps failing: most reads fail at once instead of waiting for their deadline.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use meetfs::demo_cloud::{
     Trigger, WebexArchive, WebexRecording,
 };
 
-/// How long a Webex lease of these tests is valid.
+/// Lifetime of the Webex leases in these tests.
 const LEASE_TTL: Duration = Duration::from_secs(1);
 
-/// Reads the first 100,000 bytes of a file. Returns how many it got, and how long that took.
+/// Reads the first 100,000 bytes of a file. Returns the number of bytes read and the duration.
 fn read_head(rig: &Rig, pattern: &str) -> (u64, Duration) {
     let started = Instant::now();
     let output = rig.try_shell(&format!("head -c 100000 {pattern} | wc -c"), COMMAND_TIMEOUT);
@@ -29,7 +29,7 @@ fn assert_only_one_source_is_down(rig: &Rig, source: &str, server: Server, origi
     assert!(bytes == 0 && took > Duration::from_secs(10), "{bytes} bytes in {took:?}");
     for name in ["two", "three", "two"] {
         let (bytes, took) = read_head(rig, &format!("{source}/*/*{name}*/*.mp4"));
-        // One of them probes the host, for two seconds.
+        // One of the reads probes the server for two seconds.
         assert!(
             bytes == 0 && took < Duration::from_secs(4),
             "{name}: {bytes} bytes in {took:?}\n{}",
@@ -64,7 +64,8 @@ fn assert_only_one_source_is_down(rig: &Rig, source: &str, server: Server, origi
 
     rig.cloud.clear_faults();
     wait_until(Duration::from_secs(20), "it is read again", || read_head(rig, &first).0 == 100_000);
-    // A read with a valid lease does not use the API: only a request to it shows that it answers.
+    // A read with a valid lease does not use the API. Only a request to the API shows that it
+    // answers again.
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
     assert_eq!(rig.status()["down"], serde_json::json!([]));
@@ -129,7 +130,7 @@ fn rapatin_outage_fails_only_rapatin_reads_at_once() {
             "[source.rapat]\nprovider = \"rapatin\"\nemail = \"{email}\"\npassword = \"{password}\"\napi_url = \"{api}\"\n"
         )
     });
-    // The download URLs are Zoom's. New ones for those that are refused come from the API.
+    // The download URLs are Zoom's. When one is refused, a new one is requested from the API.
     rig.cloud.inject(
         Trigger::always(Server::Web).with_path("webhook_download").with_effect(Effect::Html200),
     );
@@ -138,7 +139,7 @@ fn rapatin_outage_fails_only_rapatin_reads_at_once() {
 }
 
 #[test]
-fn hanging_host_costs_one_deadline_until_it_answers() {
+fn only_one_read_waits_for_a_hanging_server() {
     let files = [("known", 3_000_000), ("other", 50_000_000), ("third", 50_000_000)];
     let rig = Rig::mounted(DemoCloudOptions {
         archive: Archive::with_pattern_files(&files),
@@ -153,7 +154,7 @@ fn hanging_host_costs_one_deadline_until_it_answers() {
     assert!(bytes == 0 && took > Duration::from_secs(10), "{bytes} bytes in {took:?}");
     for _ in 0..3 {
         let (bytes, took) = read("third");
-        // One of them probes the host, for two seconds.
+        // One of the reads probes the server for two seconds.
         assert!(bytes == 0 && took < Duration::from_secs(4), "{bytes} bytes in {took:?}");
     }
     assert_eq!(read("known").0, 100_000, "what is cached is read");

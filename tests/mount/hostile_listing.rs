@@ -15,11 +15,11 @@ use crate::support::{Rig, run, text};
 
 const MIB: u64 = 1024 * 1024;
 
-/// Enough for the limits of a listing, and less than a user waits.
+/// Longer than the limits of a listing, and shorter than a user waits.
 const MOUNT_TIMEOUT: Duration = Duration::from_secs(110);
 
-/// Starts an API that answers each request with what `answer` returns for its path and query, and
-/// returns its base URL. It ends with the test process.
+/// Starts a server that answers each request with the result of `answer` for its path and query.
+/// Returns the base URL. The server runs until the test process ends.
 fn api(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -57,8 +57,8 @@ fn kept_deleted(rig: &Rig) -> Value {
     rig.status()["sources"][0]["kept_deleted"].clone()
 }
 
-/// Reads one meeting completely and the beginning of another one's video, and waits until the disk
-/// cache has them.
+/// Reads one meeting completely and the beginning of the video of another meeting. Waits until both
+/// are in the disk cache.
 fn fill_cache(rig: &Rig) -> (String, String) {
     wait_until(COMMAND_TIMEOUT, "all details are known", || {
         rig.shell("find . -name meeting.json | wc -l").trim() == "3"
@@ -108,7 +108,7 @@ fn deleted_meeting_stays_while_it_is_cached() {
         let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
         assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
     };
-    // The refresh of the hanging source goes on when the other one has ended.
+    // The refresh of the hanging source continues after the other refresh has ended.
     let refresh_until = |is_refreshed: &dyn Fn() -> bool| {
         let mut command =
             rig.meetfs().arg("refresh").arg(&rig.mountpoint).spawn().expect("a command");
@@ -141,7 +141,7 @@ fn deleted_meeting_stays_while_it_is_cached() {
     assert_eq!(kept_deleted(&rig), 1);
     rig.unmount();
 
-    // It disappears when it is not cached any more.
+    // The meeting disappears when it is no longer cached.
     clear_cache(&rig);
     rig.cloud.clear_faults();
     mount();
@@ -182,7 +182,7 @@ fn deleted_file_keeps_its_name_until_restored() {
     };
     assert_eq!(names(&state_of(&rig, "Read")), names(&before));
     assert_eq!(kept_deleted(&rig), 1);
-    // The rest is deleted too, and the meeting is retained as a whole.
+    // The remaining files are deleted too, and the whole meeting is retained.
     rig.cloud.remove_meeting(READ);
     refresh(&rig);
     rig.cloud.clear_requests();

@@ -1,5 +1,5 @@
-//! Archives of thousands of meetings: complete at once, with few calls, within the rate limits, and
-//! kept over a restart.
+//! Archives of thousands of meetings: listed completely, with few calls within the rate limits, and
+//! stored across restarts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use meetfs::demo_cloud::{
     ZoomLabel, ZoomLimits,
 };
 
-/// Timeout of what takes thousands of calls.
+/// Timeout of operations that need thousands of calls.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 fn today() -> Date {

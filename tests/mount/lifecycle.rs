@@ -1,4 +1,4 @@
-//! The life of a mount: start, signals, and an end that leaves nothing behind.
+//! The lifecycle of a mount: start, signals, and an end that leaves nothing behind.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,14 +14,14 @@ use meetfs::demo_cloud::{
     Archive, Content, DemoCloudOptions, Effect, Meeting, MeetingFile, Server, Trigger, UserApp,
 };
 
-/// Timeout for the end of a mount: what a user accepts.
+/// The time that a user accepts for an unmount.
 const FEW_SECONDS: Duration = Duration::from_secs(5);
 
 fn small() -> DemoCloudOptions {
     DemoCloudOptions { archive: Archive::with_meetings(40, 60), ..DemoCloudOptions::default() }
 }
 
-/// Bytes of the stalled file that arrive.
+/// Number of bytes of the stalled file that arrive.
 const BYTES_BEFORE_STALL: u64 = 100_000;
 
 /// One file of 64 MB whose download stalls.
@@ -93,7 +93,8 @@ fn daemon_leaves_its_directory_and_terminal() {
     };
     assert_eq!(link("cwd"), "/");
     for stream in ["fd/0", "fd/1", "fd/2"] {
-        // The last two are redirected right after readiness is reported.
+        // Standard output and standard error are redirected just after the daemon has reported that
+        // it is ready.
         wait_until(COMMAND_TIMEOUT, "the stream is redirected", || link(stream) == "/dev/null");
     }
     let stat = std::fs::read_to_string(format!("/proc/{daemon}/stat")).expect("a status");

@@ -83,7 +83,7 @@ fn assert_fewest_windows(calls: &[Call]) -> BTreeMap<(Date, Date), usize> {
     }
     let (first, last) = (windows.first().expect("a window").0, windows.last().expect("a window").1);
     assert!(last > today() && first <= today().saturating_sub(2.years()), "{first} to {last}");
-    // All but the oldest have the maximum length.
+    // All windows except the oldest have the maximum length.
     for (from, to) in windows.iter().skip(1) {
         let month_back = to.saturating_sub(1.month());
         assert!((*to - *from).get_days() == 29 || *from == month_back, "{from} to {to}");
@@ -142,7 +142,7 @@ fn failing_pages_lose_no_meeting() {
     let failed = calls.iter().filter(|call| call.status == 500).count();
     assert_eq!(failed, 2);
     let repeated: usize = first_page_counts.values().map(|times| times - 1).sum();
-    // A failed page is requested again; an expired token restarts its window.
+    // A failed page is requested again. An expired token restarts its window.
     assert!(repeated <= failed + 1, "{first_page_counts:?}");
     rig.unmount();
 }
@@ -176,7 +176,7 @@ fn paths_ignore_listing_order() {
     let one = Rig::mounted(options(archive.clone()));
     fastrand::Rng::with_seed(7).shuffle(&mut archive.meetings);
     let mut other = options(archive);
-    // Pages of another length change the order again.
+    // Pages of a different length change the order again.
     other.max_page_size = 7;
     let other = Rig::mounted(other);
     // Documents wait for details, which are rate-limited.

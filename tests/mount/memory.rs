@@ -8,7 +8,8 @@ use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 
 const MIB: u64 = 1024 * 1024;
 
-/// Memory besides block buffers: the program, threads, connections, the tree, replies in flight.
+/// Memory in addition to the block buffers: the program, threads, connections, the tree and replies
+/// in flight.
 const OTHER_MEMORY: u64 = 64 * MIB;
 
 const FILES: usize = 10;

@@ -1,4 +1,4 @@
-//! What Zoom returns for one meeting at a time: participants, their audio, and passcodes.
+//! Data that Zoom returns for one meeting at a time: participants, their audio, and passcodes.
 
 use crate::support::{COMMAND_TIMEOUT, Rig, mode_of, run, text, wait_until};
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +9,8 @@ use meetfs::demo_cloud::{
 const PEOPLE: &str = "/participants";
 const SCOPE: &str = "meeting:read:list_past_participants";
 
-/// An audio-only meeting of `people`, of whom `recorded` have a recording of their own.
+/// Returns an audio-only meeting with a number of `participants`. Those in `recorded` have their
+/// own recording.
 fn audio_meeting(participants: usize, recorded: &[&str]) -> Meeting {
     let start = Timestamp::now() - SignedDuration::from_hours(3);
     let sound =
@@ -42,7 +43,7 @@ fn directory(rig: &Rig) -> std::path::PathBuf {
     rig.mountpoint.join(found.trim_end())
 }
 
-/// Returns the number of requests whose path has this end.
+/// Returns the number of requests whose path ends with `end`.
 fn request_count(rig: &Rig, end: &str) -> usize {
     rig.cloud
         .requests()

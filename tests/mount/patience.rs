@@ -42,8 +42,8 @@ fn mount(rig: &Rig) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
-/// Asserts that after a 429, whatever the form of its delay, `status` shows why the source was not
-/// listed and when the next refresh is: not before the delay.
+/// Asserts the effect of a 429 with each form of its delay: `status` shows why the source was not
+/// listed, and a time of the next refresh that is not before the end of the delay.
 fn assert_every_form_is_awaited(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) {
     for (form, is_stated) in FORMS {
         rig.cloud.inject(fault(form));
@@ -117,7 +117,8 @@ fn rapatin_delay_is_awaited_in_every_form() {
     });
 }
 
-/// Starts a server whose every page of a listing has one meeting and the token of another page.
+/// Starts a server with an endless listing: each page has one meeting and the token of another
+/// page.
 fn start_endless_listing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

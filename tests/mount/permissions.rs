@@ -50,7 +50,7 @@ fn modes_of_the_configuration_are_those_of_copies() {
     rig.mount();
     let modes = rig.shell("find . -printf '%y %m\\n' | sort -u");
     assert_eq!(modes, "d 750\nf 600\nf 640\n");
-    // Writing is not a question of permission.
+    // Writes fail for every user, because the file system is read-only.
     let output = rig.try_shell("LC_ALL=C touch new 2>&1", COMMAND_TIMEOUT);
     assert!(text(&output).contains("Read-only file system"), "{}", text(&output));
     // Another user makes a copy of a copy, and removes it.
@@ -86,7 +86,7 @@ fn documented_copy_can_be_removed() {
     let copies = rig.directory.path().join("copies");
     std::fs::create_dir(&copies).expect("a directory");
     std::fs::set_permissions(&copies, std::fs::Permissions::from_mode(0o777)).expect("a mode");
-    // With its modes, it cannot; root can in any case.
+    // With the modes of the mount, the user cannot remove the copy. Root can remove it in any case.
     let remove = |options: &str| {
         rig.shell(&format!("rsync -a {options} acme/ '{}/mine/'", copies.display()));
         rig.shell(&format!("chown -R {OTHER_USER} '{}'", copies.display()));

@@ -33,7 +33,7 @@ fn mount(rig: &Rig, keys: &str) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
-/// Mounts with a login and one meeting that the schedule does not have.
+/// Mounts with a login and one meeting that the schedule does not contain.
 fn mounted(sessions: Vec<RapatinSession>, change: impl FnOnce(&mut DemoCloudOptions)) -> Rig {
     let mut options =
         DemoCloudOptions { rapatin_sessions: sessions, ..DemoCloudOptions::default() };

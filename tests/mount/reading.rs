@@ -1,4 +1,4 @@
-//! What reads cost: seeks, files that are complete on disk, walks through small files, and closed
+//! The cost of reads: seeks, files that are complete on disk, walks through small files, and closed
 //! files.
 
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ fn assert_transfers_end(rig: &Rig, closed: Instant, limit: Duration, what: &str)
     assert!(changed - closed <= limit, "{what}: transfers after {:?}", changed - closed);
 }
 
-/// Returns the SHA-256 of the bytes of the film at these `(offset, length)`, one after the other.
+/// Returns the SHA-256 of the concatenated ranges of the film. A range is an `(offset, length)`.
 fn digest_of(reads: &[(u64, u64)]) -> String {
     let mut digest = Sha256::new();
     for (offset, length) in reads {
@@ -147,7 +147,8 @@ fn daemon_reads_everything_without_passthrough() {
 fn handles_before_and_after_completion_read_same_bytes() {
     let rig = Rig::mounted(film());
     // The first handle is opened before anything is on disk, so the daemon reads for all handles.
-    // After it is closed, new handles use passthrough, and so do those opened beside them.
+    // After it is closed, new handles use passthrough, and so do handles that are opened at the
+    // same time.
     let line = "f=\"$(find . -name '*.mp4')\"; exec 3< \"$f\"; sha256sum < \"$f\"; sha256sum < \"$f\"; \
                 sha256sum <&3; exec 3<&-; sleep 0.2; exec 4< \"$f\"; sha256sum < \"$f\"; sha256sum <&4; \
                 for i in 1 2 3 4 5 6 7 8; do (exec 5< \"$f\"; sha256sum <&5) & done; wait";
@@ -217,7 +218,7 @@ fn upstream_change_shows_while_old_file_is_open() {
 fn damaged_cache_file_is_never_passed_through() {
     let rig = Rig::mounted(film());
     assert_eq!(hash(&rig), expected_hash(&rig));
-    // Passed through once, so that nothing is left to verify.
+    // The file is passed through once, so nothing is left to verify.
     assert_eq!(hash(&rig), expected_hash(&rig));
     let flip = "f=$(ls -S ../cache/blocks/*.data | head -n 1); \
                 printf 'X' | dd of=\"$f\" bs=1 seek=5000000 conv=notrunc status=none";
@@ -246,7 +247,7 @@ fn file_damaged_while_open_is_exact_when_reopened() {
 #[test]
 fn file_read_in_parts_is_complete_on_disk() {
     let rig = Rig::mounted(film());
-    // From the end, in parts that end within blocks, each with a handle of its own.
+    // The reads start at the end. Each part ends within a block and is read with its own handle.
     let line = "f=\"$(find . -name '*.mp4')\"; n=$(stat -c %s \"$f\"); at=$n; while [ $at -gt 0 ]; do at=$((at - 333333)); \
                 [ $at -gt 0 ] || at=0; dd if=\"$f\" bs=333333 skip=$at count=1 iflag=skip_bytes,fullblock status=none \
                 > /dev/null; done";
@@ -259,7 +260,7 @@ fn file_read_in_parts_is_complete_on_disk() {
 }
 
 #[test]
-fn wrong_file_types_cost_few_requests_each() {
+fn wrong_file_type_causes_few_requests() {
     let mut options = texts(30);
     let mut files = 0;
     for meeting in &mut options.archive.meetings {
@@ -327,7 +328,7 @@ fn walk_through_small_files_fetches_each_once() {
         assert!(output.status.code().is_some_and(|code| code < 2), "{}", text(&output));
         let requests = rig.media_requests();
         assert_eq!(requests.len(), files, "{walk}");
-        // Without prefetch each file would take a latency.
+        // Without prefetch, each file would take the latency of a request.
         let (first, last) = (requests[0].received_at, requests[files - 1].received_at);
         let one_by_one = Duration::from_millis(20) * files as u32;
         eprintln!("{walk}: {files} files within {:?}", last - first);
@@ -379,7 +380,7 @@ fn partial_read_transfers_nothing_after_close() {
 }
 
 #[test]
-fn readers_at_different_places_all_finish() {
+fn readers_at_different_offsets_all_finish() {
     let options = DemoCloudOptions { bytes_per_second: Some(20_000_000), ..film() };
     let rig = Rig::mounted(options);
     let piece = 4 * MIB;
@@ -401,7 +402,7 @@ fn readers_at_different_places_all_finish() {
 }
 
 #[test]
-fn copy_finishes_beside_a_constant_seeker() {
+fn copy_finishes_while_another_reader_seeks() {
     let archive = Archive::with_pattern_files(&[("film", LENGTH), ("backup", 40 * MIB)]);
     let options = DemoCloudOptions {
         archive,

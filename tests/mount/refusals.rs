@@ -108,7 +108,7 @@ fn every_status_of_webex_has_a_hint() {
     }
 }
 
-/// Returns how many requests the hosts of the files received, and forgets them.
+/// Returns the number of requests that the servers of the files received, and resets it.
 fn take_requests(rig: &Rig) -> usize {
     let requests = rig.cloud.requests();
     rig.cloud.clear_requests();
@@ -130,7 +130,7 @@ fn refused_file_is_not_requested_at_each_open() {
     for _ in 0..20 {
         assert!(text(&read()).contains("Permission denied"));
     }
-    // A refusal is the answer for five seconds.
+    // A refusal is cached for five seconds.
     let attempts = began.elapsed().as_secs() as usize / 5 + 1;
     let requests = take_requests(&rig);
     assert!(requests <= attempts * per_attempt, "{requests} in {attempts} attempts");

@@ -1,5 +1,5 @@
-//! Tokens and URLs that expire during a read, and download URLs that need their credential
-//! elsewhere.
+//! Tokens and URLs that expire during a read, and download URLs that need their credential in
+//! another place.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn expected_hashes(rig: &Rig) -> BTreeMap<String, String> {
     rig.cloud.objects().into_iter().map(|object| (object.topic.clone(), object.sha256())).collect()
 }
 
-/// Hashes every file `times` times at once, and asserts each hash.
+/// Hashes every file `times` times concurrently, and asserts each hash.
 fn hash_all(rig: &Rig, times: usize) {
     let expected = expected_hashes(rig);
     let line = format!(
@@ -52,7 +52,7 @@ fn token_requests(rig: &Rig) -> usize {
 }
 
 #[test]
-fn expiry_costs_sixteen_readers_one_renewal() {
+fn expired_token_is_renewed_once_for_sixteen_readers() {
     const FILES: [(&str, u64); 4] =
         [("one", 8 * MIB), ("two", 9 * MIB), ("three", 7 * MIB), ("four", 8 * MIB)];
     let rig = rig(DemoCloudOptions {
@@ -84,7 +84,7 @@ fn expiry_costs_sixteen_readers_one_renewal() {
             .map(|request| request.status)
             .collect();
         let granted = requests.iter().filter(|status| **status == 302).count();
-        // One more is the refusal that reveals the expiry of the token.
+        // One additional request is refused because the token has expired.
         assert!(granted == 1 && requests.len() <= 2, "{}: {requests:?}", object.topic);
     }
 }
@@ -121,7 +121,7 @@ fn sixteen_readers_share_the_refusal_of_a_file() {
         archive: Archive::with_pattern_files(&[("refused", 5 * MIB)]),
         ..DemoCloudOptions::default()
     });
-    // Slow enough for all sixteen to open the file before the first refusal.
+    // The server is slow enough for all sixteen readers to open the file before the first refusal.
     rig.cloud.inject(
         Trigger::always(Server::Web).with_effect(Effect::Latency(Duration::from_millis(150))),
     );
@@ -134,7 +134,8 @@ fn sixteen_readers_share_the_refusal_of_a_file() {
     let message = String::from_utf8_lossy(&output.stdout).into_owned();
     // Sixteen programs write into one pipe, so their lines are interleaved.
     assert_eq!(message.matches("Permission denied").count(), 16, "{message}");
-    // Three requests with growing effort. A reader that comes after the refusal starts again.
+    // There are three requests with increasing effort. A reader that comes after the refusal starts
+    // again.
     let requests = requests_to(&rig, Server::Web).len();
     assert!(requests <= 3 * 6, "{requests} requests");
 }
@@ -186,7 +187,7 @@ fn meeting_token_replaces_a_refused_source_token() {
 }
 
 #[test]
-fn query_is_the_last_resort_and_remembered() {
+fn credential_in_the_query_is_the_last_resort() {
     let header = AcceptedCredentials {
         accepts_oauth_bearer: false,
         accepts_download_token_bearer: false,

@@ -1,4 +1,4 @@
-//! State that survives a restart: the tree is ready at once, whatever the provider does.
+//! State that survives a restart: the tree is ready at once, regardless of the provider.
 
 use std::time::{Duration, Instant};
 
@@ -141,7 +141,7 @@ fn new_source_does_not_delay_a_stored_listing() {
     let locked = source("locked", &slow, "wrong-secret");
     for (name, is_foreground) in [("slow", false), ("tardy", true)] {
         rig.write_config(&format!("{}\n{}{locked}", rig.config(), source(name, &slow, &secret)));
-        // Shorter than a mount without a stored listing would wait.
+        // This is shorter than the wait of a mount without a stored listing.
         let late = Trigger::always(Server::Api).with_path("/oauth/token");
         slow.inject(late.with_effect(Effect::Latency(Duration::from_secs(2))));
         let mut command = rig.mount_command();

@@ -14,7 +14,7 @@ use meetfs::demo_cloud::{
     Trigger,
 };
 
-/// A few meetings of every kind of file.
+/// Returns a cloud with a few meetings and every kind of file.
 fn demo(accepted_credentials: AcceptedCredentials) -> DemoCloudOptions {
     let mut archive = Archive::demo();
     archive.meetings.retain(|meeting| {
@@ -34,7 +34,7 @@ fn query_field<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Returns every credential that was sent, and the one in the configuration.
+/// Returns all credentials that were sent, and the secret in the configuration.
 fn secrets(rig: &Rig, requests: &[Request]) -> BTreeSet<String> {
     let mut secrets = BTreeSet::from([rig.cloud.credentials().client_secret]);
     for request in requests {
@@ -91,7 +91,7 @@ fn newest_token(rig: &Rig) -> String {
         .expect("a token")
 }
 
-/// A server that repeats the token in every place that an error can be quoted from.
+/// Returns a reply that repeats the token in every place from which an error message may quote.
 fn echo(token: &str, status: u16, content_type: &str) -> Effect {
     let message = format!("no {token}");
     Effect::Status {
@@ -107,7 +107,7 @@ fn echo(token: &str, status: u16, content_type: &str) -> Effect {
     }
 }
 
-/// Causes every kind of failure. Returns what the programs printed.
+/// Causes every kind of failure. Returns the output of the programs.
 fn cause_failures(rig: &Rig) -> Vec<(String, Vec<u8>)> {
     let mut outputs = Vec::new();
     let mut read = |what: &str| {
@@ -116,7 +116,8 @@ fn cause_failures(rig: &Rig) -> Vec<(String, Vec<u8>)> {
         outputs.push((format!("standard error of the readers during {what}"), output.stderr));
         outputs.push((format!("standard output of find during {what}"), output.stdout));
         rig.cloud.clear_faults();
-        // The caches hold what was read. The next failure needs a mount that has read nothing.
+        // The caches contain the bytes read so far. The next failure needs a mount that has read
+        // nothing.
         rig.unmount();
         std::fs::remove_dir_all(rig.directory.path().join("cache")).expect("a cache");
         let mounting = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
@@ -240,7 +241,7 @@ fn credentials_are_sent_only_to_their_server() {
     }
 }
 
-/// A server that is not part of the demo server. It records each request and answers 404.
+/// A server outside the demo cloud. It records each request and answers 404.
 struct ForeignServer {
     port: u16,
     connections: Arc<Mutex<Vec<String>>>,
@@ -289,7 +290,7 @@ impl Drop for ForeignServer {
     }
 }
 
-/// Reads every file while `server` redirects to `location`. Returns what `cat` printed.
+/// Reads every file while `server` redirects to `location`. Returns the output of `cat`.
 fn read_redirected(server: Server, location: &str, header: AcceptedCredentials) -> (Rig, String) {
     let archive = Archive::with_pattern_files(&[("one", 1_000_000)]);
     let options =
@@ -311,7 +312,7 @@ fn read_redirected(server: Server, location: &str, header: AcceptedCredentials) 
 fn redirect_to_foreign_host_opens_no_connection() {
     let foreign_server = ForeignServer::new();
     let port = foreign_server.port;
-    // A client that follows it reaches the listener, although neither is a loopback host.
+    // These addresses reach the listener, although neither is a loopback address by its text.
     for host in ["0.0.0.0", "[::ffff:127.0.0.1]"] {
         for server in [Server::Web, Server::Media, Server::Api] {
             let location = format!("http://{host}:{port}/p4th?Policy=x&Signature=s3cret");

@@ -52,7 +52,7 @@ fn meeting(uuid: &str, topic: &str) -> Meeting {
 #[test]
 fn status_shows_counts_and_refresh_times() {
     let rig = Rig::mounted(options(Archive::with_meetings(12, 20)));
-    // The mount is ready before the first refresh has ended, and `next` is set when it has.
+    // The mount is ready before the first refresh has ended. Only then is `next` set.
     wait_until(COMMAND_TIMEOUT, "the first refresh ends", || {
         rig.status()["sources"][0]["next"].is_string()
     });
@@ -205,7 +205,7 @@ fn refresh_returns_when_new_meetings_are_shown() {
 }
 
 #[test]
-fn wrong_secret_of_one_source_spares_others() {
+fn wrong_secret_affects_only_its_source() {
     let rig = Rig::new(options(Archive::with_meetings(8, 20)));
     let second = rig.config().split("[source.acme]").nth(1).expect("a source").to_owned();
     let secret = rig.cloud.credentials().client_secret;
@@ -256,7 +256,7 @@ fn dead_mount_is_reported_with_its_fix() {
             assert_eq!(message.lines().count(), 2, "{message}");
         }
     }
-    // A report of all mounts includes it, with the same keys.
+    // The report of all mounts includes this mount, with the same keys.
     let line = listed(&rig, &["status"]).expect("a line");
     assert!(
         line.contains("  DEAD: ") && line.contains(&format!("`meetfs unmount {place}`")),
@@ -291,7 +291,7 @@ fn dead_mount_is_reported_with_its_fix() {
         text(&output)
     );
     assert!(!stderr(&output).contains("has died"), "{}", text(&output));
-    // Files in a dead mount are not known to be saved.
+    // It is unknown whether the files in a dead mount are saved.
     let output = command(&rig, &["expiring", "--not-in", "/usr"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(
@@ -330,7 +330,7 @@ fn wrong_mountpoint_is_explained() {
             text(&output)
         );
     }
-    // A live daemon with its socket in another directory.
+    // The socket of the live daemon is in another directory.
     let elsewhere = rig.directory.path().join("elsewhere");
     let mut status = rig.meetfs();
     status.env("XDG_RUNTIME_DIR", &elsewhere).env("XDG_STATE_HOME", &elsewhere);
@@ -401,7 +401,7 @@ fn hanging_daemon_is_reported_in_time() {
 
 /// `su` and `sudo -E` keep the variable.
 #[test]
-fn runtime_directory_of_another_user_is_left_out() {
+fn runtime_directory_of_another_user_is_ignored() {
     let rig = Rig::new(options(Archive::with_meetings(2, 20)));
     let session = rig.directory.path().join("session");
     std::fs::create_dir(&session).expect("a directory");
@@ -411,7 +411,8 @@ fn runtime_directory_of_another_user_is_left_out() {
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(std::fs::read_dir(&session).expect("a directory").count(), 0);
     for words in [["status"], ["refresh"], ["expiring"]] {
-        // A command finds it with the variable, without it, and with one that names a file.
+        // A command finds the mount with the variable, without it, and if the variable names a
+        // file.
         let file = rig.config_path();
         for variable in [Some(session.as_path()), None, Some(file.as_path())] {
             let mut command = rig.meetfs();

@@ -1,4 +1,4 @@
-//! Zoom, Webex and Rapatin in one mount, also when one of them fails.
+//! Zoom, Webex and Rapatin in one mount, including failures of one of them.
 
 use std::collections::BTreeSet;
 use std::process::Output;
@@ -87,7 +87,7 @@ fn copies_of_three_providers_are_exact() {
         .chain(rig.cloud.rapatin_objects().iter().map(|object| object.sha256()))
         .collect();
     assert!(hashes.len() > 30, "{}", hashes.len());
-    // Files besides the video are in the details of each Webex recording.
+    // The details of each Webex recording contain all files except the video.
     wait_until(COMMAND_TIMEOUT, "everything of Webex is known", || {
         rig.shell("find cisco -name meeting.json | wc -l").trim() == "7"
     });

@@ -111,14 +111,14 @@ fn refused_zoom_trash_is_explained() {
     let directory = backup.to_str().expect("a path");
     assert_eq!(expiring(&rig, &["--not-in", directory]), (Some(0), String::new()));
     rig.shell(&format!("rm -r '{directory}'/2*/*Gone/chat.txt"));
-    // What cannot be saved is listed, and does not fail a backup that has the rest.
+    // A file that cannot be downloaded is listed, but the backup does not count as incomplete.
     let (code, output) = expiring(&rig, &["--not-in", directory]);
     assert!(
         code == Some(0) && output.lines().count() == 1 && output.contains("chat.txt"),
         "{output}"
     );
 
-    // Nothing is probed or copied twice, also after restarts and without the provider.
+    // Nothing is probed or copied twice, even after restarts and without the provider.
     let rsync = format!("rsync -a --itemize-changes acme/trash/ '{directory}/trash/'");
     assert!(rig.shell(&rsync).lines().count() >= 4);
     assert_eq!(rig.shell(&rsync), "");
@@ -260,7 +260,7 @@ fn refusal_is_probed_again_after_a_day() {
         let aged = catalog.execute("UPDATE trashed_file SET at = at - 25 * 3600", []);
         assert_eq!(aged.expect("probes"), 2);
     };
-    // For a day the refusal holds.
+    // The refusal is cached for a day.
     rig.mount();
     refresh(&rig);
     assert_eq!(names(&rig, "acme/trash/*Gone"), REFUSED);
@@ -304,7 +304,7 @@ fn account_trash_failure_is_reported_once() {
     wait_for_files(&rig, "acme/trash/*Gone", REFUSED);
     wait_for_files(&rig, "acme/trash/*Other", REFUSED);
     assert_eq!(rig.shell("ls acme/2*").lines().count(), 1);
-    // While it cannot be listed, it is shown unchanged.
+    // While the recycle bin cannot be listed, it is shown unchanged.
     let scopes = r#"{"code":4711,"message":"Invalid access token, does not contain scopes:[user:read:list_users:admin]."}"#;
     let refused = Effect::Status {
         status: 400,
@@ -374,8 +374,8 @@ fn disabled_trash_is_never_requested() {
     rig.unmount();
 }
 
-/// Opens a video, moves its meeting to the recycle bin, and reads the rest. Returns the
-/// output of the reader and the hash of the whole video.
+/// Opens a video, moves its meeting to the recycle bin, and reads the rest of the video. Returns
+/// the output of the reader and the hash of the whole video.
 fn read_while_trashing(is_trash_served: bool, length: u64, is_cached: bool) -> (String, String) {
     let mut cloud = options(is_trash_served);
     cloud.archive.meetings[0].files[0].content = Content::Pattern { seed: 9, length };
@@ -439,7 +439,7 @@ fn mount_webex(rig: &Rig, zoom_is_down: bool) {
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
 }
 
-/// Refreshes while the Zoom source fails, which fails the command.
+/// Refreshes while the Zoom source fails, so the command fails too.
 fn refresh_despite_failure(rig: &Rig) {
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
     assert!(!output.status.success(), "{}", text(&output));

@@ -23,7 +23,7 @@ fn mounted() -> Rig {
     rig
 }
 
-/// Expects a failure with this exit code and returns its message.
+/// Asserts that a command fails with the exit code `code`, and returns its message.
 fn failure(command: &mut Command, code: i32) -> String {
     let output = run(command, COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(code), "{}", text(&output));
@@ -249,7 +249,7 @@ fn mount_in_another_namespace_is_reported() {
             "{message}"
         );
         assert_eq!(rig.entries_in_mount_table(), 0);
-        // It is not forgotten with the mountpoint.
+        // The daemon is still reported after the unmount.
         let message = failure(&mut unmount_commands(&rig)[0], 4);
         assert!(message.contains(&format!("sleep (process {})", holder.id())), "{message}");
         let status = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
@@ -279,7 +279,7 @@ fn bind_mount_is_named_before_anything_is_unmounted() {
     );
     assert_eq!(rig.shell("ls").trim(), "acme");
     assert_eq!(rig.status()["held_by"], serde_json::Value::Null);
-    // The bind mount alone can be unmounted.
+    // The bind mount can be unmounted separately.
     let output = run(&mut unmount_command(&bind), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(rig.shell("ls").trim(), "acme");
@@ -343,7 +343,7 @@ fn mount_inside_the_mount_is_named() {
 }
 
 #[test]
-fn passing_use_does_not_keep_a_mount_busy() {
+fn brief_use_does_not_keep_a_mount_busy() {
     let rig = rig();
     for _ in 0..5 {
         rig.mount();

@@ -8,7 +8,7 @@ use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger};
 
 const MIB: u64 = 1024 * 1024;
 
-/// A rig whose cache directory is a tmpfs of its own.
+/// A rig whose cache directory is a separate tmpfs.
 struct CacheDisk {
     rig: Rig,
     cache: PathBuf,
@@ -32,7 +32,7 @@ impl CacheDisk {
         assert!(output.status.success(), "{}", text(&output));
     }
 
-    /// Mounts meetfs and returns what the command prints.
+    /// Mounts meetfs and returns the output of the command.
     fn mount(&self) -> String {
         self.rig.write_config(&self.rig.config());
         let output = run(&mut self.rig.mount_command(), COMMAND_TIMEOUT);

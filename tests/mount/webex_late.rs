@@ -1,4 +1,4 @@
-//! Transcripts that Webex makes after the details of their recording were requested: they appear
+//! Transcripts that Webex creates after the details of their recording were requested. They appear
 //! without a second request for the details.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ fn transcript_content(id: &str) -> Content {
     )
 }
 
-/// Returns a recording without a transcript, so many hours old.
+/// Returns a recording without a transcript that began `hours_ago` hours ago.
 fn recording_without_transcript(id: &str, hours_ago: i64) -> WebexRecording {
     let mut recording = recording(id, hours_ago);
     recording.transcript = None;
@@ -120,7 +120,7 @@ fn late_transcript_is_exact_and_survives_a_remount() {
     let listed = rig.shell(inodes);
     rig.unmount();
 
-    // A transcript that is made while nothing is mounted appears without a refresh.
+    // A transcript that is created while nothing is mounted appears without a refresh.
     add_transcript(&rig, "b");
     rig.cloud.clear_requests();
     mount(&rig, "");
@@ -230,7 +230,7 @@ fn search_covers_all_pages_and_then_stops() {
     rig.unmount();
 }
 
-/// Returns recordings of two hosts. One of them owns the token.
+/// Returns the recordings of two meeting hosts. One of them owns the token.
 fn of_two_hosts() -> DemoCloudOptions {
     let mut of_ben = recording_without_transcript("ben", 40);
     of_ben.host_email = "ben@example.org".into();
@@ -258,7 +258,7 @@ fn administrator_finds_transcripts_of_other_hosts() {
         if is_compliance_officer {
             assert_eq!((of_site(&lists), by_meeting), (1, 0), "{lists:?}");
         } else {
-            // The list for other hosts is tried once in a run.
+            // The list for other meeting hosts is requested once per run.
             assert_eq!(
                 (of_site(&before) + of_site(&lists), by_meeting),
                 (1, 2),

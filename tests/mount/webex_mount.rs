@@ -44,7 +44,7 @@ fn count(rig: &Rig, name: &str) -> usize {
     rig.shell(&format!("find cisco -name '{name}' | wc -l")).trim().parse().expect("a number")
 }
 
-/// Waits for the details of so many recordings.
+/// Waits until the details of `recordings` recordings are shown.
 fn wait_for_details(rig: &Rig, recordings: usize) {
     wait_until(COMMAND_TIMEOUT, "every document is there", || {
         count(rig, "meeting.json") == recordings
@@ -179,7 +179,7 @@ fn sixteen_readers_share_one_renewal() {
 }
 
 #[test]
-fn three_hundred_recordings_cost_one_detail_each() {
+fn three_hundred_recordings_need_one_details_call_each() {
     let archive = WebexArchive::with_recordings(300, 90);
     let rig = Rig::new(DemoCloudOptions { webex_archive: archive, ..DemoCloudOptions::default() });
     // Details are slow, so that the listing is read before they arrive.
@@ -211,13 +211,15 @@ fn three_hundred_recordings_cost_one_detail_each() {
 #[test]
 fn refusal_is_an_errno_and_one_log_line() {
     let names = ["a", "b", "c", "d", "e"];
-    // Longer than the files that are prefetched: a prefetch would meet the refusal of another file.
+    // The file is longer than prefetched files, because a prefetch would meet the refusal of
+    // another file.
     let long = |name| recording(name, 5).with_video(3 * 1024 * 1024);
     let rig = mounted(webex_cloud(names.map(long).into()));
     wait_for_details(&rig, names.len());
     rig.unmount();
     mount(&rig);
-    // Each of another recording: a file that fails again within seconds is not logged again.
+    // Each read is of another recording, because a file that fails again within seconds is not
+    // logged again.
     for (name, (status, errno, says)) in names.into_iter().zip([
         (403, "Permission denied", "needs the scope meeting:recordings_read"),
         (428, "Permission denied", "cannot be scanned for malware"),
@@ -242,7 +244,7 @@ fn refusal_is_an_errno_and_one_log_line() {
 }
 
 #[test]
-fn token_goes_to_the_api_and_no_log() {
+fn token_is_sent_only_to_the_api() {
     let rig = mounted(webex_cloud(kinds()));
     wait_for_details(&rig, 6);
     rig.shell("cat cisco/*/*/* > /dev/null");

@@ -78,10 +78,10 @@ fn used_port_is_named() {
     assert!(text(&output).contains(&format!("port {port}")) && text(&output).contains("--port"));
 }
 
-/// What a user makes of the printed URL.
+/// Converts the printed URL to the text that the user pastes.
 type Pasted<'a> = &'a dyn Fn(&str) -> Vec<u8>;
 
-/// Runs `meetfs login --paste`, and pastes what `pasted` makes of the printed URL.
+/// Runs `meetfs login --paste` and pastes the text that `pasted` returns for the printed URL.
 fn paste(rig: &Rig, pasted: Pasted<'_>) -> std::process::Output {
     let mut child = login_command(rig, 8976)
         .arg("--paste")
@@ -112,13 +112,13 @@ fn redirect_url_is_pasted_without_a_browser() {
     write_config(&rig, &UserApp::demo());
     let output = paste(&rig, &|address| sent_back(address).into_bytes());
     assert!(output.status.success(), "{}", text(&output));
-    // As a browser shows it.
+    // The text as a browser shows it.
     let output = paste(&rig, &|address| {
         let back = sent_back(address);
         format!("  {}#_ ", back.strip_prefix("http://").expect("an address")).into_bytes()
     });
     assert!(output.status.success(), "{}", text(&output));
-    // As a user writes it who sees only a code.
+    // The text of a user who sees only a code.
     let output = paste(&rig, &|address| {
         let code = code_in(&sent_back(address));
         let state =
@@ -169,7 +169,7 @@ fn wrong_paste_is_refused_and_not_repeated() {
     assert_eq!(rig.cloud.sign_in_counts().sign_ins, 0);
 }
 
-/// The code may be of another request, and would sign in to another account.
+/// The code may belong to another request and would then sign in to another account.
 #[test]
 fn code_without_state_is_refused_and_not_sent() {
     let rig = Rig::new(cloud(1));
@@ -221,7 +221,7 @@ fn missing_configuration_shows_an_example() {
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{message}");
     assert!(message.contains("client_id = ") && !message.contains("account_id"), "{message}");
-    // With the example as configuration, the hint is to sign in.
+    // If the example is the configuration, the hint is to sign in.
     let (_, example) = message.split_once("\n\n").expect("an example");
     rig.write_config(&format!("{example}\noauth_url = \"{}\"\n", rig.cloud.oauth_url()));
     let secret = rig.directory.path().join("acme.secret");
@@ -291,7 +291,7 @@ fn idle_connections_do_not_block_the_browser() {
         .map(|number| {
             let mut connection =
                 std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
-            // Some begin a request that they never end.
+            // Some clients begin a request and never complete it.
             let beginning = if number % 2 == 0 { "GET /?code=" } else { "" };
             connection.write_all(beginning.as_bytes()).expect("a beginning");
             connection
@@ -346,7 +346,7 @@ fn two_concurrent_logins_store_one_sign_in() {
     write_config(&rig, &UserApp::demo());
     let (mut first, of_first) = begin(&rig, free_port());
     let (mut second, of_second) = begin(&rig, free_port());
-    // The redirect of one is refused by the other.
+    // Each login refuses the redirect of the other.
     let swapped_port_url = sent_back(&of_first).replace(&port_of(&of_first), &port_of(&of_second));
     assert!(curl(&[&swapped_port_url]).contains("does not belong"));
     let redirect_urls = [sent_back(&of_first), sent_back(&of_second)];

@@ -1,4 +1,5 @@
-//! Refresh tokens that work once: renewal under load, at the end of a mount, and after failures.
+//! Refresh tokens that work only once: renewal under load, at the end of a mount, and after
+//! failures.
 
 use std::collections::HashSet;
 use std::process::Command;
@@ -26,7 +27,7 @@ fn renewals_work_with_two_mounts_under_load() {
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);
     mount(&rig);
-    // Another mount of the same sign-in, with a cache of its own.
+    // Another mount of the same sign-in, with its own cache.
     let other = rig.directory.path().join("other");
     std::fs::create_dir(&other).expect("a mountpoint");
     let output = run(
@@ -112,7 +113,7 @@ fn read_timeout_during_a_renewal_loses_no_token() {
     sign_in(&rig);
     mount(&rig);
     rig.cloud.expire_tokens();
-    // When the read times out, the old refresh token is spent and the new one has not arrived.
+    // When the read times out, the old refresh token is used and the new one has not arrived.
     rig.cloud.inject(
         Trigger::next(Server::Api, 1)
             .with_path("/oauth/token")
@@ -150,7 +151,7 @@ fn unmount_during_a_renewal_loses_no_token() {
     for (number, end) in (1..).zip(ends) {
         mount(&rig);
         rig.cloud.expire_tokens();
-        // At the unmount, the old refresh token is spent and the new one has not arrived.
+        // At the unmount, the old refresh token is used and the new one has not arrived.
         rig.cloud.inject(
             Trigger::next(Server::Api, 1)
                 .with_path("/oauth/token")
@@ -163,7 +164,7 @@ fn unmount_during_a_renewal_loses_no_token() {
         let mut end = end(&rig);
         wait_until(COMMAND_TIMEOUT, "nothing is mounted", || rig.entries_in_mount_table() == 0);
         let mut next = RunningCommand::start(&mut rig.mount_command());
-        // Longer than anything else in an unmount.
+        // The delay is longer than everything else in an unmount.
         std::thread::sleep(Duration::from_secs(2));
         rig.cloud.clear_faults();
         assert_eq!(next.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}\n{}", next.output(), rig.log());
@@ -242,7 +243,7 @@ fn revoked_permission_is_replaced_without_a_remount() {
 }
 
 #[test]
-fn unwritable_sign_in_is_not_spent() {
+fn unwritable_sign_in_is_not_renewed() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     sign_in(&rig);

@@ -76,12 +76,12 @@ pub(crate) fn curl(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Opens a URL as a browser does, and follows redirects.
+/// Opens a URL like a browser, and follows redirects.
 pub(crate) fn browse(address: &str) -> String {
     curl(&["-L", address])
 }
 
-/// Returns the redirect URL after the permission.
+/// Gives the permission and returns the URL to which the browser is redirected.
 pub(crate) fn sent_back(address: &str) -> String {
     curl(&["-o", "/dev/null", "-w", "%{redirect_url}", address])
 }
@@ -106,7 +106,7 @@ pub(crate) fn sign_in_files(rig: &Rig) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Asserts the bytes of every video.
+/// Asserts that the bytes of every video are exact.
 pub(crate) fn assert_exact(rig: &Rig) {
     let sums =
         rig.shell("find acme -name '*.mp4' -print0 | xargs -0 sha256sum | cut -c1-64 | sort");
