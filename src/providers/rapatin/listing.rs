@@ -156,7 +156,7 @@ impl Lister {
                     }
                 }
                 // A schedule may contain meetings of other accounts. If Rapatin refuses only some
-                // meetings, these are the meetings of other accounts.
+                // meetings, the refused ones belong to other accounts.
                 Err(error)
                     if error.class() == ErrorClass::NotAllowed
                         && has_reply

@@ -47,8 +47,8 @@ impl ApiRefusal for Refusal {
 }
 
 impl Refusal {
-    /// Parses an error reply. Returns `None` if the reply reports success. The stored message never
-    /// contains `secret`.
+    /// Parses an error reply that requests `retry_delay`. Returns `None` for a success. The stored
+    /// message never contains `secret`.
     pub(crate) fn parse(
         status: u16,
         object: Option<&Map<String, Value>>,
