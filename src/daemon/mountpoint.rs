@@ -255,7 +255,7 @@ pub fn check_outside(
 ) -> Result<(), MountpointError> {
     let mountpoint = absolute_path(mountpoint)?;
     let absolute_target = std::path::absolute(path).map_err(|source| system_error(path, source))?;
-    // Names are compared first, because an existing mount may be dead or hang.
+    // Names are compared first, because an existing mount may be dead or hung.
     let is_inside = absolute_target.starts_with(&mountpoint)
         || absolute_target
             .ancestors()
