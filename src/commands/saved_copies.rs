@@ -54,10 +54,10 @@ impl SavedCopies {
         }
         std::fs::read_dir(directory).map_err(copies_error)?;
         let mut copies = Self(HashMap::new());
-        let mut pending = vec![directory.to_path_buf()];
+        let mut pending_directories = vec![directory.to_path_buf()];
         // Symbolic links can form cycles, so each directory is visited once.
         let mut visited = HashSet::from([(root.dev(), root.ino())]);
-        while let Some(directory) = pending.pop() {
+        while let Some(directory) = pending_directories.pop() {
             let entries = match std::fs::read_dir(&directory) {
                 Ok(entries) => entries,
                 Err(error) => {
@@ -76,7 +76,7 @@ impl SavedCopies {
                 }
                 if metadata.is_dir() {
                     if visited.insert((metadata.dev(), metadata.ino())) {
-                        pending.push(path);
+                        pending_directories.push(path);
                     }
                 } else if metadata.is_file()
                     && let (Some(parent), Some(name)) = (directory.file_name(), path.file_name())

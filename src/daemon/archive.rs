@@ -268,7 +268,7 @@ impl Archive {
             let timeout = if is_partial { OTHER_SOURCES_TIMEOUT } else { NEW_SOURCES_TIMEOUT };
             Instant::now() + timeout
         });
-        let mut pending: FuturesUnordered<_> = awaited_sources
+        let mut pending_listings: FuturesUnordered<_> = awaited_sources
             .iter()
             .map(|source| async move {
                 let mut state = source.state.subscribe();
@@ -279,20 +279,20 @@ impl Archive {
                 source.state.borrow().last_failure.is_none()
             })
             .collect();
-        while !pending.is_empty() {
-            let next = match deadline {
+        while !pending_listings.is_empty() {
+            let result = match deadline {
                 Some(deadline) => {
-                    tokio::time::timeout_at(deadline, pending.next()).await.ok().flatten()
+                    tokio::time::timeout_at(deadline, pending_listings.next()).await.ok().flatten()
                 }
-                None => pending.next().await,
+                None => pending_listings.next().await,
             };
-            let Some(is_listed) = next else { break };
+            let Some(is_listed) = result else { break };
             if is_listed {
                 readiness = Some(Readiness::Listed);
                 deadline = deadline.or_else(|| Some(Instant::now() + OTHER_SOURCES_TIMEOUT));
             }
         }
-        drop(pending);
+        drop(pending_listings);
         let is_awaited =
             |source: &Source| awaited_sources.iter().any(|other| std::ptr::eq(*other, source));
         let mut errors =

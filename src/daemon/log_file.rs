@@ -68,18 +68,18 @@ struct Location {
 fn locate(path: &Path) -> Result<Location, LogFileError> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = || rustix::fs::openat(CWD, "/", flags, Mode::empty());
-    let mut pending = path_components(path);
+    let mut remaining_components = path_components(path);
     let mut directory = rustix::fs::openat(CWD, ".", flags, Mode::empty())?;
     let mut link_count = 0;
     loop {
-        let Some(name) = pending.pop_front() else {
+        let Some(name) = remaining_components.pop_front() else {
             return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
         };
         if name == "/" {
             directory = root()?;
             continue;
         }
-        let is_last = pending.is_empty();
+        let is_last = remaining_components.is_empty();
         let status = match rustix::fs::statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(rustix::io::Errno::NOENT) if is_last => return Ok(Location { directory, name }),
             status => status?,
@@ -107,8 +107,8 @@ fn locate(path: &Path) -> Result<Location, LogFileError> {
         }
         let target = rustix::fs::readlinkat(&link, "", Vec::new())?;
         let mut target = path_components(Path::new(OsStr::from_bytes(target.as_bytes())));
-        target.append(&mut pending);
-        pending = target;
+        target.append(&mut remaining_components);
+        remaining_components = target;
     }
 }
 
@@ -139,27 +139,27 @@ mod tests {
     #[test]
     fn own_files_and_links_are_opened() {
         let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        write_to(&at("log")).unwrap();
-        assert_eq!(std::fs::metadata(at("log")).unwrap().permissions().mode() & 0o777, 0o600);
-        symlink("log", at("relative")).unwrap();
-        symlink(at("later"), at("absolute")).unwrap();
-        symlink(directory.path(), at("directory")).unwrap();
+        let path_of = |name: &str| directory.path().join(name);
+        write_to(&path_of("log")).unwrap();
+        assert_eq!(std::fs::metadata(path_of("log")).unwrap().permissions().mode() & 0o777, 0o600);
+        symlink("log", path_of("relative")).unwrap();
+        symlink(path_of("later"), path_of("absolute")).unwrap();
+        symlink(directory.path(), path_of("directory")).unwrap();
         for name in ["relative", "absolute", "directory/log", "./directory/../log"] {
             let path = match name {
-                "./directory/../log" => at("directory")
+                "./directory/../log" => path_of("directory")
                     .join("../")
                     .join(directory.path().file_name().unwrap())
                     .join("log"),
-                name => at(name),
+                name => path_of(name),
             };
             write_to(&path).unwrap();
         }
-        assert_eq!(std::fs::read_to_string(at("log")).unwrap(), "line\n".repeat(4));
-        assert_eq!(std::fs::read_to_string(at("later")).unwrap(), "line\n");
-        symlink("loop", at("loop")).unwrap();
+        assert_eq!(std::fs::read_to_string(path_of("log")).unwrap(), "line\n".repeat(4));
+        assert_eq!(std::fs::read_to_string(path_of("later")).unwrap(), "line\n");
+        symlink("loop", path_of("loop")).unwrap();
         for name in ["loop", "log/x", "missing/log", "directory", ""] {
-            assert!(matches!(write_to(&at(name)), Err(LogFileError::Io(_))), "{name}");
+            assert!(matches!(write_to(&path_of(name)), Err(LogFileError::Io(_))), "{name}");
         }
         write_to(Path::new("/dev/null")).unwrap();
     }
@@ -168,25 +168,25 @@ mod tests {
     #[ignore = "needs root"]
     fn files_and_links_of_other_users_are_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        std::fs::write(at("private"), "mine").unwrap();
-        std::fs::create_dir(at("inner")).unwrap();
-        symlink(at("private"), at("link")).unwrap();
-        symlink(at("inner"), at("path")).unwrap();
-        std::fs::write(at("foreign"), "").unwrap();
-        std::fs::set_permissions(at("foreign"), PermissionsExt::from_mode(0o666)).unwrap();
+        let path_of = |name: &str| directory.path().join(name);
+        std::fs::write(path_of("private"), "mine").unwrap();
+        std::fs::create_dir(path_of("inner")).unwrap();
+        symlink(path_of("private"), path_of("link")).unwrap();
+        symlink(path_of("inner"), path_of("path")).unwrap();
+        std::fs::write(path_of("foreign"), "").unwrap();
+        std::fs::set_permissions(path_of("foreign"), PermissionsExt::from_mode(0o666)).unwrap();
         for name in ["link", "path", "foreign"] {
-            std::os::unix::fs::lchown(at(name), Some(OTHER_USER), None).unwrap();
+            std::os::unix::fs::lchown(path_of(name), Some(OTHER_USER), None).unwrap();
         }
         for name in ["link", "path/log"] {
-            let error = write_to(&at(name)).unwrap_err();
+            let error = write_to(&path_of(name)).unwrap_err();
             assert!(matches!(error, LogFileError::ForeignLink { owner: OTHER_USER, .. }), "{name}");
         }
-        let error = write_to(&at("foreign")).unwrap_err();
+        let error = write_to(&path_of("foreign")).unwrap_err();
         assert!(matches!(error, LogFileError::ForeignFile { owner: OTHER_USER, .. }), "{error}");
-        assert_eq!(std::fs::read_to_string(at("private")).unwrap(), "mine");
-        assert!(!at("inner/log").exists());
-        chown(at("foreign"), Some(nix::unistd::geteuid().as_raw()), None).unwrap();
-        write_to(&at("foreign")).unwrap();
+        assert_eq!(std::fs::read_to_string(path_of("private")).unwrap(), "mine");
+        assert!(!path_of("inner/log").exists());
+        chown(path_of("foreign"), Some(nix::unistd::geteuid().as_raw()), None).unwrap();
+        write_to(&path_of("foreign")).unwrap();
     }
 }

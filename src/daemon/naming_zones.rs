@@ -125,7 +125,7 @@ fn has_same_times(first: &TimeZone, other: &TimeZone) -> bool {
     first == other
         || (0..COMPARED_DAYS).all(|day| {
             now.checked_sub(SignedDuration::from_hours(24 * day))
-                .is_ok_and(|at| first.to_offset(at) == other.to_offset(at))
+                .is_ok_and(|time| first.to_offset(time) == other.to_offset(time))
         })
 }
 

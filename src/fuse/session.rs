@@ -261,7 +261,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().to_path_buf();
         let file_system = HangingFileSystem::default();
-        let pending = file_system.0.clone();
+        let pending_replies = file_system.0.clone();
         let session =
             Session::new(file_system, &path, &Config::default()).unwrap().spawn().unwrap();
         let device = device_in_mount_table(&path);
@@ -272,7 +272,7 @@ mod tests {
         let result = receiver.recv_timeout(Duration::from_secs(5));
         detach(directory.path());
         // Dropping a reply sends an error, so no thread waits any more.
-        pending.lock().clear();
+        pending_replies.lock().clear();
         drop(session);
         thread.join().unwrap();
         assert_eq!(result, Ok((true, false)));

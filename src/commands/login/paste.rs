@@ -24,11 +24,11 @@ pub(crate) async fn read_code(
             "Then paste the whole URL that the browser shows and press Enter:"
         ));
     }
-    let read = tokio::task::spawn_blocking(|| {
+    let task = tokio::task::spawn_blocking(|| {
         let mut line = Zeroizing::new(Vec::new());
         std::io::stdin().lock().take(MAX_LINE_LENGTH).read_until(b'\n', &mut line).map(|_| line)
     });
-    let line = match read.await {
+    let line = match task.await {
         Ok(Ok(line)) => line,
         Ok(Err(source)) => {
             return Err(LoginError::System { action: "read standard input", source });

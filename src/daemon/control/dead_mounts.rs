@@ -31,15 +31,15 @@ pub(crate) fn diagnose(path: &Path) -> ControlError {
 pub(crate) fn find(live_mounts: &[PathBuf]) -> Vec<PathBuf> {
     let mut mounts = meetfs_mounts_of(nix::unistd::geteuid().as_raw()).unwrap_or_default();
     mounts.retain(|mountpoint| !live_mounts.contains(mountpoint));
-    let dead = retain_dead(mounts);
-    if dead.is_empty() {
-        return dead;
+    let dead_mounts = retain_dead(mounts);
+    if dead_mounts.is_empty() {
+        return dead_mounts;
     }
     std::thread::sleep(RECHECK_DELAY);
     let is_mounted = |path: &PathBuf| {
         topmost_mount_at(path).is_ok_and(|mount| mount.is_some_and(|mount| mount.is_meetfs()))
     };
-    retain_dead(dead.into_iter().filter(is_mounted).collect())
+    retain_dead(dead_mounts.into_iter().filter(is_mounted).collect())
 }
 
 /// Returns the mounts that are dead. Checks them in parallel, because the check of a hung mount

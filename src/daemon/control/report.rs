@@ -278,9 +278,15 @@ impl FailingReport {
             by_source.entry(file.id.source.to_string()).or_default().push(file);
         }
         let report = |(source, files): (String, Vec<FailingFile>)| {
-            let first = files.iter().min_by_key(|file| file.retry_at)?;
-            let next = wall_time.checked_add(first.retry_at.saturating_duration_since(now)).ok()?;
-            Some(Self { source, files: files.len() as u64, next, error: with_hint(&first.error) })
+            let next_file = files.iter().min_by_key(|file| file.retry_at)?;
+            let next =
+                wall_time.checked_add(next_file.retry_at.saturating_duration_since(now)).ok()?;
+            Some(Self {
+                source,
+                files: files.len() as u64,
+                next,
+                error: with_hint(&next_file.error),
+            })
         };
         by_source.into_iter().filter_map(report).collect()
     }
@@ -343,7 +349,7 @@ impl SourceReport {
     fn write(&self, text: &mut String, wall_clock: &WallClock) {
         let (totals, counts) = (&self.totals, &self.counts);
         let format_time = |time: Option<Timestamp>| {
-            time.map_or_else(|| "never".to_owned(), |at| wall_clock.format(at))
+            time.map_or_else(|| "never".to_owned(), |time| wall_clock.format(time))
         };
         let mut line = |text_line: std::fmt::Arguments<'_>| {
             // Writing to a string does not fail.
@@ -440,7 +446,7 @@ mod tests {
     use super::*;
 
     fn report() -> MountReport {
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let timestamp = |text: &str| text.parse::<Timestamp>().unwrap();
         let source = SourceReport {
             name: "acme".into(),
             provider: "zoom".into(),
@@ -458,11 +464,11 @@ mod tests {
             trash_error: Some("no scope".into()),
             late_error: Some("no scope either".into()),
             is_refreshing: false,
-            listed: Some(at("2026-10-06T07:00:00Z")),
+            listed: Some(timestamp("2026-10-06T07:00:00Z")),
             listed_whole: None,
-            next: Some(at("2026-10-06T07:05:00Z")),
+            next: Some(timestamp("2026-10-06T07:05:00Z")),
             error: Some("the secret is wrong".into()),
-            failed: Some(at("2026-10-06T07:00:01Z")),
+            failed: Some(timestamp("2026-10-06T07:00:01Z")),
             incomplete: vec![IncompleteDays {
                 from: "2026-01-01".parse().unwrap(),
                 to: "2026-01-30".parse().unwrap(),
@@ -474,7 +480,7 @@ mod tests {
             dead: None,
             pid: Some(42),
             version: Some("1.2.3".into()),
-            since: Some(at("2026-10-04T22:00:00Z")),
+            since: Some(timestamp("2026-10-04T22:00:00Z")),
             device: Some(52),
             held_by: Some("cat (process 7) uses it".into()),
             sources: vec![source],
@@ -482,13 +488,13 @@ mod tests {
             down: vec![DownReport {
                 host: "https://api.zoom.us".into(),
                 sources: vec!["acme".into()],
-                since: at("2026-10-06T06:59:00Z"),
-                next: at("2026-10-06T07:03:05Z"),
+                since: timestamp("2026-10-06T06:59:00Z"),
+                next: timestamp("2026-10-06T07:03:05Z"),
             }],
             failing: vec![FailingReport {
                 source: "acme".into(),
                 files: 2,
-                next: at("2026-10-06T07:05:00Z"),
+                next: timestamp("2026-10-06T07:05:00Z"),
                 error: "no bytes arrived within the deadline".into(),
             }],
             disk: None,

@@ -214,8 +214,8 @@ async fn serve(
 async fn read_request(stream: &mut UnixStream) -> Option<Request> {
     let mut line = String::new();
     let mut request = BufReader::new(stream.take(MAX_REQUEST_LENGTH));
-    let read = tokio::time::timeout(REQUEST_TIMEOUT, request.read_line(&mut line)).await;
-    read.ok().and_then(|_| Request::parse(&line))
+    let result = tokio::time::timeout(REQUEST_TIMEOUT, request.read_line(&mut line)).await;
+    result.ok().and_then(|_| Request::parse(&line))
 }
 
 async fn create_reply(request: Request, mount: &ServedMount) -> Option<Vec<u8>> {

@@ -18,18 +18,18 @@ impl WallClock {
 
     /// Formats a time of day with its offset from UTC, as `ls --full-time` and `date -R` do.
     /// Includes the date unless it is today.
-    pub(crate) fn format(&self, at: Timestamp) -> String {
-        let (at, now) = (self.to_zoned(at), self.to_zoned(self.now));
-        let format = if at.date() == now.date() { "%H:%M:%S %z" } else { "%Y-%m-%d %H:%M:%S %z" };
-        at.strftime(format).to_string()
+    pub(crate) fn format(&self, time: Timestamp) -> String {
+        let (time, now) = (self.to_zoned(time), self.to_zoned(self.now));
+        let format = if time.date() == now.date() { "%H:%M:%S %z" } else { "%Y-%m-%d %H:%M:%S %z" };
+        time.strftime(format).to_string()
     }
 
     /// Formats the date, the minute and the offset.
-    pub(crate) fn format_date_and_minute(&self, at: Timestamp) -> String {
-        self.to_zoned(at).strftime("%Y-%m-%d %H:%M %z").to_string()
+    pub(crate) fn format_date_and_minute(&self, time: Timestamp) -> String {
+        self.to_zoned(time).strftime("%Y-%m-%d %H:%M %z").to_string()
     }
 
-    fn to_zoned(&self, at: Timestamp) -> ZonedDateTime {
-        at.to_zoned_datetime(self.zone.clone())
+    fn to_zoned(&self, time: Timestamp) -> ZonedDateTime {
+        time.to_zoned_datetime(self.zone.clone())
     }
 }
