@@ -466,7 +466,11 @@ async fn every_error_of_a_list_has_its_message() {
             vec![("retry-after", "7")],
             "locked the list of recordings (\"m\") (hint: Webex accepts the next request in 7 s.",
         ),
-        (428, vec![], "withholds the list of recordings because it cannot be scanned for malware"),
+        (
+            428,
+            vec![],
+            "does not return the list of recordings because it cannot be scanned for malware",
+        ),
         (429, vec![("retry-after", "31")], "limits the rate of requests and asks to wait 3"),
         (502, vec![], "returned a server error (502)"),
         (503, vec![], "returned a server error (503)"),
