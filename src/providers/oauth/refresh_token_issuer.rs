@@ -173,15 +173,15 @@ impl Renewal {
     }
 
     /// Returns the stored access token, unless it is about to expire or was refused.
-    fn stored_token(&self, stored: &SignIn, refused: Option<&SecretString>) -> Option<Token> {
+    fn stored_token(&self, stored: &SignIn, refused_token: Option<&SecretString>) -> Option<Token> {
         let AccessGrant { token, issued_at, expires_at } = stored.access_grant.as_ref()?;
         let now = Timestamp::now();
         let lifetime = expires_at.duration_since(*issued_at);
         let remaining = expires_at.duration_since(now);
         // If the clock was set back, an old token would seem to be new.
         let is_valid = *issued_at <= now && remaining > lifetime / 10;
-        let is_refused =
-            refused.is_some_and(|refused| refused.expose_secret() == token.expose_secret());
+        let is_refused = refused_token
+            .is_some_and(|refused_token| refused_token.expose_secret() == token.expose_secret());
         let remaining = Duration::try_from(remaining).ok().filter(|_| is_valid && !is_refused)?;
         let token = Token::with_lifetime(token.clone(), (Instant::now(), now), remaining);
         let api_url = stored.api_url.as_ref().and_then(|url| self.service.trusted_api_url(url));
@@ -190,14 +190,14 @@ impl Renewal {
 
     async fn issue(
         &self,
-        refused: Option<&SecretString>,
+        refused_token: Option<&SecretString>,
         priority: Priority,
     ) -> Result<Token, ProviderError> {
         let _guard = self.renewal_lock.lock().await;
         // Read the sign-in before the lock creates its file: without a sign-in, no directory may
         // be created.
         let newest_sign_in = self.newest_sign_in().map_err(|error| self.store_error(error))?;
-        if let Some(token) = self.stored_token(&newest_sign_in, refused) {
+        if let Some(token) = self.stored_token(&newest_sign_in, refused_token) {
             return Ok(token);
         }
         let lock = match &self.store {
@@ -218,7 +218,7 @@ impl Renewal {
         };
         // Another process may have renewed the sign-in while this one waited for the lock.
         let newest_sign_in = self.newest_sign_in().map_err(|error| self.store_error(error))?;
-        if let Some(token) = self.stored_token(&newest_sign_in, refused) {
+        if let Some(token) = self.stored_token(&newest_sign_in, refused_token) {
             return Ok(token);
         }
         if self.is_shutting_down.load(Ordering::Acquire) {
@@ -241,12 +241,13 @@ impl TokenIssuer for RefreshTokenIssuer {
 
     async fn issue(
         &self,
-        refused: Option<&Token>,
+        refused_token: Option<&Token>,
         priority: Priority,
     ) -> Result<Token, ProviderError> {
         let renewal = self.0.clone();
-        let refused = refused.map(|token| token.secret().clone());
-        let task = tokio::spawn(async move { renewal.issue(refused.as_ref(), priority).await });
+        let refused_token = refused_token.map(|token| token.secret().clone());
+        let task =
+            tokio::spawn(async move { renewal.issue(refused_token.as_ref(), priority).await });
         task.await.unwrap_or_else(|error| {
             let source = &self.0.source;
             Err(ProviderError::unavailable(format!("the sign-in of {source} cannot be renewed"))

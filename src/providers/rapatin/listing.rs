@@ -193,8 +193,8 @@ impl Lister {
     /// those of the schedule, newest first.
     fn meetings_to_request(&self, schedule: &Schedule, last_settled_day: Date) -> Vec<String> {
         let history = self.history.lock();
-        let scheduled = schedule.meetings();
-        let scheduled = scheduled
+        let scheduled_meetings = schedule.meetings();
+        let scheduled_ids = scheduled_meetings
             .iter()
             .filter(|(day, meeting)| {
                 may_get_recordings(*day, last_settled_day)
@@ -205,7 +205,7 @@ impl Lister {
         let mut unique_meetings = HashSet::new();
         let configured_meetings = self.configured_meetings.iter().map(String::as_str);
         let meetings_with_recordings = history.meetings_with_recordings.iter().map(String::as_str);
-        let meetings = configured_meetings.chain(meetings_with_recordings).chain(scheduled);
+        let meetings = configured_meetings.chain(meetings_with_recordings).chain(scheduled_ids);
         meetings.filter(|meeting| unique_meetings.insert(*meeting)).map(str::to_owned).collect()
     }
 
@@ -255,25 +255,27 @@ async fn fetch_recordings<'m>(
         ));
     }
     let mut replies = Vec::new();
-    let unfinished = fan_out(limits, jobs, |meeting, reply: Result<Sessions, ProviderError>| {
-        let outcome = match &reply {
-            Err(error) if error.is_credential() => JobOutcome::Fatal(error.clone()),
-            Err(error) if error.is_transient() => JobOutcome::Unreachable(error.clone()),
-            _ => JobOutcome::Answered,
-        };
-        replies.push((meeting, reply));
-        outcome
-    })
-    .await;
-    if let Some(unfinished) = unfinished {
-        let error = match unfinished.reason {
+    let unfinished_jobs =
+        fan_out(limits, jobs, |meeting, reply: Result<Sessions, ProviderError>| {
+            let outcome = match &reply {
+                Err(error) if error.is_credential() => JobOutcome::Fatal(error.clone()),
+                Err(error) if error.is_transient() => JobOutcome::Unreachable(error.clone()),
+                _ => JobOutcome::Answered,
+            };
+            replies.push((meeting, reply));
+            outcome
+        })
+        .await;
+    if let Some(unfinished_jobs) = unfinished_jobs {
+        let error = match unfinished_jobs.reason {
             StopReason::Failure(error) => error,
             StopReason::Deadline => ProviderError::unavailable(format!(
                 "Rapatin did not return the recordings of all meetings within {} s",
                 LISTING_TIMEOUT.as_secs()
             )),
         };
-        replies.extend(unfinished.keys.into_iter().map(|meeting| (meeting, Err(error.clone()))));
+        replies
+            .extend(unfinished_jobs.keys.into_iter().map(|meeting| (meeting, Err(error.clone()))));
     }
     replies
 }

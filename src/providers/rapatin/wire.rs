@@ -29,9 +29,9 @@ impl Sessions {
             entry @ Value::Object(_) => vec![entry],
             _ => return None,
         };
-        let listed = entries.len();
+        let entry_count = entries.len();
         let sessions: Vec<_> = entries.into_iter().filter_map(Session::read).collect();
-        Some(Self { unreadable_count: listed - sessions.len(), sessions })
+        Some(Self { unreadable_count: entry_count - sessions.len(), sessions })
     }
 }
 

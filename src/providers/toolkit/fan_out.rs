@@ -64,7 +64,7 @@ pub(crate) async fn fan_out<K, T>(
             None => Ok(finished_jobs.next().await),
         };
         let (number, result) = match next {
-            Ok(Some(finished)) => finished,
+            Ok(Some(finished_job)) => finished_job,
             Ok(None) => return None,
             Err(_elapsed) => break StopReason::Deadline,
         };
@@ -107,9 +107,9 @@ mod tests {
             };
             (kind, job)
         });
-        let mut finished = String::new();
+        let mut finished_kinds = String::new();
         let unfinished = fan_out(limits, jobs, |kind, ()| {
-            finished.push(kind);
+            finished_kinds.push(kind);
             match kind {
                 'x' => JobOutcome::Unreachable(unavailable_error()),
                 '!' => JobOutcome::Fatal(unavailable_error()),
@@ -119,7 +119,7 @@ mod tests {
         .await;
         let unfinished =
             unfinished.map(|jobs| (jobs.keys.len(), matches!(jobs.reason, StopReason::Deadline)));
-        (finished, unfinished)
+        (finished_kinds, unfinished)
     }
 
     #[tokio::test(start_paused = true)]

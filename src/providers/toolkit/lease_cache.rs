@@ -79,7 +79,7 @@ struct LeaseSlot {
 struct LeaseState {
     lease: Option<Arc<Lease>>,
     /// The last refusal of the file. It is kept after its TTL, because the TTL of the next refusal
-    /// is longer.
+    /// is twice as long.
     refusal: Option<Refusal>,
     /// Number of refused leases since a lease last worked. It determines the effort of the next
     /// request.
@@ -188,8 +188,8 @@ fn effort_after(refused_leases: u32) -> LeaseEffort {
 }
 
 impl LeaseSlot {
-    /// Returns the cached lease, unless it has expired, or else the cached refusal, unless its TTL
-    /// has passed.
+    /// Returns the cached lease if it has not expired. Otherwise, returns the cached refusal if its
+    /// TTL has not passed.
     fn cached_result(&self) -> Option<Result<Arc<Lease>, FetchError>> {
         let mut state = self.state.lock();
         state.lease.take_if(|lease| lease.is_expired(Timestamp::now()));

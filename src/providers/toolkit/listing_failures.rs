@@ -13,21 +13,21 @@ pub(crate) fn most_actionable_error(failed: &[(DaySpan, ProviderError)]) -> Opti
     })
 }
 
-/// Merges overlapping spans with the same error, so that each cause is reported only once.
+/// Merges overlapping spans with the same error, so each cause is reported only once.
 pub(crate) fn merge_overlapping(
     mut failed: Vec<(DaySpan, ProviderError)>,
 ) -> Vec<(DaySpan, ProviderError)> {
     failed.sort_by_cached_key(|(days, error)| (error.to_string(), days.from, days.to));
-    let mut merged: Vec<(DaySpan, ProviderError)> = Vec::new();
+    let mut merged_spans: Vec<(DaySpan, ProviderError)> = Vec::new();
     for (days, error) in failed {
-        match merged.last_mut() {
+        match merged_spans.last_mut() {
             Some((last, cause)) if days.from <= last.to && *cause == error => {
                 last.to = last.to.max(days.to);
             }
-            _ => merged.push((days, error)),
+            _ => merged_spans.push((days, error)),
         }
     }
-    merged
+    merged_spans
 }
 
 #[cfg(test)]

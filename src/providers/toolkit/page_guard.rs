@@ -82,7 +82,7 @@ pub(crate) struct PageLimits {
     pub(crate) max_pages_without_new_items: usize,
 }
 
-/// Counts the pages and items of one list, and detects if the list is endless.
+/// Counts the pages and items of one list, and detects whether the list is endless.
 #[derive(Debug)]
 pub(crate) struct PageGuard {
     limits: PageLimits,

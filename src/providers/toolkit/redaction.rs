@@ -28,19 +28,21 @@ pub(crate) fn redact(text: &str, secret: &SecretString) -> String {
         .filter(|c| is_visible(*c))
         .take(MAX_EXAMINED)
         .collect();
-    let encoded = [
+    let encoded_secrets = [
         secret.to_owned(),
         utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
         STANDARD_NO_PAD.encode(secret),
         URL_SAFE_NO_PAD.encode(secret),
     ];
-    for form in encoded.iter().filter(|form| !form.is_empty()) {
+    for form in encoded_secrets.iter().filter(|form| !form.is_empty()) {
         text = replace_secret(&text, form);
     }
     let redacted = text.split_inclusive(|c| !is_token_char(c)).map(|word| {
         let end = word.trim_end_matches(|c| !is_token_char(c)).len();
         match word.split_at(end) {
-            (token, suffix) if looks_like_token(token) || contains_part_of(token, &encoded) => {
+            (token, suffix)
+                if looks_like_token(token) || contains_part_of(token, &encoded_secrets) =>
+            {
                 format!("…{suffix}")
             }
             _ => word.to_owned(),
@@ -119,26 +121,29 @@ mod tests {
             "Correct\u{200b}-horse\u{202e}/battery",
             "x=Correct-horse/battery&y",
         ] {
-            let quoted = redact(&format!("the token {echo} is wrong"), &secret);
-            let lowercase = quoted.to_lowercase();
-            assert!(!lowercase.contains("correct") && !lowercase.contains("q29y"), "{quoted}");
-            assert!(quoted.starts_with("the token ") && quoted.ends_with(" is wrong"), "{quoted}");
+            let message = redact(&format!("the token {echo} is wrong"), &secret);
+            let lowercase = message.to_lowercase();
+            assert!(!lowercase.contains("correct") && !lowercase.contains("q29y"), "{message}");
+            assert!(
+                message.starts_with("the token ") && message.ends_with(" is wrong"),
+                "{message}"
+            );
         }
-        let quoted = redact("wrong:\u{1b}[31m\u{202e}\u{e0041}password\nagain", &secret);
-        assert_eq!(quoted, "wrong:[31mpassword again");
+        let message = redact("wrong:\u{1b}[31m\u{202e}\u{e0041}password\nagain", &secret);
+        assert_eq!(message, "wrong:[31mpassword again");
     }
 
     #[test]
     fn tokens_are_redacted() {
-        let quoted = |text| redact(text, &SecretString::from("other"));
+        let redact_text = |text| redact(text, &SecretString::from("other"));
         assert_eq!(
-            quoted("bad token eyJzdiI6IjAwMDAwMSIsImFsZyI.x_y, try again"),
+            redact_text("bad token eyJzdiI6IjAwMDAwMSIsImFsZyI.x_y, try again"),
             "bad token …, try again"
         );
         let scopes = "does not contain scopes:[cloud_recording:read:list_user_recordings:admin]";
-        assert_eq!(quoted(scopes), scopes);
+        assert_eq!(redact_text(scopes), scopes);
         assert_eq!(
-            quoted("see developers.zoom.us (code 300)"),
+            redact_text("see developers.zoom.us (code 300)"),
             "see developers.zoom.us (code 300)"
         );
     }

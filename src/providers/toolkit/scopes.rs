@@ -19,16 +19,16 @@ pub(crate) struct Requirement {
     pub(crate) is_needed: bool,
 }
 
-/// Returns for each requirement whether `granted` permits it. `granted` is a list of scopes that
-/// are separated by spaces or commas.
+/// Returns for each requirement whether the scopes in `granted_scopes` permit it. They are
+/// separated by spaces or commas.
 ///
 /// A scope for administrators (`:admin`, `:master`) includes the scope of the same name without the
 /// suffix ("Scopes" in Zoom's documentation of OAuth).
 pub(crate) fn check(
-    granted: &str,
+    granted_scopes: &str,
     requirements: impl IntoIterator<Item = Requirement>,
 ) -> Vec<Permission> {
-    let granted: Vec<&str> = granted
+    let granted_scopes: Vec<&str> = granted_scopes
         .split([' ', ','])
         .map(|scope| {
             scope.strip_suffix(":admin").or(scope.strip_suffix(":master")).unwrap_or(scope)
@@ -37,7 +37,7 @@ pub(crate) fn check(
     requirements
         .into_iter()
         .map(|Requirement { purpose, scopes, is_needed }| {
-            let is_granted = scopes.iter().any(|scope| granted.contains(scope));
+            let is_granted = scopes.iter().any(|scope| granted_scopes.contains(scope));
             Permission { purpose, scopes, is_needed, is_granted }
         })
         .collect()
@@ -51,7 +51,7 @@ mod tests {
     fn administrator_scope_includes_the_plain_scope() {
         let requirement =
             || [Requirement { purpose: "x", scopes: &["recording:read", "a:b"], is_needed: true }];
-        for (granted, is_granted) in [
+        for (granted_scopes, is_granted) in [
             ("recording:read user:read", true),
             ("user:read recording:read:admin", true),
             ("a:b:master", true),
@@ -59,9 +59,9 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(
-                check(granted, requirement()).first().unwrap().is_granted,
+                check(granted_scopes, requirement()).first().unwrap().is_granted,
                 is_granted,
-                "{granted}"
+                "{granted_scopes}"
             );
         }
     }

@@ -182,52 +182,57 @@ impl RangeQueue {
         Some((range, is_allowed.then_some(()).ok_or(UncoveredDays::TooManyRanges)))
     }
 
-    /// Adds the days of `requested` that the reply did not cover.
+    /// Adds the days of `requested_days` that the reply did not cover.
     pub(crate) fn record(
         &mut self,
-        requested: DaySpan,
-        covered: DaySpan,
+        requested_days: DaySpan,
+        covered_days: DaySpan,
         today: Date,
     ) -> Result<(), UncoveredDays> {
-        self.pending
-            .extend(uncovered_ranges(requested, covered, today).ok_or(UncoveredDays::OtherDays)?);
+        self.pending.extend(
+            uncovered_ranges(requested_days, covered_days, today)
+                .ok_or(UncoveredDays::OtherDays)?,
+        );
         Ok(())
     }
 }
 
-/// Returns the days of `requested` that are not in `covered`, as ranges that are shorter than
-/// `requested`. Returns `None` if `requested` and `covered` have no day in common.
+/// Returns the days of `requested_days` that are not in `covered_days`, as ranges that are shorter
+/// than `requested_days`. Returns `None` if the two have no day in common.
 ///
 /// Days after `today` need not be covered: a server may end its range at the present day.
 pub(crate) fn uncovered_ranges(
-    requested: DaySpan,
-    covered: DaySpan,
+    requested_days: DaySpan,
+    covered_days: DaySpan,
     today: Date,
 ) -> Option<Vec<DaySpan>> {
-    if requested.from >= today {
+    if requested_days.from >= today {
         return Some(Vec::new());
     }
-    if covered.to < requested.from || requested.to < covered.from || covered.to < covered.from {
+    if covered_days.to < requested_days.from
+        || requested_days.to < covered_days.from
+        || covered_days.to < covered_days.from
+    {
         return None;
     }
     let mut ranges = Vec::new();
-    if requested.from < covered.from {
-        // The range overlaps with `covered` by one day, as windows do, unless the same range would
-        // be requested again.
-        let to = if covered.from < requested.to {
-            covered.from
+    if requested_days.from < covered_days.from {
+        // The range overlaps with `covered_days` by one day, as windows do, unless the same range
+        // would be requested again.
+        let to = if covered_days.from < requested_days.to {
+            covered_days.from
         } else {
-            covered.from.saturating_sub(1.day())
+            covered_days.from.saturating_sub(1.day())
         };
-        ranges.push(DaySpan { from: requested.from, to });
+        ranges.push(DaySpan { from: requested_days.from, to });
     }
-    if covered.to < requested.to.min(today) {
-        let from = if requested.from < covered.to {
-            covered.to
+    if covered_days.to < requested_days.to.min(today) {
+        let from = if requested_days.from < covered_days.to {
+            covered_days.to
         } else {
-            covered.to.saturating_add(1.day())
+            covered_days.to.saturating_add(1.day())
         };
-        ranges.push(DaySpan { from, to: requested.to });
+        ranges.push(DaySpan { from, to: requested_days.to });
     }
     Some(ranges)
 }
@@ -308,26 +313,27 @@ mod tests {
     #[test]
     fn uncovered_days_are_requested_in_shorter_ranges() {
         let today = date(2026, 11, 23);
-        let requested = span(date(2026, 10, 1), date(2026, 10, 30));
+        let requested_days = span(date(2026, 10, 1), date(2026, 10, 30));
         for from in 0..30 {
             for to in from..30 {
-                let covered = span(
-                    requested.from.saturating_add(from.days()),
-                    requested.from.saturating_add(to.days()),
+                let covered_days = span(
+                    requested_days.from.saturating_add(from.days()),
+                    requested_days.from.saturating_add(to.days()),
                 );
-                let ranges = uncovered_ranges(requested, covered, today).unwrap();
-                let mut day = requested.from;
-                while day <= requested.to {
+                let ranges = uncovered_ranges(requested_days, covered_days, today).unwrap();
+                let mut day = requested_days.from;
+                while day <= requested_days.to {
                     assert!(
-                        covered.contains(day) || ranges.iter().any(|range| range.contains(day)),
+                        covered_days.contains(day)
+                            || ranges.iter().any(|range| range.contains(day)),
                         "{day}"
                     );
                     day = day.saturating_add(1.day());
                 }
                 for range in ranges {
                     assert!(
-                        range.from <= range.to && range != requested,
-                        "{covered:?} leaves {range:?}"
+                        range.from <= range.to && range != requested_days,
+                        "{covered_days:?} leaves {range:?}"
                     );
                 }
             }
@@ -336,12 +342,18 @@ mod tests {
 
     #[test]
     fn future_days_need_not_be_covered() {
-        let requested = span(date(2026, 10, 25), date(2026, 11, 23));
-        let until_yesterday = span(requested.from, date(2026, 11, 22));
-        assert_eq!(uncovered_ranges(requested, until_yesterday, date(2026, 11, 22)), Some(vec![]));
-        assert_eq!(uncovered_ranges(requested, until_yesterday, requested.to).unwrap().len(), 1);
+        let requested_days = span(date(2026, 10, 25), date(2026, 11, 23));
+        let until_yesterday = span(requested_days.from, date(2026, 11, 22));
+        assert_eq!(
+            uncovered_ranges(requested_days, until_yesterday, date(2026, 11, 22)),
+            Some(vec![])
+        );
+        assert_eq!(
+            uncovered_ranges(requested_days, until_yesterday, requested_days.to).unwrap().len(),
+            1
+        );
         let other_days = span(date(2025, 1, 1), date(2025, 1, 30));
-        assert_eq!(uncovered_ranges(requested, other_days, requested.to), None);
+        assert_eq!(uncovered_ranges(requested_days, other_days, requested_days.to), None);
     }
 
     #[test]

@@ -80,29 +80,34 @@ impl Leases {
         &self,
         span: DaySpan,
         is_complete: bool,
-        listed: &[ListedRecording],
+        listed_recordings: &[ListedRecording],
     ) {
         let mut hosts = self.meeting_hosts.lock();
         if is_complete {
             hosts.retain(|id, (day, _)| id.is_in_trash() || !span.contains(*day));
         }
-        hosts.extend(meeting_hosts_of(listed));
+        hosts.extend(meeting_hosts_of(listed_recordings));
     }
 
     /// Stores the meeting hosts of a listing of the recycle bin.
-    pub(crate) fn record_trash_meeting_hosts(&self, is_complete: bool, listed: &[ListedRecording]) {
+    pub(crate) fn record_trash_meeting_hosts(
+        &self,
+        is_complete: bool,
+        listed_recordings: &[ListedRecording],
+    ) {
         let mut hosts = self.meeting_hosts.lock();
         if is_complete {
             hosts.retain(|id, _| !id.is_in_trash());
         }
         hosts.extend(
-            meeting_hosts_of(listed).map(|(id, meeting_host)| (id.to_trash_id(), meeting_host)),
+            meeting_hosts_of(listed_recordings)
+                .map(|(id, meeting_host)| (id.to_trash_id(), meeting_host)),
         );
     }
 
     /// Restores the meeting host of each recording from the listing of an earlier run.
-    pub(crate) fn restore_meeting_hosts(&self, listed: &[Arc<Meeting>]) {
-        let hosts = listed.iter().filter_map(|meeting| {
+    pub(crate) fn restore_meeting_hosts(&self, listed_recordings: &[Arc<Meeting>]) {
+        let hosts = listed_recordings.iter().filter_map(|meeting| {
             let meeting_host = meeting.metadata.text("hostEmail")?;
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
             Some((meeting.id.clone(), (day, meeting_host)))
@@ -266,9 +271,9 @@ impl Leases {
 }
 
 fn meeting_hosts_of(
-    listed: &[ListedRecording],
+    listed_recordings: &[ListedRecording],
 ) -> impl Iterator<Item = (MeetingId, (Date, String))> {
-    listed.iter().filter_map(|ListedRecording { meeting, meeting_host }| {
+    listed_recordings.iter().filter_map(|ListedRecording { meeting, meeting_host }| {
         let day = TimeZone::UTC.to_datetime(meeting.start).date();
         meeting_host.clone().map(|meeting_host| (meeting.id.clone(), (day, meeting_host)))
     })

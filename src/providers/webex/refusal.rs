@@ -59,8 +59,8 @@ impl Refusal {
             return None;
         }
         let description = |object: &Map<String, Value>| {
-            let first = object.get("errors")?.as_array()?.first()?.as_object()?;
-            serde_lenient::first_text(first, &["description"])
+            let first_error = object.get("errors")?.as_array()?.first()?.as_object()?;
+            serde_lenient::first_text(first_error, &["description"])
         };
         let message = object.and_then(|object| {
             serde_lenient::first_text(object, &["message"]).or_else(|| description(object))

@@ -21,9 +21,9 @@ impl Page {
     /// Parses a page. Returns `None` if the reply is not a page.
     pub(crate) fn read(reply: Map<String, Value>) -> Option<Self> {
         let entries = take_items(reply)?;
-        let listed = entries.len();
+        let entry_count = entries.len();
         let recordings: Vec<_> = entries.into_iter().filter_map(Recording::read).collect();
-        Some(Self { unreadable_count: listed - recordings.len(), recordings })
+        Some(Self { unreadable_count: entry_count - recordings.len(), recordings })
     }
 }
 
