@@ -56,10 +56,10 @@ fn time_until_interrupted(rig: &Rig, line: &str, is_blocked: impl Fn(u32) -> boo
     wait_until(COMMAND_TIMEOUT, "the command is blocked", || is_blocked(running.id()));
     assert!(running.is_running(), "{line} did not block: {}", running.output());
     running.signal("INT");
-    let (status, took) = running.end(COMMAND_TIMEOUT);
+    let (status, elapsed) = running.end(COMMAND_TIMEOUT);
     assert!(!status.success(), "{line}");
-    eprintln!("{line}: ended {took:?} after the interrupt");
-    took
+    eprintln!("{line}: ended {elapsed:?} after the interrupt");
+    elapsed
 }
 
 #[test]
@@ -82,10 +82,10 @@ fn metadata_needs_no_server() {
         "stat acme/*/* | wc -l",
     ] {
         drop_name_cache();
-        let started = Instant::now();
+        let start = Instant::now();
         let output = rig.shell(line);
-        eprintln!("{line}: {:?}", started.elapsed());
-        assert!(started.elapsed() < CACHED_ANSWER_TIMEOUT, "{line}: {:?}", started.elapsed());
+        eprintln!("{line}: {:?}", start.elapsed());
+        assert!(start.elapsed() < CACHED_ANSWER_TIMEOUT, "{line}: {:?}", start.elapsed());
         if line.starts_with("ls -R |") {
             assert_eq!(output, listed);
         }
@@ -104,11 +104,11 @@ fn hanging_readers_do_not_block_others() {
         });
     }
     drop_name_cache();
-    let started = Instant::now();
+    let start = Instant::now();
     rig.shell("ls -lR > /dev/null; df . > /dev/null");
     assert_eq!(rig.shell("cat acme/*/*known/*.mp4 | wc -c").trim(), "3000000");
     assert_eq!(rig.shell("cat acme/*/*known/*.mp4 | wc -c").trim(), "3000000");
-    assert!(started.elapsed() < CACHED_ANSWER_TIMEOUT, "{:?}", started.elapsed());
+    assert!(start.elapsed() < CACHED_ANSWER_TIMEOUT, "{:?}", start.elapsed());
     for reader in &readers {
         assert!(is_blocked_in_mount(&rig, reader.id()), "a reader no longer hangs");
     }
@@ -120,8 +120,8 @@ fn interrupt_ends_a_blocked_open() {
     let requests = rig.cloud.requests().len();
     // `open` waits for the server to confirm the length.
     let is_blocked = |_| rig.cloud.requests().len() > requests;
-    let took = time_until_interrupted(&rig, "cat \"$M\"/acme/*/*other/*.mp4", is_blocked);
-    assert!(took < CACHED_ANSWER_TIMEOUT, "{took:?}");
+    let elapsed = time_until_interrupted(&rig, "cat \"$M\"/acme/*/*other/*.mp4", is_blocked);
+    assert!(elapsed < CACHED_ANSWER_TIMEOUT, "{elapsed:?}");
 }
 
 #[test]
@@ -141,8 +141,9 @@ fn interrupt_ends_a_blocked_read() {
          m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); \
          print(m[20000000])' \"$M\"/acme/*/*third/*.mp4",
     ] {
-        let took = time_until_interrupted(&rig, line, |process| is_blocked_in_mount(&rig, process));
-        assert!(took < CACHED_ANSWER_TIMEOUT, "{line}: {took:?}");
+        let elapsed =
+            time_until_interrupted(&rig, line, |process| is_blocked_in_mount(&rig, process));
+        assert!(elapsed < CACHED_ANSWER_TIMEOUT, "{line}: {elapsed:?}");
     }
 }
 
@@ -192,12 +193,12 @@ fn read_fails_at_its_deadline() {
     .with("read_deadline = \"3s\"");
     rig.mount();
     stop_answering(&rig);
-    let started = Instant::now();
+    let start = Instant::now();
     let output = rig.try_shell("LC_ALL=C cat acme/*/*other/*.mp4 2>&1 >/dev/null", COMMAND_TIMEOUT);
     let message = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(message.contains("Input/output error"), "{message}");
-    let took = started.elapsed();
-    assert!(took > Duration::from_secs(2) && took < Duration::from_secs(8), "{took:?}");
+    let elapsed = start.elapsed();
+    assert!(elapsed > Duration::from_secs(2) && elapsed < Duration::from_secs(8), "{elapsed:?}");
     let warnings = rig.log().lines().filter(|line| line.contains("cannot read")).count();
     assert_eq!(warnings, 1, "{}", rig.log());
 }

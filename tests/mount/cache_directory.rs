@@ -257,10 +257,10 @@ fn a_catalog_of_a_later_version_stays_unchanged() {
     let version = |version: i64| {
         catalog(&rig).pragma_update(None, "user_version", version).expect("a version")
     };
-    let known: i64 = catalog(&rig)
+    let supported_version: i64 = catalog(&rig)
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .expect("a version");
-    version(known + 1);
+    version(supported_version + 1);
     let path = cache(&rig).join("catalog.sqlite");
     let before = std::fs::read(&path).expect("a catalog");
     let message = rejected_mount(&rig);
@@ -273,7 +273,7 @@ fn a_catalog_of_a_later_version_stays_unchanged() {
     assert!(code == Some(3) && message.contains("newer version of meetfs"), "{message}");
     assert!(std::fs::read(&path).expect("a catalog") == before);
     assert!(!cache(&rig).join("catalog.sqlite.damaged").exists());
-    version(known);
+    version(supported_version);
     cut_off(&rig.cloud);
     rig.mount();
     assert_eq!(rig.shell("ls */*/*/*.mp4 | wc -l").trim(), "1");

@@ -35,9 +35,9 @@ fn assert_refused(rig: &Rig, code: i32, words: &[&str]) {
         if foreground {
             command.arg("--foreground");
         }
-        let started = Instant::now();
+        let start = Instant::now();
         let output = run(&mut command, COMMAND_TIMEOUT);
-        assert!(started.elapsed() < MAX_WAIT, "{:?}", started.elapsed());
+        assert!(start.elapsed() < MAX_WAIT, "{:?}", start.elapsed());
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{}", text(&output));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "");

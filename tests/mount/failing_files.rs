@@ -46,9 +46,9 @@ fn pattern(topic: &str, length: usize) -> Vec<u8> {
 /// output and its duration.
 fn timed(rig: &Rig, line: &str) -> (bool, String, Duration) {
     let line = format!("f=$(find . -name '*.mp4' | head -n 1); export LC_ALL=C; {line}");
-    let started = Instant::now();
+    let start = Instant::now();
     let output = rig.try_shell(&line, COMMAND_TIMEOUT);
-    (output.status.success(), text(&output), started.elapsed())
+    (output.status.success(), text(&output), start.elapsed())
 }
 
 #[test]
@@ -62,17 +62,17 @@ fn stalling_files_cost_rsync_one_deadline_each() {
     let names: Vec<_> = (0..FILES).map(|number| format!("File {number:02}")).collect();
     let copy = |rig: &Rig, to: &str| {
         let to = rig.directory.path().join(to);
-        let started = Instant::now();
+        let start = Instant::now();
         let line = format!("LC_ALL=C rsync -a --chmod=u+w acme/ '{}/'", to.display());
         let output = rig.try_shell(&line, 3 * COMMAND_TIMEOUT);
-        (output, started.elapsed())
+        (output, start.elapsed())
     };
     let copied = |rig: &Rig| rig.hashes(&rig.directory.path().join("copy"));
     let healthy = {
         let rig = rig_with(&names, 2 * MIB, DEADLINE);
-        let (output, took) = copy(&rig, "copy");
+        let (output, elapsed) = copy(&rig, "copy");
         assert!(output.status.success(), "{}", text(&output));
-        took
+        elapsed
     };
 
     let rig = rig_with(&names, 2 * MIB, DEADLINE);
@@ -81,10 +81,10 @@ fn stalling_files_cost_rsync_one_deadline_each() {
         let trigger = Trigger::always(Server::Media).with_path(&path).from_offset(*offset);
         rig.cloud.inject(trigger.with_effect(effect.clone()));
     }
-    let (output, took) = copy(&rig, "copy");
+    let (output, elapsed) = copy(&rig, "copy");
     assert_eq!(output.status.code(), Some(23), "{}\n{}", text(&output), rig.log());
     let bound = healthy + 3 * (DEADLINE + SLACK);
-    assert!(took < bound, "{took:?}, {healthy:?} without faults\n{}", rig.log());
+    assert!(elapsed < bound, "{elapsed:?}, {healthy:?} without faults\n{}", rig.log());
     // This check comes first, because a file is no longer shown when its next attempt is due.
     let failing = rig.status()["failing"].clone();
     assert_eq!((&failing[0]["source"], &failing[0]["files"]), (&"acme".into(), &3.into()));
@@ -123,14 +123,14 @@ fn cached_bytes_of_a_failing_file_are_served() {
     let tail = "dd if=\"$f\" bs=64k skip=48 count=16 iflag=direct status=none of=/dev/null";
     let (is_read, hash, _) = timed(&rig, head);
     assert!(is_read, "{hash}");
-    let (is_read, why, took) = timed(&rig, tail);
-    assert!(!is_read && took > DEADLINE / 2 && took < DEADLINE + SLACK, "{took:?} {why}");
+    let (is_read, why, elapsed) = timed(&rig, tail);
+    assert!(!is_read && elapsed > DEADLINE / 2 && elapsed < DEADLINE + SLACK, "{elapsed:?} {why}");
     for _ in 0..2 {
-        let (is_read, again, took) = timed(&rig, head);
-        assert!(is_read && again == hash && took < SLACK, "{took:?} {again} {hash}");
-        let (is_read, why, took) = timed(&rig, tail);
+        let (is_read, again, elapsed) = timed(&rig, head);
+        assert!(is_read && again == hash && elapsed < SLACK, "{elapsed:?} {again} {hash}");
+        let (is_read, why, elapsed) = timed(&rig, tail);
         assert!(!is_read && why.contains("Input/output error"), "{why}");
-        assert!(took < SLACK, "{took:?}");
+        assert!(elapsed < SLACK, "{elapsed:?}");
     }
     rig.cloud.clear_faults();
     let (is_read, why, _) = timed(&rig, tail);
@@ -203,10 +203,10 @@ fn deadline_holds_for_one_read_of_a_program() {
                         "dd if=\"$f\" of='{}' bs={size} count=1 status=none{flags}",
                         to.display()
                     );
-                    let (_, why, took) = timed(&rig, &line);
-                    let what = format!("{effect:?} bs={size} {flag}: {took:?} {why}");
+                    let (_, why, elapsed) = timed(&rig, &line);
+                    let what = format!("{effect:?} bs={size} {flag}: {elapsed:?} {why}");
                     eprintln!("{what}");
-                    assert!(took < DEADLINE + SLACK, "{what}\n{}", rig.log());
+                    assert!(elapsed < DEADLINE + SLACK, "{what}\n{}", rig.log());
                     let got = std::fs::read(&to).unwrap_or_default();
                     assert!(got == pattern("Stalled", got.len()), "{what}");
                     rig.unmount();
@@ -246,13 +246,18 @@ fn dripping_files_delay_no_other_file() {
     wait_until(COMMAND_TIMEOUT, "every connection is in use", are_dripping);
     for name in healthy {
         let path = path(name);
-        let started = Instant::now();
+        let start = Instant::now();
         let output = rig.try_shell(&format!("sha256sum < '{path}'"), COMMAND_TIMEOUT);
-        let took = started.elapsed();
+        let elapsed = start.elapsed();
         let hash = object(&rig, name).sha256();
-        assert!(text(&output).contains(&hash), "{name}: {took:?} {}\n{}", text(&output), rig.log());
+        assert!(
+            text(&output).contains(&hash),
+            "{name}: {elapsed:?} {}\n{}",
+            text(&output),
+            rig.log()
+        );
         // The first read waits until the other files are found to be slow.
-        assert!(took < deadline / 2, "{name}: {took:?}");
+        assert!(elapsed < deadline / 2, "{name}: {elapsed:?}");
     }
     drop(loops);
     rig.unmount();

@@ -115,14 +115,14 @@ fn copy(rig: &Rig, object: &Object, how: &str) -> Result<(), String> {
     let path = path_of(rig, object);
     let directory = tempfile::tempdir_in(rig.directory.path()).expect("a directory");
     let to = directory.path().join("copy");
-    let started = Instant::now();
+    let start = Instant::now();
     let output: Output = rig.try_shell(
         &format!("from='{path}' to='{}'; LC_ALL=C {how}", to.display()),
         COMMAND_TIMEOUT,
     );
-    let took = started.elapsed();
+    let elapsed = start.elapsed();
     if !output.status.success() {
-        assert!(took < DEADLINE + SLACK, "{path}: failed after {took:?}: {}", text(&output));
+        assert!(elapsed < DEADLINE + SLACK, "{path}: failed after {elapsed:?}: {}", text(&output));
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     let length = std::fs::metadata(&to).expect("a copy").len();
@@ -316,14 +316,14 @@ fn web_refusal_tries_each_lease_then_denies_access() {
 
 #[test]
 fn missing_file_is_stale() {
-    let gone = |server, status| {
+    let not_found = |server, status| {
         Case::new(server, Effect::status(status), Outcome::Fails(ESTALE)).refusal()
     };
     run_cases(&[
-        gone(Server::Media, 404),
-        gone(Server::Media, 410),
-        gone(Server::Web, 404).with_passing(Outcome::ExactOrFails(&[ESTALE])),
-        gone(Server::Web, 410).with_passing(Outcome::ExactOrFails(&[ESTALE])),
+        not_found(Server::Media, 404),
+        not_found(Server::Media, 410),
+        not_found(Server::Web, 404).with_passing(Outcome::ExactOrFails(&[ESTALE])),
+        not_found(Server::Web, 410).with_passing(Outcome::ExactOrFails(&[ESTALE])),
     ]);
 }
 
@@ -642,7 +642,7 @@ fn open_reader_never_mixes_two_contents() {
         begun.display(),
         go.display()
     );
-    let old = changing.object.sha256();
+    let old_hash = changing.object.sha256();
     let read = std::thread::scope(|scope| {
         let line = format!("f='{}'; LC_ALL=C; export LC_ALL; {reader}", changing.path);
         let rig = &changing.rig;
@@ -656,7 +656,7 @@ fn open_reader_never_mixes_two_contents() {
         reading.join().expect("a reader")
     });
     changing.object = changing.rig.cloud.objects().into_iter().next().expect("an object");
-    assert_ne!(changing.object.sha256(), old);
+    assert_ne!(changing.object.sha256(), old_hash);
     assert!(!read.status.success(), "{}", text(&read));
     assert!(String::from_utf8_lossy(&read.stderr).contains(ESTALE), "{}", text(&read));
     changing.assert_new(&changing.hash("sha256sum < \"$f\""));

@@ -14,9 +14,9 @@ const LEASE_TTL: Duration = Duration::from_secs(1);
 
 /// Reads the first 100,000 bytes of a file. Returns the number of bytes read and the duration.
 fn read_head(rig: &Rig, pattern: &str) -> (u64, Duration) {
-    let started = Instant::now();
+    let start = Instant::now();
     let output = rig.try_shell(&format!("head -c 100000 {pattern} | wc -c"), COMMAND_TIMEOUT);
-    (String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number"), started.elapsed())
+    (String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number"), start.elapsed())
 }
 
 /// Asserts what happens while the API of `source` does not answer: one read waits, the next ones
@@ -25,19 +25,19 @@ fn read_head(rig: &Rig, pattern: &str) -> (u64, Duration) {
 fn assert_only_one_source_is_down(rig: &Rig, source: &str, server: Server, origin: &str) {
     rig.cloud.inject(Trigger::always(server).with_effect(Effect::BlackHole));
     let first = format!("{source}/*/*one*/*.mp4");
-    let (bytes, took) = read_head(rig, &first);
-    assert!(bytes == 0 && took > Duration::from_secs(10), "{bytes} bytes in {took:?}");
+    let (bytes, elapsed) = read_head(rig, &first);
+    assert!(bytes == 0 && elapsed > Duration::from_secs(10), "{bytes} bytes in {elapsed:?}");
     for name in ["two", "three", "two"] {
-        let (bytes, took) = read_head(rig, &format!("{source}/*/*{name}*/*.mp4"));
+        let (bytes, elapsed) = read_head(rig, &format!("{source}/*/*{name}*/*.mp4"));
         // One of the reads probes the server for two seconds.
         assert!(
-            bytes == 0 && took < Duration::from_secs(4),
-            "{name}: {bytes} bytes in {took:?}\n{}",
+            bytes == 0 && elapsed < Duration::from_secs(4),
+            "{name}: {bytes} bytes in {elapsed:?}\n{}",
             rig.log()
         );
     }
-    let (bytes, took) = read_head(rig, "acme/*/*other*/*.mp4");
-    assert!(bytes == 100_000 && took < Duration::from_secs(4), "{bytes} bytes in {took:?}");
+    let (bytes, elapsed) = read_head(rig, "acme/*/*other*/*.mp4");
+    assert!(bytes == 100_000 && elapsed < Duration::from_secs(4), "{bytes} bytes in {elapsed:?}");
 
     let status = rig.status();
     let [down] = status["down"].as_array().expect("a list").as_slice() else { panic!("{status}") };
@@ -150,12 +150,12 @@ fn only_one_read_waits_for_a_hanging_server() {
         rig.cloud.inject(Trigger::always(server).with_effect(Effect::BlackHole));
     }
     let read = |name: &str| read_head(&rig, &format!("acme/*/*{name}/*.mp4"));
-    let (bytes, took) = read("other");
-    assert!(bytes == 0 && took > Duration::from_secs(10), "{bytes} bytes in {took:?}");
+    let (bytes, elapsed) = read("other");
+    assert!(bytes == 0 && elapsed > Duration::from_secs(10), "{bytes} bytes in {elapsed:?}");
     for _ in 0..3 {
-        let (bytes, took) = read("third");
+        let (bytes, elapsed) = read("third");
         // One of the reads probes the server for two seconds.
-        assert!(bytes == 0 && took < Duration::from_secs(4), "{bytes} bytes in {took:?}");
+        assert!(bytes == 0 && elapsed < Duration::from_secs(4), "{bytes} bytes in {elapsed:?}");
     }
     assert_eq!(read("known").0, 100_000, "what is cached is read");
     assert!(rig.log().contains("has not answered for"), "{}", rig.log());

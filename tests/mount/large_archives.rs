@@ -52,9 +52,9 @@ fn walk_through_ten_thousand_meetings_sends_no_request() {
     rig.mount();
     rig.cloud.clear_requests();
     // The kernel has cached nothing of the mount yet.
-    let seen =
+    let summary =
         rig.shell("ls -lR | awk '/^-/ && !/ meeting.json$/ { files++; bytes += $5 } END { printf \"%d %.0f\", files, bytes }'");
-    assert_eq!(seen, format!("{} {bytes}", 8 * MEETINGS));
+    assert_eq!(summary, format!("{} {bytes}", 8 * MEETINGS));
     let requests: Vec<_> = rig.cloud.requests().into_iter().map(|request| request.path).collect();
     assert!(requests.iter().all(|path| path.starts_with(details)), "{requests:?}");
     rig.unmount();
@@ -172,8 +172,8 @@ fn three_thousand_recordings_are_requested_once() {
     rig.cloud.inject(slow.with_effect(Effect::Latency(Duration::from_millis(400))));
     mount(&rig, &config);
     assert_eq!(count(&rig, "recording.mp4"), RECORDINGS);
-    let known = count(&rig, "recording.vtt");
-    assert!(known < RECORDINGS / 10, "{known} details have arrived already");
+    let detail_count = count(&rig, "recording.vtt");
+    assert!(detail_count < RECORDINGS / 10, "{detail_count} details have arrived already");
     let listings =
         pages(&rig.cloud).into_iter().filter(|page| !page.query.contains("status=deleted"));
     let listings: Vec<_> = listings.collect();

@@ -157,9 +157,9 @@ fn second_signal_ends_the_wait_at_once() {
     wait_until(COMMAND_TIMEOUT, "unmounted", || rig.entries_in_mount_table() == 0);
     assert!(running.is_running(), "{}\n{}", running.output(), rig.log());
     running.signal("INT");
-    let (status, took) = running.end(FEW_SECONDS);
+    let (status, elapsed) = running.end(FEW_SECONDS);
     assert_eq!(status.code(), Some(1), "{}", running.output());
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
     assert_nothing_left(&rig, FEW_SECONDS);
 }
 

@@ -202,19 +202,21 @@ fn provider_changes_appear_after_a_refresh() {
             .with_status_processing(),
     );
     archive.meetings.push(pending);
-    let gone = archive.meetings[5].clone();
+    let removed_meeting = archive.meetings[5].clone();
     let rig = Rig::mounted(options(archive));
     assert_eq!(count(&rig, "*/*Pending/*.mp4"), 0, "an unfinished recording is hidden");
-    let gone_topic = format!("*/* {}/chat.txt", gone.topic);
-    assert_eq!(count(&rig, &gone_topic), 1);
+    let removed_pattern = format!("*/* {}/chat.txt", removed_meeting.topic);
+    assert_eq!(count(&rig, &removed_pattern), 1);
 
     rig.cloud.finish_processing("cGVuZGluZw==");
-    rig.cloud.remove_meeting(&gone.uuid);
+    rig.cloud.remove_meeting(&removed_meeting.uuid);
     refresh(&rig);
     wait_until(COMMAND_TIMEOUT, "the recording appears", || {
         count(&rig, "*/*Pending/shared_screen_with_speaker_view.mp4") == 1
     });
-    wait_until(COMMAND_TIMEOUT, "the deleted one disappears", || count(&rig, &gone_topic) == 0);
+    wait_until(COMMAND_TIMEOUT, "the deleted one disappears", || {
+        count(&rig, &removed_pattern) == 0
+    });
     assert_eq!(rig.shell("cat */*/*Pending/*.mp4 | wc -c").trim(), "100000");
 
     rig.cloud.change_meeting("cGVuZGluZw==", |meeting| {

@@ -54,9 +54,12 @@ fn assert_every_form_is_awaited(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) 
             source["is_refreshing"] == false && source["next"].is_string()
         });
         let source = source();
-        let why = format!("{} {}", source["error"], source["incomplete"]);
-        assert!(why.contains("limits the rate of requests and asks to wait"), "{form:?}: {source}");
-        assert_eq!(why.contains("asks to wait 7 min"), is_stated, "{form:?}: {source}");
+        let message = format!("{} {}", source["error"], source["incomplete"]);
+        assert!(
+            message.contains("limits the rate of requests and asks to wait"),
+            "{form:?}: {source}"
+        );
+        assert_eq!(message.contains("asks to wait 7 min"), is_stated, "{form:?}: {source}");
         let next: Timestamp = source["next"].as_str().expect("a time").parse().expect("a time");
         let wait = next.duration_since(Timestamp::now()).as_secs();
         let expected = if is_stated { 370..=450 } else { 1..=330 };

@@ -126,12 +126,12 @@ fn refused_file_is_not_requested_at_each_open() {
     assert!(text(&output).contains("Permission denied"), "{}", text(&output));
     let per_attempt = take_requests(&rig);
     assert!((1..=8).contains(&per_attempt), "{per_attempt}");
-    let began = Instant::now();
+    let start = Instant::now();
     for _ in 0..20 {
         assert!(text(&read()).contains("Permission denied"));
     }
     // A refusal is cached for five seconds.
-    let attempts = began.elapsed().as_secs() as usize / 5 + 1;
+    let attempts = start.elapsed().as_secs() as usize / 5 + 1;
     let requests = take_requests(&rig);
     assert!(requests <= attempts * per_attempt, "{requests} in {attempts} attempts");
     rig.unmount();

@@ -48,9 +48,9 @@ fn mount_works_offline_from_catalog_and_cache() {
     let (listed, sum) = (rig.shell(names), rig.shell("sha256sum < */*/*kept/*.mp4"));
     rig.unmount();
     disconnect(&rig.cloud);
-    let started = Instant::now();
+    let start = Instant::now();
     rig.mount();
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(rig.shell(names), listed);
     assert_eq!(rig.shell("sha256sum < */*/*kept/*.mp4"), sum);
     rig.unmount();
@@ -62,8 +62,8 @@ fn restart_refreshes_only_the_last_days() {
     assert_eq!(shown(&rig), 600);
     assert!(listed_from(&rig.cloud.requests()).len() > 20);
     rig.unmount();
-    let gone = rig.cloud.meetings().first().expect("a meeting").uuid.clone();
-    rig.cloud.remove_meeting(&gone);
+    let removed_uuid = rig.cloud.meetings().first().expect("a meeting").uuid.clone();
+    rig.cloud.remove_meeting(&removed_uuid);
     rig.cloud.clear_requests();
     // The refresh must not finish before the stored listing is counted.
     let slow = Trigger::always(Server::Api).with_path("/recordings");
@@ -98,10 +98,10 @@ fn hanging_source_does_not_delay_others() {
     let second = source("hole", &hole, &hole.credentials().client_secret);
     let rig = Rig::new(options(Archive::with_meetings(40, 60)));
     rig.write_config(&format!("{}\n{second}", rig.config()));
-    let started = Instant::now();
+    let start = Instant::now();
     let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
-    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert!(text(&output).contains("hole has not answered yet"), "{}", text(&output));
     assert!(rig.log().contains("hole has not answered yet"), "{}", rig.log());
     assert_eq!(shown(&rig), 40);
@@ -142,8 +142,8 @@ fn new_source_does_not_delay_a_stored_listing() {
     for (name, is_foreground) in [("slow", false), ("tardy", true)] {
         rig.write_config(&format!("{}\n{}{locked}", rig.config(), source(name, &slow, &secret)));
         // This is shorter than the wait of a mount without a stored listing.
-        let late = Trigger::always(Server::Api).with_path("/oauth/token");
-        slow.inject(late.with_effect(Effect::Latency(Duration::from_secs(2))));
+        let token_requests = Trigger::always(Server::Api).with_path("/oauth/token");
+        slow.inject(token_requests.with_effect(Effect::Latency(Duration::from_secs(2))));
         let mut command = rig.mount_command();
         if is_foreground {
             command.arg("--foreground");

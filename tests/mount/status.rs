@@ -135,9 +135,9 @@ fn idle_connections_do_not_block_status() {
     let holding = crate::support::processes::RunningCommand::outside(&rig, &hold);
     wait_until(COMMAND_TIMEOUT, "they are connected", || holding.output().contains("held"));
     for _ in 0..5 {
-        let started = Instant::now();
+        let start = Instant::now();
         assert_eq!(rig.status()["sources"][0]["meetings"], 3);
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     }
     let daemon = rig.daemon().expect("a daemon");
     let open = std::fs::read_dir(format!("/proc/{daemon}/fd")).expect("descriptors").count();
@@ -165,9 +165,9 @@ fn waiting_refreshes_do_not_block_status() {
     };
     wait_until(COMMAND_TIMEOUT, "every client waits", || sockets() > 20);
     for _ in 0..3 {
-        let started = Instant::now();
+        let start = Instant::now();
         assert_eq!(rig.status()["sources"][0]["meetings"], 3);
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     }
     rig.cloud.clear_faults();
     drop(waiting);
@@ -217,7 +217,10 @@ fn wrong_secret_affects_only_its_source() {
     assert_eq!(shown(&rig), 8);
     let wrong = rig.status()["sources"][1].clone();
     assert_eq!(wrong["name"], "wrong");
-    assert!(wrong["error"].as_str().is_some_and(|why| why.contains("client_secret")), "{wrong}");
+    assert!(
+        wrong["error"].as_str().is_some_and(|message| message.contains("client_secret")),
+        "{wrong}"
+    );
     assert!(wrong["next"].is_string() && wrong["failed"].is_string(), "{wrong}");
     let words = String::from_utf8_lossy(&command(&rig, &["status"]).stdout).into_owned();
     assert!(words.contains("FAILED") && !words.contains("not-the-secret"), "{words}");
@@ -270,7 +273,10 @@ fn dead_mount_is_reported_with_its_fix() {
         let mounts: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
         let dead =
             mounts.iter().find(|mount| mount["mountpoint"] == place).expect("the dead mount");
-        assert!(dead["dead"].as_str().is_some_and(|why| why.contains("meetfs unmount")), "{dead}");
+        assert!(
+            dead["dead"].as_str().is_some_and(|message| message.contains("meetfs unmount")),
+            "{dead}"
+        );
         assert!(dead["sources"].as_array().is_some_and(Vec::is_empty), "{dead}");
         let keys = |mount: &Value| -> Vec<String> {
             mount.as_object().expect("keys").keys().cloned().collect()

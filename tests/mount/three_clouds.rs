@@ -63,13 +63,13 @@ fn every_video_plays() {
         format!("{}{}", webex(cloud, "cisco", &secret), rapatin(cloud, "rapat"))
     });
     mount(&rig);
-    let seen = rig.shell(
+    let output = rig.shell(
         "find . -name '*.mp4' -o -name '*.m4a' | while read -r film; do \
          ffprobe -v error -show_entries format=duration -of csv=p=0 \"$film\" </dev/null || echo \"FAILED $film\"; done",
     );
     assert!(
-        seen.lines().count() > 20 && seen.lines().all(|line| line.starts_with("12.")),
-        "{seen}"
+        output.lines().count() > 20 && output.lines().all(|line| line.starts_with("12.")),
+        "{output}"
     );
     rig.unmount();
 }
@@ -132,17 +132,17 @@ fn failing_sources_do_not_affect_others() {
         let right = webex(cloud, "cisco", &cloud.webex_credentials().client_secret);
         format!("{zoom}{right}{}{}", webex(cloud, "locked", "wrong-secret"), rapatin(&hole, "sunk"))
     });
-    let began = Instant::now();
+    let start = Instant::now();
     let output = mount(&rig);
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert!(!text(&output).contains("wrong-secret"), "{}", text(&output));
     assert!(files(&rig, "acme") > 60 && files(&rig, "cisco") > 7);
     for source in ["broken", "locked", "sunk"] {
         assert_eq!(files(&rig, source), 0, "{source}");
     }
-    let began = Instant::now();
+    let start = Instant::now();
     rig.shell("cat acme/*/*/*.mp4 cisco/*/*/recording.mp4 | wc -c");
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     wait_until(COMMAND_TIMEOUT, "the black hole is given up for now", || {
         rig.status()["sources"][4]["error"].is_string()
     });

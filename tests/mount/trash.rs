@@ -79,10 +79,10 @@ fn refused_zoom_trash_is_explained() {
     for words in ["Zoom's trash", "a web page", "Recordings > Trash", &format!("by {day},")] {
         assert!(output.contains(words), "{words}: {output}");
     }
-    let known = document(&rig, "acme/trash/*Gone");
-    assert_eq!(known["expires"], expires.to_string());
-    assert_eq!(known["deleted_time"], deleted.to_string());
-    assert_eq!(known["topic"], "Gone");
+    let json = document(&rig, "acme/trash/*Gone");
+    assert_eq!(json["expires"], expires.to_string());
+    assert_eq!(json["deleted_time"], deleted.to_string());
+    assert_eq!(json["topic"], "Gone");
     let python = "import os,sys\n\
         for path in sys.argv[1:]: print(os.getxattr(path, 'user.meetfs.expires').decode())";
     let output = rig.shell(&format!("python3 -c \"{python}\" acme/trash/*Gone acme/trash/*Gone/*"));
@@ -469,13 +469,13 @@ fn refused_webex_recycle_bin_is_explained() {
     {
         assert!(output.contains(words), "{words}: {output}");
     }
-    let known = document(&rig, "cisco/trash/*Gone");
+    let json = document(&rig, "cisco/trash/*Gone");
     assert_eq!(
-        (&known["expires_is_latest"], &known["deleted_time"]),
+        (&json["expires_is_latest"], &json["deleted_time"]),
         (&true.into(), &Value::Null),
-        "{known}"
+        "{json}"
     );
-    assert!(known["expires"].is_string(), "{known}");
+    assert!(json["expires"].is_string(), "{json}");
     assert_eq!(rig.shell("ls -d cisco/2*/*Gone 2>/dev/null | wc -l"), "0\n");
     wait_until(COMMAND_TIMEOUT, "the other recording is complete", || {
         names(&rig, "cisco/2*/*Stays").contains("audio_only.mp3")

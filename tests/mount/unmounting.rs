@@ -200,12 +200,12 @@ fn commands_do_not_hang_with_the_daemon() {
     let daemon = rig.daemon().expect("a daemon");
     stop(daemon);
     crate::support::processes::drop_name_cache();
-    let started = Instant::now();
+    let start = Instant::now();
     let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert_eq!(output.status.code(), Some(4), "{}", text(&output));
     let message = failure(&mut unmount_command(&rig.mountpoint), 4);
     assert!(message.contains(&format!("(process {})", holder.id())), "{message}");
-    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     let message = failure(rig.meetfs().arg("status").arg(rig.mountpoint.join("acme")), 1);
     assert!(message.contains("is inside the meetfs mount "), "{message}");
     signal(daemon, "CONT");

@@ -114,8 +114,8 @@ fn late_transcript_is_exact_and_survives_a_remount() {
     let rsync = format!("rsync -a --itemize-changes cisco/ '{}/'", backup.display());
     rig.shell(&rsync);
     assert_eq!(rig.shell(&rsync), "");
-    let mut seen = details(&rig.cloud);
-    assert_details_requested_once(&seen, 4);
+    let mut requests = details(&rig.cloud);
+    assert_details_requested_once(&requests, 4);
     let inodes = "find cisco -printf '%p %s %T@ %i\\n' | LC_ALL=C sort";
     let listed = rig.shell(inodes);
     rig.unmount();
@@ -125,8 +125,8 @@ fn late_transcript_is_exact_and_survives_a_remount() {
     rig.cloud.clear_requests();
     mount(&rig, "");
     wait_for_transcripts(&rig, &["a", "b", "old"]);
-    seen.extend(details(&rig.cloud));
-    assert_details_requested_once(&seen, 4);
+    requests.extend(details(&rig.cloud));
+    assert_details_requested_once(&requests, 4);
     let b = |line: &&str| !line.contains(" b/recording.vtt");
     let now = rig.shell(inodes);
     assert_eq!(now.lines().filter(b).collect::<Vec<_>>(), listed.lines().collect::<Vec<_>>());
@@ -159,8 +159,8 @@ fn missing_scope_is_reported_by_status_and_doctor() {
         refresh(&rig);
         let source = source(&rig);
         assert_eq!(source["error"], Value::Null, "{source}");
-        let why = source["late_error"].as_str().unwrap_or_default();
-        assert!(why.contains("needs the scope meeting:transcripts_read"), "{source}");
+        let message = source["late_error"].as_str().unwrap_or_default();
+        assert!(message.contains("needs the scope meeting:transcripts_read"), "{source}");
     }
     // The first details of a recording request the transcripts of its meeting.
     let of_days = lists(&rig).iter().filter(|list| list.query.contains("from=")).count();
@@ -197,7 +197,10 @@ fn failed_search_is_reported_and_repeated() {
     rig.cloud.inject(failing.with_effect(api_reply(503, "{}", &[])));
     refresh(&rig);
     let troubled = source(&rig);
-    assert!(troubled["late_error"].as_str().is_some_and(|why| why.contains("503")), "{troubled}");
+    assert!(
+        troubled["late_error"].as_str().is_some_and(|message| message.contains("503")),
+        "{troubled}"
+    );
     assert_eq!(troubled["error"], Value::Null, "{troubled}");
     rig.cloud.clear_faults();
     refresh(&rig);

@@ -143,8 +143,11 @@ fn copy_outlives_its_download_urls() {
         rig.log()
     );
     let media = rig.media_requests();
-    let took = media.last().unwrap().received_at - media.first().unwrap().received_at;
-    assert!(took > Duration::from_secs(2), "over before anything ended: {took:?}");
+    let duration = media.last().unwrap().received_at - media.first().unwrap().received_at;
+    assert!(
+        duration > Duration::from_secs(2),
+        "the copy ended before any URL expired: {duration:?}"
+    );
 }
 
 #[test]
@@ -189,15 +192,16 @@ fn three_hundred_recordings_need_one_details_call_each() {
     assert_eq!(count(&rig, "recording.mp4"), 300);
     assert!(count(&rig, "audio_only.mp3") < 300, "the details are in already");
     // Two years of windows of 30 days, of which the first four hold a hundred at most.
-    let there = pages(&rig.cloud).into_iter().filter(|page| !page.query.contains("status=deleted"));
-    assert_eq!(there.count(), 25);
+    let listing_pages =
+        pages(&rig.cloud).into_iter().filter(|page| !page.query.contains("status=deleted"));
+    assert_eq!(listing_pages.count(), 25);
     wait_for_details(&rig, 300);
-    let mut asked_about: BTreeMap<String, usize> = BTreeMap::new();
+    let mut request_counts: BTreeMap<String, usize> = BTreeMap::new();
     for Request { path, .. } in details(&rig.cloud) {
-        *asked_about.entry(path).or_default() += 1;
+        *request_counts.entry(path).or_default() += 1;
     }
-    assert_eq!(asked_about.len(), 300);
-    assert!(asked_about.values().all(|times| *times == 1), "{asked_about:?}");
+    assert_eq!(request_counts.len(), 300);
+    assert!(request_counts.values().all(|times| *times == 1), "{request_counts:?}");
     let newest_first: Vec<String> =
         details(&rig.cloud).into_iter().take(5).map(|it| it.path).collect();
     assert!(

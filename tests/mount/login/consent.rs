@@ -6,8 +6,8 @@ use std::process::Stdio;
 use meetfs::demo_cloud::{DemoCloudOptions, Effect, Server, Trigger, UserApp};
 
 use super::rig::{
-    assert_exact, begin, browse, cloud, code_in, curl, free_port, login_command, mount, sent_back,
-    sign_in, sign_in_files, url_in, write_config,
+    assert_exact, begin, browse, cloud, code_in, curl, free_port, login_command, mount,
+    redirect_url, sign_in, sign_in_files, url_in, write_config,
 };
 use crate::support::{COMMAND_TIMEOUT, Rig, mode_of, run, text};
 
@@ -110,17 +110,17 @@ fn paste(rig: &Rig, pasted: Pasted<'_>) -> std::process::Output {
 fn redirect_url_is_pasted_without_a_browser() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
-    let output = paste(&rig, &|address| sent_back(address).into_bytes());
+    let output = paste(&rig, &|address| redirect_url(address).into_bytes());
     assert!(output.status.success(), "{}", text(&output));
     // The text as a browser shows it.
     let output = paste(&rig, &|address| {
-        let back = sent_back(address);
-        format!("  {}#_ ", back.strip_prefix("http://").expect("an address")).into_bytes()
+        let redirected_url = redirect_url(address);
+        format!("  {}#_ ", redirected_url.strip_prefix("http://").expect("an address")).into_bytes()
     });
     assert!(output.status.success(), "{}", text(&output));
     // The text of a user who sees only a code.
     let output = paste(&rig, &|address| {
-        let code = code_in(&sent_back(address));
+        let code = code_in(&redirect_url(address));
         let state =
             address.split(['?', '&']).find(|field| field.starts_with("state=")).expect("a state");
         format!("code={code}&{state}").into_bytes()
@@ -136,8 +136,8 @@ fn wrong_paste_is_refused_and_not_repeated() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let other = |address: &str| {
-        let back = sent_back(address);
-        let (before, _) = back.split_once("&state=").expect("a state");
+        let redirected_url = redirect_url(address);
+        let (before, _) = redirected_url.split_once("&state=").expect("a state");
         format!("{before}&state=another-question").into_bytes()
     };
     let mistakes: [Pasted<'_>; 11] = [
@@ -147,8 +147,8 @@ fn wrong_paste_is_refused_and_not_repeated() {
         &|_| b"two words".to_vec(),
         // The URL to open instead of the redirect URL.
         &|address| address.as_bytes().to_vec(),
-        &|address| sent_back(address).replace("code=", "cod=").into_bytes(),
-        &|address| sent_back(address).replace("&state=", "&stat=").into_bytes(),
+        &|address| redirect_url(address).replace("code=", "cod=").into_bytes(),
+        &|address| redirect_url(address).replace("&state=", "&stat=").into_bytes(),
         &other,
         &|_| b"\x1b[31mred\x07\0".to_vec(),
         &|_| vec![0xff; 100],
@@ -175,7 +175,7 @@ fn code_without_state_is_refused_and_not_sent() {
     let rig = Rig::new(cloud(1));
     write_config(&rig, &UserApp::demo());
     let codes: [Pasted<'_>; 2] =
-        [&|address| code_in(&sent_back(address)).into_bytes(), &|_| b"n0t-a-c0de".to_vec()];
+        [&|address| code_in(&redirect_url(address)).into_bytes(), &|_| b"n0t-a-c0de".to_vec()];
     for code in codes {
         let output = paste(&rig, code);
         let message = text(&output);
@@ -297,8 +297,8 @@ fn idle_connections_do_not_block_the_browser() {
             connection
         })
         .collect();
-    let back = sent_back(&address);
-    let page = curl(&["--max-time", "50", &back]);
+    let redirected_url = redirect_url(&address);
+    let page = curl(&["--max-time", "50", &redirected_url]);
     assert!(page.contains("You are signed in"), "{page}");
     assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", login.output());
     drop(idle);
@@ -347,11 +347,14 @@ fn two_concurrent_logins_store_one_sign_in() {
     let (mut first, of_first) = begin(&rig, free_port());
     let (mut second, of_second) = begin(&rig, free_port());
     // Each login refuses the redirect of the other.
-    let swapped_port_url = sent_back(&of_first).replace(&port_of(&of_first), &port_of(&of_second));
+    let swapped_port_url =
+        redirect_url(&of_first).replace(&port_of(&of_first), &port_of(&of_second));
     assert!(curl(&[&swapped_port_url]).contains("does not belong"));
-    let redirect_urls = [sent_back(&of_first), sent_back(&of_second)];
-    let browsers: Vec<_> =
-        redirect_urls.into_iter().map(|back| std::thread::spawn(move || curl(&[&back]))).collect();
+    let redirect_urls = [redirect_url(&of_first), redirect_url(&of_second)];
+    let browsers: Vec<_> = redirect_urls
+        .into_iter()
+        .map(|redirected_url| std::thread::spawn(move || curl(&[&redirected_url])))
+        .collect();
     for browser in browsers {
         assert!(browser.join().expect("a browser").contains("You are signed in"));
     }
@@ -436,9 +439,11 @@ fn invalid_token_reply_is_reported_and_not_stored() {
         assert!(sign_in_files(&rig).is_empty());
         rig.cloud.clear_faults();
     }
-    let odd = r#"{"access_token":"acc3ss","refresh_token":"r3fresh","expires_in":"9e99","scope":"a:b \u001b[31mred c:d","api_url":7}"#;
+    let unusual_reply = r#"{"access_token":"acc3ss","refresh_token":"r3fresh","expires_in":"9e99","scope":"a:b \u001b[31mred c:d","api_url":7}"#;
     rig.cloud.inject(
-        Trigger::always(Server::Api).with_path("/oauth/token").with_effect(answer(200, odd)),
+        Trigger::always(Server::Api)
+            .with_path("/oauth/token")
+            .with_effect(answer(200, unusual_reply)),
     );
     let (mut login, address) = begin(&rig, free_port());
     assert!(browse(&address).contains("You are signed in"));

@@ -5,7 +5,7 @@ use std::process::Command;
 use meetfs::demo_cloud::UserApp;
 
 use super::rig::{
-    assert_exact, begin, browse, cloud, code_in, free_port, login_command, mount, sent_back,
+    assert_exact, begin, browse, cloud, code_in, free_port, login_command, mount, redirect_url,
     sign_in, sign_in_files, url_in, write_config,
 };
 use crate::support::{COMMAND_TIMEOUT, Rig, mode_of, run, text};
@@ -16,8 +16,8 @@ fn sign_out_deletes_file_and_prints_no_secret() {
     write_config(&rig, &UserApp::demo());
     let (mut login, address) = begin(&rig, free_port());
     let arguments = std::fs::read(format!("/proc/{}/cmdline", login.id())).expect("a process");
-    let back = sent_back(&address);
-    browse(&back);
+    let redirected_url = redirect_url(&address);
+    browse(&redirected_url);
     assert_eq!(login.end(COMMAND_TIMEOUT).0.code(), Some(0));
     mount(&rig);
     assert_exact(&rig);
@@ -26,7 +26,10 @@ fn sign_out_deletes_file_and_prints_no_secret() {
         serde_json::from_slice(&std::fs::read(&file).expect("a file")).expect("JSON");
     let arguments = String::from_utf8_lossy(&arguments).into_owned();
     let printed = format!("{arguments}\n{}\n{}\n{}", login.output(), rig.log(), rig.status());
-    assert!(arguments.contains("login") && !printed.contains(&code_in(&back)), "{printed}");
+    assert!(
+        arguments.contains("login") && !printed.contains(&code_in(&redirected_url)),
+        "{printed}"
+    );
     for secret in ["refresh_token", "access_token"] {
         let secret = kept[secret].as_str().expect("a secret");
         assert!(!printed.contains(secret), "{printed}");
@@ -67,7 +70,7 @@ fn unusable_directory_is_reported_before_the_browser_opens() {
     std::fs::create_dir_all(&open).expect("a directory");
     let chmod = run(Command::new("chmod").arg("777").arg(&open), COMMAND_TIMEOUT);
     assert!(chmod.status.success());
-    for (place, why) in [
+    for (place, expected) in [
         (file.clone(), "Not a directory"),
         (read_only.clone(), "Read-only file system"),
         (full.clone(), "No space left"),
@@ -82,7 +85,7 @@ fn unusable_directory_is_reported_before_the_browser_opens() {
             message.contains("cannot store the sign-in") && message.contains("XDG_STATE_HOME"),
             "{message}"
         );
-        assert!(message.contains(why) && url_in(&message).is_none(), "{message}");
+        assert!(message.contains(expected) && url_in(&message).is_none(), "{message}");
     }
     for place in [&read_only, &full] {
         assert!(run(Command::new("umount").arg(place), COMMAND_TIMEOUT).status.success());

@@ -123,13 +123,13 @@ fn read_timeout_during_a_renewal_loses_no_token() {
     assert!(!read.status.success(), "{}", text(&read));
     assert_eq!(rig.cloud.sign_in_counts().renewals, 1, "{}", rig.log());
     rig.cloud.clear_faults();
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     while !rig
         .try_shell("head -c 100000 acme/*/*/*.mp4 >/dev/null", COMMAND_TIMEOUT)
         .status
         .success()
     {
-        assert!(began.elapsed() < COMMAND_TIMEOUT, "{}", rig.log());
+        assert!(start.elapsed() < COMMAND_TIMEOUT, "{}", rig.log());
     }
     assert_exact(&rig);
     let counts = rig.cloud.sign_in_counts();

@@ -82,7 +82,7 @@ pub(crate) fn browse(address: &str) -> String {
 }
 
 /// Gives the permission and returns the URL to which the browser is redirected.
-pub(crate) fn sent_back(address: &str) -> String {
+pub(crate) fn redirect_url(address: &str) -> String {
     curl(&["-o", "/dev/null", "-w", "%{redirect_url}", address])
 }
 
