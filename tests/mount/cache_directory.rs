@@ -245,7 +245,7 @@ fn an_unsafe_cache_directory_is_rejected() {
     assert_eq!(
         std::fs::read_dir(cache(&rig)).expect("a directory").count(),
         0,
-        "nothing is created there"
+        "nothing is created in the directory"
     );
 }
 

@@ -75,7 +75,7 @@ fn rig() -> Rig {
     ));
     let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}\n{}", text(&output), rig.log());
-    wait_until(COMMAND_TIMEOUT, "all details are known", || {
+    wait_until(COMMAND_TIMEOUT, "all details have arrived", || {
         rig.shell("find . -name meeting.json -o -name audio_only.mp3 | wc -l").trim() == "8"
     });
     rig
@@ -345,7 +345,11 @@ fn late_transcript_appears_beside_its_video() {
         let path = format!("{source}/*/*Before/*.vtt");
         assert_eq!(rig.shell(&format!("cat {path}")), SPOKEN, "{source}");
         let video = rig.shell(&format!("ls {source}/*/*Before/*.mp4")).replace(".mp4", ".vtt");
-        assert_eq!(rig.shell(&format!("ls {path}")), video, "players expect it there");
+        assert_eq!(
+            rig.shell(&format!("ls {path}")),
+            video,
+            "players expect the transcript at this path"
+        );
     }
     assert_eq!(rig.shell(files), before);
     for reader in readers {

@@ -699,7 +699,7 @@ fn old_handle_gets_no_pages_of_new_content() {
             text(&found),
             text(&again)
         );
-        let got = std::fs::read(&kept).expect("what the reader got");
+        let got = std::fs::read(&kept).expect("the bytes of the reader");
         assert!(old.starts_with(&got), "the old reader got bytes of the new content");
         assert!(
             !read.status.success() && got.len() < old.len(),

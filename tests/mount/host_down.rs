@@ -60,7 +60,7 @@ fn assert_only_one_source_is_down(rig: &Rig, source: &str, server: Server, origi
         let requests = rig.cloud.requests();
         requests.iter().any(|request| request.server == server && request.path.len() > 1)
     };
-    wait_until(COMMAND_TIMEOUT, "a listing tries it all the same", is_listed);
+    wait_until(COMMAND_TIMEOUT, "a listing requests it anyway", is_listed);
 
     rig.cloud.clear_faults();
     wait_until(Duration::from_secs(20), "it is read again", || read_head(rig, &first).0 == 100_000);
@@ -101,7 +101,7 @@ fn webex_outage_fails_only_webex_reads_at_once() {
         )
     });
     let documents = || rig.shell("find cisco -name meeting.json | wc -l");
-    wait_until(COMMAND_TIMEOUT, "everything is known", || documents().trim() == "3");
+    wait_until(COMMAND_TIMEOUT, "all details have arrived", || documents().trim() == "3");
     // The leases of the listing expire, so that each read needs the API.
     std::thread::sleep(2 * LEASE_TTL);
     let origin = origin(&rig.cloud.webex_api_url());
@@ -157,7 +157,7 @@ fn only_one_read_waits_for_a_hanging_server() {
         // One of the reads probes the server for two seconds.
         assert!(bytes == 0 && elapsed < Duration::from_secs(4), "{bytes} bytes in {elapsed:?}");
     }
-    assert_eq!(read("known").0, 100_000, "what is cached is read");
+    assert_eq!(read("known").0, 100_000, "cached bytes are readable");
     assert!(rig.log().contains("has not answered for"), "{}", rig.log());
     let down = rig.status()["down"].to_string();
     assert!(down.contains("127.0.0.1") && down.contains("since"), "{down}");

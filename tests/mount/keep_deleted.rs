@@ -60,12 +60,12 @@ fn kept_deleted(rig: &Rig) -> Value {
 /// Reads one meeting completely and the beginning of the video of another meeting. Waits until both
 /// are in the disk cache.
 fn fill_cache(rig: &Rig) -> (String, String) {
-    wait_until(COMMAND_TIMEOUT, "all details are known", || {
+    wait_until(COMMAND_TIMEOUT, "all details have arrived", || {
         rig.shell("find . -name meeting.json | wc -l").trim() == "3"
     });
     let before = state_of(rig, "Read");
     rig.shell("head -c 1000000 acme/*/*Partly/*.mp4 | wc -c");
-    wait_until(COMMAND_TIMEOUT, "the disk cache has it", || {
+    wait_until(COMMAND_TIMEOUT, "the file is in the disk cache", || {
         rig.status()["disk"]["used"].as_u64().is_some_and(|used| used > LENGTH)
     });
     before

@@ -189,7 +189,7 @@ fn three_thousand_recordings_are_requested_once() {
         "the details were complete before the restart"
     );
     mount(&rig, &config);
-    wait_until(PATIENCE, "every size is known", || count(&rig, "recording.vtt") == RECORDINGS);
+    wait_until(PATIENCE, "all details have arrived", || count(&rig, "recording.vtt") == RECORDINGS);
     let requests = detail_requests(&rig);
     let again: Vec<_> = requests.iter().filter(|(_, times)| **times > 1).collect();
     assert_eq!(requests.len(), RECORDINGS);
@@ -212,7 +212,7 @@ fn three_thousand_recordings_are_requested_once() {
         assert_eq!(
             detail_requests(&rig),
             expected,
-            "one detail for each whose links are not known or have ended"
+            "one request for each recording without valid download URLs"
         );
         rig.cloud.expire_signed_urls();
     }

@@ -100,7 +100,7 @@ fn daemon_leaves_its_directory_and_terminal() {
     let stat = std::fs::read_to_string(format!("/proc/{daemon}/stat")).expect("a status");
     let session =
         stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(3)).expect("a session");
-    assert_eq!(session, daemon.to_string(), "it leads a session of its own");
+    assert_eq!(session, daemon.to_string(), "the daemon leads its own session");
     rig.unmount();
 }
 

@@ -214,7 +214,7 @@ fn provider_changes_appear_after_a_refresh() {
     wait_until(COMMAND_TIMEOUT, "the recording appears", || {
         count(&rig, "*/*Pending/shared_screen_with_speaker_view.mp4") == 1
     });
-    wait_until(COMMAND_TIMEOUT, "the deleted one disappears", || {
+    wait_until(COMMAND_TIMEOUT, "the deleted meeting disappears", || {
         count(&rig, &removed_pattern) == 0
     });
     assert_eq!(rig.shell("cat */*/*Pending/*.mp4 | wc -c").trim(), "100000");

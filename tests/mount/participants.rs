@@ -218,7 +218,7 @@ fn trimmed_participant_audio_is_replaced() {
     assert_eq!(
         (request_count(&rig, PEOPLE), request_count(&rig, "==/recordings")),
         (0, 0),
-        "it is requested once for a listing"
+        "a remount does not request them again"
     );
 }
 

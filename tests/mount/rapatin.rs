@@ -195,7 +195,7 @@ fn stale_url_during_a_copy_is_renewed() {
         let copying =
             scope.spawn(|| rig.shell(&format!("cp rapat/*/*stale/*.mp4 '{}'", copy.display())));
         wait_until(COMMAND_TIMEOUT, "the copy is under way", || rig.media_bytes() > MIB);
-        assert!(rig.media_bytes() < length, "the copy is done already");
+        assert!(rig.media_bytes() < length, "the copy ended too early");
         rig.cloud.clear_requests();
         rig.cloud.expire_rapatin_urls();
         rig.cloud.expire_signed_urls();
@@ -235,7 +235,7 @@ fn sixteen_readers_share_one_login() {
                 requests.iter().any(|one| one.path == object.media_path && one.body_bytes > MIB / 2)
             })
         });
-        assert!(rig.media_bytes() < total - 4 * MIB, "the files are read already");
+        assert!(rig.media_bytes() < total - 4 * MIB, "the files were read too early");
         rig.cloud.clear_requests();
         rig.cloud.expire_rapatin_tokens();
         rig.cloud.expire_rapatin_urls();

@@ -202,7 +202,7 @@ fn credential_in_the_query_is_the_last_resort() {
         "{first:?}"
     );
     for requests in others {
-        assert_eq!(statuses(requests), [302], "no try is refused once the host is known");
+        assert_eq!(statuses(requests), [302], "no attempt is refused after the first file");
         assert!(requests[0].header("authorization").is_none());
     }
 }

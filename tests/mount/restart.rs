@@ -113,7 +113,7 @@ fn hanging_source_does_not_delay_others() {
     );
     assert_eq!(status["sources"][1]["meetings"], 0);
     hole.clear_faults();
-    wait_until(Duration::from_secs(120), "the other one appears once it answers", || {
+    wait_until(Duration::from_secs(120), "the other source appears when it answers", || {
         shown(&rig) == 45
     });
     rig.unmount();
@@ -163,7 +163,7 @@ fn new_source_does_not_delay_a_stored_listing() {
             let sources = rig.status()["sources"].clone();
             sources[1]["error"].is_string() && sources[2]["listed"].is_string()
         });
-        wait_until(COMMAND_TIMEOUT, "the slow one shows", || shown(&rig) == 45);
+        wait_until(COMMAND_TIMEOUT, "the slow source appears", || shown(&rig) == 45);
         assert!(rig.log().contains("cannot list recordings"), "{}", rig.log());
         rig.unmount();
         assert!(!running.output().contains("wrong-secret"), "{}", running.output());

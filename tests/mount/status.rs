@@ -188,7 +188,7 @@ fn refresh_returns_when_new_meetings_are_shown() {
     let output = command(&rig, &["refresh", place]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(stderr(&output).contains("not refreshed completely: acme"), "{}", text(&output));
-    assert_eq!(shown(&rig), 6, "what failed hides nothing");
+    assert_eq!(shown(&rig), 6, "a failed refresh does not hide meetings");
     let source = rig.status()["sources"][0].clone();
     assert!(
         source["error"].is_string()

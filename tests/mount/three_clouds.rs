@@ -88,7 +88,7 @@ fn copies_of_three_providers_are_exact() {
         .collect();
     assert!(hashes.len() > 30, "{}", hashes.len());
     // The details of each Webex recording contain all files except the video.
-    wait_until(COMMAND_TIMEOUT, "everything of Webex is known", || {
+    wait_until(COMMAND_TIMEOUT, "all details of Webex have arrived", || {
         rig.shell("find cisco -name meeting.json | wc -l").trim() == "7"
     });
     wait_until(COMMAND_TIMEOUT, "the recycle bin is listed", || {
@@ -168,7 +168,7 @@ fn failing_sources_do_not_affect_others() {
     let output = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), Duration::from_secs(120));
     assert_eq!(output.status.code(), Some(1), "the secret is still wrong: {}", text(&output));
     // Sizes that the listing omits are requested in the background.
-    wait_until(COMMAND_TIMEOUT, "what was broken is there", || {
+    wait_until(COMMAND_TIMEOUT, "the missing files appear", || {
         files(&rig, "broken") == files(&rig, "acme")
     });
     assert!(files(&rig, "sunk") > 15);

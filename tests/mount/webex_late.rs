@@ -45,7 +45,7 @@ fn mount(rig: &Rig, keys: &str) {
 fn mounted(options: DemoCloudOptions, recordings: usize, keys: &str) -> Rig {
     let rig = Rig::new(options);
     mount(&rig, keys);
-    wait_until(COMMAND_TIMEOUT, "everything is known", || {
+    wait_until(COMMAND_TIMEOUT, "all details have arrived", || {
         let line = "find cisco -name meeting.json -o -name audio_only.mp3 | wc -l";
         rig.shell(line).trim() == (2 * recordings).to_string()
     });
@@ -151,7 +151,7 @@ fn missing_scope_is_reported_by_status_and_doctor() {
     let refused = Trigger::always(Server::Webex).with_path("/meetingTranscripts");
     rig.cloud.inject(refused.with_effect(api_reply(403, r#"{"message":"no scope"}"#, &[])));
     mount(&rig, "");
-    wait_until(COMMAND_TIMEOUT, "everything is known", || {
+    wait_until(COMMAND_TIMEOUT, "all details have arrived", || {
         rig.shell("find cisco -type f | wc -l").trim() == "6"
     });
     add_transcript(&rig, "a");

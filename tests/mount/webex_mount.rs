@@ -46,7 +46,7 @@ fn count(rig: &Rig, name: &str) -> usize {
 
 /// Waits until the details of `recordings` recordings are shown.
 fn wait_for_details(rig: &Rig, recordings: usize) {
-    wait_until(COMMAND_TIMEOUT, "every document is there", || {
+    wait_until(COMMAND_TIMEOUT, "every document appears", || {
         count(rig, "meeting.json") == recordings
     });
     let expected = rig.cloud.webex_objects().len() + recordings;
@@ -118,7 +118,7 @@ fn second_rsync_reads_no_byte() {
     rig.cloud.clear_requests();
     assert_eq!(rig.shell(&rsync), "");
     assert!(rig.media_requests().is_empty(), "{:?}", rig.media_requests());
-    assert!(details(&rig.cloud).is_empty(), "what details say is kept: {:?}", details(&rig.cloud));
+    assert!(details(&rig.cloud).is_empty(), "the details are stored: {:?}", details(&rig.cloud));
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn three_hundred_recordings_need_one_details_call_each() {
     rig.cloud.inject(slow.with_effect(Effect::Latency(Duration::from_millis(400))));
     mount(&rig);
     assert_eq!(count(&rig, "recording.mp4"), 300);
-    assert!(count(&rig, "audio_only.mp3") < 300, "the details are in already");
+    assert!(count(&rig, "audio_only.mp3") < 300, "the details arrived too early");
     // Two years of windows of 30 days, of which the first four hold a hundred at most.
     let listing_pages =
         pages(&rig.cloud).into_iter().filter(|page| !page.query.contains("status=deleted"));
