@@ -191,7 +191,7 @@ fn three_hundred_recordings_need_one_details_call_each() {
     mount(&rig);
     assert_eq!(count(&rig, "recording.mp4"), 300);
     assert!(count(&rig, "audio_only.mp3") < 300, "the details arrived too early");
-    // Two years of windows of 30 days, of which the first four hold a hundred at most.
+    // Two years have 25 windows of 30 days. The first four windows fit on one page each.
     let listing_pages =
         pages(&rig.cloud).into_iter().filter(|page| !page.query.contains("status=deleted"));
     assert_eq!(listing_pages.count(), 25);

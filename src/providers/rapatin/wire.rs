@@ -228,8 +228,8 @@ impl ScheduleItem {
     }
 }
 
-/// Returns an id that can be part of paths and keys: without spaces and hyphens. Returns `None` if
-/// the id contains anything else than letters and digits.
+/// Returns the id without spaces and hyphens, so it can be part of paths and keys. Returns `None`
+/// if it contains anything other than letters and digits.
 fn normalize_meeting_id(text: &str) -> Option<String> {
     /// Maximum length of an id. Zoom's ids have eleven digits. Each occurrence of a series gets a
     /// copy of the id, so a long id with many occurrences would take gigabytes.

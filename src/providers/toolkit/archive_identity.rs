@@ -19,8 +19,8 @@ pub struct ArchiveIdentity {
 }
 
 impl ArchiveIdentity {
-    /// Returns the identity of an archive of `provider`. `access` lists the words that determine
-    /// what the credential can access.
+    /// Returns the identity of an archive of `provider`. The words of `access` identify the
+    /// credential and the list that it reads.
     pub(crate) fn new(provider: &str, access: &[&str], names_account: bool) -> Self {
         let words = std::iter::once(&provider).chain(access).map(|word| (*word).to_owned());
         Self { words: words.collect(), names_account }

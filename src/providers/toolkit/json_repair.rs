@@ -101,7 +101,7 @@ impl Budget {
         self.check()
     }
 
-    fn refuse_if<E: serde::de::Error>(&mut self, is_exceeded: bool) -> Result<(), E> {
+    fn fail_if<E: serde::de::Error>(&mut self, is_exceeded: bool) -> Result<(), E> {
         self.is_exceeded |= is_exceeded;
         self.check()
     }
@@ -134,7 +134,7 @@ impl<'de> Visitor<'de> for TopLevelObject<'_> {
         let mut object = Map::new();
         while let Some((name, raw)) = fields.next_entry::<String, &RawValue>()? {
             budget.charge(FIELD_BYTES + STRING_BYTES + name.len())?;
-            budget.refuse_if(object.len() == MAX_FIELDS)?;
+            budget.fail_if(object.len() == MAX_FIELDS)?;
             let value = if raw.get().starts_with('[') {
                 let mut deserializer = serde_json::Deserializer::from_str(raw.get());
                 let elements = TopLevelList(&mut *budget).deserialize(&mut deserializer);
@@ -171,7 +171,7 @@ impl<'de> Visitor<'de> for TopLevelList<'_> {
         let mut list = Vec::new();
         while let Some(raw) = elements.next_element::<&RawValue>()? {
             budget.charge(ELEMENT_BYTES)?;
-            budget.refuse_if(list.len() == MAX_ELEMENTS)?;
+            budget.fail_if(list.len() == MAX_ELEMENTS)?;
             list.push(parse_element(raw, budget).map_err(A::Error::custom)?);
         }
         Ok(list)

@@ -71,8 +71,8 @@ impl<T> Flight<'_, T> {
         self.waiting_since
     }
 
-    /// Returns the error of the last fetch if this caller waited for that fetch or its retry delay
-    /// has not passed.
+    /// Returns the error of the last fetch if this caller waited for that fetch, or if the retry
+    /// delay has not passed.
     pub(crate) fn shared_failure(&self) -> Option<&ProviderError> {
         let failure = self.state.failure.as_ref()?;
         let is_shared = self.waiting_since < failure.failed_at || Instant::now() < failure.retry_at;

@@ -182,7 +182,7 @@ impl RangeQueue {
         Some((range, is_allowed.then_some(()).ok_or(UncoveredDays::TooManyRanges)))
     }
 
-    /// Adds the days of `requested_days` that the reply did not cover.
+    /// Queues the days of `requested_days` that are not in `covered_days`.
     pub(crate) fn record(
         &mut self,
         requested_days: DaySpan,

@@ -16,8 +16,8 @@ use crate::providers::toolkit::page_guard::{EndlessList, PageGuard, PageLimits};
 /// entries times out, the page size is not the cause.
 const PAGE_SIZES: [u32; 4] = [MAX_PAGE_SIZE, 50, 25, 10];
 
-/// Timeout of the request for one page, including retries. A back-off of 15 seconds, the default
-/// without `Retry-After`, fits in. A user at a prompt may wait for the first page.
+/// Timeout of the request for one page, including retries. It is longer than a back-off of 15
+/// seconds, the default without `Retry-After`. A user at a prompt may wait for the first page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The limits beyond which a list counts as endless: 1000 pages with 100,000 entries in a month, or
