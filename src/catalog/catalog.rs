@@ -290,8 +290,8 @@ impl Catalog {
     /// Returns the meetings on the days in `span` that have details but no transcript, newest
     /// first. Returns an empty list if the filter hides transcripts.
     ///
-    /// A meeting is no longer returned after a transcript has been added to its details, because a
-    /// second transcript could change the name of the first one.
+    /// A meeting is not returned any more after a transcript has been added to its details, because
+    /// a second transcript could change the name of the first one.
     pub fn meetings_without_transcript(
         &self,
         name: &SourceName,

@@ -17,7 +17,7 @@ pub struct Filter {
     pub timezone: TimeZone,
     /// The first day whose meetings are shown.
     pub since: Date,
-    /// The last day whose meetings are shown. `None` means that there is no last day.
+    /// The last day whose meetings are shown. `None` does not limit the days.
     pub until: Option<Date>,
     /// Patterns in lower case. The topic of a meeting must match one of them. `None` matches every
     /// topic.

@@ -1,6 +1,6 @@
 //! Files that were deleted upstream and can still be read from the cache.
 //!
-//! If the source is configured to keep deleted files, a file that is no longer listed keeps its
+//! If the source is configured to keep deleted files, a file that is not listed any more keeps its
 //! name as long as the cache contains all of its bytes. The catalog stores the meeting with all the
 //! files that it had. Files that are not cached are hidden but still affect the names of the
 //! others, so no name changes.

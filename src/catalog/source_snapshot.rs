@@ -77,7 +77,7 @@ impl SourceSnapshot {
     }
 }
 
-/// Returns the metadata document of a meeting that is no longer listed, or `None` if its details
+/// Returns the metadata document of a meeting that is not listed any more, or `None` if its details
 /// are not known.
 fn document(
     meeting: &Arc<Meeting>,

@@ -196,7 +196,7 @@ impl Search {
     }
 }
 
-/// Joins the names and appends the verb. Returns `None` if there are no names.
+/// Joins the names and appends the verb. Returns `None` for an empty list.
 fn join_with_verb(names: &[String], singular: &str, plural: &str) -> Option<String> {
     let unnamed_count = names.len().saturating_sub(MAX_NAMED_PROCESSES);
     let named_processes: Vec<_> =

@@ -51,7 +51,7 @@ pub(crate) fn send_request(
     Ok(replies)
 }
 
-/// Describes what uses a file system that is no longer in the mount table. Returns `None` if it is
+/// Describes what uses a file system that has left the mount table. Returns `None` if it is
 /// still mounted.
 fn describe_detached_users(report: &MountReport) -> Option<String> {
     let device = report.device?;

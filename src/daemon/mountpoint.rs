@@ -70,7 +70,7 @@ pub enum MountpointError {
         /// The first of these mounts.
         first: PathBuf,
     },
-    /// The mount is no longer in the mount table, but its file system is still in use.
+    /// The mount has left the mount table, but its file system is still in use.
     #[error(
         "{} is unmounted, but {} still serves it: {users}",
         mountpoint.display(),

@@ -40,7 +40,7 @@ pub struct Request {
     /// First and last byte of `Range: bytes=first-last`. The last byte is `None` if the header does
     /// not state it.
     pub range: Option<(u64, Option<u64>)>,
-    /// Status of the response; 0 if there is no response.
+    /// Status of the response; 0 without a response.
     pub status: u16,
     /// Number of body bytes that were written to the socket so far.
     pub body_bytes: u64,

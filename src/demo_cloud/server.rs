@@ -165,7 +165,7 @@ async fn answer(
 }
 
 async fn wait_until_faults_cleared(mut faults_cleared: tokio::sync::watch::Receiver<u64>) {
-    // An error means that the server is stopping, so there is no reason to wait any longer.
+    // An error means that the server is stopping, so the wait ends as well.
     let _ = faults_cleared.changed().await;
 }
 

@@ -38,8 +38,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Timeout for the head of a reply and for each chunk of its body. If a server sends nothing for
 /// this long, the attempt fails, and a retry can still reach a healthy server within the usual
-/// timeout of 30 s. The slowest API pages begin within a few seconds. There is no timeout for the
-/// whole body, because a body of three megabytes takes longer than this on a slow line.
+/// timeout of 30 s. The slowest API pages begin within a few seconds. The whole body has no
+/// timeout, because a body of three megabytes takes longer than this on a slow line.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Maximum number of attempts per API call. With the delays of [`retry::backoff`], the attempts

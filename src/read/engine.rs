@@ -101,7 +101,7 @@ impl Engine {
     /// Opens a handle. Does not send requests or do blocking I/O.
     ///
     /// # Errors
-    /// [`FetchError::Gone`] if the source of the file is no longer mounted.
+    /// [`FetchError::Gone`] if the source of the file is not mounted any more.
     pub fn open(&self, recording: &Recording) -> Result<Arc<OpenFile>, FetchError> {
         let content =
             self.contents.open(recording, self.lease_source(&recording.id, recording.version)?);

@@ -52,7 +52,7 @@ impl<'a> NamedFile<'a> {
     }
 
     /// Removes `suffix` from the name of each view, unless its segment also has a view with the
-    /// same name without the suffix. If there is no such view, the suffix distinguishes nothing,
+    /// same name without the suffix. Without such a view, the suffix distinguishes nothing,
     /// and scripts expect the plain name.
     fn remove_redundant_suffix(files: &mut [Self], suffix: &str) {
         let plain_stem = |named: &Self| {

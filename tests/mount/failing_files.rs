@@ -85,7 +85,8 @@ fn stalling_files_cost_rsync_one_deadline_each() {
     assert_eq!(output.status.code(), Some(23), "{}\n{}", text(&output), rig.log());
     let bound = healthy + 3 * (DEADLINE + SLACK);
     assert!(elapsed < bound, "{elapsed:?}, {healthy:?} without faults\n{}", rig.log());
-    // This check comes first, because a file is no longer shown when its next attempt is due.
+    // This check comes first, because a file disappears from the report when its next attempt is
+    // due.
     let failing = rig.status()["failing"].clone();
     assert_eq!((&failing[0]["source"], &failing[0]["files"]), (&"acme".into(), &3.into()));
     let next: Timestamp = failing[0]["next"].as_str().expect("a time").parse().expect("a time");

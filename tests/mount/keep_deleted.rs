@@ -141,7 +141,7 @@ fn deleted_meeting_stays_while_it_is_cached() {
     assert_eq!(kept_deleted(&rig), 1);
     rig.unmount();
 
-    // The meeting disappears when it is no longer cached.
+    // The meeting disappears when it is not cached any more.
     clear_cache(&rig);
     rig.cloud.clear_faults();
     mount();

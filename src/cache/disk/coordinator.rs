@@ -382,7 +382,7 @@ impl State {
     }
 
     /// If a block of the file is being written, marks the file for removal after the write. That
-    /// block is no longer in the queue, so it cannot be dropped there.
+    /// block has left the queue, so it cannot be dropped there.
     fn mark_in_flight_for_removal(&mut self, fingerprint: Fingerprint) {
         if self.pending_blocks.iter().any(|(pending, _)| *pending == fingerprint) {
             self.inventory.mark_for_removal(fingerprint);

@@ -21,7 +21,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// Timeout of loading a block from disk. It is long because a sleeping disk takes some seconds to
-/// spin up, and while the provider is down, there is no other source of the bytes. It leaves most
+/// spin up, and while the provider is down, the bytes have no other source. It leaves most
 /// of the deadline of a read for the network.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -54,7 +54,7 @@ impl CatalogDatabase {
     }
 
     /// Copies the catalog in `directory` into memory. This is for a directory that cannot be
-    /// written. If there is no usable catalog, the copy is empty. Changes of the copy are lost when
+    /// written. Without a usable catalog, the copy is empty. Changes of the copy are lost when
     /// the process ends.
     ///
     /// # Errors

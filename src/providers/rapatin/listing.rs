@@ -41,7 +41,7 @@ const LISTING_TIMEOUT: Duration = Duration::from_secs(120);
 /// meeting that is followed by a thousand newer ones has no recordings.
 const MAX_MEETINGS: usize = 1000;
 
-/// Age in days after which a meeting without recordings is no longer requested. Zoom processes a
+/// Age in days after which a meeting without recordings is not requested any more. Zoom processes a
 /// recording within three days. Two weeks also cover a meeting that continued later under the same
 /// id. Without this limit, an old schedule would cause hundreds of calls per listing.
 const SETTLED_DAYS: i64 = 14;

@@ -47,7 +47,7 @@ pub(crate) enum UnreadableObject {
     TooLarge,
 }
 
-/// Parses the object in `bytes`. Returns `None` if there is no object or if it exceeds the limits.
+/// Parses the object in `bytes`. Returns `None` if they contain another value or exceed the limits.
 /// An element of a list at the top level becomes null if it cannot be parsed even after a repair.
 pub(crate) fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
     try_parse_object(bytes).ok()

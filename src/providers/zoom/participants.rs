@@ -24,7 +24,7 @@ const COLUMNS: [&str; 9] = [
 /// treat the full-width characters like the ASCII characters.
 const FORMULA_STARTS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
-/// Returns the table, or `None` if there are no participants.
+/// Returns the table, or `None` without participants.
 pub(crate) fn to_csv(participants: &[Value]) -> Option<SharedText> {
     let mut participants = participants.iter().filter_map(Value::as_object).peekable();
     participants.peek()?;

@@ -256,7 +256,7 @@ fn app_problem(code: i64) -> Option<(&'static str, &'static str)> {
             "Authorize the app as a user of the account.",
         ),
         4737 | 4740 => {
-            ("the authorization of the app is no longer valid", "Authorize the app again.")
+            ("the authorization of the app is not valid any more", "Authorize the app again.")
         }
         4738 => (
             "an administrator of the account has disabled the app",

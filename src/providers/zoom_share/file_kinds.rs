@@ -34,7 +34,7 @@ impl FileKind<'_> {
         }
     }
 
-    /// Returns the stem of the file name: the view or, if there is no view, the file type.
+    /// Returns the stem of the file name: the view or, without a view, the file type.
     pub(crate) fn stem(self) -> String {
         /// Zoom's suffix of a view with burnt-in captions, in lower case.
         const CAPTIONED: &str = "(cc)";
