@@ -34,8 +34,8 @@ const MAX_BLOCKING_CALLS: usize = 4;
 /// A method that writes to the database does blocking I/O, so async code must call it through
 /// [`run_blocking`](Self::run_blocking). The other methods do not block.
 ///
-/// **Lock order**: `apply_lock`, `sources`, the validators, the database. `sources` is not held
-/// while the database is used or while contents are built.
+/// **Lock order**: `apply_lock`, `sources`, the validators, the database. The lock of `sources` is
+/// not held while the database is used or while contents are built.
 #[derive(Debug)]
 pub struct Catalog {
     sources: Mutex<HashMap<SourceName, Source>>,
@@ -216,9 +216,9 @@ impl Catalog {
     pub fn record_size(&self, id: &FileId, version: Version, size: u64) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
-        let is_new = source.record_size(id, version, size);
+        let has_changed = source.record_size(id, version, size);
         drop(sources);
-        if is_new {
+        if has_changed {
             // The revision is incremented before the database is written, because an `open` call
             // may wait for the tree.
             self.increment_revision();

@@ -22,8 +22,8 @@ use crate::model::{
 };
 use crate::providers::{LeaseEffort, LeaseRequest, Provider, ProviderError};
 
-/// Maximum number of concurrent tasks of one source. Four tasks hide the round trips of a small
-/// archive and leave most connections to reads. They exceed the limit of a free plan, four calls
+/// Maximum number of concurrent tasks of one source. Four tasks finish a small archive quickly and
+/// leave most connections to reads. They exceed the rate limit of a free plan, which is four calls
 /// per second, only briefly.
 const MAX_CONCURRENT_TASKS: usize = 4;
 
@@ -33,7 +33,7 @@ const MIN_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60 * 60);
 
-/// Requests the length of a file from its server.
+/// Requests the length or the first bytes of a file from its server.
 #[async_trait]
 pub trait SizeFinder: Send + Sync {
     /// Returns the length of the file in bytes.
@@ -168,7 +168,7 @@ impl Enricher {
     }
 }
 
-/// Runs one task.
+/// Runs one [`EnrichmentTask`].
 struct Worker {
     provider: Arc<dyn Provider>,
     size_finder: Arc<dyn SizeFinder>,
@@ -210,7 +210,7 @@ impl Worker {
         Ok(self.catalog.run_blocking(record).await?)
     }
 
-    /// Determines whether a transcript is WebVTT from its first bytes, and returns the size of the
+    /// Determines from its first bytes whether a transcript is WebVTT, and returns the size of the
     /// file. The format must be known, because players load WebVTT only from a file with the
     /// extension `.vtt`. The URL does not state the format reliably.
     async fn detect_format(&self, file: &mut RecordingFile) -> Result<u64, FetchError> {
@@ -229,7 +229,8 @@ impl Worker {
         Ok(self.catalog.run_blocking(record).await?)
     }
 
-    /// Measures a file of new details. If the measurement fails, a separate task repeats it later.
+    /// Measures the size of a file that the details of a meeting contain. If this fails, a separate
+    /// task measures the size later.
     async fn measure_detail_file(
         &self,
         file: &mut RecordingFile,

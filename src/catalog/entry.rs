@@ -16,9 +16,9 @@ pub(super) struct CatalogEntry {
     /// The metadata document of the meeting, or `None` until the details are known. If the document
     /// were shown earlier, it would change, and every backup would copy it twice.
     pub(super) document: Option<Arc<Document>>,
-    /// Whether the listed files have changed since the details were requested. The files of the
-    /// details may then be out of date, because it is unknown which listed files they were made
-    /// from.
+    /// Whether the listed files have changed since the details were requested. The files that the
+    /// details add may then be out of date, because it is unknown which listed files they were
+    /// derived from.
     pub(super) is_outdated: bool,
 }
 
@@ -31,12 +31,14 @@ impl CatalogEntry {
     ) -> Self {
         let mut meeting = listed_meeting.clone();
         for details in details.into_iter().flatten() {
-            let origin = details.derived_from.as_ref();
-            let origin =
-                origin.and_then(|key| listed_meeting.files.iter().find(|file| file.id.key == *key));
+            let derived_from = details
+                .derived_from
+                .as_ref()
+                .and_then(|key| listed_meeting.files.iter().find(|file| file.id.key == *key));
             for file in &details.files {
                 let mut file = file.clone();
-                if let Some(RecordingFile { version, recording_start, recording_end, .. }) = origin
+                if let Some(RecordingFile { version, recording_start, recording_end, .. }) =
+                    derived_from
                 {
                     file.version = *version;
                     (file.recording_start, file.recording_end) = (*recording_start, *recording_end);

@@ -46,7 +46,7 @@ pub enum RecordingKind {
 }
 
 impl RecordingKind {
-    fn of(file: &RecordingFile) -> Self {
+    fn from_file(file: &RecordingFile) -> Self {
         match file.role {
             Role::View => Self::Video,
             Role::Audio | Role::Participant => Self::Audio,
@@ -95,7 +95,7 @@ impl Filter {
 
     /// Returns whether a file is shown if its meeting is shown.
     pub fn shows_file(&self, file: &RecordingFile) -> bool {
-        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&RecordingKind::of(file)))
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&RecordingKind::from_file(file)))
     }
 
     pub fn shows_transcripts(&self) -> bool {

@@ -55,7 +55,7 @@ pub fn source_contents(
     let validators = ValidatorTable::new([(name.clone(), HashMap::new())]);
     let mut source = Source::empty(SourceOptions {
         name: name.clone(),
-        scope: ListingScope::of(["fuzzed"]),
+        scope: ListingScope::from_parts(["fuzzed"]),
         filter: Filter::show_all(),
         redundant_view_suffix: Some("(CC)"),
         recycle_bin: Some(recycle_bin),

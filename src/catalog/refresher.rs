@@ -77,7 +77,7 @@ impl Refresher {
     /// the first refresh covers only the days since then.
     pub async fn run(self, shutdown: CancellationToken) {
         let refresher = Arc::new(self);
-        let mut unlisted_task: Option<JoinHandle<bool>> = None;
+        let mut unlisted_data_task: Option<JoinHandle<bool>> = None;
         let mut kind = match refresher.state.borrow().fully_listed_at {
             Some(_) => RefreshKind::Recent,
             None => RefreshKind::Full,
@@ -100,20 +100,20 @@ impl Refresher {
             // or hang. The task continues during the next listing. It is not canceled, because it
             // may be requesting a token.
             let was_requested = loop {
-                let is_new_task = unlisted_task.is_none();
-                let task = unlisted_task.get_or_insert_with(|| {
+                let is_new_task = unlisted_data_task.is_none();
+                let task = unlisted_data_task.get_or_insert_with(|| {
                     let (refresher, shutdown) = (refresher.clone(), shutdown.clone());
                     tokio::spawn(async move {
                         tokio::select! {
                             () = shutdown.cancelled() => false,
-                            is_due = refresher.refresh_unlisted(days, is_trash_due) => is_due,
+                            is_due = refresher.refresh_unlisted_data(days, is_trash_due) => is_due,
                         }
                     })
                 });
                 tokio::select! {
                     () = shutdown.cancelled() => return,
                     result = task => {
-                        unlisted_task = None;
+                        unlisted_data_task = None;
                         if let Err(error) = &result {
                             tracing::error!(
                                 "the task for late files and the recycle bin ended unexpectedly: \
@@ -141,7 +141,7 @@ impl Refresher {
                 () = refresher.refresh_request.notified() => true,
                 () = tokio::time::sleep(delay) => false,
             };
-            kind = match is_requested || refresher.is_full_due() {
+            kind = match is_requested || refresher.is_full_listing_due() {
                 true => RefreshKind::Full,
                 false => RefreshKind::Recent,
             };
@@ -150,7 +150,7 @@ impl Refresher {
 
     /// Requests data that listings omit: late files, and the recycle bin if it is due. Returns
     /// whether the recycle bin is still due.
-    async fn refresh_unlisted(&self, days: Option<DaySpan>, is_trash_due: bool) -> bool {
+    async fn refresh_unlisted_data(&self, days: Option<DaySpan>, is_trash_due: bool) -> bool {
         if self.state.borrow().last_failure.is_some() {
             return is_trash_due;
         }
@@ -183,7 +183,7 @@ impl Refresher {
         delays.max().unwrap_or_default().min(MAX_RETRY_AFTER)
     }
 
-    fn is_full_due(&self) -> bool {
+    fn is_full_listing_due(&self) -> bool {
         let state = self.state.borrow();
         state.incomplete_days.len() > MAX_INCOMPLETE_RANGES
             || state

@@ -108,12 +108,10 @@ impl RetainedMeetings {
         self.meetings.values()
     }
 
-    pub(super) fn replace(&mut self, retained: Vec<RetainedMeeting>) -> RetentionChange {
+    pub(super) fn replace(&mut self, meetings: Vec<RetainedMeeting>) -> RetentionChange {
         let previous = std::mem::take(&mut self.meetings);
-        self.meetings = retained
-            .into_iter()
-            .map(|retained| (retained.id().clone(), Arc::new(retained)))
-            .collect();
+        self.meetings =
+            meetings.into_iter().map(|meeting| (meeting.id().clone(), Arc::new(meeting))).collect();
         let removed_ids = previous.keys().filter(|id| !self.meetings.contains_key(*id)).cloned();
         let is_updated = |retained: &&Arc<RetainedMeeting>| {
             previous

@@ -10,16 +10,16 @@ use sha2::{Digest, Sha256};
 pub struct ListingScope(String);
 
 impl ListingScope {
-    /// Returns the scope that these words identify. The words must not contain a secret. Different
-    /// words, or the same words in another order, give another scope. The prefix `1:` is the
+    /// Returns the scope that is computed from `parts`, which must not contain a secret. Different
+    /// parts, or the same parts in another order, give another scope. The prefix `1:` is the
     /// version of the digest.
-    pub fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn from_parts<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut digest = Sha256::new();
-        for word in words {
-            // The length of each word is hashed too, so different lists of words never give the
+        for part in parts {
+            // The length of each part is hashed too, so different lists of parts never give the
             // same input.
-            digest.update((word.len() as u64).to_le_bytes());
-            digest.update(word);
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
         }
         let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Self(format!("1:{digest}"))
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn scope_digest_never_changes() {
-        let digest = |words: &[&str]| ListingScope::of(words.iter().copied()).0;
+        let digest = |parts: &[&str]| ListingScope::from_parts(parts.iter().copied()).0;
         assert_eq!(
             digest(&["zoom", "é"]),
             "1:f10a05a011b684d63a8b51d0d0de902bed742d4308201d6ef1624e5c86ec7937"

@@ -30,7 +30,8 @@ pub struct SourceOptions {
     pub name: SourceName,
     pub scope: ListingScope,
     pub filter: Filter,
-    /// See the field of the same name in [`SourceContents`](crate::model::SourceContents).
+    /// A suffix that is removed from the stem of a view, unless another view has the same stem
+    /// without the suffix.
     pub redundant_view_suffix: Option<&'static str>,
     /// The recycle bin of the provider, or `None` if it is not shown.
     pub recycle_bin: Option<RecycleBin>,
@@ -308,13 +309,13 @@ impl Source {
         let Some(cache) = self.retained_meetings.cache() else {
             return RetentionCandidates::default();
         };
-        let listed_by_id: HashMap<_, _> =
+        let listed_meetings_by_id: HashMap<_, _> =
             listed_meetings.iter().map(|meeting| (&meeting.id, meeting)).collect();
         let unlisted_ids = self.retained_meetings.iter().map(|retained| retained.id());
         let unlisted_ids = unlisted_ids.filter(|id| !self.meetings.contains_key(*id));
         let meetings = self.meetings.keys().chain(unlisted_ids).filter_map(|id| {
             let deleted_meeting =
-                self.deleted_meeting(id, listed_by_id.get(id).copied(), &is_removed)?;
+                self.deleted_meeting(id, listed_meetings_by_id.get(id).copied(), &is_removed)?;
             let files = self.deleted_files(&deleted_meeting, validators);
             Some((deleted_meeting, files))
         });
@@ -359,7 +360,8 @@ impl Source {
         (!deleted_files.is_empty()).then_some(DeletedMeeting { meeting, deleted_files })
     }
 
-    /// Returns the deleted files of a meeting that can be read if they are cached.
+    /// Returns the deleted files of a meeting, without those that could not be downloaded before
+    /// they were deleted or whose size is unknown.
     fn deleted_files(
         &self,
         deleted_meeting: &DeletedMeeting,

@@ -37,8 +37,8 @@ impl TrashedMeeting {
         &self.entry.meeting.id
     }
 
-    /// Returns the time at which the provider deletes the meeting permanently. The result is an
-    /// upper bound if it is unknown when the meeting was moved to the recycle bin.
+    /// Returns the time at which the provider deletes the meeting permanently. If the provider does
+    /// not state when the meeting was moved to the recycle bin, the result is an upper bound.
     pub(super) fn expires_at(&self, recycle_bin: RecycleBin) -> Timestamp {
         let retention_time = SignedDuration::from_hours(24 * i64::from(recycle_bin.days));
         let start = self.entry.deleted.unwrap_or(self.first_seen);

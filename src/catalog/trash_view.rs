@@ -121,14 +121,14 @@ impl TrashView {
     fn note_text(&self, reason: &str) -> String {
         let day =
             TimeZone::UTC.to_datetime(self.trashed_meeting.expires_at(self.recycle_bin)).date();
-        let latest_suffix =
+        let upper_bound_suffix =
             if self.trashed_meeting.entry.deleted.is_some() { "" } else { " at the latest" };
         let mut fix_characters = self.recycle_bin.fix.chars();
         let first_character = fix_characters.next().into_iter().flat_map(char::to_uppercase);
         let fix: String = first_character.chain(fix_characters).collect();
         format!(
             "This recording was deleted. It is in {}, which does not allow downloads: {}.\n\
-             {fix} by {day}{latest_suffix}, and it reappears in its original directory. \
+             {fix} by {day}{upper_bound_suffix}, and it reappears in its original directory. \
              After that day, it is deleted permanently.",
             self.recycle_bin.name,
             reason.trim_end_matches('.'),

@@ -132,7 +132,7 @@ impl Archive {
             .collect::<Result<_, DaemonError>>()?;
         let options = sources.iter().map(|source| SourceOptions {
             name: source.config.name.clone(),
-            scope: ListingScope::of(
+            scope: ListingScope::from_parts(
                 source.provider.descriptor().identity.words.iter().map(String::as_str),
             ),
             filter: source.create_filter(zone_of(source)),

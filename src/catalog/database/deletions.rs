@@ -103,9 +103,10 @@ pub(super) fn save_retention(
 /// Parses a trashed meeting. Returns `None` if the row is damaged or if its ids are not ids of
 /// trashed meetings.
 pub(in crate::catalog) fn trashed_meeting_from_row(text: &str) -> Option<TrashedMeeting> {
-    let trashed: TrashedMeeting = serde_json::from_str(text).ok()?;
-    let Meeting { id, files, .. } = &trashed.entry.meeting;
-    (id.is_in_trash() && files.iter().all(|file| file.id.meeting == *id)).then_some(trashed)
+    let trashed_meeting: TrashedMeeting = serde_json::from_str(text).ok()?;
+    let Meeting { id, files, .. } = &trashed_meeting.entry.meeting;
+    let has_trash_ids = id.is_in_trash() && files.iter().all(|file| file.id.meeting == *id);
+    has_trash_ids.then_some(trashed_meeting)
 }
 
 /// Parses a deleted meeting. Returns `None` if the row is damaged.

@@ -1,4 +1,4 @@
-//! Stores the values that are requested in addition to listings: sizes, details and validators.
+//! Stores values that listings do not contain: sizes, details, validators and naming time zones.
 
 use rusqlite::{Connection, OptionalExtension, params};
 

@@ -43,7 +43,7 @@ impl Diagnostic for CatalogDatabaseError {
             Self::Directory { .. } => Some("Choose another directory with --cache-dir.".into()),
             Self::Exposed { path } => Some(
                 format!(
-                    "They could read or replace the files in it. Run `chmod go-w {}`, or \
+                    "Other users could read or replace the cached files. Run `chmod go-w {}`, or \
                      choose another directory with --cache-dir.",
                     path.display()
                 )

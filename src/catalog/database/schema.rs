@@ -17,7 +17,7 @@ pub(super) const SCHEMA_VERSION: i64 = 6;
 /// (SQLite, "Database File Format", 1.3).
 const VERSION_OFFSET: u64 = 60;
 
-const SCHEMA_1: &str = "
+const MIGRATION_1: &str = "
     CREATE TABLE file_size (
         source TEXT NOT NULL, meeting TEXT NOT NULL, file TEXT NOT NULL,
         version BLOB NOT NULL, size INTEGER NOT NULL,
@@ -31,7 +31,7 @@ const SCHEMA_1: &str = "
 
 /// Version 2 adds the validators of files. Without them, the cache could mix the old and the new
 /// bytes of a file after a restart.
-const SCHEMA_2: &str = "
+const MIGRATION_2: &str = "
     CREATE TABLE file_validator (
         source TEXT NOT NULL, meeting TEXT NOT NULL, file TEXT NOT NULL,
         version BLOB NOT NULL, validator TEXT NOT NULL,
@@ -42,7 +42,7 @@ const SCHEMA_2: &str = "
 
 /// Version 3 adds listings, so the tree exists before a provider responds. It also changes the
 /// format of details, which can now contain files.
-const SCHEMA_3: &str = "
+const MIGRATION_3: &str = "
     CREATE TABLE listed_meeting (
         source TEXT NOT NULL, meeting TEXT NOT NULL, listed TEXT NOT NULL,
         PRIMARY KEY (source, meeting)
@@ -55,7 +55,7 @@ const SCHEMA_3: &str = "
 ";
 
 /// Version 4 adds recycle bins with their download probes, and meetings that were deleted upstream.
-const SCHEMA_4: &str = "
+const MIGRATION_4: &str = "
     CREATE TABLE trashed_meeting (
         source TEXT NOT NULL, meeting TEXT NOT NULL, lying TEXT NOT NULL,
         PRIMARY KEY (source, meeting)
@@ -74,13 +74,13 @@ const SCHEMA_4: &str = "
 
 /// Version 5 identifies an archive by a digest instead of its settings. The old settings cannot be
 /// converted to a digest, so everything is listed again.
-const SCHEMA_5: &str = "
+const MIGRATION_5: &str = "
     UPDATE full_listing SET scope = '', at = NULL;
     PRAGMA user_version = 5;
 ";
 
 /// Version 6 adds the time zone that is used in the directory names of a source.
-const SCHEMA_6: &str = "
+const MIGRATION_6: &str = "
     CREATE TABLE naming_zone (
         source TEXT NOT NULL PRIMARY KEY, zone TEXT NOT NULL
     ) WITHOUT ROWID;
@@ -89,7 +89,7 @@ const SCHEMA_6: &str = "
 
 /// The migrations in order. The first `n` migrations have been applied to a file of version `n`.
 pub(super) const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
-    [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5, SCHEMA_6];
+    [MIGRATION_1, MIGRATION_2, MIGRATION_3, MIGRATION_4, MIGRATION_5, MIGRATION_6];
 
 /// The reason why a database cannot be opened.
 #[derive(Debug)]

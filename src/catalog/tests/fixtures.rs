@@ -50,7 +50,7 @@ pub(super) fn meeting(id: &str, keys: &[&str]) -> Meeting {
 pub(super) fn options() -> SourceOptions {
     SourceOptions {
         name: acme(),
-        scope: ListingScope::of(["mine"]),
+        scope: ListingScope::from_parts(["mine"]),
         filter: Filter::show_all(),
         redundant_view_suffix: None,
         recycle_bin: None,

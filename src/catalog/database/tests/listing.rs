@@ -11,7 +11,7 @@ use crate::catalog::scope::ListingScope;
 use crate::model::{Availability, BodyKind, FileId, Meeting, RecordingFile, Role, Version};
 
 fn scope(text: &str) -> ListingScope {
-    ListingScope::of([text])
+    ListingScope::from_parts([text])
 }
 
 fn meeting(id: &str) -> Meeting {

@@ -64,7 +64,7 @@ fn readable_scopes_of_version_four_are_deleted() {
         .execute("INSERT INTO full_listing VALUES ('acme', 'Zoom(ana@example.org)', 5)", [])
         .unwrap();
     let database = CatalogDatabase::open(directory.path()).unwrap();
-    assert!(database.load_listing(&acme(), &ListingScope::of(["zoom"])).unwrap().is_none());
+    assert!(database.load_listing(&acme(), &ListingScope::from_parts(["zoom"])).unwrap().is_none());
     assert_eq!(database.query::<String>("SELECT scope FROM full_listing"), [""]);
     assert!(!directory.path().join("catalog.sqlite.damaged").exists());
 }
