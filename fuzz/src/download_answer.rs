@@ -21,14 +21,14 @@ pub fn check(data: &[u8]) {
     let mut text =
         || parts.next().and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default().trim();
     let (media_type, location) = (http::media_type(text()), text());
-    let beginning = parts.next().unwrap_or_default();
-    zoom_share::is_error_object(beginning);
+    let body_start = parts.next().unwrap_or_default();
+    zoom_share::is_error_object(body_start);
     let reply = ProbeReply {
         status,
         location: (!location.is_empty()).then(|| SecretString::from(location)),
         media_type,
         retry_after: None,
-        beginning: beginning.to_vec(),
+        body_start: body_start.to_vec(),
     };
     let url = Url::parse("https://us06web.zoom.us/rec/download/x?type=cc").expect("a URL");
     match zoom_share::next_url(&url, &reply, body, &replies::secret()) {

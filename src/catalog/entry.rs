@@ -31,14 +31,14 @@ impl CatalogEntry {
     ) -> Self {
         let mut meeting = listed_meeting.clone();
         for details in details.into_iter().flatten() {
-            let derived_from = details
+            let original_file = details
                 .derived_from
                 .as_ref()
                 .and_then(|key| listed_meeting.files.iter().find(|file| file.id.key == *key));
             for file in &details.files {
                 let mut file = file.clone();
                 if let Some(RecordingFile { version, recording_start, recording_end, .. }) =
-                    derived_from
+                    original_file
                 {
                     file.version = *version;
                     (file.recording_start, file.recording_end) = (*recording_start, *recording_end);

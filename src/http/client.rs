@@ -17,7 +17,7 @@ use super::circuit_breaker::{
     BreakerState, CircuitBreaker, MIN_OUTAGE, PROBE_INTERVAL, PendingRequest,
 };
 use super::connection_pool::{
-    BRIEF_PER_CONNECTION, ConnectionPermit, ConnectionPool, TrafficClass,
+    BRIEF_PERMITS_PER_CONNECTION, ConnectionPermit, ConnectionPool, TrafficClass,
 };
 use super::error::{HttpError, TransportError, origin};
 use super::priority::Priority;
@@ -99,17 +99,17 @@ pub struct Client {
     pools: Arc<Mutex<HashMap<String, Arc<ConnectionPool>>>>,
     breakers: Arc<Mutex<HashMap<String, Arc<CircuitBreaker>>>>,
     rate_limiters: Arc<Mutex<HashMap<String, Arc<RateLimiter>>>>,
-    connections: usize,
+    max_connections: usize,
 }
 
 impl Client {
     /// Creates a client that follows no redirects, sends no `Referer` header and requests no
-    /// compression. It opens at most `connections` connections per host for transfers that take
+    /// compression. It opens at most `max_connections` connections per host for transfers that take
     /// longer than one round trip.
     ///
     /// # Errors
     /// [`HttpError::Setup`] if the root certificates or the resolver of the system cannot be used.
-    pub fn new(connections: usize) -> Result<Self, HttpError> {
+    pub fn new(max_connections: usize) -> Result<Self, HttpError> {
         // A second call in the same process fails. That is harmless, because the provider is the
         // same.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -123,7 +123,7 @@ impl Client {
             .http1_only()
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(connections * (1 + BRIEF_PER_CONNECTION))
+            .pool_max_idle_per_host(max_connections * (1 + BRIEF_PERMITS_PER_CONNECTION))
             .build()
             .map_err(|error| HttpError::Setup(TransportError::new(error)))?;
         Ok(Self {
@@ -131,7 +131,7 @@ impl Client {
             pools: Arc::default(),
             breakers: Arc::default(),
             rate_limiters: Arc::default(),
-            connections,
+            max_connections,
         })
     }
 
@@ -285,8 +285,8 @@ impl Client {
 
     /// Returns the maximum number of connections per host for transfers that take longer than one
     /// round trip.
-    pub fn connections(&self) -> usize {
-        self.connections
+    pub fn max_connections(&self) -> usize {
+        self.max_connections
     }
 
     /// Returns the rate limiter called `name`, which all callers share. The first call creates it
@@ -387,7 +387,7 @@ impl Client {
         class: TrafficClass,
         transfer: Option<&Arc<Transfer>>,
     ) -> Option<ConnectionPermit> {
-        let new_pool = || ConnectionPool::new(self.connections);
+        let new_pool = || ConnectionPool::new(self.max_connections);
         let pool = self.pools.lock().entry(origin(url)).or_insert_with(new_pool).clone();
         pool.acquire(class, transfer).await
     }

@@ -2,8 +2,8 @@
 //!
 //! A seek in a video needs a quarter of a megabyte, and a concurrent backup would occupy every
 //! connection. So a free permit goes to an interactive request first. After an interactive request
-//! had to wait, one permit is reserved for the next one. At least one of ten consecutive permits
-//! goes to a waiting bulk request.
+//! had to wait, one permit is reserved for the next interactive request. At least one of ten
+//! consecutive permits goes to a waiting bulk request.
 //!
 //! A transfer below the minimum rate of [`transfer`](super::transfer) must give up its permit when
 //! another request waits, and counts as slow from then on. Slow transfers together get at most half
@@ -24,10 +24,10 @@ use tokio::time::Instant;
 use super::transfer::Transfer;
 
 /// Number of permits for brief requests, as a multiple of the connection limit. If each of eight
-/// connections transfers a transcript of 40 KiB in a round trip of 50 ms, all of them transfer 6
-/// MB/s, which is half the capacity of a single connection. On an idle line, a search through 2,000
-/// transcripts takes 14 s with eight permits and 4 s with 32.
-pub(super) const BRIEF_PER_CONNECTION: usize = 4;
+/// connections transfers a transcript of 40 KiB in a round trip of 50 ms, their total throughput is
+/// 6 MB/s. One connection that transfers a long file reaches twice this throughput. On an idle
+/// line, a search through 2,000 transcripts takes 14 s with eight permits and 4 s with 32.
+pub(super) const BRIEF_PERMITS_PER_CONNECTION: usize = 4;
 
 /// Maximum number of consecutive permits for interactive requests while a bulk request waits. One
 /// permit in ten then goes to a bulk request.
@@ -94,7 +94,7 @@ struct Waiter {
     transfer: Option<Arc<Transfer>>,
 }
 
-/// The kind of a permit, which determines the counters that include it.
+/// The kind of a permit. It determines which counters include the permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PermitKind {
     is_brief: bool,
@@ -152,7 +152,7 @@ impl ConnectionPool {
             let Some((waiter, kind)) = self.state.lock().next_waiter(self.limit) else { return };
             let Waiter { permit: sender, transfer } = waiter;
             if let Some(transfer) = &transfer {
-                transfer.begin();
+                transfer.start_measurement();
             }
             let permit = ConnectionPermit { pool: Some(self.clone()), kind, transfer };
             // If the waiter was canceled, the permit returns to the pool and is offered to the next
@@ -213,7 +213,7 @@ impl State {
             self.long_permits.add(&waiter);
             return Some((waiter, PermitKind { is_brief: false, is_slow }));
         }
-        let (waiter, is_slow) = self.next_brief_waiter(limit * BRIEF_PER_CONNECTION)?;
+        let (waiter, is_slow) = self.next_brief_waiter(limit * BRIEF_PERMITS_PER_CONNECTION)?;
         self.brief_permits.add(&waiter);
         Some((waiter, PermitKind { is_brief: true, is_slow }))
     }
@@ -266,7 +266,7 @@ impl State {
             queue.iter().filter(|waiter| !waiter.permit.is_closed()).count()
         };
         let (limit, other_waiters) = if kind.is_brief {
-            (limit * BRIEF_PER_CONNECTION, count_waiting(&self.brief_waiters))
+            (limit * BRIEF_PERMITS_PER_CONNECTION, count_waiting(&self.brief_waiters))
         } else {
             (limit, count_waiting(&self.interactive_waiters) + count_waiting(&self.bulk_waiters))
         };
@@ -389,10 +389,10 @@ mod tests {
         let pool = ConnectionPool::new(1);
         let bulk_permit = try_acquire(&pool, TrafficClass::Bulk).await;
         let mut brief_permits = Vec::new();
-        for _ in 0..BRIEF_PER_CONNECTION {
+        for _ in 0..BRIEF_PERMITS_PER_CONNECTION {
             brief_permits.extend(try_acquire(&pool, TrafficClass::Brief).await);
         }
-        assert_eq!(brief_permits.len(), BRIEF_PER_CONNECTION);
+        assert_eq!(brief_permits.len(), BRIEF_PERMITS_PER_CONNECTION);
         assert!(try_acquire(&pool, TrafficClass::Brief).await.is_none());
         drop(bulk_permit);
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_some());
@@ -544,7 +544,7 @@ mod tests {
     async fn slow_brief_transfers_yield_to_brief_requests() {
         let pool = ConnectionPool::new(1);
         let slow_transfers: Vec<_> =
-            (0..BRIEF_PER_CONNECTION).map(|_| Arc::<Transfer>::default()).collect();
+            (0..BRIEF_PERMITS_PER_CONNECTION).map(|_| Arc::<Transfer>::default()).collect();
         for transfer in slow_transfers {
             let pool = pool.clone();
             tokio::spawn(async move {

@@ -40,6 +40,6 @@ pub trait LeaseSource: Send + Sync {
 }
 
 /// Maximum number of consecutive leases that the server may refuse before the refusal is final: the
-/// current lease, its renewal from the listed URL, a lease from the details of the meeting, and one
-/// from the last resort of the provider.
+/// current lease, its renewal from the listed URL, a lease from the details of the meeting, and a
+/// lease from the last fallback method of the provider.
 pub const MAX_LEASE_ATTEMPTS: u32 = 4;

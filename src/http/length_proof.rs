@@ -20,7 +20,7 @@ use crate::model::Lease;
 /// Maximum length of a file that is received as a whole to prove its length, if the server ignores
 /// ranges. The files whose listed length is wrong are mostly chats and transcripts, which have less
 /// than a megabyte.
-const MAX_WHOLE_FILE: u64 = 8 * 1024 * 1024;
+const MAX_WHOLE_FILE_LENGTH: u64 = 8 * 1024 * 1024;
 
 /// The result of a request for one byte.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,9 +58,9 @@ pub(super) async fn is_length_proved(
         _ => return Ok(false),
     }
     let next_byte = request_byte(client, lease, Some(length), timeout).await?;
-    let agrees =
+    let is_consistent =
         |total_length: Option<u64>| total_length.is_none_or(|total_length| total_length == length);
-    Ok(matches!(next_byte, ByteReply::PastEnd { total_length } if agrees(total_length)))
+    Ok(matches!(next_byte, ByteReply::PastEnd { total_length } if is_consistent(total_length)))
 }
 
 /// Requests the byte at `offset`, or the whole file if `offset` is `None`.
@@ -94,16 +94,16 @@ async fn request_byte(
                     return Ok(ByteReply::Unusable);
                 }
             }
-            let one_byte = ByteReply::Served { total_length: range.total_length };
-            Ok(if received_length == 1 { one_byte } else { ByteReply::Unusable })
+            let served_byte = ByteReply::Served { total_length: range.total_length };
+            Ok(if received_length == 1 { served_byte } else { ByteReply::Unusable })
         }
         (StatusCode::OK, _, _)
-            if stated_length.is_none_or(|stated_length| stated_length <= MAX_WHOLE_FILE) =>
+            if stated_length.is_none_or(|stated_length| stated_length <= MAX_WHOLE_FILE_LENGTH) =>
         {
             let mut received_length = 0;
             while let Some(chunk) = receive(&mut response, timeout, &transfer).await? {
                 received_length += chunk.len() as u64;
-                if received_length > MAX_WHOLE_FILE {
+                if received_length > MAX_WHOLE_FILE_LENGTH {
                     return Ok(ByteReply::Unusable);
                 }
             }

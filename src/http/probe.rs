@@ -30,8 +30,8 @@ pub struct ProbeReply {
     pub media_type: String,
     /// The delay in the `Retry-After` header.
     pub retry_after: Option<Duration>,
-    /// The first bytes of the body, at most 4 KiB. It is shorter if the body broke off or stalled.
-    pub beginning: Vec<u8>,
+    /// The first bytes of the body: up to 4 KiB, or fewer if the body broke off or stalled.
+    pub body_start: Vec<u8>,
 }
 
 /// Requests the first `bytes` bytes at `url` with a single request.
@@ -63,21 +63,21 @@ pub async fn probe(
         .send(request, url, deadline.saturating_duration_since(Instant::now()))
         .await
         .map_err(|error| error.into_http_error(url, timeout))?;
-    let mut beginning = Vec::new();
+    let mut body_start = Vec::new();
     // Only the head of the reply is required. A body that breaks off or stalls is not an error.
-    while beginning.len() < MAX_BODY_START
+    while body_start.len() < MAX_BODY_START
         && let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(deadline, response.chunk()).await
     {
-        beginning.extend_from_slice(&chunk);
+        body_start.extend_from_slice(&chunk);
     }
-    beginning.truncate(MAX_BODY_START);
+    body_start.truncate(MAX_BODY_START);
     let headers = response.headers();
     Ok(ProbeReply {
         status: response.status().as_u16(),
         location: single_url(headers, &LOCATION).map(SecretString::from),
         media_type: media_type(header_text(headers, &CONTENT_TYPE).unwrap_or_default()),
         retry_after: retry::retry_after(headers, SystemTime::now()),
-        beginning,
+        body_start,
     })
 }
 

@@ -51,7 +51,7 @@ pub(super) struct RangeBody {
     buffer: Bytes,
     /// Number of bytes at the start of the body that precede the range and have not been dropped
     /// yet.
-    skipped: u64,
+    bytes_to_skip: u64,
     position: u64,
     end: u64,
     /// Whether the body must end where the range ends, because no header states the length of the
@@ -96,7 +96,7 @@ impl RangeBody {
         let mut body = Self {
             response,
             buffer: whole_body.unwrap_or_default(),
-            skipped: head.skipped,
+            bytes_to_skip: head.bytes_to_skip,
             position: range.start,
             end: head.end,
             must_end: head.is_length_unknown && (is_partial || head.end == head.total_length),
@@ -106,7 +106,7 @@ impl RangeBody {
             version: head.version,
             _permit: permit,
         };
-        if head.skipped == 0 && range.start == 0 {
+        if head.bytes_to_skip == 0 && range.start == 0 {
             body.check_start(expected.body).await?;
         }
         Ok(body)
@@ -119,10 +119,10 @@ impl RangeBody {
             return Ok(None);
         }
         let mut chunk = self.receive().await?;
-        while self.skipped > 0 {
-            let drop_length = self.skipped.min(chunk.len() as u64);
-            chunk.advance(usize::try_from(drop_length).unwrap_or(chunk.len()));
-            self.skipped -= drop_length;
+        while self.bytes_to_skip > 0 {
+            let skipped_length = self.bytes_to_skip.min(chunk.len() as u64);
+            chunk.advance(usize::try_from(skipped_length).unwrap_or(chunk.len()));
+            self.bytes_to_skip -= skipped_length;
             if chunk.is_empty() {
                 chunk = self.receive().await?;
             }

@@ -30,7 +30,7 @@ const MAX_STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Minimum length of a reply that contains only a part of the requested range. RFC 9110, 15.3.7
 /// allows any length, but with shorter replies every few bytes would cost a request.
-const MIN_PARTIAL_REPLY: u64 = 16 * 1024;
+const MIN_PARTIAL_REPLY_LENGTH: u64 = 16 * 1024;
 
 /// Maximum number of retries after replies with another version of the file. Servers behind a load
 /// balancer may send different tags for the same bytes, and a retry may reach the server whose tag
@@ -216,7 +216,7 @@ impl RangeStream {
         };
         tracing::debug!(start = self.position, total = body.total_length, "range reply");
         if body.end() < self.end.min(body.total_length)
-            && body.end() - self.position < MIN_PARTIAL_REPLY
+            && body.end() - self.position < MIN_PARTIAL_REPLY_LENGTH
         {
             let length = body.end() - self.position;
             return Err(AttemptError::Transient(
@@ -315,19 +315,21 @@ impl RangeStream {
         match error {
             // The download URL may point to another file by now. If the reply is the same with
             // another lease, the error is final.
-            RangeError::NotTheFile(cause) if self.refusals == 0 => self.refuse(&cause, lease),
+            RangeError::NotTheFile(cause) if self.refusals == 0 => {
+                self.handle_refusal(&cause, lease)
+            }
             RangeError::Refused(cause) | RangeError::Missing(cause)
                 if self.refusals + 1 < MAX_LEASE_ATTEMPTS =>
             {
-                self.refuse(&cause, lease)
+                self.handle_refusal(&cause, lease)
             }
             RangeError::Refused(cause) => {
                 let cause = format!("{cause} from {}", lease.url);
-                self.refuse_finally(FetchError::NotAllowed(cause.into()), lease)
+                self.handle_final_refusal(FetchError::NotAllowed(cause.into()), lease)
             }
             RangeError::Missing(cause) => {
                 let cause = format!("{cause} from {}", lease.url);
-                self.refuse_finally(FetchError::Gone(cause.into()), lease)
+                self.handle_final_refusal(FetchError::Gone(cause.into()), lease)
             }
             RangeError::WrongTotal { served_length } => {
                 self.check_total(served_length, lease).await
@@ -360,14 +362,14 @@ impl RangeStream {
         }
     }
 
-    fn refuse(&mut self, cause: &str, lease: &Arc<Lease>) -> AttemptError {
+    fn handle_refusal(&mut self, cause: &str, lease: &Arc<Lease>) -> AttemptError {
         tracing::debug!(at = self.position, "{cause}; requesting another lease");
         self.refusals += 1;
         self.leases.report_refused(lease);
         AttemptError::Repeat
     }
 
-    fn refuse_finally(&self, error: FetchError, lease: &Arc<Lease>) -> AttemptError {
+    fn handle_final_refusal(&self, error: FetchError, lease: &Arc<Lease>) -> AttemptError {
         self.leases.report_final_refusal(lease, &error);
         AttemptError::Final(error)
     }

@@ -25,11 +25,10 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Grants permits for calls that count against one limit.
 ///
-/// 1. In any second of the server's clock, there are at most `limit` calls. The server counts a
-///    call at an unknown time between sending and reply, so a permit counts from before the call is
-///    sent until [`WINDOW`] after the reply. Therefore the permits of all calls that the server can
-///    count in the same second are counted at the same time, even if these calls are delayed and
-///    arrive together.
+/// 1. In any second of its clock, the server counts at most `limit` calls. It counts a call at an
+///    unknown time between sending and reply. So a permit is in use from before the call is sent
+///    until [`WINDOW`] after the reply, and at most `limit` permits are in use at the same time. If
+///    the network delays calls so that they arrive together, the limit still holds.
 /// 2. Permits are spread over the second: at most `limit / BURST_DIVISOR` calls start at once.
 /// 3. While a reader waits, no background call starts.
 /// 4. While a `Retry-After` keeps the limiter closed, calls fail at once.
@@ -289,24 +288,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_overtakes_background_calls() {
         let limiter = limiter(5);
-        let background: Vec<_> = (0..20)
+        let background_calls: Vec<_> = (0..20)
             .map(|_| {
                 let limiter = limiter.clone();
                 tokio::spawn(async move { limiter.acquire(Priority::Background).await.map(drop) })
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let count_before = background.iter().filter(|call| call.is_finished()).count();
+        let count_before = background_calls.iter().filter(|call| call.is_finished()).count();
         for priority in [Priority::Demand, Priority::Prefetch] {
-            let demand = tokio::spawn({
+            let demand_call = tokio::spawn({
                 let limiter = limiter.clone();
                 async move { limiter.acquire(priority).await.map(drop) }
             });
-            demand.await.unwrap().unwrap();
-            let count_now = background.iter().filter(|call| call.is_finished()).count();
+            demand_call.await.unwrap().unwrap();
+            let count_now = background_calls.iter().filter(|call| call.is_finished()).count();
             assert!(count_now <= count_before + 1, "{count_now} background calls started first");
         }
-        background.iter().for_each(|call| call.abort());
+        background_calls.iter().for_each(|call| call.abort());
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,8 @@ pub(super) const MIN_RATE: u64 = 16 * 1024;
 /// takes one or two seconds on a busy server.
 pub(super) const RATE_INTERVAL: Duration = Duration::from_secs(3);
 
-/// All consecutive requests for one range. The connection pool treats them as one transfer.
+/// The transfer of one range, which can take several consecutive requests. The connection pool
+/// treats them as one transfer.
 #[derive(Debug, Default)]
 pub(super) struct Transfer {
     state: Mutex<State>,
@@ -61,7 +62,7 @@ impl State {
 
 impl Transfer {
     /// Starts a new measurement, because the transfer got a connection.
-    pub(super) fn begin(&self) {
+    pub(super) fn start_measurement(&self) {
         let mut state = self.state.lock();
         *state = State {
             is_slow: state.is_slow,
@@ -139,7 +140,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_transfer_is_below_the_minimum_rate() {
         let transfer = Transfer::default();
-        transfer.begin();
+        transfer.start_measurement();
         assert!(!transfer.can_yield(), "it has just begun");
         receive(&transfer, 8 * 1024, 5 * SECOND).await;
         assert!(transfer.can_yield());
@@ -150,7 +151,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn transfer_without_reply_is_below_the_minimum_rate() {
         let transfer = Transfer::default();
-        transfer.begin();
+        transfer.start_measurement();
         let reply = transfer.wait(std::future::pending::<()>());
         assert!(tokio::time::timeout(RATE_INTERVAL, reply).await.is_err());
         assert!(transfer.can_yield());
@@ -159,7 +160,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn busy_time_of_the_consumer_does_not_count() {
         let transfer = Transfer::default();
-        transfer.begin();
+        transfer.start_measurement();
         for _ in 0..10 {
             receive(&transfer, 64 * 1024, SECOND / 10).await;
             tokio::time::sleep(60 * SECOND).await;
@@ -170,13 +171,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_transfer_yields_once_and_is_measured_again() {
         let transfer = Transfer::default();
-        transfer.begin();
+        transfer.start_measurement();
         receive(&transfer, 1, RATE_INTERVAL).await;
         assert!(transfer.can_yield() && !transfer.is_slow());
         transfer.request_yield();
         assert!(!transfer.can_yield() && transfer.is_slow());
         assert!(transfer.wait(std::future::pending::<()>()).await.is_none());
-        transfer.begin();
+        transfer.start_measurement();
         assert!(transfer.is_slow() && !transfer.must_yield());
         receive(&transfer, 1024 * 1024, RATE_INTERVAL).await;
         assert!(!transfer.is_slow());
@@ -185,9 +186,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn yield_request_applies_to_one_connection_only() {
         let transfer = Transfer::default();
-        transfer.begin();
+        transfer.start_measurement();
         transfer.request_yield();
-        transfer.begin();
+        transfer.start_measurement();
         receive(&transfer, 1, SECOND).await;
     }
 }

@@ -129,11 +129,11 @@ impl Validator {
         match &self.0 {
             Evidence::StrongTag(tag) => headers.strong_tag.as_ref() == Some(tag),
             Evidence::Head { digest: expected_digest, last_modified } => {
-                let modified_agrees = match (last_modified, &headers.last_modified) {
+                let last_modified_agrees = match (last_modified, &headers.last_modified) {
                     (Some(before), Some(now)) => before == now,
                     _ => true,
                 };
-                modified_agrees && head.is_some_and(|head| digest(head) == *expected_digest)
+                last_modified_agrees && head.is_some_and(|head| digest(head) == *expected_digest)
             }
         }
     }

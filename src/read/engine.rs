@@ -85,7 +85,7 @@ impl Engine {
             fetcher: Arc::new(RangeFetcher(context)),
             runtime: runtime.clone(),
         });
-        let prefetcher = Prefetcher::new(loader.clone(), client.connections());
+        let prefetcher = Prefetcher::new(loader.clone(), client.max_connections());
         Arc::new(Self {
             client,
             lease_caches,

@@ -70,7 +70,7 @@ fn parse_error_object(reply: &ProbeReply) -> Option<Map<String, Value>> {
     if reply.media_type == "text/html" {
         return None;
     }
-    error_object::parse(&reply.beginning)
+    error_object::parse(&reply.body_start)
 }
 
 fn describe_error(object: &Map<String, Value>, secret: &SecretString) -> String {
@@ -83,13 +83,13 @@ fn describe_error(object: &Map<String, Value>, secret: &SecretString) -> String 
 mod tests {
     use super::*;
 
-    fn verdict(status: u16, media_type: &str, beginning: &str, body: BodyKind) -> ProbeVerdict {
+    fn verdict(status: u16, media_type: &str, body_start: &str, body: BodyKind) -> ProbeVerdict {
         let reply = ProbeReply {
             status,
             location: None,
             media_type: media_type.into(),
             retry_after: None,
-            beginning: beginning.as_bytes().to_vec(),
+            body_start: body_start.as_bytes().to_vec(),
         };
         ProbeVerdict::of(&reply, body, &SecretString::from("s3cret"))
     }
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn web_pages_and_other_errors_are_refusals() {
-        for (status, kind, beginning) in [
+        for (status, kind, body_start) in [
             (200, "text/html", "<title>Password Required - Zoom</title>"),
             (206, "text/html", "<"),
             (403, "", ""),
@@ -122,7 +122,7 @@ mod tests {
             (304, "", ""),
             (200, "application/json", r#"{"status":false,"errorMessage":"s3cret"}"#),
         ] {
-            let verdict = verdict(status, kind, beginning, BodyKind::IsoMedia);
+            let verdict = verdict(status, kind, body_start, BodyKind::IsoMedia);
             let ProbeVerdict::Refused(reason) = verdict else {
                 panic!("{status} {kind}: {verdict:?}")
             };
