@@ -1,9 +1,9 @@
 //! Detects hosts that are down, so requests for readers fail at once instead of at their deadline.
 //!
 //! Every request reports its outcome. A reply without a server error is a good reply. A host
-//! without a good reply for [`MIN_OUTAGE`] is down: its breaker is open, and new reads fail at once.
-//! Every [`PROBE_INTERVAL`], one new read probes the host (half-open). A good reply closes the
-//! breaker. Reads that started earlier continue until their deadline, and listings continue to
+//! without a good reply for [`MIN_OUTAGE`] is down: its breaker is open, and new reads fail at
+//! once. Every [`PROBE_INTERVAL`], one new read probes the host (half-open). A good reply closes
+//! the breaker. Reads that started earlier continue until their deadline, and listings continue to
 //! retry. The outcomes of these requests count as well.
 
 use std::sync::Arc;
