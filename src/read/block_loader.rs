@@ -12,7 +12,7 @@ use super::cache_tiers::CacheTiers;
 use super::content::Content;
 use super::disk_load::DiskLoad;
 use super::fetch_purpose::FetchPurpose;
-use super::fetch_request::{FetchListener, FetchRequest, StartFetch};
+use super::fetch_request::{FetchListener, FetchRequest, Fetcher};
 use super::in_flight::{FetchFailure, InFlightFetch, InFlightFetches, RequestPosition};
 use super::open_file::OpenFile;
 use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, BlockSpan, Reservation};
@@ -28,7 +28,7 @@ const MAX_JOIN_DISTANCE: u64 = 16 * BLOCK_LENGTH;
 pub(super) struct BlockLoader {
     pub(super) caches: Arc<CacheTiers>,
     pub(super) in_flight: Arc<Mutex<InFlightFetches>>,
-    pub(super) fetcher: Arc<dyn StartFetch>,
+    pub(super) fetcher: Arc<dyn Fetcher>,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
@@ -197,8 +197,8 @@ impl BlockLoader {
         fetch.available_bytes(extent)?.ok()
     }
 
-    /// Returns the part of `span` that begins with the first byte that is not in memory.
-    pub(super) fn without_cached_start(&self, content: &Content, span: BlockSpan) -> BlockSpan {
+    /// Returns `span` without the bytes at its start that are in memory.
+    pub(super) fn skip_cached_start(&self, content: &Content, span: BlockSpan) -> BlockSpan {
         let mut remaining_span = span;
         while let Some(extent) = remaining_span.first_extent() {
             let cached_until =
@@ -468,14 +468,14 @@ mod tests {
         setup.request_missing(span(4, 8), &setup.demand());
         assert!(fulfill(setup.fetcher.take_only()));
         setup.request_missing(span(20, 24), &setup.demand());
-        let in_flight = setup.fetcher.take_only();
+        let request_in_flight = setup.fetcher.take_only();
         assert_eq!(setup.request_missing(span(0, 32), &setup.demand()).requests, 3);
         let mut fetched_spans = Vec::new();
         while let Some(request) = setup.fetcher.take() {
             fetched_spans.push(request.span);
         }
         assert_eq!(fetched_spans, [span(0, 4), span(8, 20), span(24, 32)]);
-        drop(in_flight);
+        drop(request_in_flight);
     }
 
     #[tokio::test(start_paused = true)]
@@ -575,7 +575,7 @@ mod model_check {
     }
 
     #[test]
-    fn schedules_of_readers_share_one_request() {
+    fn schedules_send_one_request_for_all_readers() {
         explore_schedules(SIZE, |setup| {
             setup.request_missing(WHOLE_FILE);
             let spans = [span(0, 20), span(10, 30)];
@@ -589,7 +589,7 @@ mod model_check {
     }
 
     #[test]
-    fn schedules_of_simultaneous_starts_fetch_once() {
+    fn schedules_fetch_simultaneous_requests_once() {
         explore_schedules(SIZE, |setup| {
             let threads = [0, 1].map(|_| {
                 let setup = setup.clone();
@@ -602,7 +602,7 @@ mod model_check {
     }
 
     #[test]
-    fn schedules_of_failure_are_shared() {
+    fn schedules_give_all_readers_the_same_failure() {
         explore_schedules(SIZE, |setup| {
             setup.request_missing(WHOLE_FILE);
             let request = setup.fetcher.take_only();
@@ -617,7 +617,7 @@ mod model_check {
     }
 
     #[test]
-    fn schedules_of_abandonment_wake_every_waiter() {
+    fn schedules_wake_every_waiter_after_abandonment() {
         explore_schedules(SIZE, |setup| {
             setup.request_missing(WHOLE_FILE);
             let request = setup.fetcher.take_only();
@@ -644,7 +644,7 @@ mod model_check {
     }
 
     #[test]
-    fn schedules_of_takeover_give_exact_bytes() {
+    fn schedules_return_exact_bytes_after_a_takeover() {
         const FILE_SIZE: u64 = MAX_JOIN_DISTANCE + BLOCK_LENGTH + SIZE;
         explore_schedules(FILE_SIZE, |setup| {
             let Setup { loader, fetcher, file } = setup.clone();

@@ -42,8 +42,8 @@ pub(super) struct ConcurrencyController {
     /// The current maximum, which is lower than `maximum` while other readers are active.
     limit: usize,
     maximum: usize,
-    /// The number of connections before the last growth and its estimated throughput in bytes per
-    /// second. `None` if the last growth has been accepted or reversed.
+    /// The number of connections before the last growth, and their estimated throughput in bytes
+    /// per second. `None` if the last growth has been accepted or reversed.
     before_growth: Option<(usize, f64)>,
     paused_measurements: u32,
     /// The meter reading at the start of the current interval.

@@ -147,7 +147,7 @@ impl Content {
     }
 
     /// Returns the properties that a reply must have to be accepted.
-    pub(super) fn expectation(&self) -> ExpectedFile {
+    pub(super) fn expected_file(&self) -> ExpectedFile {
         ExpectedFile {
             total_length: Some(self.recording.size),
             body: self.recording.body,
@@ -194,7 +194,7 @@ impl Content {
     }
 
     /// Whether the server has confirmed the size that readers see.
-    pub fn is_confirmed(&self) -> bool {
+    pub fn is_size_confirmed(&self) -> bool {
         *self.size_state.borrow() == SizeState::Confirmed
     }
 
@@ -376,7 +376,7 @@ mod tests {
         assert!(content.record_validator(&first).is_ok());
         let conflict = content.record_validator(&other);
         assert!(matches!(conflict, Err(FetchError::Changed(_))), "{conflict:?}");
-        assert_eq!(content.expectation().validator, Some(first));
+        assert_eq!(content.expected_file().validator, Some(first));
         assert_ne!(content.disk_key(), key, "blocks are stored under their validator");
     }
 
@@ -385,9 +385,9 @@ mod tests {
         let content = content(SIZE);
         content.confirm_size();
         content.mark_size_unconfirmed();
-        assert!(!content.is_confirmed());
+        assert!(!content.is_size_confirmed());
         content.confirm_size();
-        assert!(content.is_confirmed());
+        assert!(content.is_size_confirmed());
     }
 
     #[test]

@@ -64,15 +64,15 @@ impl ContentRevisions {
         recording: &Recording,
         last_validator: Option<Validator>,
     ) -> (ContentRevision, Option<Validator>) {
-        if let Some(current) = self.find(recording) {
-            return current;
+        if let Some(stored_revision) = self.find(recording) {
+            return stored_revision;
         }
         let mut state = self.state.lock();
         let revision = ContentRevision(state.next_revision);
         state.next_revision += 1;
         let validator = last_validator.clone();
-        let current = CurrentRevision { revision, size: recording.size, validator };
-        state.files.put((recording.id.clone(), recording.version), current);
+        let current_revision = CurrentRevision { revision, size: recording.size, validator };
+        state.files.put((recording.id.clone(), recording.version), current_revision);
         (revision, last_validator)
     }
 

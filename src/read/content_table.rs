@@ -35,7 +35,8 @@ pub struct FailingFile {
     pub error: FetchError,
 }
 
-/// Finds or creates the content of a file, and retires a content that has changed on the server.
+/// Finds or creates the content of a file, and makes a content stale if the file has changed on the
+/// server.
 ///
 /// Lock order: `open_contents`, then the lock of `revisions`. Neither lock is held during a call of
 /// the observer.
@@ -117,7 +118,7 @@ impl ContentTable {
     ///
     /// # Errors
     /// [`FetchError::Changed`] if an earlier reply contained another version of the file.
-    pub(super) fn confirm(
+    pub(super) fn record_reply(
         &self,
         content: &Content,
         validator: Option<&Validator>,
@@ -140,10 +141,10 @@ impl ContentTable {
     pub(super) fn record_error(&self, content: &Content, error: &FetchError) {
         match error {
             FetchError::WrongTotal { served_length, .. } => {
-                self.retire_size(content, *served_length)
+                self.record_wrong_size(content, *served_length)
             }
             FetchError::Changed(_) => {
-                self.retire(content, error);
+                self.make_stale(content, error);
                 self.observer.on_content_changed(&content.recording.id);
             }
             _ => {}
@@ -151,14 +152,14 @@ impl ContentTable {
         content.mark_size_unconfirmed();
     }
 
-    /// Retires a content, because the server states the length `served_length` for the file.
-    pub(super) fn retire_size(&self, content: &Content, served_length: u64) {
+    /// Makes a content stale, because the server states the length `served_length` for the file.
+    pub(super) fn record_wrong_size(&self, content: &Content, served_length: u64) {
         let Recording { id, version, size, .. } = &content.recording;
-        self.retire(content, &FetchError::WrongTotal { expected_length: *size, served_length });
+        self.make_stale(content, &FetchError::WrongTotal { expected_length: *size, served_length });
         self.observer.on_size_found(id, *version, served_length);
     }
 
-    fn retire(&self, content: &Content, reason: &FetchError) {
+    fn make_stale(&self, content: &Content, reason: &FetchError) {
         content.set_stale(reason);
         self.revisions.end_revision(content);
         self.caches.forget(content);
@@ -185,7 +186,7 @@ mod tests {
         table: Mutex<Weak<ContentTable>>,
         sizes: Mutex<Vec<u64>>,
         validators: Mutex<Vec<Validator>>,
-        changes: Mutex<usize>,
+        change_count: Mutex<usize>,
         last_validator: Mutex<Option<Validator>>,
     }
 
@@ -215,7 +216,7 @@ mod tests {
 
         fn on_content_changed(&self, _id: &FileId) {
             self.assert_unlocked();
-            *self.changes.lock() += 1;
+            *self.change_count.lock() += 1;
         }
     }
 
@@ -259,26 +260,26 @@ mod tests {
     }
 
     #[test]
-    fn changed_content_is_retired() {
+    fn changed_content_becomes_stale() {
         let setup = Setup::new();
         let content = setup.open(SIZE);
         let block = BlockExtent { index: BlockIndex(0), from: 0, to: 100 };
         setup.caches.insert(&content, block, &bytes_in(block));
         setup.table.record_error(&content, &changed_error());
-        assert!(content.is_stale() && !content.is_confirmed());
+        assert!(content.is_stale() && !content.is_size_confirmed());
         assert_eq!(
             setup.caches.memory.contiguous_end(content.key(BlockIndex(0)), 0),
             0,
             "bytes are dropped"
         );
-        assert_eq!(*setup.observer.changes.lock(), 1);
+        assert_eq!(*setup.observer.change_count.lock(), 1);
         let new_content = setup.open(SIZE);
         assert!(!new_content.is_stale());
         assert_ne!(new_content.revision(), content.revision());
     }
 
     #[test]
-    fn wrong_size_is_reported_and_retires_the_content() {
+    fn wrong_size_is_reported_and_makes_content_stale() {
         let setup = Setup::new();
         let content = setup.open(SIZE);
         let error = FetchError::WrongTotal { expected_length: SIZE, served_length: 77 };
@@ -294,9 +295,9 @@ mod tests {
     fn transient_error_only_requires_a_new_size_confirmation() {
         let setup = Setup::new();
         let content = setup.open(SIZE);
-        setup.table.confirm(&content, None).unwrap();
+        setup.table.record_reply(&content, None).unwrap();
         setup.table.record_error(&content, &FetchError::Deadline("no reply".into()));
-        assert!(!content.is_stale() && !content.is_confirmed());
+        assert!(!content.is_stale() && !content.is_size_confirmed());
         assert!(Arc::ptr_eq(&content, &setup.open(SIZE)));
     }
 
@@ -305,9 +306,9 @@ mod tests {
         let setup = Setup::new();
         let content = setup.open(SIZE);
         let validator = Validator::parse("\"a\"").unwrap();
-        setup.table.confirm(&content, None).unwrap();
-        setup.table.confirm(&content, Some(&validator)).unwrap();
-        setup.table.confirm(&content, Some(&validator)).unwrap();
+        setup.table.record_reply(&content, None).unwrap();
+        setup.table.record_reply(&content, Some(&validator)).unwrap();
+        setup.table.record_reply(&content, Some(&validator)).unwrap();
         assert_eq!(*setup.observer.validators.lock(), [validator]);
     }
 
@@ -316,9 +317,9 @@ mod tests {
         let setup = Setup::new();
         *setup.observer.last_validator.lock() = Validator::parse("\"old\"");
         let content = setup.open(SIZE);
-        assert_eq!(content.expectation().validator, Validator::parse("\"old\""));
+        assert_eq!(content.expected_file().validator, Validator::parse("\"old\""));
         // The table already has this validator, so it does not report it.
-        setup.table.confirm(&content, Some(&Validator::parse("\"old\"").unwrap())).unwrap();
+        setup.table.record_reply(&content, Some(&Validator::parse("\"old\"").unwrap())).unwrap();
         assert!(setup.observer.validators.lock().is_empty());
     }
 }

@@ -11,7 +11,7 @@ use super::block_loader::BlockLoader;
 use super::cache_tiers::CacheTiers;
 use super::content::{Content, SizeState};
 use super::content_table::{ContentTable, FailingFile};
-use super::deadline::DeadlinePassed;
+use super::deadline::DeadlineExceeded;
 use super::fetch_purpose::FetchPurpose;
 use super::file_breaker::Admission;
 use super::observer::Observer;
@@ -123,7 +123,7 @@ impl Engine {
     /// briefly for the reply. The result is recorded in the content of the handle.
     pub async fn confirm_size(&self, file: &Arc<OpenFile>) {
         let content = &file.content;
-        if content.is_confirmed() || content.recent_failure(BlockIndex(0)).is_some() {
+        if content.is_size_confirmed() || content.recent_failure(BlockIndex(0)).is_some() {
             return;
         }
         if self.caches.is_on_disk(content, BlockIndex(0)) {
@@ -161,7 +161,7 @@ impl Engine {
         if size == content.recording.size {
             content.confirm_size();
         } else {
-            self.contents.retire_size(content, size);
+            self.contents.record_wrong_size(content, size);
         }
     }
 
@@ -175,7 +175,7 @@ impl Engine {
         version: Version,
         body: BodyKind,
     ) -> Result<u64, FetchError> {
-        let mut reply = self.open_beginning(id, version, body, 1)?;
+        let mut reply = self.stream_first_bytes(id, version, body, 1)?;
         match reply.open().await {
             // An empty file has no first byte. The reply that rejects the range contains the size.
             Err(FetchError::WrongTotal { served_length, .. }) => return Ok(served_length),
@@ -195,7 +195,7 @@ impl Engine {
         version: Version,
         length: u64,
     ) -> Result<(Bytes, u64), FetchError> {
-        let mut reply = self.open_beginning(id, version, BodyKind::Opaque, length)?;
+        let mut reply = self.stream_first_bytes(id, version, BodyKind::Opaque, length)?;
         match reply.open().await {
             Err(FetchError::WrongTotal { served_length: 0, .. }) => return Ok((Bytes::new(), 0)),
             opened => opened?,
@@ -207,7 +207,7 @@ impl Engine {
         Ok((bytes.freeze(), stated_size(&reply)?))
     }
 
-    fn open_beginning(
+    fn stream_first_bytes(
         &self,
         id: &FileId,
         version: Version,
@@ -260,7 +260,7 @@ impl Engine {
     }
 
     /// Reads like [`read`](Self::read), but the deadline counts from `call_start`. This time is in
-    /// the past if earlier requests belong to the same system call of the program.
+    /// the past if the kernel sent earlier requests for the same system call of the program.
     ///
     /// # Errors
     /// The same as those of [`read`](Self::read).
@@ -328,7 +328,7 @@ impl Engine {
             if is_probe {
                 content.breaker.record_failed_probe(&error);
             } else {
-                let missing_span = self.loader.without_cached_start(content, span);
+                let missing_span = self.loader.skip_cached_start(content, span);
                 content.breaker.record_failure(missing_span, &error, start, self.deadline);
             }
             return Err(error);
@@ -337,7 +337,7 @@ impl Engine {
 
     fn deadline_error(&self, file: &OpenFile, start: Instant) -> FetchError {
         let last_failure = file.content.failure_since(start);
-        let cause = DeadlinePassed { deadline: self.deadline, last_failure };
+        let cause = DeadlineExceeded { deadline: self.deadline, last_failure };
         FetchError::Deadline(FetchCause::new(cause))
     }
 

@@ -39,7 +39,7 @@ pub(super) struct FetchRequest {
 
 /// Starts the requests that fill in-flight fetches. Tests of the loader use their own
 /// implementation.
-pub(super) trait StartFetch: Send + Sync {
+pub(super) trait Fetcher: Send + Sync {
     /// Starts to fill the in-flight fetches of `request` and returns at once. The caller holds the
     /// lock of the table of in-flight fetches.
     fn start(&self, request: FetchRequest);

@@ -17,7 +17,7 @@
 //! for the deadline again.
 //!
 //! The breaker must not depend on the cause of a failure. An error that shows that the bytes or the
-//! size have changed is not recorded here: it retires the content.
+//! size have changed is not recorded here: it makes the content stale.
 
 use std::time::Duration;
 
@@ -212,7 +212,7 @@ impl FileBreaker {
         }
     }
 
-    /// Closes the breaker because the content is retired.
+    /// Closes the breaker because the content becomes stale.
     pub(super) fn close(&self) {
         self.0.lock().outage = None;
     }
@@ -225,8 +225,8 @@ impl FileBreaker {
     }
 }
 
-fn overlaps(one: BlockSpan, other: BlockSpan) -> bool {
-    one.start < other.end && other.start < one.end
+fn overlaps(first: BlockSpan, second: BlockSpan) -> bool {
+    first.start < second.end && second.start < first.end
 }
 
 /// Returns the parts of `span` that are not in `removed`.

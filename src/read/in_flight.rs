@@ -171,7 +171,7 @@ impl InFlightFetch {
 /// The table of all in-flight fetches, by block.
 #[derive(Debug, Default)]
 pub(super) struct InFlightFetches {
-    by_block: HashMap<BlockKey, Vec<Arc<InFlightFetch>>>,
+    fetches_by_block: HashMap<BlockKey, Vec<Arc<InFlightFetch>>>,
 }
 
 impl InFlightFetches {
@@ -194,14 +194,14 @@ impl InFlightFetches {
     /// Registers a fetch, which takes over the bytes that it has in common with other fetches.
     pub(super) fn insert(&mut self, content: ContentId, fetch: &Arc<InFlightFetch>) {
         let key = BlockKey { content, index: fetch.extent.index };
-        let fetches = self.by_block.entry(key).or_default();
+        let fetches = self.fetches_by_block.entry(key).or_default();
         fetches.retain(|other| !other.extent.overlaps(fetch.extent));
         fetches.push(fetch.clone());
     }
 
     /// Returns the fetch that contains the byte at `position` in a block.
     pub(super) fn fetch_at(&self, key: BlockKey, position: usize) -> Option<&Arc<InFlightFetch>> {
-        self.by_block
+        self.fetches_by_block
             .get(&key)?
             .iter()
             .find(|fetch| fetch.extent.from <= position && position < fetch.extent.to)
@@ -209,7 +209,8 @@ impl InFlightFetches {
 
     /// Returns the position in a block at which the next fetch after `position` begins.
     pub(super) fn next_start(&self, key: BlockKey, position: usize) -> Option<usize> {
-        let start_positions = self.by_block.get(&key)?.iter().map(|fetch| fetch.extent.from);
+        let start_positions =
+            self.fetches_by_block.get(&key)?.iter().map(|fetch| fetch.extent.from);
         start_positions.filter(|start| *start > position).min()
     }
 
@@ -217,23 +218,23 @@ impl InFlightFetches {
     /// bytes.
     pub(super) fn contains(&self, content: ContentId, fetch: &Arc<InFlightFetch>) -> bool {
         let key = BlockKey { content, index: fetch.extent.index };
-        let fetches = self.by_block.get(&key);
+        let fetches = self.fetches_by_block.get(&key);
         fetches.is_some_and(|fetches| fetches.iter().any(|other| Arc::ptr_eq(other, fetch)))
     }
 
     pub(super) fn remove(&mut self, content: ContentId, fetch: &Arc<InFlightFetch>) {
         let key = BlockKey { content, index: fetch.extent.index };
-        if let Some(fetches) = self.by_block.get_mut(&key) {
+        if let Some(fetches) = self.fetches_by_block.get_mut(&key) {
             fetches.retain(|other| !Arc::ptr_eq(other, fetch));
             if fetches.is_empty() {
-                self.by_block.remove(&key);
+                self.fetches_by_block.remove(&key);
             }
         }
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.by_block.is_empty()
+        self.fetches_by_block.is_empty()
     }
 }
 
@@ -398,7 +399,7 @@ mod model_check {
     }
 
     #[test]
-    fn schedules_of_waiters_do_not_lose_a_wakeup() {
+    fn schedules_do_not_lose_a_wakeup() {
         let check = || {
             let fetch = fetch();
             let waiters = [(0, 1), (3, 7), (0, 10)];
@@ -415,7 +416,7 @@ mod model_check {
     }
 
     #[test]
-    fn schedules_of_failure_reach_every_waiter() {
+    fn schedules_report_a_failure_to_every_waiter() {
         let check = || {
             let fetch = fetch();
             let waiters = [(0, 4), (2, 10), (9, 10)];
@@ -435,7 +436,7 @@ mod model_check {
     }
 
     #[test]
-    fn schedules_of_completion_and_failure_end_once() {
+    fn schedules_end_a_fetch_only_once() {
         let check = || {
             let fetch = fetch();
             fetch.append(BYTES);

@@ -19,9 +19,9 @@
 //! After a failed read, further reads that need the network fail at once: each file content has a
 //! [`file_breaker`].
 //!
-//! All handles on the same bytes share a [`content`]. [`content_table`] finds it, and retires it
-//! when the bytes on the server have changed. [`content_revisions`] stores the current revision of
-//! each file.
+//! All handles on the same bytes share a [`content`]. [`content_table`] finds it, and makes it
+//! stale when the bytes on the server have changed. All further reads of a stale content fail.
+//! [`content_revisions`] stores the current revision of each file.
 //!
 //! This module must not depend on file names, on inodes, or on how a provider gets its leases.
 //!

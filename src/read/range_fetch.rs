@@ -10,7 +10,7 @@ use tracing::Instrument;
 
 use super::content_table::ContentTable;
 use super::fetch_purpose::FetchPurpose;
-use super::fetch_request::{FetchRequest, StartFetch};
+use super::fetch_request::{FetchRequest, Fetcher};
 use super::in_flight::FetchFailure;
 use crate::cache::BlockSpan;
 use crate::http::{ByteRange, Client, FetchError, RangeStream};
@@ -32,7 +32,7 @@ pub(super) struct FetchContext {
 /// Starts range fetches over HTTP.
 pub(super) struct RangeFetcher(pub(super) Arc<FetchContext>);
 
-impl StartFetch for RangeFetcher {
+impl Fetcher for RangeFetcher {
     fn start(&self, request: FetchRequest) {
         let span = tracing::debug_span!(
             "fetch",
@@ -65,8 +65,7 @@ struct RangeFetch {
     start: Instant,
     /// The offset after the last byte that has arrived.
     delivered_until: u64,
-    /// Whether the first bytes have arrived. Since then, the meter of the handle counts the
-    /// connection.
+    /// Whether the first bytes have arrived. If so, the meter of the handle counts the connection.
     has_delivered: bool,
     /// Number of bytes that have arrived since the last progress report.
     unreported_bytes: usize,
@@ -123,13 +122,13 @@ impl RangeFetch {
             self.context.client.clone(),
             content.leases.clone(),
             ByteRange { start: span.start, end: span.end },
-            content.expectation(),
+            content.expected_file(),
             (purpose.traffic_class(), purpose.priority()),
             self.context.deadline,
         );
         body.open().await.map_err(FetchFailure::Failed)?;
         let contents = &self.context.contents;
-        contents.confirm(&content, body.validator()).map_err(FetchFailure::Failed)?;
+        contents.record_reply(&content, body.validator()).map_err(FetchFailure::Failed)?;
         let mut bytes = self.receive(&mut body).await?;
         if span.start == 0 {
             self.request.listener.clone().on_head(&content, &bytes);

@@ -40,13 +40,13 @@ pub(super) struct SequentialRun {
     /// The furthest offset at which a read has ended.
     end: u64,
     /// Number of bytes between the start and the end of the run that have not been read.
-    skipped: u64,
+    unread_bytes: u64,
 }
 
 impl SequentialRun {
     /// Begins a run with its first read.
     pub(super) fn new(read: BlockSpan) -> Self {
-        Self { start: read.start, end: read.end, skipped: 0 }
+        Self { start: read.start, end: read.end, unread_bytes: 0 }
     }
 
     /// Returns the furthest offset at which a read of the run has ended.
@@ -67,11 +67,11 @@ impl SequentialRun {
     /// Adds a read that belongs to the run. The read may leave a gap or fill a gap.
     pub(super) fn add(&mut self, read: BlockSpan) {
         if read.start > self.end {
-            self.skipped += read.start - self.end;
+            self.unread_bytes += read.start - self.end;
         } else if read.end < self.start {
-            self.skipped += self.start - read.end;
+            self.unread_bytes += self.start - read.end;
         } else if read.end <= self.end {
-            self.skipped = self.skipped.saturating_sub(read.len());
+            self.unread_bytes = self.unread_bytes.saturating_sub(read.len());
         }
         self.start = self.start.min(read.start);
         self.end = self.end.max(read.end);
@@ -82,7 +82,7 @@ impl SequentialRun {
     pub(super) fn length(&self) -> u64 {
         let length = self.end - self.start;
         let are_seeks =
-            self.skipped > length / 4 || (self.skipped > 0 && length < MIN_RUN_WITH_GAPS);
+            self.unread_bytes > length / 4 || (self.unread_bytes > 0 && length < MIN_RUN_WITH_GAPS);
         if are_seeks { 0 } else { length }
     }
 

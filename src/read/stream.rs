@@ -23,7 +23,7 @@ const MIN_RUN_AFTER_SEEK: u64 = BLOCK_LENGTH;
 
 /// Minimum length of a run after a seek before more than one connection is used. With several
 /// connections, each of them requests four blocks at once.
-const MIN_RUN_FOR_CONNECTIONS: u64 = 4 * BLOCK_LENGTH;
+const MIN_RUN_FOR_SEVERAL_CONNECTIONS: u64 = 4 * BLOCK_LENGTH;
 
 /// Identifies a stream within its handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Stream {
             return None;
         }
         self.connections.set_limit(share.connections);
-        let may_use_several_connections = is_at_start || length >= MIN_RUN_FOR_CONNECTIONS;
+        let may_use_several_connections = is_at_start || length >= MIN_RUN_FOR_SEVERAL_CONNECTIONS;
         let limits = WindowLimits {
             file_size,
             max_size: share.window,

@@ -10,7 +10,7 @@ use super::block_loader::BlockLoader;
 use super::cache_tiers::CacheTiers;
 use super::content::Content;
 use super::fetch_purpose::FetchPurpose;
-use super::fetch_request::{FetchListener, FetchRequest, StartFetch};
+use super::fetch_request::{FetchListener, FetchRequest, Fetcher};
 use super::in_flight::FetchFailure;
 use super::open_file::OpenFile;
 use super::recording::{ContentRevision, Recording};
@@ -93,7 +93,7 @@ pub(super) struct ManualFetcher {
     requests: Mutex<Vec<FetchRequest>>,
 }
 
-impl StartFetch for ManualFetcher {
+impl Fetcher for ManualFetcher {
     fn start(&self, request: FetchRequest) {
         self.requests.lock().push(request);
     }

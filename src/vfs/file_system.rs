@@ -270,7 +270,7 @@ impl<B> FileSystem<B> {
     fn open_recording(&self, node: &Node) -> Result<OpenStep, Error> {
         let (ino, file) = (node.ino, self.open_file(node)?);
         let may_be_complete = self.passthrough.is_enabled() && self.engine.has_complete_file(&file);
-        if file.content().is_confirmed() && !may_be_complete {
+        if file.content().is_size_confirmed() && !may_be_complete {
             let ready = ReadyContent::Recording { ino, file, complete_file: None };
             return Ok(OpenStep::Ready(ReadyOpen(ready)));
         }
@@ -294,7 +294,7 @@ impl<B> FileSystem<B> {
         let PendingOpen { ino, mut file, may_be_complete } = pending;
         let complete_file =
             if may_be_complete { self.engine.open_complete_file(&file).await } else { None };
-        if complete_file.is_none() && !file.content().is_confirmed() {
+        if complete_file.is_none() && !file.content().is_size_confirmed() {
             tracing::debug!("the server has not confirmed the length");
             self.engine.confirm_size(&file).await;
             let node = match file.content().stale_reason() {
