@@ -60,7 +60,7 @@ pub struct BlockKey {
     pub index: BlockIndex,
 }
 
-/// The byte range `start..end` of a file, which can be split into parts of blocks.
+/// A byte range `start..end` of a file. [`extents`](Self::extents) splits it into parts of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockSpan {
     /// Offset of the first byte.
@@ -74,8 +74,8 @@ impl BlockSpan {
         Self { start, end }
     }
 
-    /// Returns the byte range of a read of `length` bytes at `offset`. The range ends at the end of
-    /// the file at the latest. `size` is the length of the file in bytes.
+    /// Returns the byte range of a read of `length` bytes at `offset`. `size` is the length of the
+    /// file in bytes. A read beyond the end of the file is shortened.
     pub fn for_read(offset: u64, length: u32, size: u64) -> Self {
         Self { start: offset, end: offset.saturating_add(u64::from(length)).min(size) }
     }
@@ -98,21 +98,21 @@ impl BlockSpan {
 
     /// Splits the span at the boundaries of blocks, and returns the parts in order.
     pub fn extents(self) -> impl Iterator<Item = BlockExtent> + Clone {
-        self.blocks().map(move |index| self.extent_in(index))
+        self.blocks().map(move |index| self.extent_of_block(index))
     }
 
     /// Returns the part of the span that is in its first block, or `None` if the span is empty.
     pub fn first_extent(self) -> Option<BlockExtent> {
-        (!self.is_empty()).then(|| self.extent_in(BlockIndex::containing(self.start)))
+        (!self.is_empty()).then(|| self.extent_of_block(BlockIndex::containing(self.start)))
     }
 
-    /// Returns the blocks that end in the span, in order. `size` is the length of the file in
-    /// bytes.
+    /// Returns the blocks whose last byte is in the span, in order. `size` is the length of the
+    /// file in bytes.
     pub fn ending_blocks(self, size: u64) -> impl Iterator<Item = BlockIndex> {
         self.blocks().filter(move |index| index.end(size) <= self.end)
     }
 
-    fn extent_in(self, index: BlockIndex) -> BlockExtent {
+    fn extent_of_block(self, index: BlockIndex) -> BlockExtent {
         let block_start = index.start();
         // Both differences are at most `BLOCK_LENGTH`, so they fit in a `usize`.
         let from = self.start.max(block_start) - block_start;

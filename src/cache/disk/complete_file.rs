@@ -1,4 +1,4 @@
-//! Files of the cache that are stored completely, so they can be read without the cache.
+//! Cached files whose blocks are all stored, so the kernel can read the file on disk directly.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,8 +9,7 @@ use super::disk_store::DiskStore;
 use super::key::{DiskKey, Fingerprint};
 use super::volume::ChangeTime;
 
-/// A cached file that is open for reading. Every block of it is stored and verified, and the file
-/// has its full length.
+/// A cached file that is open for reading. All its blocks are stored and verified.
 ///
 /// The cache does not evict the file before this value is dropped, but counts it against the limit.
 /// If the file becomes stale before that, it can still be read through this value.
@@ -23,7 +22,7 @@ pub struct CompleteFile {
 }
 
 impl CompleteFile {
-    /// Verifies the unverified blocks and opens the file. Blocking: uses the disk.
+    /// Verifies the unverified blocks and opens the file. Does blocking I/O.
     pub(super) fn open(store: &Arc<DiskStore>, key: DiskKey) -> Option<Self> {
         store.load_index(key.fingerprint);
         let pin = {

@@ -36,8 +36,8 @@ pub(super) struct Coordinator {
     state: Mutex<State>,
     /// Notified when a task for the writer has been added.
     task_added: Condvar,
-    /// Notified when the writer has finished a flush or has ended.
-    flush_or_end: Condvar,
+    /// Notified when a flush is finished, and when the writer has ended.
+    flushed_or_ended: Condvar,
     /// Notified when the writer takes a task.
     task_taken: Notify,
 }
@@ -50,7 +50,7 @@ pub(super) struct State {
     /// The blocks that are queued or being written. A block in this set is not queued again.
     pending_blocks: HashSet<(Fingerprint, u32)>,
     mode: WriteMode,
-    load: WriterLoad,
+    writer_load: WriterLoad,
     /// Whether the warning that writing has stopped has been logged.
     has_warned_of_error: bool,
     has_warned_of_damage: bool,
@@ -58,8 +58,8 @@ pub(super) struct State {
     pub(super) skipped_blocks: u64,
     /// Number of blocks that were found damaged when they were read.
     pub(super) damaged_blocks: u64,
-    flushes_requested: u64,
-    flushes_done: u64,
+    requested_flushes: u64,
+    finished_flushes: u64,
     last_space_check: Instant,
     is_shutting_down: bool,
     /// Whether the writer must end even if the queue is not empty.
@@ -114,8 +114,8 @@ impl Coordinator {
             has_warned_of_damage: false,
             skipped_blocks: 0,
             damaged_blocks: 0,
-            flushes_requested: 0,
-            flushes_done: 0,
+            requested_flushes: 0,
+            finished_flushes: 0,
             last_space_check: Instant::now(),
             is_shutting_down: false,
             is_abandoned: false,
@@ -125,7 +125,7 @@ impl Coordinator {
             queue_limit,
             state: Mutex::new(state),
             task_added: Condvar::new(),
-            flush_or_end: Condvar::new(),
+            flushed_or_ended: Condvar::new(),
             task_taken: Notify::new(),
         }
     }
@@ -160,8 +160,8 @@ impl Coordinator {
         self.task_added.notify_one();
     }
 
-    /// Makes a file stale and drops its queued blocks. If a block of the file is being written, the
-    /// file is removed after the write.
+    /// Marks a file as stale and drops its queued blocks. If a block of the file is being written,
+    /// the file is removed after the write.
     pub(super) fn forget(&self, fingerprint: Fingerprint) {
         let mut state = self.state();
         state.inventory.forget(fingerprint);
@@ -214,14 +214,14 @@ impl Coordinator {
                 self.task_taken.notify_waiters();
                 return task;
             }
-            let is_flushing = state.flushes_requested != state.flushes_done;
+            let is_flushing = state.requested_flushes != state.finished_flushes;
             let is_check_due = state.last_space_check.elapsed() >= SPACE_CHECK_INTERVAL;
             if state.is_shutting_down || is_flushing || is_check_due {
                 if let Some(times) = state.inventory.take_access_times() {
                     return Task::WriteAccessTimes(times);
                 }
-                state.flushes_done = state.flushes_requested;
-                self.flush_or_end.notify_all();
+                state.finished_flushes = state.requested_flushes;
+                self.flushed_or_ended.notify_all();
                 if state.is_shutting_down {
                     return Task::End;
                 }
@@ -241,7 +241,7 @@ impl Coordinator {
     pub(super) async fn wait_for_writer(&self) {
         let is_behind = || {
             let state = self.state();
-            state.queued_bytes > self.queue_limit / 2 && state.load.is_processor_bound()
+            state.queued_bytes > self.queue_limit / 2 && state.writer_load.is_processor_bound()
         };
         loop {
             let task_taken = self.task_taken.notified();
@@ -254,7 +254,7 @@ impl Coordinator {
             }
             if tokio::time::timeout(WRITER_TIMEOUT, task_taken).await.is_err() {
                 // The writer is stuck on a block whose time is not yet part of the load.
-                self.state().load = WriterLoad::default();
+                self.state().writer_load = WriterLoad::default();
             }
         }
     }
@@ -267,7 +267,7 @@ impl Coordinator {
         time_spent: TimeSpent,
     ) {
         let mut state = self.state();
-        state.load.record(time_spent);
+        state.writer_load.record(time_spent);
         state.pending_blocks.remove(&(fingerprint, index));
         if !is_stored {
             state.skipped_blocks += 1;
@@ -275,7 +275,8 @@ impl Coordinator {
     }
 
     /// If the cache is shutting down, makes the writer end without emptying the queue. Returns
-    /// whether the writer must end. The writer calls this while it reads the indexes at the start.
+    /// whether the writer must end. The writer calls this while it reads the indexes during
+    /// startup.
     pub(super) fn abandon_if_shutting_down(&self) -> bool {
         let mut state = self.state();
         state.is_abandoned |= state.is_shutting_down;
@@ -285,7 +286,7 @@ impl Coordinator {
     /// Records that the writer has ended.
     pub(super) fn record_end(&self) {
         self.state().has_ended = true;
-        self.flush_or_end.notify_all();
+        self.flushed_or_ended.notify_all();
     }
 
     /// Waits until the effects of all earlier calls are on disk. Returns `false` if that takes
@@ -293,16 +294,16 @@ impl Coordinator {
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         let mut state = self.state();
-        state.flushes_requested += 1;
-        let ticket = state.flushes_requested;
+        state.requested_flushes += 1;
+        let own_flush = state.requested_flushes;
         self.task_added.notify_one();
-        while state.flushes_done < ticket && !state.has_ended {
+        while state.finished_flushes < own_flush && !state.has_ended {
             let remaining = deadline.saturating_duration_since(Instant::now());
-            if self.flush_or_end.wait_for(&mut state, remaining).timed_out() {
-                return state.flushes_done >= ticket;
+            if self.flushed_or_ended.wait_for(&mut state, remaining).timed_out() {
+                return state.finished_flushes >= own_flush;
             }
         }
-        state.flushes_done >= ticket
+        state.finished_flushes >= own_flush
     }
 
     /// Makes the writer empty its queue and end. Returns whether the writer ended within `timeout`.
@@ -313,7 +314,7 @@ impl Coordinator {
         self.task_added.notify_one();
         while !state.has_ended {
             let remaining = deadline.saturating_duration_since(Instant::now());
-            if self.flush_or_end.wait_for(&mut state, remaining).timed_out() {
+            if self.flushed_or_ended.wait_for(&mut state, remaining).timed_out() {
                 state.is_abandoned = true;
                 return state.has_ended;
             }

@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 use super::error::DiskError;
 use super::hole::punch_hole;
 
-/// Length of the probe file in bytes. It is long enough for a hole in the middle, even on file
-/// systems that free only whole clusters, of 64 KiB by default.
+/// Length of the probe file in bytes. It is long enough for a hole in the middle, even on a file
+/// system that frees only whole clusters (64 KiB by default).
 const PROBE_FILE_LENGTH: usize = 256 * 1024;
 
 const HOLE_RANGE: std::ops::Range<usize> = 64 * 1024..192 * 1024;
 
-/// Creates the directory if needed, then creates, writes, reads and removes a file in it. With
-/// `with_holes`, also punches a hole in the file. Leaves no files or directories behind.
+/// Creates the directory if needed, then creates, writes, reads and removes a file in it. If
+/// `needs_holes` is true, also punches a hole in the file. Leaves no files or directories behind.
 ///
 /// # Errors
-/// Returns the error that a cache in the directory would return.
-pub fn probe_directory(directory: &Path, with_holes: bool) -> Result<(), DiskError> {
+/// Returns the error that opening a cache in the directory would return.
+pub fn probe_directory(directory: &Path, needs_holes: bool) -> Result<(), DiskError> {
     let directory_error = |source| DiskError::Directory { directory: directory.into(), source };
     let _created_directories = CreatedDirectories::create(directory).map_err(directory_error)?;
     let mut file = create_unlinked(directory).map_err(directory_error)?;
@@ -28,7 +28,7 @@ pub fn probe_directory(directory: &Path, with_holes: bool) -> Result<(), DiskErr
     // The write proves that there is space only after it has reached the disk.
     file.write_all(&content).and_then(|()| file.sync_data()).map_err(directory_error)?;
     check_content(&mut file, &content).map_err(directory_error)?;
-    if !with_holes {
+    if !needs_holes {
         return Ok(());
     }
     match punch_hole(&file, HOLE_RANGE.start as u64, HOLE_RANGE.len() as u64) {

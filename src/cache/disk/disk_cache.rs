@@ -21,8 +21,8 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// Timeout of loading a block from disk. It is long because a sleeping disk takes some seconds to
-/// spin up, and while the provider is down, the bytes have no other source. It leaves most
-/// of the deadline of a read for the network.
+/// spin up. While the provider is down, the bytes are not available elsewhere. The timeout leaves
+/// most of the deadline of a read for the network.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long dropping the cache waits for the writer, which can still have a few blocks in its
@@ -45,7 +45,7 @@ pub struct DiskOptions {
     /// a twentieth of the file system, whichever is less.
     pub free_floor: Option<u64>,
     /// Maximum number of bytes that wait in memory to be written. A single block is queued even if
-    /// it is larger.
+    /// it is larger than this.
     pub queue_limit: u64,
 }
 
@@ -180,8 +180,8 @@ impl DiskCache {
             .is_ok_and(|index| self.store.coordinator.state().inventory.may_contain(key, index))
     }
 
-    /// Whether the inventory in memory contains every block of the file as verified. If so,
-    /// [`open_complete`](Self::open_complete) reads no block.
+    /// Whether every block of the file is stored and verified, according to the inventory in
+    /// memory. If so, [`open_complete`](Self::open_complete) reads no block.
     pub fn is_complete(&self, key: DiskKey) -> bool {
         self.store.coordinator.state().inventory.unverified_count(key) == Some(0)
     }
@@ -226,7 +226,7 @@ impl DiskCache {
     pub fn status(&self) -> DiskStatus {
         let store = &self.store;
         let mut state = store.coordinator.state();
-        let (files, blocks) = state.inventory.counts();
+        let (files, blocks) = state.inventory.file_and_block_counts();
         DiskStatus {
             directory: store.volume.path().into(),
             limit: store.limit,
@@ -242,8 +242,8 @@ impl DiskCache {
     }
 
     /// Waits until the effects of all earlier calls of [`store`](Self::store) and
-    /// [`forget`](Self::forget) are on disk, and the access times too. Returns `false` if that
-    /// takes longer than `timeout`. Blocks the calling thread.
+    /// [`forget`](Self::forget) and all access times are on disk. Returns `false` if that takes
+    /// longer than `timeout`. Blocks the calling thread.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.store.coordinator.flush(timeout)
     }

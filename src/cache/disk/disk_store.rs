@@ -16,11 +16,11 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Maximum number of concurrent loads of blocks. More loads would not make a single disk faster,
 /// and each load occupies a thread of the blocking pool.
-const MAX_LOADS: usize = 8;
+const MAX_CONCURRENT_LOADS: usize = 8;
 
 /// Maximum number of files that are verified concurrently. Verification reads as fast as the disk
-/// allows, so more would not make it faster.
-const MAX_VERIFICATIONS: usize = 2;
+/// allows, so more concurrent files would not make it faster.
+const MAX_CONCURRENT_VERIFICATIONS: usize = 2;
 
 /// An open cache directory; see the module.
 #[derive(Debug)]
@@ -67,8 +67,8 @@ impl DiskStore {
             coordinator: Coordinator::new(inventory, queue_limit, lock.is_read_only),
             last_free_bytes: AtomicU64::new(0),
             stuck_loads: AtomicUsize::new(0),
-            load_permits: Arc::new(Semaphore::new(MAX_LOADS)),
-            verification_permits: Arc::new(Semaphore::new(MAX_VERIFICATIONS)),
+            load_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_LOADS)),
+            verification_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_VERIFICATIONS)),
             _lock: lock,
         }
     }
@@ -77,8 +77,8 @@ impl DiskStore {
         self.last_free_bytes.load(Ordering::Relaxed)
     }
 
-    /// Reads the index of a file that was found at the start, unless it has been read already.
-    /// Blocking: uses the disk.
+    /// Reads the index of a file that was found during startup, unless it has been read already.
+    /// Does blocking I/O.
     pub(super) fn load_index(&self, fingerprint: Fingerprint) {
         if !self.coordinator.state().inventory.is_unread(fingerprint) {
             return;
@@ -91,16 +91,16 @@ impl DiskStore {
         }
     }
 
-    /// Reads and verifies a block. Blocking: uses the disk.
+    /// Reads and verifies a block. Does blocking I/O.
     pub(super) fn read(&self, key: DiskKey, index: u32) -> Option<Bytes> {
         self.load_index(key.fingerprint);
         let block_before = self.coordinator.state().inventory.block(key, index)?;
-        let read = self.volume.read_block(key.fingerprint, index, key.block_length(index)?);
+        let result = self.volume.read_block(key.fingerprint, index, key.block_length(index)?);
         let is_correct =
-            read.as_ref().is_ok_and(|block| crc32c::crc32c(block) == block_before.block.crc);
+            result.as_ref().is_ok_and(|block| crc32c::crc32c(block) == block_before.block.crc);
         let mut state = self.coordinator.state();
         let block_after = state.inventory.block(key, index)?;
-        match read {
+        match result {
             Ok(block) if is_correct && block_after.block.crc == block_before.block.crc => {
                 state.inventory.record_access(key, index);
                 Some(block.into())

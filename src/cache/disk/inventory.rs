@@ -11,7 +11,7 @@ use super::key::{DiskKey, Fingerprint};
 use super::volume::{AllocatedSpace, ChangeTime, IndexContent};
 
 /// Bytes that count against the limit for each file in addition to its data. They cover the first
-/// leaf of the extent tree, which ext4 can allocate as late as when it writes the data to disk.
+/// leaf of the extent tree, which ext4 may not allocate until it writes the data to disk.
 const FILE_ALLOWANCE: u64 = 4096;
 
 /// Bytes that count against the limit for each block in addition to its data. They cover 85 extents
@@ -35,10 +35,11 @@ struct FileEntry {
     /// Disk space of the data file and the index file at the last measurement.
     space: AllocatedSpace,
     /// Change time of the data file after the last change by this process. If another process has
-    /// changed the file since then, this is the change time when that was detected.
+    /// changed the file since then, this is the change time that was found when the change was
+    /// detected.
     change_time: ChangeTime,
-    /// Number of [`CompleteFile`](super::CompleteFile) values of this file. While there are any,
-    /// the file is not evicted.
+    /// Number of [`CompleteFile`](super::CompleteFile) values of this file. The file is not evicted
+    /// while the count is above 0.
     pin_count: usize,
     /// Whether the file is stale. The blocks of a stale file must not be used.
     is_stale: bool,
@@ -158,12 +159,13 @@ impl BlockInventory {
     }
 
     /// Returns the number of files and the number of blocks.
-    pub(super) fn counts(&self) -> (u64, u64) {
+    pub(super) fn file_and_block_counts(&self) -> (u64, u64) {
         ((self.files.len() + self.unread_files.len()) as u64, self.block_count)
     }
 
     /// Returns the maximum number of bytes by which storing block `index` increases
-    /// [`charged_bytes`](Self::charged_bytes). This includes the file if it is not stored yet.
+    /// [`charged_bytes`](Self::charged_bytes). If the file is not stored yet, the result includes
+    /// the allowance for the file.
     pub(super) fn max_charge_of(&self, key: DiskKey, index: u32) -> u64 {
         let file = if self.files.contains_key(&key.fingerprint) { 0 } else { FILE_ALLOWANCE };
         self.estimate_space(key, index) + BLOCK_ALLOWANCE + file
@@ -223,7 +225,7 @@ impl BlockInventory {
     }
 
     /// Removes a file from the unread files, because its index is unusable.
-    pub(super) fn discard_unread(&mut self, fingerprint: Fingerprint) {
+    pub(super) fn discard_unread_file(&mut self, fingerprint: Fingerprint) {
         self.unread_files.remove(&fingerprint);
     }
 
@@ -389,7 +391,7 @@ impl BlockInventory {
         is_empty != Some(false)
     }
 
-    /// Removes a file from the inventory after its files have been deleted from disk.
+    /// Removes a file from the inventory after its data file and its index file have been deleted.
     pub(super) fn remove_file(&mut self, fingerprint: Fingerprint) {
         if let Some(entry) = self.files.remove(&fingerprint) {
             self.total_charge -= entry.charge();
@@ -399,7 +401,7 @@ impl BlockInventory {
         }
     }
 
-    /// Makes a file stale, so its blocks are not used any more, and marks it for removal.
+    /// Marks a file as stale, so its blocks are no longer used, and marks it for removal.
     pub(super) fn forget(&mut self, fingerprint: Fingerprint) {
         let was_unread = self.unread_files.remove(&fingerprint);
         let was_present = self.update_entry(fingerprint, |entry| {
@@ -440,8 +442,8 @@ impl BlockInventory {
         Some(block)
     }
 
-    /// Makes a file stale before its files are removed from disk. Returns whether the file is
-    /// pinned.
+    /// Marks a file as stale before its data file and its index file are removed. Returns whether
+    /// the file is pinned.
     pub(super) fn mark_stale(&mut self, fingerprint: Fingerprint) -> bool {
         let is_pinned = self.update_entry(fingerprint, |entry| {
             entry.is_stale = true;
@@ -460,8 +462,8 @@ impl BlockInventory {
         let entry = self.usable_entry(key)?;
         let is_complete = Some(entry.blocks.len())
             == key.block_count().and_then(|count| usize::try_from(count).ok());
-        let unverified = || entry.blocks.values().filter(|block| !block.is_verified);
-        is_complete.then(|| unverified().count())
+        let unverified_blocks = || entry.blocks.values().filter(|block| !block.is_verified);
+        is_complete.then(|| unverified_blocks().count())
     }
 
     /// Returns the indexes of the stored blocks that are not verified.
@@ -534,8 +536,8 @@ mod tests {
                 match step {
                     0..3 => {
                         let record = inventory.new_record(index);
-                        let data = u64::from(index) * 700_000;
-                        inventory.insert(key, index, record, AllocatedSpace { data, index: 4096 });
+                        let data_space = u64::from(index) * 700_000;
+                        inventory.insert(key, index, record, AllocatedSpace { data: data_space, index: 4096 });
                     }
                     3 => inventory.record_access(key, index),
                     4 => { inventory.remove_block(key.fingerprint, index); }
@@ -562,8 +564,8 @@ mod tests {
                         .iter()
                         .map(|(index, block)| (block.access_time, *fingerprint, *index))
                 });
-                let oldest = access_times.min();
-                let expected = oldest.map(|(_, fingerprint, index)| (fingerprint, index));
+                let oldest_block = access_times.min();
+                let expected = oldest_block.map(|(_, fingerprint, index)| (fingerprint, index));
                 prop_assert_eq!(inventory.least_recently_used_block(), expected);
             }
         }

@@ -5,10 +5,10 @@
 pub(super) fn kill_point() {}
 
 #[cfg(test)]
-pub(super) use in_tests::{MAX_CHANGES_VARIABLE, kill_point, set_remaining_changes};
+pub(super) use test_kill_point::{MAX_CHANGES_VARIABLE, kill_point, set_remaining_changes};
 
 #[cfg(test)]
-mod in_tests {
+mod test_kill_point {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     /// Environment variable with the number of changes on disk after which the process is killed.

@@ -76,7 +76,7 @@ impl DirectoryLock {
 
     /// Returns the id of the process that holds the lock. Returns `None` if the lock is free, and
     /// `Some(None)` if the process has not written its id.
-    pub(super) fn read_holder(directory: &Path) -> Result<Option<Option<u32>>, DiskError> {
+    pub(super) fn read_holder_pid(directory: &Path) -> Result<Option<Option<u32>>, DiskError> {
         let directory_error = |source| DiskError::Directory { directory: directory.into(), source };
         ownership::check_path(&directory.join(LOCK_FILE), FileType::File)?;
         let file = match open_for_reading(directory) {

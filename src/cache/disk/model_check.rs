@@ -17,8 +17,8 @@ use super::lock::DirectoryLock;
 use super::volume::Volume;
 use super::writer::Writer;
 
-const SCHEDULES: usize = 10_000;
-const SIZE: u64 = 64;
+const SCHEDULE_COUNT: usize = 10_000;
+const FILE_SIZE: u64 = 64;
 /// Timeout of every wait. The model has no clock, so any wait can time out at once.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -30,11 +30,11 @@ struct Cache {
 }
 
 fn key(number: u8) -> DiskKey {
-    DiskKey { fingerprint: Fingerprint(number.into()), size: SIZE }
+    DiskKey { fingerprint: Fingerprint(number.into()), size: FILE_SIZE }
 }
 
 fn content(number: u8) -> Bytes {
-    vec![number; SIZE as usize].into()
+    vec![number; FILE_SIZE as usize].into()
 }
 
 fn store(store: &DiskStore, number: u8) {
@@ -128,7 +128,7 @@ fn schedules_forget_queued_and_written_blocks() {
         assert!(!cache.data_path(1).exists());
         cache.check_and_end();
     };
-    shuttle::check_random(check, SCHEDULES);
+    shuttle::check_random(check, SCHEDULE_COUNT);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn schedules_evict_blocks_that_are_being_read() {
         );
         cache.check_and_end();
     };
-    shuttle::check_random(check, SCHEDULES);
+    shuttle::check_random(check, SCHEDULE_COUNT);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn schedules_keep_pinned_files_readable() {
             thread::spawn(move || {
                 let Some(file) = CompleteFile::open(&store, key(1)) else { return };
                 thread::yield_now();
-                let mut bytes = vec![0; SIZE as usize];
+                let mut bytes = vec![0; FILE_SIZE as usize];
                 std::os::unix::fs::FileExt::read_exact_at(file.file(), &mut bytes, 0).unwrap();
                 assert_eq!(bytes, content(1));
             })
@@ -181,7 +181,7 @@ fn schedules_keep_pinned_files_readable() {
         assert!(!cache.is_stored(1) && !cache.data_path(1).exists());
         cache.check_and_end();
     };
-    shuttle::check_random(check, SCHEDULES);
+    shuttle::check_random(check, SCHEDULE_COUNT);
 }
 
 #[test]
@@ -207,5 +207,5 @@ fn schedules_shut_down_with_queued_blocks() {
             assert_eq!(cache.store.coordinator.state().pending_counts(), (0, 0));
         }
     };
-    shuttle::check_random(check, SCHEDULES);
+    shuttle::check_random(check, SCHEDULE_COUNT);
 }

@@ -55,7 +55,7 @@ pub fn read_usage(directory: &Path) -> Result<Option<DiskUsage>, DiskError> {
         return Ok(None);
     }
     let volume = Volume::open(directory)?;
-    let holder = DirectoryLock::read_holder(directory)?;
+    let holder = DirectoryLock::read_holder_pid(directory)?;
     let (free, _) = volume.free_and_total_bytes().map_err(directory_error)?;
     let mut usage = DiskUsage {
         used: volume.overhead(),

@@ -61,8 +61,8 @@ pub(super) struct OpenFiles {
     pub(super) index: File,
 }
 
-/// The content of an index file, the disk space of both files, and the change time of the data
-/// file.
+/// The content of an index file, the disk space of the index file and the data file, and the change
+/// time of the data file.
 #[derive(Debug)]
 pub(super) struct IndexContent {
     pub(super) key: DiskKey,
@@ -95,13 +95,13 @@ pub(super) struct Volume {
     directory: File,
     /// Allocation unit of the file system, in bytes.
     allocation_unit: u64,
-    /// Whether the file system updates `st_blocks` directly after a change. ZFS updates it some
+    /// Whether the file system updates `st_blocks` immediately after a change. ZFS updates it some
     /// seconds later.
     reports_space_at_once: bool,
 }
 
 impl Volume {
-    /// Opens the directory, and creates it if needed. Gives only its owner access. Rejects a
+    /// Opens the directory, and creates it if needed. Gives access only to its owner. Rejects a
     /// symbolic link and a directory of another user.
     pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
         let directory_error = |source| DiskError::Directory { directory: path.into(), source };

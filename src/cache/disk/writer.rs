@@ -107,7 +107,7 @@ impl Writer {
             }
             // A file without a readable index is useless, and its space would not be counted.
             _ => {
-                self.store.coordinator.state().inventory.discard_unread(fingerprint);
+                self.store.coordinator.state().inventory.discard_unread_file(fingerprint);
                 self.remove_file(fingerprint)
             }
         }
@@ -117,9 +117,9 @@ impl Writer {
     fn free_unrecorded_data(&self, mut index: IndexContent) -> Result<IndexContent, WriteError> {
         let key = index.key;
         let lengths = index.records.iter().filter_map(|(index, _)| key.block_length(*index));
-        let unit = self.store.volume.allocation_unit();
+        let allocation_unit = self.store.volume.allocation_unit();
         let recorded_space: u64 =
-            lengths.map(|length| (length as u64).next_multiple_of(unit)).sum();
+            lengths.map(|length| (length as u64).next_multiple_of(allocation_unit)).sum();
         if index.space.data <= recorded_space + UNRECORDED_DATA_THRESHOLD
             || self.store.coordinator.state().is_off()
         {
@@ -156,9 +156,10 @@ impl Writer {
                 + HEADROOM
                 + 2 * self.store.volume.allocation_unit()
         };
-        if !self.make_space(required_bytes)? || !self.keep_free_floor(required_bytes)? {
+        if !self.make_space(required_bytes)? {
             return Ok(false);
         }
+        self.keep_free_floor(required_bytes)?;
         let is_new = !self.store.coordinator.state().inventory.contains_file(key.fingerprint);
         let result = self.write_block(*key, *index, block, is_new);
         if result.is_err() {
@@ -255,15 +256,15 @@ impl Writer {
     ///
     /// # Errors
     /// Returns [`WriteError::BelowFloor`] if evictions cannot free enough space.
-    fn keep_free_floor(&mut self, required_bytes: u64) -> Result<bool, WriteError> {
+    fn keep_free_floor(&mut self, required_bytes: u64) -> Result<(), WriteError> {
         let min_free_bytes = self.store.free_floor.saturating_add(required_bytes);
         let missing_bytes = min_free_bytes.saturating_sub(self.check_free_space()?);
         if missing_bytes == 0 {
-            return Ok(true);
+            return Ok(());
         }
         self.evict(missing_bytes)?;
         if self.check_free_space()? >= min_free_bytes {
-            Ok(true)
+            Ok(())
         } else {
             Err(WriteError::BelowFloor)
         }
@@ -494,11 +495,15 @@ mod tests {
             let index = writer.store.volume.read_index(key(1).fingerprint).unwrap().unwrap();
             index.records.iter().map(|(_, record)| record.access_time).collect::<Vec<_>>()
         };
-        let before = access_times(&writer);
+        let times_before = access_times(&writer);
         writer.store.read(key(1), 0).unwrap();
         let times = writer.store.coordinator.state().inventory.take_access_times().unwrap();
         writer.write_access_times(&times).unwrap();
-        let after = access_times(&writer);
-        assert!(before[0] < before[1] && before[1] < after[0] && before[1] == after[1]);
+        let times_after = access_times(&writer);
+        assert!(
+            times_before[0] < times_before[1]
+                && times_before[1] < times_after[0]
+                && times_before[1] == times_after[1]
+        );
     }
 }

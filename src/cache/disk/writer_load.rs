@@ -24,10 +24,10 @@ pub(super) struct TimeSpent {
 
 impl WriterLoad {
     /// Adds the time that the writer spent on a block.
-    pub(super) fn record(&mut self, block: TimeSpent) {
+    pub(super) fn record(&mut self, time_spent: TimeSpent) {
         let decay = |sum: Duration| sum - sum / DECAY_DIVISOR;
-        self.0.elapsed = decay(self.0.elapsed) + block.elapsed;
-        self.0.processor_time = decay(self.0.processor_time) + block.processor_time;
+        self.0.elapsed = decay(self.0.elapsed) + time_spent.elapsed;
+        self.0.processor_time = decay(self.0.processor_time) + time_spent.processor_time;
     }
 
     /// Whether the writer spends most of its time on the processor, so more processor time would
@@ -40,18 +40,18 @@ impl WriterLoad {
 /// Measures the time that the calling thread spends on an operation.
 pub(super) struct Stopwatch {
     start: Instant,
-    processor_before: Duration,
+    processor_time_before: Duration,
 }
 
 impl Stopwatch {
     pub(super) fn start() -> Self {
-        Self { start: Instant::now(), processor_before: processor_time() }
+        Self { start: Instant::now(), processor_time_before: processor_time() }
     }
 
     pub(super) fn time_spent(&self) -> TimeSpent {
         TimeSpent {
             elapsed: self.start.elapsed(),
-            processor_time: processor_time().saturating_sub(self.processor_before),
+            processor_time: processor_time().saturating_sub(self.processor_time_before),
         }
     }
 }
