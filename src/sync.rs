@@ -48,7 +48,7 @@ mod model {
     pub use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
 
     // A panic during a lock fails the test anyway, so poisoning can be ignored.
-    fn guard_of<G>(result: TryLockResult<G>) -> Option<G> {
+    fn into_guard<G>(result: TryLockResult<G>) -> Option<G> {
         match result {
             Ok(guard) => Some(guard),
             Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
@@ -77,7 +77,7 @@ mod model {
         }
 
         pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-            let guard = guard_of(self.0.try_lock())?;
+            let guard = into_guard(self.0.try_lock())?;
             Some(MutexGuard { mutex: self, guard: Some(guard) })
         }
 
@@ -134,11 +134,11 @@ mod model {
         }
 
         pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-            guard_of(self.0.try_read())
+            into_guard(self.0.try_read())
         }
 
         pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-            guard_of(self.0.try_write())
+            into_guard(self.0.try_write())
         }
 
         pub fn get_mut(&mut self) -> &mut T {

@@ -44,7 +44,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Parses the arguments of the process. On wrong usage, prints an error and exits. With
+    /// Parses the arguments of the process. If the usage is wrong, prints an error and exits. With
     /// `--help`, prints the help and exits.
     pub fn from_arguments() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_usage_exits_with_2() {
+    fn usage_error_exits_with_2() {
         for arguments in [
             vec!["meetfs"],
             vec!["meetfs", "mont", "/mnt"],

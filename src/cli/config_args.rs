@@ -15,7 +15,7 @@ use crate::config::{
     Setting,
 };
 
-/// A flag and the environment variable that can replace it.
+/// A flag and the environment variable that can be set instead.
 struct Flag {
     /// The id of the flag in clap, which is the name of its field in the struct.
     id: &'static str,
@@ -109,8 +109,8 @@ struct ConfigFlags {
 
     /// Maximum connections to one server for long transfers, from 1 to 64
     ///
-    /// All readers share these connections. A reader opens more of them only while that makes it
-    /// faster.
+    /// All readers share these connections. A reader opens more connections only while that
+    /// increases its speed.
     #[arg(
         long,
         value_name = "N",

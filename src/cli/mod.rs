@@ -8,8 +8,8 @@
 //! value with its origin and checks it. Secrets have no flags, because other users can read the
 //! arguments of a process.
 //!
-//! This module must not know what the commands do. On wrong usage, clap prints the error and exits
-//! with 2.
+//! This module must not know what the commands do. If the usage is wrong, clap prints the error and
+//! exits with 2.
 
 mod arguments;
 mod cache;

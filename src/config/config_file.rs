@@ -18,7 +18,7 @@ use super::text_file::TextFile;
 /// of a much larger file is probably a mistake.
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 
-/// The configuration file. If it does not exist, an empty file takes its place.
+/// The configuration file. If the file does not exist, this value is an empty file.
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
     file: TextFile,
@@ -61,7 +61,8 @@ impl ConfigFile {
         Self { path, file: TextFile::new_private(SecretString::from(text)) }
     }
 
-    /// Returns the directory of the file. Relative paths in the file start from there.
+    /// Returns the directory of the file. Relative paths in the file are relative to this
+    /// directory.
     pub(super) fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
     }
@@ -77,7 +78,7 @@ impl ConfigFile {
         })
     }
 
-    /// Returns an error if other users can read the file. `key` is a secret in the file.
+    /// Returns an error if other users can read the file. `key` is the key of a secret in the file.
     pub(super) fn refuse_if_exposed(&self, key: &str) -> Result<(), ConfigError> {
         if !self.file.is_accessible_to_others() {
             return Ok(());

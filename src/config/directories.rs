@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use super::environment::{Environment, home_directory, non_empty_variable};
 use super::error::ConfigError;
 
-/// A base directory of the specification.
+/// A base directory as the XDG Base Directory Specification defines it: an environment variable,
+/// and a default path below the home directory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BaseDirectory {
     variable: &'static str,
     /// The default path, relative to the home directory.
     path_below_home: &'static str,
-    /// The action that needs the directory, as it follows "cannot" in an error message.
+    /// The action that needs the directory. In an error message, it follows "cannot".
     purpose: &'static str,
     /// The hint of the error if neither the variable nor `HOME` is set.
     hint: &'static str,
@@ -56,10 +57,10 @@ impl BaseDirectory {
     /// # Errors
     /// Returns an error if neither the variable nor `HOME` is set, as in a systemd system service.
     pub(super) fn locate(self, environment: &dyn Environment) -> Result<PathBuf, ConfigError> {
-        let from_variable = non_empty_variable(environment, self.variable)
+        let variable_path = non_empty_variable(environment, self.variable)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute());
-        from_variable
+        variable_path
             .or_else(|| home_directory(environment).map(|home| home.join(self.path_below_home)))
             .ok_or(ConfigError::NoHome {
                 purpose: self.purpose,
@@ -81,7 +82,7 @@ pub fn log_directory(environment: &dyn Environment) -> Result<PathBuf, ConfigErr
 ///
 /// 1. The runtime directory of the XDG specification.
 /// 2. The directory for logs.
-/// 3. `/run/meetfs`, for root only. A system service often has neither of the other two.
+/// 3. `/run/meetfs`, for root only. A system service often has neither of the first two.
 pub fn runtime_directories(environment: &dyn Environment, is_root: bool) -> Vec<PathBuf> {
     let runtime_directory = non_empty_variable(environment, "XDG_RUNTIME_DIR")
         .map(PathBuf::from)

@@ -37,7 +37,7 @@ pub(super) fn non_empty_variable(environment: &dyn Environment, name: &str) -> O
     environment.variable(name).filter(|value| !value.is_empty())
 }
 
-/// Returns the home directory of the user, as `HOME` names it.
+/// Returns the home directory of the user from `HOME`, or `None` if `HOME` is not an absolute path.
 pub(super) fn home_directory(environment: &dyn Environment) -> Option<PathBuf> {
     non_empty_variable(environment, "HOME").map(PathBuf::from).filter(|path| path.is_absolute())
 }

@@ -16,7 +16,7 @@ use crate::model::{Diagnostic, ErrorKind, SourceName};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The default of a directory is below the home directory, but no home directory is set.
+    /// No home directory is set, but the default path of a directory is below it.
     #[error("cannot {purpose}: neither HOME nor {variable} is set to an absolute path")]
     NoHome { purpose: &'static str, variable: &'static str, hint: &'static str },
     #[error("cannot read the configuration file {}", .path.display())]
@@ -134,7 +134,7 @@ pub enum ConfigError {
     )]
     UnknownSource {
         name: String,
-        /// The name of a source that is most similar to `name`.
+        /// The source name that is most similar to `name`.
         nearest: Option<String>,
         /// The names of all sources, separated by commas.
         known_names: String,

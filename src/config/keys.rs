@@ -1,8 +1,8 @@
 //! The keys of a table and the types of their values.
 //!
 //! [`known_keys!`] declares the keys of a table in one place. It generates a struct for the values
-//! and a list of the names. Unknown keys are compared with this list, and a test compares the
-//! documentation with it.
+//! and a list of the names. The list is used to reject unknown keys, and a test checks that the
+//! documentation has each of them.
 
 use secrecy::SecretString;
 use toml::de::DeValue;
@@ -23,7 +23,7 @@ pub(super) trait KeyType: Sized {
     fn read(table: &Table<'_>, key: &str) -> Result<Option<Self>, ConfigError>;
 }
 
-/// A string, or a date without quotes, for which TOML has a type.
+/// A string. A date can be written without quotes, because TOML has a type for dates.
 pub(super) type Text = Setting<String>;
 
 impl KeyType for Text {

@@ -12,10 +12,12 @@ pub const DEFAULT_CONNECTIONS: &str = "8";
 pub const DEFAULT_MEMORY: &str = "128MiB";
 pub const DEFAULT_DISK: &str = "10GiB";
 
-/// A shorter deadline would leave no time for a slow round trip and one retry. Every read would
-/// fail.
+/// Minimum deadline of a read. A shorter deadline would leave no time for a slow round trip and one
+/// retry. Every read would fail.
 pub(super) const MIN_READ_DEADLINE: Duration = Duration::from_secs(1);
-/// A program that waits longer for a read appears to hang, and its user sees no reason.
+/// Maximum deadline of a read. A program that waits longer appears to hang, and its user sees no
+/// reason.
 pub(super) const MAX_READ_DEADLINE: Duration = Duration::from_secs(600);
-/// One process does not need more connections to one server. Every provider accepts this number.
+/// Maximum number of connections to one server. A process does not need more, and every provider
+/// accepts this number.
 pub(super) const MAX_CONNECTIONS: usize = 64;

@@ -41,7 +41,7 @@ pub struct Config {
     pub directory_mode: Option<u16>,
     /// The permission bits of files, or `None` to use the default of the mount.
     pub file_mode: Option<u16>,
-    /// The selected sources, sorted by name. Without a selection, all sources.
+    /// The selected sources, or all sources if none is selected. They are sorted by name.
     pub sources: Vec<SourceConfig>,
 }
 
@@ -170,7 +170,7 @@ impl<'a> Loader<'a> {
         };
         let directory_mode = check_mode(keys.directory_mode, 0o500)?;
         let file_mode = check_mode(keys.file_mode, 0o400)?;
-        let cache = self.load_cache(&root, keys.cache)?;
+        let cache = self.load_cache_config(&root, keys.cache)?;
         let sources = match purpose {
             Purpose::NoSources => Vec::new(),
             Purpose::Sources | Purpose::Login => {
@@ -203,7 +203,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn load_cache(
+    fn load_cache_config(
         &self,
         root: &Table<'_>,
         sub_table: Option<SubTable>,
@@ -300,8 +300,8 @@ impl<'a> Loader<'a> {
         names.map(|name| Ok(name.into_text()?.value)).collect()
     }
 
-    /// Converts a path from a flag or a variable to an absolute path. A relative path starts from
-    /// the current directory.
+    /// Converts a path from a flag or a variable to an absolute path. A relative path is relative
+    /// to the current directory.
     fn resolve_from_current_directory(
         &self,
         path: Setting<OsString>,

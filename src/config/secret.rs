@@ -103,7 +103,7 @@ impl CommandEnvironment<'_> {
         is_usually_inherited && !self.secret_variables.contains(name)
     }
 
-    fn select_inherited(
+    fn select_inherited_variables(
         self,
         variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> impl Iterator<Item = (OsString, OsString)> {
@@ -125,10 +125,11 @@ pub(super) enum SecretSource {
     Command(SecretString),
 }
 
-/// Creates the source for the value of a key.
+/// Creates a [`SecretSource`] from the value of a key.
 type SourceConstructor = fn(SecretString) -> SecretSource;
 
-/// The suffixes that the key of a secret can have. The suffix determines the kind of source.
+/// The suffixes that the key of a secret can have. The suffix determines the place from which the
+/// secret is read.
 pub(super) const SECRET_SUFFIXES: [(&str, SourceConstructor); 4] = [
     ("", SecretSource::Value),
     ("_env", SecretSource::Variable),
@@ -147,7 +148,7 @@ pub(super) fn secret_value_keys(names: &[String]) -> impl Iterator<Item = &str> 
     names.iter().filter_map(|name| name.strip_suffix("_command"))
 }
 
-/// Reads and checks a secret. A relative path of a secret file starts from `directory`.
+/// Reads and checks a secret. A relative path of a secret file is relative to `directory`.
 pub(super) fn read_secret(
     setting: Setting<SecretSource>,
     directory: &Path,
@@ -234,8 +235,8 @@ fn run_command(
     environment: CommandEnvironment<'_>,
     timeout: Duration,
 ) -> Result<SecretString, SecretProblem> {
-    /// The interval at which the command is checked. It is much shorter than the time to start a
-    /// program.
+    /// How often the status and the output of the command are checked. The interval is much shorter
+    /// than the time to start a program.
     const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
     if command.trim().is_empty() {
@@ -278,7 +279,7 @@ impl CommandProcess {
             .arg("-c")
             .arg(command)
             .env_clear()
-            .envs(environment.select_inherited(std::env::vars_os()))
+            .envs(environment.select_inherited_variables(std::env::vars_os()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -411,7 +412,7 @@ mod tests {
         ];
         let variables = names.iter().map(|name| (OsString::from(name), OsString::from("x")));
         let inherited_names: Vec<_> =
-            environment.select_inherited(variables).map(|(name, _)| name).collect();
+            environment.select_inherited_variables(variables).map(|(name, _)| name).collect();
         assert_eq!(inherited_names, names[..9]);
         let output = run("env | cut -d= -f1 | tr '\\n' ' '").unwrap();
         for name in output.split_whitespace() {

@@ -149,8 +149,8 @@ pub(super) fn all_key_names() -> Vec<String> {
     SECTIONS.iter().flat_map(|provider| (provider.key_names)()).chain(common_key_names()).collect()
 }
 
-/// Returns an error if other users can read the file and the table `source` contains a secret. The
-/// secret keys of all providers are checked.
+/// Returns an error if other users can read the file and the table `source` contains a secret.
+/// Checks the keys of all providers.
 pub(super) fn refuse_exposed_secrets(source: &Table<'_>) -> Result<(), ConfigError> {
     let names: Vec<_> = SECTIONS.iter().flat_map(|provider| (provider.key_names)()).collect();
     match source.keys().find(|key| secret_value_keys(&names).any(|secret| secret == *key)) {

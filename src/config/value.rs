@@ -1,4 +1,5 @@
-//! Validators of values. Each returns the value that a text contains, or the problem with the text.
+//! Functions that parse and validate the values of settings. Each returns the parsed value, or the
+//! [`ValueProblem`] that explains why the text is rejected.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::limits::{MAX_CONNECTIONS, MAX_READ_DEADLINE, MIN_READ_DEADLINE};
 use super::suggestion::find_nearest;
 use super::value_problem::ValueProblem;
 
-/// Returns an absolute path. `~/` stands for the home directory. A relative path starts from
+/// Returns an absolute path. `~/` stands for the home directory. A relative path is relative to
 /// `directory`.
 pub(super) fn to_absolute_path(
     path: &Path,

@@ -15,7 +15,8 @@ use crate::model::{Diagnostic, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ValueProblem {
-    /// The value does not have the TOML type that the key needs. Both texts include the article.
+    /// The value does not have the TOML type that the key needs. `expected` and `actual` include
+    /// the article.
     #[error("must be {expected}, not {actual}")]
     Type { expected: &'static str, actual: &'static str },
     #[error("must not be empty")]
@@ -143,11 +144,11 @@ impl Diagnostic for ValueProblem {
 }
 
 /// Returns the memory size to suggest on a machine with `total_bytes` bytes of memory: a power of
-/// two that is about an eighth of it.
+/// two, which is about an eighth of the memory.
 fn suggested_memory(total_bytes: u64) -> String {
     const GIB: u64 = 1024 * 1024 * 1024;
-    let eighth = total_bytes.max(8) / 8;
-    let bytes = (1_u64 << eighth.ilog2()).max(MemoryBudget::MIN.bytes());
+    let eighth_of_memory = total_bytes.max(8) / 8;
+    let bytes = (1_u64 << eighth_of_memory.ilog2()).max(MemoryBudget::MIN.bytes());
     if bytes >= GIB {
         format!("{}GiB", bytes / GIB)
     } else {

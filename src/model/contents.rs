@@ -15,8 +15,8 @@ pub struct SourceContents {
     pub meetings: Vec<MeetingContents>,
     /// The meetings in the provider's recycle bin.
     pub trash: Vec<MeetingContents>,
-    /// A suffix that is removed from the stem of a view, unless another view has the same stem
-    /// without the suffix.
+    /// A suffix that is removed from the file name stem of a view, unless another view of the
+    /// meeting has the same stem without the suffix.
     pub redundant_view_suffix: Option<&'static str>,
 }
 
@@ -24,7 +24,8 @@ pub struct SourceContents {
 #[derive(Clone, Debug)]
 pub struct MeetingContents {
     pub meeting: Arc<Meeting>,
-    /// The measured lengths of files in bytes. They take precedence over the declared lengths.
+    /// The measured lengths of files in bytes. They take precedence over the lengths in the
+    /// listing.
     pub sizes: HashMap<FileKey, u64>,
     /// The content of `meeting.json`, or `None` until it is complete.
     pub document: Option<Arc<Document>>,

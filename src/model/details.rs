@@ -18,8 +18,8 @@ pub struct Details {
     #[serde(default)]
     pub files: Vec<RecordingFile>,
     /// The listed file from which `files` are derived, if there is one. The derived files change
-    /// only when that file changes. Therefore they get its version and times, and the details are
-    /// not requested again.
+    /// only when that file changes. Therefore the derived files get the version and the times of
+    /// that file, and the details are not requested again.
     #[serde(default, rename = "made_of")]
     pub derived_from: Option<FileKey>,
     /// A hash of the files that were listed when the details were requested. If `files` are not
@@ -29,8 +29,7 @@ pub struct Details {
     /// The participants as a CSV table with a header.
     #[serde(default)]
     pub participants: Option<SharedText>,
-    /// The parts that the provider did not return but may return later, as the provider describes
-    /// them.
+    /// Short descriptions of the parts that the provider did not return but may return later.
     #[serde(default, rename = "lacks")]
     pub missing_parts: Vec<String>,
 }

@@ -54,8 +54,8 @@ impl ErrorKind {
 
 /// An error with a class and, if a fix is known, a hint.
 ///
-/// `Display` says what failed. It also says why, unless [`Error::source`] returns the cause. The
-/// text begins with a lower-case letter and has no final period.
+/// `Display` states what failed. It also states why, unless [`Error::source`] returns the cause.
+/// The text begins with a lower-case letter and has no final period.
 pub trait Diagnostic: Error {
     /// Classifies the error.
     fn kind(&self) -> ErrorKind;

@@ -198,9 +198,10 @@ mod tests {
 
     #[test]
     fn documents_with_equal_text_are_equal() {
-        let with_dept = |dept| document(json!({"topic": "t"}), None, Some(json!({"dept": dept})));
-        assert_eq!(with_dept("sales"), with_dept("sales"));
-        assert_ne!(with_dept("sales"), with_dept("legal"));
+        let document_with_dept =
+            |dept| document(json!({"topic": "t"}), None, Some(json!({"dept": dept})));
+        assert_eq!(document_with_dept("sales"), document_with_dept("sales"));
+        assert_ne!(document_with_dept("sales"), document_with_dept("legal"));
         assert_eq!(String::from_utf8_lossy(&document(json!({}), None, None).text()), "{}\n");
     }
 

@@ -116,9 +116,9 @@ mod tests {
                 matches!(InternedStr::from(expected.to_owned()), InternedStr(Cow::Borrowed(text)) if text == expected)
             );
         }
-        let stored = serde_json::to_string(&InternedStr::from("mp4")).unwrap();
+        let stored_json = serde_json::to_string(&InternedStr::from("mp4")).unwrap();
         assert!(matches!(
-            serde_json::from_str(&stored).unwrap(),
+            serde_json::from_str(&stored_json).unwrap(),
             InternedStr(Cow::Borrowed("mp4"))
         ));
     }
@@ -126,12 +126,12 @@ mod tests {
     #[test]
     fn uncommon_strings_keep_their_text() {
         for text in ["", "MP4", "a \"view\"\n", "été"] {
-            let interned = InternedStr::from(text);
-            assert_eq!(interned.as_str(), text);
+            let interned_str = InternedStr::from(text);
+            assert_eq!(interned_str.as_str(), text);
             assert_eq!(
-                serde_json::from_str::<InternedStr>(&serde_json::to_string(&interned).unwrap())
+                serde_json::from_str::<InternedStr>(&serde_json::to_string(&interned_str).unwrap())
                     .unwrap(),
-                interned
+                interned_str
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Leases: the temporary permission to download one file.
+//! A lease: the temporary permission to download one file.
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -22,7 +22,7 @@ impl Lease {
     pub fn is_expired(&self, now: Timestamp) -> bool {
         /// How long before its end a lease counts as expired. Clocks differ, so a request that
         /// starts in the last seconds can reach the server after the lease has ended. Renewing five
-        /// seconds early results in at most one more request in hours.
+        /// seconds early adds at most one request every few hours.
         const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
         self.expires
             .is_some_and(|expires| expires.as_second() - now.as_second() < EXPIRY_MARGIN.as_secs())

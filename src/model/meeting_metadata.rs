@@ -62,8 +62,9 @@ impl FromIterator<(String, Value)> for MeetingMetadata {
 
 impl Serialize for MeetingMetadata {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
-        raw.serialize(serializer)
+        let raw_json: &RawValue =
+            serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw_json.serialize(serializer)
     }
 }
 

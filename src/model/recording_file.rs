@@ -92,8 +92,9 @@ pub enum Availability {
     /// The provider is still processing the file. Until the file is ready, it is hidden, and so are
     /// the tracks that are named after it.
     Processing,
-    /// The file is not shown in this directory, because it was deleted or is shown in another
-    /// directory. It still takes part in naming, so the names of the other files do not change.
+    /// The file is not shown in the directory of its meeting, because it was deleted or is shown in
+    /// another directory. It still takes part in naming, so the names of the other files do not
+    /// change.
     Absent,
     /// The file is listed but cannot be downloaded. The text states the reason.
     Unavailable(String),

@@ -109,7 +109,7 @@ impl Coordinator {
             queued_bytes: 0,
             pending_blocks: HashSet::new(),
             mode,
-            load: WriterLoad::default(),
+            writer_load: WriterLoad::default(),
             has_warned_of_error: false,
             has_warned_of_damage: false,
             skipped_blocks: 0,
