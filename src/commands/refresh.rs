@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &RefreshArgs) -> Result<(), Error> {
         return Err(ControlError::NoMounts.into());
     }
     let reports = print_all(replies, arguments.json)?;
-    if reports.iter().any(|report| report.dead.is_some()) {
+    if reports.iter().any(|report| report.dead_mount_error.is_some()) {
         return Err(ControlError::SomeDead.into());
     }
     let unfinished_sources: Vec<_> =

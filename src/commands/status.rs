@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &StatusArgs) -> Result<ExitStatus, Error> {
         return print("nothing is mounted\n").map(|()| ExitStatus::Success);
     }
     let reports = print_all(replies, arguments.json)?;
-    Ok(if reports.iter().any(|report| report.dead.is_some()) {
+    Ok(if reports.iter().any(|report| report.dead_mount_error.is_some()) {
         ExitStatus::Failure
     } else {
         ExitStatus::Success
@@ -46,7 +46,7 @@ pub(crate) fn send_request(
         None => mounts.request_all_reports(request),
     };
     for report in replies.iter_mut().flatten() {
-        report.held_by = describe_detached_users(report);
+        report.holders = describe_detached_users(report);
     }
     Ok(replies)
 }

@@ -28,31 +28,32 @@ use crate::tree::SourceTotals;
 pub(crate) struct MountReport {
     pub mountpoint: String,
     /// The error and the hint for a dead mount. `None` for a live mount.
-    #[serde(default)]
-    pub dead: Option<String>,
-    /// Process id of the daemon. `None` for a dead mount, like `version` and `since`.
+    #[serde(rename = "dead", default)]
+    pub dead_mount_error: Option<String>,
+    /// Process id of the daemon. `None` for a dead mount, like `version` and `mounted_at`.
     pub pid: Option<u32>,
     /// Version of the daemon.
     pub version: Option<String>,
     /// Time at which the file system was mounted.
-    pub since: Option<Timestamp>,
+    #[serde(rename = "since")]
+    pub mounted_at: Option<Timestamp>,
     /// Device number, as in stat(2) on a file of the mount.
     #[serde(default)]
     pub device: Option<u64>,
     /// The programs and mounts that keep the daemon running after an unmount.
-    #[serde(default)]
-    pub held_by: Option<String>,
+    #[serde(rename = "held_by", default)]
+    pub holders: Option<String>,
     /// The sources of the mount, ordered by name.
     pub sources: Vec<SourceReport>,
     /// Whether the report answers a `refresh` that did not finish in time.
     #[serde(default)]
     pub is_unfinished: bool,
     /// The HTTP servers whose circuit breaker is open.
-    #[serde(default)]
-    pub down: Vec<DownReport>,
+    #[serde(rename = "down", default)]
+    pub hosts_down: Vec<DownHostReport>,
     /// The files whose reads fail at once because an earlier read failed, grouped by source.
-    #[serde(default)]
-    pub failing: Vec<FailingReport>,
+    #[serde(rename = "failing", default)]
+    pub failing_files: Vec<FailingFilesReport>,
     /// The disk cache; `None` if it is off.
     pub disk: Option<DiskReport>,
     /// The reason why nothing is stored in the cache directory.
@@ -62,27 +63,30 @@ pub(crate) struct MountReport {
 
 /// An HTTP server whose circuit breaker is open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct DownReport {
+pub(crate) struct DownHostReport {
     /// Scheme and host.
     pub host: String,
     /// The sources whose API is on this host; empty for a download host.
     pub sources: Vec<String>,
     /// Time of the first failure.
-    pub since: Timestamp,
-    /// From this time on, the next read contacts the host again. Refreshes contact it on their own
-    /// schedule.
-    pub next: Timestamp,
+    #[serde(rename = "since")]
+    pub failing_since: Timestamp,
+    /// Time from which the next read contacts the host again. Refreshes contact the host on their
+    /// own schedule.
+    #[serde(rename = "next")]
+    pub next_probe: Timestamp,
 }
 
 /// Files of one source whose reads fail at once, because an earlier read has failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct FailingReport {
+pub(crate) struct FailingFilesReport {
     /// The configured name of the source.
     pub source: String,
-    /// Number of files.
-    pub files: u64,
+    #[serde(rename = "files")]
+    pub file_count: u64,
     /// Time of the next attempt to read one of the files.
-    pub next: Timestamp,
+    #[serde(rename = "next")]
+    pub next_attempt: Timestamp,
     /// The error of the file whose next attempt comes first.
     pub error: String,
 }
@@ -101,22 +105,27 @@ pub(crate) struct SourceReport {
     /// The reason why the recycle bin is incomplete.
     pub trash_error: Option<String>,
     /// The reason why late transcripts could not be looked up.
-    #[serde(default)]
-    pub late_error: Option<String>,
+    #[serde(rename = "late_error", default)]
+    pub late_files_error: Option<String>,
     /// Whether a refresh is running.
     pub is_refreshing: bool,
     /// Time of the last refresh.
-    pub listed: Option<Timestamp>,
+    #[serde(rename = "listed")]
+    pub listed_at: Option<Timestamp>,
     /// Time of the last complete refresh.
-    pub listed_whole: Option<Timestamp>,
+    #[serde(rename = "listed_whole")]
+    pub fully_listed_at: Option<Timestamp>,
     /// Time of the next refresh.
-    pub next: Option<Timestamp>,
+    #[serde(rename = "next")]
+    pub next_refresh_at: Option<Timestamp>,
     /// The reason why the last refresh failed.
     pub error: Option<String>,
-    /// Time of that failure.
-    pub failed: Option<Timestamp>,
+    /// Time at which the last refresh failed.
+    #[serde(rename = "failed")]
+    pub failed_at: Option<Timestamp>,
     /// Days that could not be listed; the tree shows their previous listing.
-    pub incomplete: Vec<IncompleteDays>,
+    #[serde(rename = "incomplete")]
+    pub incomplete_days: Vec<IncompleteDays>,
 }
 
 /// Days that could not be listed.
@@ -148,9 +157,14 @@ pub(crate) struct DiskReport {
 }
 
 impl MountReport {
-    /// Collects the state of an archive. `since` is the time at which it was mounted. Takes long
-    /// for a large archive, so do not call it on an async worker.
-    pub(crate) fn of(archive: &Archive, mountpoint: &Path, device: u64, since: Timestamp) -> Self {
+    /// Collects the state of an archive and its mount. Takes long for a large archive, so do not call
+    /// it on an async worker.
+    pub(crate) fn of(
+        archive: &Archive,
+        mountpoint: &Path,
+        device: u64,
+        mounted_at: Timestamp,
+    ) -> Self {
         let snapshot = archive.tree.current();
         let sources = archive.sources().map(|(source, counts)| {
             SourceReport::of(source, snapshot.source_totals(&source.config.name), counts)
@@ -168,21 +182,21 @@ impl MountReport {
         });
         Self {
             mountpoint: mountpoint.to_string_lossy().into_owned(),
-            dead: None,
+            dead_mount_error: None,
             pid: Some(std::process::id()),
             version: Some(env!("CARGO_PKG_VERSION").into()),
-            since: Some(since),
+            mounted_at: Some(mounted_at),
             device: Some(device),
-            held_by: None,
+            holders: None,
             sources,
             is_unfinished: false,
-            down: archive
+            hosts_down: archive
                 .client()
                 .hosts_down()
                 .into_iter()
-                .map(|host| DownReport::of(host, archive))
+                .map(|host| DownHostReport::of(host, archive))
                 .collect(),
-            failing: FailingReport::of(archive),
+            failing_files: FailingFilesReport::of(archive),
             disk,
             cache_error: archive.unwritable_cache().map(with_hint),
         }
@@ -192,16 +206,16 @@ impl MountReport {
     pub(crate) fn for_dead_mount(mountpoint: &Path) -> Self {
         Self {
             mountpoint: mountpoint.to_string_lossy().into_owned(),
-            dead: Some(format!("its daemon has died. {}", dead_mount_hint(mountpoint))),
+            dead_mount_error: Some(format!("its daemon has died. {}", dead_mount_hint(mountpoint))),
             pid: None,
             version: None,
-            since: None,
+            mounted_at: None,
             device: None,
-            held_by: None,
+            holders: None,
             sources: Vec::new(),
             is_unfinished: false,
-            down: Vec::new(),
-            failing: Vec::new(),
+            hosts_down: Vec::new(),
+            failing_files: Vec::new(),
             disk: None,
             cache_error: None,
         }
@@ -209,47 +223,47 @@ impl MountReport {
 
     /// Formats the report as text.
     pub(crate) fn as_text(&self, wall_clock: &WallClock) -> String {
-        if let Some(dead) = &self.dead {
-            return format!("{}  DEAD: {dead}\n", self.mountpoint);
+        if let Some(error) = &self.dead_mount_error {
+            return format!("{}  DEAD: {error}\n", self.mountpoint);
         }
         let or_unknown = |known: Option<String>| known.unwrap_or_else(|| "?".to_owned());
         let mut text = format!(
             "{}  process {}, since {}, meetfs {}\n",
             self.mountpoint,
             or_unknown(self.pid.map(|pid| pid.to_string())),
-            or_unknown(self.since.map(|since| wall_clock.format(since))),
+            or_unknown(self.mounted_at.map(|time| wall_clock.format(time))),
             or_unknown(self.version.clone()),
         );
-        if let Some(users) = &self.held_by {
+        if let Some(holders) = &self.holders {
             // Writing to a string does not fail.
-            let _ = writeln!(text, "  NOT MOUNTED HERE, in use elsewhere: {users}");
+            let _ = writeln!(text, "  NOT MOUNTED HERE, in use elsewhere: {holders}");
         }
         for source in &self.sources {
             source.write(&mut text, wall_clock);
         }
-        for down in &self.down {
-            let sources = if down.sources.is_empty() {
+        for host in &self.hosts_down {
+            let sources = if host.sources.is_empty() {
                 String::new()
             } else {
-                format!(" ({})", down.sources.join(", "))
+                format!(" ({})", host.sources.join(", "))
             };
             // Writing to a string does not fail.
             let _ = writeln!(
                 text,
                 "  DOWN    {}{sources}: no answer since {}; reads fail until the retry at {}",
-                down.host,
-                wall_clock.format(down.since),
-                wall_clock.format(down.next)
+                host.host,
+                wall_clock.format(host.failing_since),
+                wall_clock.format(host.next_probe)
             );
         }
-        for failing in &self.failing {
+        for failing_files in &self.failing_files {
             let _ = writeln!(
                 text,
                 "  FAILING {}: {} cannot be read, next attempt at {}: {}",
-                failing.source,
-                pluralize(failing.files, "file"),
-                wall_clock.format(failing.next),
-                failing.error
+                failing_files.source,
+                pluralize(failing_files.file_count, "file"),
+                wall_clock.format(failing_files.next_attempt),
+                failing_files.error
             );
         }
         if let Some(disk) = &self.disk {
@@ -270,7 +284,7 @@ impl MountReport {
     }
 }
 
-impl FailingReport {
+impl FailingFilesReport {
     fn of(archive: &Archive) -> Vec<Self> {
         let (now, wall_time) = (Instant::now(), Timestamp::now());
         let mut by_source: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -279,12 +293,12 @@ impl FailingReport {
         }
         let report = |(source, files): (String, Vec<FailingFile>)| {
             let next_file = files.iter().min_by_key(|file| file.retry_at)?;
-            let next =
+            let next_attempt =
                 wall_time.checked_add(next_file.retry_at.saturating_duration_since(now)).ok()?;
             Some(Self {
                 source,
-                files: files.len() as u64,
-                next,
+                file_count: files.len() as u64,
+                next_attempt,
                 error: with_hint(&next_file.error),
             })
         };
@@ -292,7 +306,7 @@ impl FailingReport {
     }
 }
 
-impl DownReport {
+impl DownHostReport {
     fn of(DownHost { host, failing_since, next_probe }: DownHost, archive: &Archive) -> Self {
         let uses_host = |source: &Source| {
             let urls = &source.provider.descriptor().base_urls;
@@ -302,7 +316,7 @@ impl DownReport {
             archive.sources().map(|(source, _)| source).filter(|source| uses_host(source));
         let mut sources: Vec<_> = sources.map(|source| source.config.name.to_string()).collect();
         sources.sort();
-        Self { host, sources, since: failing_since, next: next_probe }
+        Self { host, sources, failing_since, next_probe }
     }
 }
 
@@ -319,7 +333,7 @@ impl SourceReport {
             late_files_error,
             ..
         } = source.state.borrow().clone();
-        let incomplete = incomplete_days.into_iter().map(|(days, error)| IncompleteDays {
+        let incomplete_days = incomplete_days.into_iter().map(|(days, error)| IncompleteDays {
             from: days.from,
             to: days.to,
             error: with_hint(&error),
@@ -330,20 +344,20 @@ impl SourceReport {
             totals,
             counts,
             trash_error: trash_error.as_ref().map(with_hint),
-            late_error: late_files_error.as_ref().map(with_hint),
+            late_files_error: late_files_error.as_ref().map(with_hint),
             is_refreshing: is_running,
-            listed: listed_at,
-            listed_whole: fully_listed_at,
-            next: next_refresh_at,
+            listed_at,
+            fully_listed_at,
+            next_refresh_at,
             error: last_failure.as_ref().map(|(_, error)| with_hint(error)),
-            failed: last_failure.map(|(at, _)| at),
-            incomplete: incomplete.collect(),
+            failed_at: last_failure.map(|(time, _)| time),
+            incomplete_days: incomplete_days.collect(),
         }
     }
 
     /// Whether the last refresh failed or was incomplete.
     pub(crate) fn is_incomplete(&self) -> bool {
-        self.error.is_some() || !self.incomplete.is_empty()
+        self.error.is_some() || !self.incomplete_days.is_empty()
     }
 
     fn write(&self, text: &mut String, wall_clock: &WallClock) {
@@ -401,27 +415,29 @@ impl SourceReport {
                 pluralize(totals.in_trash, "meeting")
             ));
         }
-        let next = match (self.is_refreshing, self.next) {
+        let next_refresh = match (self.is_refreshing, self.next_refresh_at) {
             (true, _) => "refreshing now".to_owned(),
-            (false, next) => format!("next {}", format_time(next)),
+            (false, time) => format!("next {}", format_time(time)),
         };
         // Before the first refresh of this run, the time is that of the stored listing.
-        match self.listed.or(self.listed_whole) {
+        match self.listed_at.or(self.fully_listed_at) {
             None if totals.meetings > 0 => line(format_args!(
-                "          INCOMPLETE: the catalog contains only a part of the recordings, {next}"
+                "          INCOMPLETE: the catalog contains only a part of the recordings, {next_refresh}"
             )),
-            listed => line(format_args!("          listed {}, {next}", format_time(listed))),
+            listed_at => {
+                line(format_args!("          listed {}, {next_refresh}", format_time(listed_at)));
+            }
         }
         if let Some(error) = &self.error {
-            line(format_args!("          FAILED {}: {error}", format_time(self.failed)));
+            line(format_args!("          FAILED {}: {error}", format_time(self.failed_at)));
         }
         if let Some(error) = &self.trash_error {
             line(format_args!("          recycle bin incomplete: {error}"));
         }
-        if let Some(error) = &self.late_error {
+        if let Some(error) = &self.late_files_error {
             line(format_args!("          late transcripts missing: {error}"));
         }
-        for days in &self.incomplete {
+        for days in &self.incomplete_days {
             line(format_args!("          INCOMPLETE {} to {}: {}", days.from, days.to, days.error));
         }
     }
@@ -462,14 +478,14 @@ mod tests {
             },
             counts: SourceCounts { hidden_meetings: 2, hidden_files: 0, kept_deleted: 1 },
             trash_error: Some("no scope".into()),
-            late_error: Some("no scope either".into()),
+            late_files_error: Some("no scope either".into()),
             is_refreshing: false,
-            listed: Some(timestamp("2026-10-06T07:00:00Z")),
-            listed_whole: None,
-            next: Some(timestamp("2026-10-06T07:05:00Z")),
+            listed_at: Some(timestamp("2026-10-06T07:00:00Z")),
+            fully_listed_at: None,
+            next_refresh_at: Some(timestamp("2026-10-06T07:05:00Z")),
             error: Some("the secret is wrong".into()),
-            failed: Some(timestamp("2026-10-06T07:00:01Z")),
-            incomplete: vec![IncompleteDays {
+            failed_at: Some(timestamp("2026-10-06T07:00:01Z")),
+            incomplete_days: vec![IncompleteDays {
                 from: "2026-01-01".parse().unwrap(),
                 to: "2026-01-30".parse().unwrap(),
                 error: "out of reach".into(),
@@ -477,24 +493,24 @@ mod tests {
         };
         MountReport {
             mountpoint: "/mnt/m".into(),
-            dead: None,
+            dead_mount_error: None,
             pid: Some(42),
             version: Some("1.2.3".into()),
-            since: Some(timestamp("2026-10-04T22:00:00Z")),
+            mounted_at: Some(timestamp("2026-10-04T22:00:00Z")),
             device: Some(52),
-            held_by: Some("cat (process 7) uses it".into()),
+            holders: Some("cat (process 7) uses it".into()),
             sources: vec![source],
             is_unfinished: false,
-            down: vec![DownReport {
+            hosts_down: vec![DownHostReport {
                 host: "https://api.zoom.us".into(),
                 sources: vec!["acme".into()],
-                since: timestamp("2026-10-06T06:59:00Z"),
-                next: timestamp("2026-10-06T07:03:05Z"),
+                failing_since: timestamp("2026-10-06T06:59:00Z"),
+                next_probe: timestamp("2026-10-06T07:03:05Z"),
             }],
-            failing: vec![FailingReport {
+            failing_files: vec![FailingFilesReport {
                 source: "acme".into(),
-                files: 2,
-                next: timestamp("2026-10-06T07:05:00Z"),
+                file_count: 2,
+                next_attempt: timestamp("2026-10-06T07:05:00Z"),
                 error: "no bytes arrived within the deadline".into(),
             }],
             disk: None,

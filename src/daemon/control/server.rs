@@ -76,7 +76,7 @@ impl Server {
                     let mount = ServedMount {
                         mountpoint: mountpoint.into(),
                         device,
-                        since: Timestamp::now(),
+                        mounted_at: Timestamp::now(),
                         archive: Arc::downgrade(archive),
                     };
                     tokio::spawn(accept(listener, Arc::new(mount), shutdown));
@@ -125,7 +125,7 @@ fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
 struct ServedMount {
     mountpoint: PathBuf,
     device: u64,
-    since: Timestamp,
+    mounted_at: Timestamp,
     /// A weak reference, so an open connection does not keep the cache directory locked for the
     /// next mount.
     archive: Weak<Archive>,
@@ -222,11 +222,12 @@ async fn create_reply(request: Request, mount: &ServedMount) -> Option<Vec<u8>> 
     let archive = mount.archive.upgrade()?;
     let is_unfinished = request == Request::Refresh
         && tokio::time::timeout(REFRESH_TIMEOUT, archive.refresh_and_wait()).await.is_err();
-    let (mountpoint, device, since) = (mount.mountpoint.clone(), mount.device, mount.since);
+    let (mountpoint, device) = (mount.mountpoint.clone(), mount.device);
+    let mounted_at = mount.mounted_at;
     // Counting a large archive takes too long for a runtime worker.
     let json = tokio::task::spawn_blocking(move || match request {
         Request::Status | Request::Refresh => {
-            let report = MountReport::of(&archive, &mountpoint, device, since);
+            let report = MountReport::of(&archive, &mountpoint, device, mounted_at);
             serde_json::to_vec(&MountReport { is_unfinished, ..report })
         }
         Request::Expiring => {
