@@ -292,9 +292,9 @@ impl State {
         }
         // The oldest block is put back last, so it is the first candidate of the next eviction.
         for (key, block, is_consumed) in blocks_in_use.into_iter().rev() {
-            let list = if is_consumed { &mut self.consumed_blocks } else { &mut self.blocks };
-            list.put(key, block);
-            list.demote(&key);
+            let blocks = if is_consumed { &mut self.consumed_blocks } else { &mut self.blocks };
+            blocks.put(key, block);
+            blocks.demote(&key);
         }
     }
 }
@@ -359,12 +359,12 @@ mod tests {
     #[test]
     fn only_prefetch_reservations_are_limited() {
         let cache = MemoryCache::new(8 * BLOCK_LENGTH);
-        let prefetch = cache.reserve_for_prefetch(100 * BLOCK_LENGTH).unwrap();
-        assert_eq!(prefetch.bytes(), 5 * BLOCK_LENGTH);
+        let prefetch_reservation = cache.reserve_for_prefetch(100 * BLOCK_LENGTH).unwrap();
+        assert_eq!(prefetch_reservation.bytes(), 5 * BLOCK_LENGTH);
         assert!(cache.reserve_for_prefetch(BLOCK_LENGTH).is_none());
-        let demand = cache.reserve_for_demand(10 * BLOCK_LENGTH);
-        assert_eq!(demand.bytes(), 10 * BLOCK_LENGTH);
-        drop((prefetch, demand));
+        let demand_reservation = cache.reserve_for_demand(10 * BLOCK_LENGTH);
+        assert_eq!(demand_reservation.bytes(), 10 * BLOCK_LENGTH);
+        drop((prefetch_reservation, demand_reservation));
         assert!(cache.reserve_for_prefetch(BLOCK_LENGTH).is_some());
     }
 
@@ -398,8 +398,8 @@ mod tests {
                 let is_complete = is_cached[from..to].iter().all(|cached| *cached);
                 let bytes = cache.bytes(key(1, 0), from, to);
                 prop_assert_eq!(bytes.as_deref(), is_complete.then_some(&content[from..to]));
-                let cached = is_cached[from..].iter().take_while(|cached| **cached);
-                let expected_end = from + cached.count();
+                let cached_positions = is_cached[from..].iter().take_while(|cached| **cached);
+                let expected_end = from + cached_positions.count();
                 prop_assert_eq!(cache.contiguous_end(key(1, 0), from), expected_end);
             }
         }
@@ -422,10 +422,10 @@ mod tests {
                 // evict them.
                 state.evict(100);
                 prop_assert!(state.cached_bytes + state.reserved_bytes <= 100);
-                let sum: u64 = state.keys().filter_map(|key| state.peek(key)).map(CachedBlock::cached_length).sum();
+                let cached_bytes: u64 = state.keys().filter_map(|key| state.peek(key)).map(CachedBlock::cached_length).sum();
                 let mut consumed_keys = state.consumed_blocks.iter().map(|(key, _)| key);
                 prop_assert!(consumed_keys.all(|key| !state.blocks.contains(key)));
-                prop_assert_eq!(sum, state.cached_bytes);
+                prop_assert_eq!(cached_bytes, state.cached_bytes);
             }
         }
     }

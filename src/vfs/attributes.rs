@@ -14,7 +14,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    pub(super) fn of_node(node: &Node) -> Self {
+    pub(super) fn from_node(node: &Node) -> Self {
         if node.is_directory() { Self::Directory } else { Self::RegularFile }
     }
 }
@@ -59,7 +59,7 @@ impl Owner {
         };
         Attributes {
             ino: node.ino,
-            kind: FileKind::of_node(node),
+            kind: FileKind::from_node(node),
             size: node.size(),
             mode,
             modification_time: SystemTime::try_from(node.modified())

@@ -271,8 +271,8 @@ impl<B> FileSystem<B> {
         let (ino, file) = (node.ino, self.open_file(node)?);
         let may_be_complete = self.passthrough.is_enabled() && self.engine.has_complete_file(&file);
         if file.content().is_size_confirmed() && !may_be_complete {
-            let ready = ReadyContent::Recording { ino, file, complete_file: None };
-            return Ok(OpenStep::Ready(ReadyOpen(ready)));
+            let content = ReadyContent::Recording { ino, file, complete_file: None };
+            return Ok(OpenStep::Ready(ReadyOpen(content)));
         }
         Ok(OpenStep::Pending(PendingOpen { ino, file, may_be_complete }))
     }
@@ -290,8 +290,8 @@ impl<B> FileSystem<B> {
     /// # Errors
     /// The file with the corrected length cannot be opened. A server that fails or is slow is not
     /// an error.
-    pub async fn resolve_open(&self, pending: PendingOpen) -> Result<ReadyOpen, Error> {
-        let PendingOpen { ino, mut file, may_be_complete } = pending;
+    pub async fn resolve_open(&self, pending_open: PendingOpen) -> Result<ReadyOpen, Error> {
+        let PendingOpen { ino, mut file, may_be_complete } = pending_open;
         let complete_file =
             if may_be_complete { self.engine.open_complete_file(&file).await } else { None };
         if complete_file.is_none() && !file.content().is_size_confirmed() {
@@ -319,10 +319,10 @@ impl<B> FileSystem<B> {
     /// backing file.
     pub fn finish_open(
         &self,
-        ready: ReadyOpen,
+        ready_open: ReadyOpen,
         kernel: &dyn BackingRegistrar<B>,
     ) -> Result<OpenReply<B>, Error> {
-        let (ino, file, complete_file) = match ready.0 {
+        let (ino, file, complete_file) = match ready_open.0 {
             ReadyContent::Recording { ino, file, complete_file } => (ino, file, complete_file),
             // The content of a text file can change while its length and time stay the same, so the
             // kernel must drop its pages.
@@ -340,7 +340,7 @@ impl<B> FileSystem<B> {
                 OpenMode::DirectIoWithStaleBacking(backing)
             }
             ReadRoute::Daemon => {
-                match self.pages.mode(ino, revision, content.has_open_predecessor()) {
+                match self.pages.choose_mode(ino, revision, content.has_open_predecessor()) {
                     PageMode::Keep => OpenMode::KeepCache,
                     PageMode::Drop => OpenMode::DropCache,
                     PageMode::Bypass => OpenMode::DirectIo,
@@ -497,7 +497,12 @@ impl<B> FileSystem<B> {
     ) -> Result<(), Error> {
         let stream = self.directory_stream(handle, offset)?;
         let _ = stream.entries(offset).try_for_each(|(next_offset, name, node)| {
-            add(DirectoryEntry { next_offset, name, ino: node.ino, kind: FileKind::of_node(node) })
+            add(DirectoryEntry {
+                next_offset,
+                name,
+                ino: node.ino,
+                kind: FileKind::from_node(node),
+            })
         });
         Ok(())
     }

@@ -118,24 +118,25 @@ mod model_check {
                 .map(|_| {
                     let table = table.clone();
                     thread::spawn(move || {
-                        let removed = table.remove(id);
+                        let removed_value = table.remove(id);
                         assert_eq!(table.get(id), None);
-                        removed
+                        removed_value
                     })
                 })
                 .collect();
             assert!(matches!(table.get(id), None | Some("value")));
-            let removed = removing_threads.into_iter().filter_map(|thread| thread.join().unwrap());
-            assert_eq!(removed.count(), 1);
+            let removed_values =
+                removing_threads.into_iter().filter_map(|thread| thread.join().unwrap());
+            assert_eq!(removed_values.count(), 1);
         };
         shuttle::check_random(check, SCHEDULES);
     }
 
     /// A handle that accesses the table while it is dropped.
     #[derive(Clone)]
-    struct Reentrant(Arc<HandleTable<Option<Reentrant>>>);
+    struct ReentrantHandle(Arc<HandleTable<Option<ReentrantHandle>>>);
 
-    impl Drop for Reentrant {
+    impl Drop for ReentrantHandle {
         fn drop(&mut self) {
             self.0.get(HandleId(u64::MAX));
         }
@@ -145,7 +146,7 @@ mod model_check {
     fn schedules_drop_handles_outside_of_the_lock() {
         let check = || {
             let table = Arc::new(HandleTable::default());
-            let id = table.insert(Some(Reentrant(table.clone())));
+            let id = table.insert(Some(ReentrantHandle(table.clone())));
             let reading_thread = {
                 let table = table.clone();
                 thread::spawn(move || drop(table.get(id)))

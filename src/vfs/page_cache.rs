@@ -40,9 +40,9 @@ impl Default for PageCache {
 }
 
 impl PageCache {
-    /// Returns how a new handle on `revision` uses the pages. `has_open_predecessor` is true if a
+    /// Chooses how a new handle on `revision` uses the pages. `has_open_predecessor` is true if a
     /// handle on an earlier revision is open.
-    pub(super) fn mode(
+    pub(super) fn choose_mode(
         &self,
         ino: Ino,
         revision: ContentRevision,
@@ -77,21 +77,21 @@ mod tests {
     fn pages_are_kept_for_their_own_revision() {
         let pages = PageCache::default();
         let (old, new) = (ContentRevision(1), ContentRevision(2));
-        assert_eq!(pages.mode(INO, old, false), PageMode::Drop);
+        assert_eq!(pages.choose_mode(INO, old, false), PageMode::Drop);
         // An `open` without a read does not prove that the pages were dropped.
-        assert_eq!(pages.mode(INO, old, false), PageMode::Drop);
+        assert_eq!(pages.choose_mode(INO, old, false), PageMode::Drop);
         pages.record_fill(INO, old);
-        assert_eq!(pages.mode(INO, old, false), PageMode::Keep);
-        assert_eq!(pages.mode(Ino(8), old, false), PageMode::Drop);
-        assert_eq!(pages.mode(INO, new, false), PageMode::Drop);
+        assert_eq!(pages.choose_mode(INO, old, false), PageMode::Keep);
+        assert_eq!(pages.choose_mode(Ino(8), old, false), PageMode::Drop);
+        assert_eq!(pages.choose_mode(INO, new, false), PageMode::Drop);
     }
 
     #[test]
     fn open_predecessor_bypasses_pages() {
         let pages = PageCache::default();
         pages.record_fill(INO, ContentRevision(1));
-        assert_eq!(pages.mode(INO, ContentRevision(2), true), PageMode::Bypass);
-        assert_eq!(pages.mode(INO, ContentRevision(1), true), PageMode::Bypass);
+        assert_eq!(pages.choose_mode(INO, ContentRevision(2), true), PageMode::Bypass);
+        assert_eq!(pages.choose_mode(INO, ContentRevision(1), true), PageMode::Bypass);
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         for number in 0..=MAX_FILES.get() as u64 {
             pages.record_fill(Ino(number), ContentRevision(1));
         }
-        assert_eq!(pages.mode(Ino(0), ContentRevision(1), false), PageMode::Drop);
-        assert_eq!(pages.mode(Ino(1), ContentRevision(1), false), PageMode::Keep);
+        assert_eq!(pages.choose_mode(Ino(0), ContentRevision(1), false), PageMode::Drop);
+        assert_eq!(pages.choose_mode(Ino(1), ContentRevision(1), false), PageMode::Keep);
     }
 }

@@ -134,11 +134,13 @@ impl<B, F: BackingSource> Passthrough<B, F> {
         };
         let route = match &inode.backing_file {
             None => ReadRoute::Daemon,
-            Some(backing) if backing.revision != revision => return ReadRoute::Conflict,
-            Some(backing) if complete_file.is_some_and(|file| file.is_same(&backing.file)) => {
-                ReadRoute::Backing(backing.clone())
+            Some(backing_file) if backing_file.revision != revision => return ReadRoute::Conflict,
+            Some(backing_file)
+                if complete_file.is_some_and(|file| file.is_same(&backing_file.file)) =>
+            {
+                ReadRoute::Backing(backing_file.clone())
             }
-            Some(backing) => ReadRoute::DaemonWithStaleBacking(backing.clone()),
+            Some(backing_file) => ReadRoute::DaemonWithStaleBacking(backing_file.clone()),
         };
         inode.handle_count += 1;
         route
@@ -330,16 +332,20 @@ mod model_check {
         /// Receives the reply to an `open`. Panics if the handles of the inode do not all have the
         /// same backing file, because the kernel would fail this `open` with `EIO`
         /// (`fs/fuse/iomode.c`).
-        fn receive_reply(&self, backing: Option<usize>) {
+        fn receive_reply(&self, backing_id: Option<usize>) {
             let mut state = self.0.lock().unwrap();
-            assert!(state.handles.iter().all(|handle| *handle == backing), "{:?}", state.handles);
-            state.handles.push(backing);
+            assert!(
+                state.handles.iter().all(|handle| *handle == backing_id),
+                "{:?}",
+                state.handles
+            );
+            state.handles.push(backing_id);
         }
 
         /// Removes a handle. The daemon handles the release later.
-        fn release(&self, backing: Option<usize>) {
+        fn release(&self, backing_id: Option<usize>) {
             let mut state = self.0.lock().unwrap();
-            let index = state.handles.iter().position(|handle| *handle == backing).unwrap();
+            let index = state.handles.iter().position(|handle| *handle == backing_id).unwrap();
             state.handles.remove(index);
         }
 
@@ -394,7 +400,7 @@ mod model_check {
                         let number = thread_rng().gen_range(0..3);
                         let complete_file = (number > 0).then(|| CachedFile::new(number));
                         let route = passthrough.open(INO, revision, complete_file, &registrar);
-                        let backing = match &route {
+                        let backing_id = match &route {
                             ReadRoute::Conflict => {
                                 assert!(revisions > 1);
                                 continue;
@@ -406,10 +412,10 @@ mod model_check {
                             }
                         };
                         thread::yield_now();
-                        kernel.receive_reply(backing);
+                        kernel.receive_reply(backing_id);
                         drop(route);
                         thread::yield_now();
-                        kernel.release(backing);
+                        kernel.release(backing_id);
                         thread::yield_now();
                         passthrough.close(INO);
                     }

@@ -14,18 +14,18 @@ const LOG_INTERVAL: Duration = Duration::from_secs(5);
 /// Decides which failed reads are logged.
 #[derive(Debug, Default)]
 pub(super) struct ReadErrorLog {
-    last_logged: Mutex<Option<(Ino, Instant)>>,
+    last_logged_failure: Mutex<Option<(Ino, Instant)>>,
 }
 
 impl ReadErrorLog {
     /// Returns whether a failed read of `ino` must be logged now. If so, further failed reads of
     /// the file are not logged for [`LOG_INTERVAL`].
     pub(super) fn should_log(&self, ino: Ino) -> bool {
-        let mut last_logged = self.last_logged.lock();
-        let is_repeated =
-            last_logged.is_some_and(|(file, time)| file == ino && time.elapsed() < LOG_INTERVAL);
+        let mut last_logged_failure = self.last_logged_failure.lock();
+        let is_repeated = last_logged_failure
+            .is_some_and(|(file, time)| file == ino && time.elapsed() < LOG_INTERVAL);
         if !is_repeated {
-            *last_logged = Some((ino, Instant::now()));
+            *last_logged_failure = Some((ino, Instant::now()));
         }
         !is_repeated
     }

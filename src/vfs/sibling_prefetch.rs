@@ -102,18 +102,18 @@ impl SiblingPrefetcher {
 
     /// Records a step of a walk: the first read of a small file through a handle.
     pub(super) fn record_step(self: &Arc<Self>, ino: Ino, runtime: &tokio::runtime::Handle) {
-        let current = self.tree.current();
+        let snapshot = self.tree.current();
         let mut state = self.state.lock();
         let walk_index = state.walks.iter_mut().rposition(|walk| walk.advance_to(ino));
         let Some(index) = walk_index else {
             for order in [WalkOrder::ByInode, WalkOrder::ByName] {
-                state.start_walk(&current, ino, order);
+                state.start_walk(&snapshot, ino, order);
             }
             return;
         };
         let mut walk = state.walks.remove(index);
-        if !Arc::ptr_eq(walk.tree_walk.snapshot(), &current)
-            && let Some(tree_walk) = TreeWalk::starting_after(current.clone(), ino, walk.order)
+        if !Arc::ptr_eq(walk.tree_walk.snapshot(), &snapshot)
+            && let Some(tree_walk) = TreeWalk::starting_after(snapshot.clone(), ino, walk.order)
         {
             (walk.tree_walk, walk.upcoming_files) = (tree_walk, VecDeque::new());
         }

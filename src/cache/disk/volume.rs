@@ -145,8 +145,8 @@ impl Volume {
         self.allocation_unit
     }
 
-    fn path_of(&self, fingerprint: Fingerprint, kind: &str) -> PathBuf {
-        self.path.join(format!("{}.{kind}", fingerprint.to_hex()))
+    fn path_of(&self, fingerprint: Fingerprint, extension: &str) -> PathBuf {
+        self.path.join(format!("{}.{extension}", fingerprint.to_hex()))
     }
 
     /// Returns the bytes that are available to an ordinary user on the file system, and the total
@@ -171,11 +171,12 @@ impl Volume {
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
-            let Some((stem, kind)) = name.to_str().and_then(|name| name.split_once('.')) else {
+            let Some((stem, extension)) = name.to_str().and_then(|name| name.split_once('.'))
+            else {
                 continue;
             };
-            if (kind == DATA_EXTENSION || kind == INDEX_EXTENSION)
-                && entry.file_type().is_ok_and(|kind| kind.is_file())
+            if (extension == DATA_EXTENSION || extension == INDEX_EXTENSION)
+                && entry.file_type().is_ok_and(|file_type| file_type.is_file())
             {
                 fingerprints.extend(Fingerprint::from_hex(stem));
             }
@@ -188,7 +189,7 @@ impl Volume {
     pub(super) fn disk_space_of(&self, fingerprint: Fingerprint) -> u64 {
         let files = [DATA_EXTENSION, INDEX_EXTENSION]
             .iter()
-            .filter_map(|kind| self.path_of(fingerprint, kind).symlink_metadata().ok());
+            .filter_map(|extension| self.path_of(fingerprint, extension).symlink_metadata().ok());
         files.map(|metadata| metadata.blocks() * SECTOR_SIZE).sum()
     }
 
@@ -197,15 +198,15 @@ impl Volume {
     fn open_existing(
         &self,
         fingerprint: Fingerprint,
-        kind: &str,
-        writable: bool,
+        extension: &str,
+        is_writable: bool,
     ) -> std::io::Result<File> {
         let result = OpenOptions::new()
             .read(true)
-            .write(writable)
+            .write(is_writable)
             // Opening a pipe would block.
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(self.path_of(fingerprint, kind));
+            .open(self.path_of(fingerprint, extension));
         let file = match result.as_ref().map_err(std::io::Error::raw_os_error) {
             Err(Some(libc::ELOOP | libc::ENXIO)) => return Err(ErrorKind::PermissionDenied.into()),
             _ => result?,
@@ -231,8 +232,8 @@ impl Volume {
     /// Creates the data file and the index file of a file version that is not stored yet. If the
     /// process dies before the header is written, the index is invalid and contains no blocks.
     pub(super) fn create_files(&self, key: DiskKey) -> std::io::Result<OpenFiles> {
-        let create = |kind| {
-            let path = self.path_of(key.fingerprint, kind);
+        let create = |extension| {
+            let path = self.path_of(key.fingerprint, extension);
             if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
                 std::fs::remove_file(&path)?;
             }

@@ -230,7 +230,7 @@ impl Fixture {
         *entries.iter().find(is_video).unwrap()
     }
 
-    /// Returns the inode of the file of a meeting whose name ends with `suffix`.
+    /// Returns the inode of the file in the directory of a meeting whose name ends with `suffix`.
     fn entry_with_suffix(&self, topic: &str, suffix: &str) -> Ino {
         let snapshot = self.snapshot();
         let entries = snapshot.entries(self.directory_of(topic)).unwrap();

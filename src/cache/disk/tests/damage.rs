@@ -67,7 +67,7 @@ proptest! {
             cache = open(directory.path(), 100 * MIB);
         }
         // Each load checks that the bytes are exact.
-        let loaded_after_damage: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
+        let hits_after_damage: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
         prop_assert!(load(&cache, other, 0));
         prop_assert!(cache.flush(FLUSH_TIMEOUT));
         for index in 0..3 {
@@ -80,12 +80,12 @@ proptest! {
             }
         }
         prop_assert!(cache.flush(FLUSH_TIMEOUT));
-        prop_assert!((0..3).all(|index| !cache.may_contain(key, BlockIndex(index)) || load(&cache, key, index)), "{loaded_after_damage:?}");
+        prop_assert!((0..3).all(|index| !cache.may_contain(key, BlockIndex(index)) || load(&cache, key, index)), "{hits_after_damage:?}");
         drop(cache);
         let cache = open(directory.path(), 100 * MIB);
-        let loaded_after_restart: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
+        let hits_after_restart: Vec<_> = (0..3).map(|index| load(&cache, key, index)).collect();
         if !while_open {
-            prop_assert_eq!(loaded_after_restart, [true; 3], "{:?}", loaded_after_damage);
+            prop_assert_eq!(hits_after_restart, [true; 3], "{:?}", hits_after_damage);
         }
         prop_assert!(load(&cache, other, 0));
     }

@@ -105,8 +105,8 @@ fn disk_space(directory: &Path) -> u64 {
     (directory.blocks() + files.map(|metadata| metadata.blocks()).sum::<u64>()) * 512
 }
 
-fn path_of(directory: &Path, key: DiskKey, kind: &str) -> PathBuf {
-    directory.join(format!("{}.{kind}", key.fingerprint.to_hex()))
+fn path_of(directory: &Path, key: DiskKey, extension: &str) -> PathBuf {
+    directory.join(format!("{}.{extension}", key.fingerprint.to_hex()))
 }
 
 /// A small file system in memory, which is unmounted when dropped. Mounting it needs root.
@@ -117,9 +117,16 @@ impl SmallDisk {
         Self::mount_as("tmpfs", &format!("size={size}"))
     }
 
-    fn mount_as(kind: &str, options: &str) -> Self {
+    fn mount_as(file_system_type: &str, options: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        mount(Some(kind), directory.path(), Some(kind), MsFlags::empty(), Some(options)).unwrap();
+        mount(
+            Some(file_system_type),
+            directory.path(),
+            Some(file_system_type),
+            MsFlags::empty(),
+            Some(options),
+        )
+        .unwrap();
         Self(directory)
     }
 
