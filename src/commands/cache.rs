@@ -65,10 +65,10 @@ fn format_json(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String 
     let status = json!({
         "directory": directory.to_string_lossy(),
         "limit": limit,
-        "used": usage.used,
+        "used": usage.used_bytes,
         "files": usage.files,
         "blocks": usage.blocks,
-        "free": usage.free,
+        "free": usage.free_bytes,
         "in_use": usage.is_in_use,
         "pid": usage.pid,
     });
@@ -85,12 +85,13 @@ fn format_text(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String 
         (true, Some(pid)) => format!("used by process {pid}"),
         (true, None) => "used by a mount".to_owned(),
     };
-    let free = usage.free.map_or_else(|| "unknown".to_owned(), |bytes| ByteSize(bytes).to_string());
+    let free =
+        usage.free_bytes.map_or_else(|| "unknown".to_owned(), |bytes| ByteSize(bytes).to_string());
     format!(
         "directory  {}\nsize       {} in {} of {}\nlimit      {limit}\n\
          free       {free} on its file system\nstate      {state}",
         directory.display(),
-        ByteSize(usage.used),
+        ByteSize(usage.used_bytes),
         pluralize(usage.blocks, "block"),
         pluralize(usage.files, "file"),
     )
@@ -107,8 +108,8 @@ mod tests {
     const USAGE: DiskUsage = DiskUsage {
         files: 1,
         blocks: 2,
-        used: 3 << 20,
-        free: Some(5 << 30),
+        used_bytes: 3 << 20,
+        free_bytes: Some(5 << 30),
         is_in_use: true,
         pid: Some(42),
     };

@@ -519,7 +519,7 @@ mod model_check {
     };
     use super::*;
 
-    const SCHEDULES: usize = 10_000;
+    const SCHEDULE_COUNT: usize = 10_000;
     /// Size of a file with one short block. Every schedule copies the block.
     const SIZE: u64 = 64;
     const WHOLE_FILE: BlockSpan = BlockSpan { start: 0, end: SIZE };
@@ -571,7 +571,7 @@ mod model_check {
         // Handles need a runtime when they are closed. The tasks of this runtime never run.
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let handle = runtime.handle().clone();
-        shuttle::check_random(move || test(Setup::new(size, &handle)), SCHEDULES);
+        shuttle::check_random(move || test(Setup::new(size, &handle)), SCHEDULE_COUNT);
     }
 
     #[test]

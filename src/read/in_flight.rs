@@ -378,7 +378,7 @@ mod model_check {
     use super::*;
     use crate::cache::BlockIndex;
 
-    const SCHEDULES: usize = 10_000;
+    const SCHEDULE_COUNT: usize = 10_000;
     const BYTES: &[u8] = b"0123456789";
 
     fn extent(from: usize, to: usize) -> BlockExtent {
@@ -412,7 +412,7 @@ mod model_check {
                 assert_eq!(waiter.join().unwrap().unwrap(), BYTES[from..to]);
             }
         };
-        shuttle::check_random(check, SCHEDULES);
+        shuttle::check_random(check, SCHEDULE_COUNT);
     }
 
     #[test]
@@ -432,7 +432,7 @@ mod model_check {
                 }
             }
         };
-        shuttle::check_random(check, SCHEDULES);
+        shuttle::check_random(check, SCHEDULE_COUNT);
     }
 
     #[test]
@@ -453,6 +453,6 @@ mod model_check {
             }
             assert!(completed_bytes == BYTES || completed_bytes.is_empty());
         };
-        shuttle::check_random(check, SCHEDULES);
+        shuttle::check_random(check, SCHEDULE_COUNT);
     }
 }

@@ -81,7 +81,7 @@ mod model_check {
 
     use super::*;
 
-    const SCHEDULES: usize = 10_000;
+    const SCHEDULE_COUNT: usize = 10_000;
 
     #[test]
     fn schedules_give_each_handle_its_own_number() {
@@ -106,7 +106,7 @@ mod model_check {
             assert_eq!(ids.len(), 6);
             assert_eq!(table.handles.read().len(), 3);
         };
-        shuttle::check_random(check, SCHEDULES);
+        shuttle::check_random(check, SCHEDULE_COUNT);
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod model_check {
                 removing_threads.into_iter().filter_map(|thread| thread.join().unwrap());
             assert_eq!(removed_values.count(), 1);
         };
-        shuttle::check_random(check, SCHEDULES);
+        shuttle::check_random(check, SCHEDULE_COUNT);
     }
 
     /// A handle that accesses the table while it is dropped.
@@ -155,6 +155,6 @@ mod model_check {
             table.insert(None);
             reading_thread.join().unwrap();
         };
-        shuttle::check_random(check, SCHEDULES);
+        shuttle::check_random(check, SCHEDULE_COUNT);
     }
 }

@@ -311,7 +311,7 @@ mod model_check {
     use super::cached_file::CachedFile;
     use super::*;
 
-    const SCHEDULES: usize = 10_000;
+    const SCHEDULE_COUNT: usize = 10_000;
     const INO: Ino = Ino(7);
 
     /// The state of an inode in the kernel. Uses `std::sync::Mutex`, which shuttle does not
@@ -431,16 +431,16 @@ mod model_check {
 
     #[test]
     fn schedules_never_mix_pages_and_backing_files() {
-        shuttle::check_random(|| open_and_release(1, false), SCHEDULES);
+        shuttle::check_random(|| open_and_release(1, false), SCHEDULE_COUNT);
     }
 
     #[test]
     fn schedules_never_mix_revisions_of_an_inode() {
-        shuttle::check_random(|| open_and_release(2, false), SCHEDULES);
+        shuttle::check_random(|| open_and_release(2, false), SCHEDULE_COUNT);
     }
 
     #[test]
     fn schedules_survive_rejected_backing_files() {
-        shuttle::check_random(|| open_and_release(1, true), SCHEDULES);
+        shuttle::check_random(|| open_and_release(1, true), SCHEDULE_COUNT);
     }
 }

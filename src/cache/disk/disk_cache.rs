@@ -66,7 +66,7 @@ pub struct DiskStatus {
     /// Maximum disk space of the cache, in bytes.
     pub limit: u64,
     /// Bytes charged against the limit: the allocated disk space plus an allowance for overhead.
-    pub used: u64,
+    pub used_bytes: u64,
     /// Number of file versions with at least one stored block.
     pub files: u64,
     /// Number of stored blocks in the files whose indexes have been read.
@@ -230,7 +230,7 @@ impl DiskCache {
         DiskStatus {
             directory: store.volume.path().into(),
             limit: store.limit,
-            used: state.inventory.charged_bytes(),
+            used_bytes: state.inventory.charged_bytes(),
             files,
             blocks,
             free_bytes: store.last_free_bytes(),

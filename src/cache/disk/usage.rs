@@ -14,9 +14,9 @@ pub struct DiskUsage {
     pub files: u64,
     pub blocks: u64,
     /// Disk space of the directory and all its files, in bytes.
-    pub used: u64,
+    pub used_bytes: u64,
     /// Free bytes on the file system of the directory, if known.
-    pub free: Option<u64>,
+    pub free_bytes: Option<u64>,
     /// Whether a process has the directory open as a cache.
     pub is_in_use: bool,
     /// The id of the process that has the directory open, if that process has written its id.
@@ -37,10 +37,10 @@ impl DiskUsage {
     /// that of the file system on which the directory will be created.
     pub fn for_missing_directory(directory: &Path) -> Self {
         let parent = directory.ancestors().find(|parent| parent.exists());
-        let free = parent
+        let free_bytes = parent
             .and_then(|parent| volume::free_and_total_bytes_at(parent).ok())
-            .map(|(free, _)| free);
-        Self { free, ..Self::default() }
+            .map(|(free_bytes, _)| free_bytes);
+        Self { free_bytes, ..Self::default() }
     }
 }
 
@@ -55,17 +55,17 @@ pub fn read_usage(directory: &Path) -> Result<Option<DiskUsage>, DiskError> {
         return Ok(None);
     }
     let volume = Volume::open(directory)?;
-    let holder = DirectoryLock::read_holder_pid(directory)?;
-    let (free, _) = volume.free_and_total_bytes().map_err(directory_error)?;
+    let holder_pid = DirectoryLock::read_holder_pid(directory)?;
+    let (free_bytes, _) = volume.free_and_total_bytes().map_err(directory_error)?;
     let mut usage = DiskUsage {
-        used: volume.overhead(),
-        free: Some(free),
-        is_in_use: holder.is_some(),
-        pid: holder.flatten(),
+        used_bytes: volume.overhead(),
+        free_bytes: Some(free_bytes),
+        is_in_use: holder_pid.is_some(),
+        pid: holder_pid.flatten(),
         ..DiskUsage::default()
     };
     for fingerprint in volume.list_fingerprints().map_err(directory_error)? {
-        usage.used += volume.disk_space_of(fingerprint);
+        usage.used_bytes += volume.disk_space_of(fingerprint);
         // A file that is damaged or was just removed counts as a file without blocks.
         let Ok(Some(index)) = volume.read_index(fingerprint) else { continue };
         usage.files += 1;

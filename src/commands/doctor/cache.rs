@@ -30,9 +30,9 @@ pub(crate) fn run_checks(config: &Config) -> Vec<Check> {
     match usage {
         Err(error) => checks.push(failed_check(BLOCKS_SUBJECT, &error)),
         Ok(usage) => {
-            let finding = format!("{} of {}", ByteSize(usage.used), ByteSize(limit));
-            checks.push(match usage.free {
-                Some(free) if free < limit.saturating_sub(usage.used) => Check::warning(
+            let finding = format!("{} of {}", ByteSize(usage.used_bytes), ByteSize(limit));
+            checks.push(match usage.free_bytes {
+                Some(free) if free < limit.saturating_sub(usage.used_bytes) => Check::warning(
                     BLOCKS_SUBJECT,
                     format!("{finding}, and the file system has only {} free", ByteSize(free)),
                     "Free some space on it, or lower `disk` in [cache].",

@@ -174,7 +174,7 @@ impl MountReport {
         let disk = archive.disk().map(|disk| DiskReport {
             directory: disk.directory.to_string_lossy().into_owned(),
             limit: disk.limit,
-            used: disk.used,
+            used: disk.used_bytes,
             files: disk.files,
             is_written: disk.is_writing,
             skipped_blocks: disk.skipped_blocks,

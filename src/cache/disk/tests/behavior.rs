@@ -220,13 +220,13 @@ fn a_forgotten_pinned_file_stays_readable_and_counted() {
     assert!(
         !cache.may_contain(key, BlockIndex(0)) && !path_of(directory.path(), key, "index").exists()
     );
-    assert!(cache.status().used >= 2 * MIB);
+    assert!(cache.status().used_bytes >= 2 * MIB);
     let mut bytes = vec![0; MIB as usize];
     complete_file.file().read_exact_at(&mut bytes, MIB).unwrap();
     assert!(bytes == content(key, 1));
     drop(complete_file);
     assert!(cache.flush(FLUSH_TIMEOUT));
-    assert!(!path_of(directory.path(), key, "data").exists() && cache.status().used < MIB);
+    assert!(!path_of(directory.path(), key, "data").exists() && cache.status().used_bytes < MIB);
 }
 
 #[test]
@@ -329,8 +329,8 @@ fn usage_and_clear_create_no_directory() {
     let directory = parent.path().join("blocks");
     assert_eq!(read_usage(&directory).unwrap(), None);
     let missing_usage = DiskUsage::for_missing_directory(&directory);
-    assert!(missing_usage.free.is_some_and(|free| free > 0), "free space of the parent");
-    assert_eq!(DiskUsage { free: None, ..missing_usage }, DiskUsage::default());
+    assert!(missing_usage.free_bytes.is_some_and(|free| free > 0), "free space of the parent");
+    assert_eq!(DiskUsage { free_bytes: None, ..missing_usage }, DiskUsage::default());
     assert_eq!(clear(&directory).unwrap(), ClearedFiles::default());
     assert!(!directory.exists());
 }
@@ -344,9 +344,9 @@ fn usage_agrees_with_the_open_cache() {
     let usage = read_usage(directory.path()).unwrap().unwrap();
     let status = cache.status();
     assert_eq!((usage.files, usage.blocks), (status.files, status.blocks));
-    assert_eq!(usage.used, disk_space(directory.path()));
+    assert_eq!(usage.used_bytes, disk_space(directory.path()));
     assert!(
-        usage.used <= status.used && status.used < usage.used + 64 * 1024,
+        usage.used_bytes <= status.used_bytes && status.used_bytes < usage.used_bytes + 64 * 1024,
         "{usage:?} {status:?}"
     );
 }
@@ -531,7 +531,7 @@ fn a_lower_limit_holds_despite_complete_files() {
         let cache = open(directory.path(), MIB);
         let _ = open_complete(&cache, key);
         assert!(cache.flush(FLUSH_TIMEOUT));
-        let (allocated, used) = (disk_space(directory.path()), cache.status().used);
+        let (allocated, used) = (disk_space(directory.path()), cache.status().used_bytes);
         assert!(allocated <= MIB && used <= MIB, "{allocated} and {used}");
     }
 }

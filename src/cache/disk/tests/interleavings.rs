@@ -68,7 +68,7 @@ proptest! {
                 prop_assert!(bytes == expected);
             }
             if matches!(step, Step::Flush) {
-                let (allocated, used) = (disk_space(directory.path()), cache.status().used);
+                let (allocated, used) = (disk_space(directory.path()), cache.status().used_bytes);
                 prop_assert!(allocated <= limit && used <= limit, "{allocated} and {used} of {limit}");
                 prop_assert!(allocated <= used, "{allocated} counted as {used}");
             }

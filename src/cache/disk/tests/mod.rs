@@ -19,9 +19,9 @@ use crate::model::{FileId, FileKey, MeetingId, SourceName, Version};
 
 mod behavior;
 mod damage;
-mod full;
+mod full_disk;
 mod interleavings;
-mod killed;
+mod killed_process;
 
 const MIB: u64 = 1024 * 1024;
 /// Timeout of a flush. A flush that takes longer is considered stuck.

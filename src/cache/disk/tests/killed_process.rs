@@ -51,7 +51,7 @@ fn a_killed_writer_leaves_exact_blocks_or_none() {
     let mut loaded_blocks = 0;
     for _ in 0..25 {
         let mut command = test_process(
-            "cache::disk::tests::killed::child_stores_and_evicts_until_killed",
+            "cache::disk::tests::killed_process::child_stores_and_evicts_until_killed",
             directory.path(),
         );
         let writer =
@@ -105,7 +105,7 @@ fn kill_before_any_change_does_not_leak_space() {
         assert!(changes < 500, "the helper makes too many changes");
         let directory = tempfile::tempdir().unwrap();
         let mut command = test_process(
-            "cache::disk::tests::killed::child_makes_changes_until_killed",
+            "cache::disk::tests::killed_process::child_makes_changes_until_killed",
             directory.path(),
         );
         let output = command.env(MAX_CHANGES_VARIABLE, changes.to_string()).output().unwrap();

@@ -39,7 +39,7 @@ fn the_limit_holds_at_every_moment() {
             assert!(disk.used_bytes() - used_before <= limit);
         }
     });
-    assert!(cache.status().used > limit / 2);
+    assert!(cache.status().used_bytes > limit / 2);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn child_reads_while_the_disk_is_full() {
 #[test]
 #[ignore = "needs root: mounts a file system"]
 fn a_full_disk_logs_one_warning() {
-    let test = "cache::disk::tests::full::child_reads_while_the_disk_is_full";
+    let test = "cache::disk::tests::full_disk::child_reads_while_the_disk_is_full";
     let output = test_process(test, Path::new("/")).output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{log}\n{}", String::from_utf8_lossy(&output.stdout));
