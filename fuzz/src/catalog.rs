@@ -12,7 +12,7 @@ pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut rows = text.split('\0');
     let meeting = rows.next().unwrap_or_default();
-    let details = catalog::details(rows.next().unwrap_or(meeting));
+    let details = catalog::parse_details(rows.next().unwrap_or(meeting));
     let rows: Vec<_> = rows.collect();
     for (row, again) in rows.iter().flat_map(|row| {
         [
@@ -23,9 +23,9 @@ pub fn check(data: &[u8]) {
         let first = again(row);
         assert_eq!(first.as_deref().and_then(again), first, "not as it was");
     }
-    let Some(meeting) = catalog::meeting(meeting) else { return };
+    let Some(meeting) = catalog::parse_meeting(meeting) else { return };
     let row = serde_json::to_string(&meeting).expect("a meeting can be written down");
-    assert_eq!(catalog::meeting(&row), Some(meeting.clone()), "not as it was");
+    assert_eq!(catalog::parse_meeting(&row), Some(meeting.clone()), "not as it was");
     if meeting.source != replies::source() {
         return;
     }

@@ -20,7 +20,7 @@ pub fn check(data: &[u8]) {
     let mut parts = data.splitn(3, |byte| *byte == b'\n');
     let mut text =
         || parts.next().and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default().trim();
-    let (media_type, location) = (http::media_type(text()), text());
+    let (media_type, location) = (http::parse_media_type(text()), text());
     let body_start = parts.next().unwrap_or_default();
     zoom_share::is_error_object(body_start);
     let reply = ProbeReply {

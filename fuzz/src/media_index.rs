@@ -11,7 +11,7 @@ pub fn check(data: &[u8]) {
         u64::from(u32::from_le_bytes(*more.first_chunk().expect("four of eight"))),
     ] {
         let size = (head.len() as u64).saturating_add(more);
-        if let Some(range) = read::media_index(head, size) {
+        if let Some(range) = read::find_media_index(head, size) {
             assert!(range.start < range.end && range.end <= size, "{range:?} of {size}");
             assert!(range.start >= head.len() as u64 && range.len() <= 4 << 20, "{range:?}");
         }

@@ -18,12 +18,12 @@ use crate::model::{
 use crate::providers::RecycleBin;
 
 /// Parses a row of a listed meeting.
-pub fn meeting(row: &str) -> Option<Meeting> {
+pub fn parse_meeting(row: &str) -> Option<Meeting> {
     database::meeting_from_row(row)
 }
 
 /// Parses a row of meeting details.
-pub fn details(row: &str) -> Option<Details> {
+pub fn parse_details(row: &str) -> Option<Details> {
     database::details_from_row(row)
 }
 

@@ -163,7 +163,7 @@ impl Source {
         let visible_deleted_meetings = self.retained_meetings.iter().filter(|retained| {
             !retained.cached_files.is_empty() && self.filter.shows(&retained.visible_meeting())
         });
-        counts.kept_deleted = visible_deleted_meetings.count() as u64;
+        counts.retained_meetings = visible_deleted_meetings.count() as u64;
         counts
     }
 

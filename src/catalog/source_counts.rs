@@ -9,6 +9,7 @@ pub struct SourceCounts {
     pub hidden_meetings: u64,
     /// The number of files that the filter hides in meetings that it shows.
     pub hidden_files: u64,
-    /// The number of meetings with visible files that were deleted upstream.
-    pub kept_deleted: u64,
+    /// The number of shown meetings with files that were deleted upstream and are still cached.
+    #[serde(rename = "kept_deleted")]
+    pub retained_meetings: u64,
 }

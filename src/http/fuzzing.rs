@@ -11,7 +11,7 @@ use super::{probe, retry};
 
 /// Parses the head of a reply to a range request. Returns the end of the range and the length of
 /// the file.
-pub fn range_head(
+pub fn parse_range_head(
     status: u16,
     headers: &[(&[u8], &[u8])],
     range: ByteRange,
@@ -23,11 +23,11 @@ pub fn range_head(
         .map(|head| (head.end, head.total_length))
 }
 
-pub fn retry_after(headers: &[(&[u8], &[u8])], now: SystemTime) -> Option<Duration> {
+pub fn parse_retry_after(headers: &[(&[u8], &[u8])], now: SystemTime) -> Option<Duration> {
     retry::retry_after(&valid_headers(headers), now)
 }
 
-pub fn media_type(content_type: &str) -> String {
+pub fn parse_media_type(content_type: &str) -> String {
     probe::media_type(content_type)
 }
 

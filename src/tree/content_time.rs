@@ -49,8 +49,9 @@ mod tests {
     fn content_times_never_change() {
         let recording_end = "2026-10-06T07:45:00Z".parse().unwrap();
         let time = content_time(recording_end, xxh3_64(b"{}\n"));
-        const CHANGED: &str = "times changed: every backup would copy all generated files again";
-        assert_eq!(time.to_string(), "2026-10-03T09:26:49.331999665Z", "{CHANGED}");
+        const FAILURE_MESSAGE: &str =
+            "times changed: every backup would copy all generated files again";
+        assert_eq!(time.to_string(), "2026-10-03T09:26:49.331999665Z", "{FAILURE_MESSAGE}");
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Identity {
 
     /// Returns the identity that is computed from `parts`. Each part is prefixed with its length,
     /// so `["ab", "c"]` and `["a", "bc"]` have different identities.
-    pub(super) fn of(parts: &[&[u8]]) -> Self {
+    pub(super) fn from_parts(parts: &[&[u8]]) -> Self {
         let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
         for part in parts {
             bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn inode_numbers_never_change() {
         const CHANGED: &str = "inode numbers changed: every backup would copy all files again";
-        let ino_of = |parts: &[&[u8]]| InodeTable::new().assign(&[Identity::of(parts)])[0];
+        let ino_of = |parts: &[&[u8]]| InodeTable::new().assign(&[Identity::from_parts(parts)])[0];
         assert_eq!(ino_of(&[]), Ino(3_244_421_341_483_603_138), "{CHANGED}");
         assert_eq!(ino_of(&[b"source", b"acme"]), Ino(3_916_658_221_847_728_469), "{CHANGED}");
         assert_eq!(
@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn parts_are_separated_by_their_lengths() {
-        assert_ne!(Identity::of(&[b"ab", b"c"]), Identity::of(&[b"a", b"bc"]));
-        assert_ne!(Identity::of(&[b"ab"]), Identity::of(&[b"ab", b""]));
+        assert_ne!(Identity::from_parts(&[b"ab", b"c"]), Identity::from_parts(&[b"a", b"bc"]));
+        assert_ne!(Identity::from_parts(&[b"ab"]), Identity::from_parts(&[b"ab", b""]));
     }
 
     #[test]

@@ -23,7 +23,7 @@ const DEFAULT_TOPIC: &str = "Untitled meeting";
 /// directories of the years.
 pub const TRASH_DIRECTORY: &str = "trash";
 
-/// The meetings of one source, merged from all entries that have its name.
+/// The meetings of one source, merged from all [`SourceContents`] with its name.
 #[derive(Default)]
 struct SourceMeetings<'a> {
     meetings: Vec<&'a MeetingContents>,
@@ -85,28 +85,28 @@ impl Layout<'_> {
         source: SourceMeetings<'_>,
     ) -> Timestamp {
         let name_bytes = name.as_str().as_bytes();
-        let identity = Identity::of(&[b"source", name_bytes]);
+        let identity = Identity::from_parts(&[b"source", name_bytes]);
         let directory = self.add_directory(0, directory_name, identity, Timestamp::UNIX_EPOCH);
         let suffix = source.redundant_view_suffix;
         let mut years: BTreeMap<i16, Vec<LocalMeeting<'_>>> = BTreeMap::new();
-        for (contents, start) in self.with_local_start(source.meetings) {
+        for (contents, start) in self.local_meetings(source.meetings) {
             years.entry(start.year()).or_default().push((contents, start));
         }
         let mut totals = SourceTotals::default();
         let newest_end = years.iter().filter_map(|(year, meetings)| {
             let year = year_name(*year);
-            let identity = Identity::of(&[b"year", name_bytes, year.as_bytes()]);
+            let identity = Identity::from_parts(&[b"year", name_bytes, year.as_bytes()]);
             let count = |meeting: &'_ Meeting, files: &'_ [DisplayedFile<'_>]| {
                 count_meeting(&mut totals, meeting, files);
             };
             self.add_meetings(directory, name, (&year, identity), meetings, suffix, count)
         });
         let newest_end = newest_end.max();
-        let identity = Identity::of(&[b"trash", name_bytes]);
-        let trashed = self.with_local_start(source.trash);
+        let identity = Identity::from_parts(&[b"trash", name_bytes]);
+        let trashed = self.local_meetings(source.trash);
         let trash = (TRASH_DIRECTORY, identity);
         let count = |_: &'_ Meeting, files: &'_ [DisplayedFile<'_>]| {
-            totals.in_trash += u64::from(!files.is_empty());
+            totals.trashed_meetings += u64::from(!files.is_empty());
         };
         let trash_end = self.add_meetings(directory, name, trash, &trashed, suffix, count);
         self.draft.sources.insert(name.clone(), totals);
@@ -116,10 +116,7 @@ impl Layout<'_> {
     }
 
     /// Returns each meeting once, with its start in local time.
-    fn with_local_start<'v>(
-        &self,
-        mut meetings: Vec<&'v MeetingContents>,
-    ) -> Vec<LocalMeeting<'v>> {
+    fn local_meetings<'v>(&self, mut meetings: Vec<&'v MeetingContents>) -> Vec<LocalMeeting<'v>> {
         // If two entries have the same id, the one that ends last is shown.
         meetings.sort_by(|one, other| {
             let [one, other] = [one, other].map(|contents| &*contents.meeting);
@@ -134,7 +131,7 @@ impl Layout<'_> {
     }
 
     /// Adds a directory of meetings, unless it would be empty. Returns the end of the newest
-    /// meeting in it. Calls `count` with each meeting and the files that are shown of it.
+    /// meeting in it. Calls `count` with each meeting and its displayed files.
     fn add_meetings(
         &mut self,
         parent: usize,
@@ -148,7 +145,7 @@ impl Layout<'_> {
         // One meeting is processed at a time, because the files of thousands of meetings would use
         // as much memory as the tree.
         for ((contents, _), assigned) in meetings.iter().zip(meeting_names(meetings)) {
-            let files = DisplayedFile::of_meeting(contents, redundant_view_suffix, self.timezone);
+            let files = DisplayedFile::from_meeting(contents, redundant_view_suffix, self.timezone);
             count(&contents.meeting, &files);
             if files.is_empty() {
                 continue;
@@ -173,17 +170,17 @@ impl Layout<'_> {
     ) {
         let meeting = &*contents.meeting;
         let [source, id] = [source.as_str().as_bytes(), meeting.id.as_str().as_bytes()];
-        let identity = Identity::of(&[b"meeting", source, id]);
+        let identity = Identity::from_parts(&[b"meeting", source, id]);
         let directory = self.add_directory(parent, name, identity, meeting.end);
         if let Some(node) = self.draft.get_mut(directory) {
             node.expires = meeting.expires;
         }
         if let Some(document) = &contents.document {
-            let identity = Identity::of(&[b"document", source, id]);
+            let identity = Identity::from_parts(&[b"document", source, id]);
             let content = Content::Document(document.clone());
             self.add_file(directory, DOCUMENT_NAME, identity, meeting.end, content);
             if let Some(participants) = document.participants() {
-                let identity = Identity::of(&[b"participants", source, id]);
+                let identity = Identity::from_parts(&[b"participants", source, id]);
                 let content = Content::Text(participants);
                 self.add_file(directory, PARTICIPANTS_NAME, identity, meeting.end, content);
             }
@@ -198,13 +195,13 @@ impl Layout<'_> {
             let identity = match &content {
                 Content::Recording { version, .. } => {
                     let version = version.0.to_le_bytes();
-                    Identity::of(&[b"recording", source, id, key, word, target, &version])
+                    Identity::from_parts(&[b"recording", source, id, key, word, target, &version])
                 }
                 Content::Text(_)
                 | Content::Document(_)
                 | Content::Note { .. }
                 | Content::Directory { .. } => {
-                    Identity::of(&[b"unavailable", source, id, key, word, target])
+                    Identity::from_parts(&[b"unavailable", source, id, key, word, target])
                 }
             };
             let recording_end = file.recording_end.or(file.recording_start).unwrap_or(meeting.end);
@@ -253,8 +250,7 @@ impl Layout<'_> {
     }
 }
 
-/// Adds a meeting that is not in the recycle bin, and the files that are shown of it, to the
-/// totals.
+/// Adds a meeting that is not in the recycle bin, and its displayed files, to the totals.
 fn count_meeting(totals: &mut SourceTotals, meeting: &Meeting, files: &[DisplayedFile<'_>]) {
     let mut shown_keys = HashSet::new();
     for displayed in files {

@@ -37,10 +37,10 @@ pub(super) struct DisplayedFile<'a> {
 }
 
 impl<'a> DisplayedFile<'a> {
-    /// Returns the files of a meeting with their names, but without `meeting.json` and
-    /// `participants.csv`. `redundant_view_suffix` is explained at
-    /// [`SourceContents`](crate::model::SourceContents).
-    pub(super) fn of_meeting(
+    /// Returns the displayed recording files of a meeting with their names. Removes
+    /// `redundant_view_suffix` from the name of a view, unless another view has the same name
+    /// without the suffix.
+    pub(super) fn from_meeting(
         contents: &'a MeetingContents,
         redundant_view_suffix: Option<&str>,
         timezone: &TimeZone,
@@ -52,9 +52,10 @@ impl<'a> DisplayedFile<'a> {
         let targets = tracks::find_targets(&tracks, &other_files);
         let tracks_without_target =
             tracks.iter().filter(|track| !targets.contains_key(track.key()));
-        let segmented_names = segmented_names(other_files.iter().chain(tracks_without_target));
+        let names_in_several_segments =
+            names_in_several_segments(other_files.iter().chain(tracks_without_target));
         let time_of = |named: &NamedFile<'_>| match named.start() {
-            Some(start) if segmented_names.contains(&named.collision_key()) => {
+            Some(start) if names_in_several_segments.contains(&named.collision_key()) => {
                 timezone.to_datetime(start).strftime(" %H%M%S").to_string()
             }
             _ => String::new(),
@@ -181,18 +182,18 @@ fn content(file: &RecordingFile, contents: &MeetingContents) -> Option<Content> 
 }
 
 /// Returns the collision keys of the names that occur in several segments.
-fn segmented_names<'n, 'a: 'n>(
+fn names_in_several_segments<'n, 'a: 'n>(
     files: impl Iterator<Item = &'n &'n NamedFile<'a>>,
 ) -> HashSet<String> {
     let mut start_by_name = HashMap::new();
-    let mut segmented_names = HashSet::new();
+    let mut names = HashSet::new();
     for named in files {
         let name = named.collision_key();
         if *start_by_name.entry(name.clone()).or_insert(named.start()) != named.start() {
-            segmented_names.insert(name);
+            names.insert(name);
         }
     }
-    segmented_names
+    names
 }
 
 /// A file and a name that is requested for it. If a track is named after several files, there is a

@@ -16,8 +16,8 @@
 //! ```
 //!
 //! 1. Legal names: `name`. Unique names in a directory: `directory_names`.
-//! 2. The files that are shown of a meeting, and their names: `meeting_files`, `named_file`. The
-//!    views that a transcript is named after: `tracks`.
+//! 2. The displayed files of a meeting, and their names: `meeting_files`, `named_file`. The views
+//!    that a transcript is named after: `tracks`.
 //! 3. The directories: `layout`.
 //! 4. Inode numbers: `inode`. Modification times of generated files: `content_time`.
 //! 5. The finished tree: `draft`, `snapshot`, `node`, `inode_index`, `source_totals`. The

@@ -116,13 +116,13 @@ fn visible_character(character: char) -> Option<char> {
 fn without_stray_joiners(characters: &[char]) -> impl Iterator<Item = char> {
     let is_joined =
         |character: Option<&char>| character.is_some_and(|c| !c.is_ascii() && !is_joiner(*c));
-    let previous = std::iter::once(None).chain(characters.iter().map(Some));
-    let following = characters.iter().skip(1).map(Some).chain(std::iter::once(None));
+    let previous_characters = std::iter::once(None).chain(characters.iter().map(Some));
+    let next_characters = characters.iter().skip(1).map(Some).chain(std::iter::once(None));
     characters
         .iter()
-        .zip(previous.zip(following))
-        .filter(move |(character, (previous, following))| {
-            !is_joiner(**character) || (is_joined(*previous) && is_joined(*following))
+        .zip(previous_characters.zip(next_characters))
+        .filter(move |(character, (previous, next))| {
+            !is_joiner(**character) || (is_joined(*previous) && is_joined(*next))
         })
         .map(|(character, _)| *character)
 }

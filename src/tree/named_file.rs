@@ -28,8 +28,8 @@ impl<'a> NamedFile<'a> {
     }
 
     /// Returns all files with their names, ordered by key. If two files have the same key, only the
-    /// file with the higher version is returned. `redundant_view_suffix` is explained at
-    /// [`SourceContents`](crate::model::SourceContents).
+    /// file with the higher version is returned. Removes `redundant_view_suffix` from the name of a
+    /// view, unless another view has the same name without the suffix.
     pub(super) fn from_files(
         files: &'a [RecordingFile],
         redundant_view_suffix: Option<&str>,

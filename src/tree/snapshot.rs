@@ -106,7 +106,7 @@ impl Snapshot {
         })
     }
 
-    /// Returns the numbers of meetings and files that are shown of a source.
+    /// Returns the numbers of displayed meetings and files of a source.
     pub fn source_totals(&self, source: &SourceName) -> SourceTotals {
         self.sources.get(source).copied().unwrap_or_default()
     }

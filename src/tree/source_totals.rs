@@ -1,9 +1,9 @@
-//! The numbers of meetings and files that a snapshot shows of one source.
+//! The numbers of meetings and files of one source in a snapshot.
 
 use serde::{Deserialize, Serialize};
 
-/// The numbers of meetings and files that a snapshot shows of one source. A number is zero if an
-/// earlier version of meetfs did not report it.
+/// The numbers of meetings and files of one source in a snapshot. A number is zero if an earlier
+/// version of meetfs did not report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceTotals {
@@ -25,5 +25,6 @@ pub struct SourceTotals {
     /// The number of meetings that have no directory because nothing was recorded.
     pub empty_meetings: u64,
     /// The number of meetings that have a directory in the recycle bin.
-    pub in_trash: u64,
+    #[serde(rename = "in_trash")]
+    pub trashed_meetings: u64,
 }

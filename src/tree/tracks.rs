@@ -43,7 +43,7 @@ pub(super) fn find_targets<'n, 'a>(
 ) -> HashMap<&'a FileKey, Vec<&'n NamedFile<'a>>> {
     let segments = group_by_segment(other_files);
     let mut targets = HashMap::new();
-    let mut starts_with_track: HashSet<SegmentStart> = HashSet::new();
+    let mut used_starts: HashSet<SegmentStart> = HashSet::new();
     for (role, is_exact) in [
         (Role::Transcript, true),
         (Role::Transcript, false),
@@ -58,13 +58,13 @@ pub(super) fn find_targets<'n, 'a>(
                 _ => None,
             };
             if let Some((start, segment)) =
-                segment.filter(|(start, _)| !starts_with_track.contains(start))
+                segment.filter(|(start, _)| !used_starts.contains(start))
             {
                 targets.insert(track.key(), segment.targets());
                 new_starts.push(*start);
             }
         }
-        starts_with_track.extend(new_starts);
+        used_starts.extend(new_starts);
     }
     targets
 }

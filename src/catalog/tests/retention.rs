@@ -59,7 +59,7 @@ fn meeting_stays_while_a_file_is_cached() {
         list(&catalog, vec![meeting("m", &["a", "b"]), meeting("n", &["b"])]);
         list(&catalog, vec![]);
         assert_eq!(visible_files(&catalog), ["m a/b"]);
-        assert_eq!(catalog.counts(&acme()).kept_deleted, 1);
+        assert_eq!(catalog.counts(&acme()).retained_meetings, 1);
         let revision = *catalog.changes().borrow();
         list(&catalog, vec![]);
         assert_eq!(*catalog.changes().borrow(), revision, "an equal listing is not a change");
@@ -100,7 +100,7 @@ fn successively_deleted_files_are_retained_together() {
     assert_eq!(visible_files(&catalog), ["m abc/d"]);
     list(&catalog, vec![meeting("m", &["a", "b", "c"])]);
     assert_eq!(visible_files(&catalog), ["m abc/"]);
-    assert_eq!(catalog.counts(&acme()).kept_deleted, 0);
+    assert_eq!(catalog.counts(&acme()).retained_meetings, 0);
 }
 
 #[test]
@@ -116,5 +116,5 @@ fn failed_listing_does_not_delete_files() {
         Listing { meetings: vec![], failed: failed_days, ..Listing::default() },
     );
     assert_eq!(visible_files(&catalog), ["m ab/"]);
-    assert_eq!(catalog.counts(&acme()).kept_deleted, 0);
+    assert_eq!(catalog.counts(&acme()).retained_meetings, 0);
 }

@@ -403,16 +403,16 @@ impl SourceReport {
                 pluralize(counts.hidden_files, "file")
             ));
         }
-        if counts.kept_deleted > 0 {
+        if counts.retained_meetings > 0 {
             line(format_args!(
                 "          deleted by the provider, served from the cache: {}",
-                pluralize(counts.kept_deleted, "meeting")
+                pluralize(counts.retained_meetings, "meeting")
             ));
         }
-        if totals.in_trash > 0 {
+        if totals.trashed_meetings > 0 {
             line(format_args!(
                 "          in the recycle bin: {}",
-                pluralize(totals.in_trash, "meeting")
+                pluralize(totals.trashed_meetings, "meeting")
             ));
         }
         let next_refresh = match (self.is_refreshing, self.next_refresh_at) {
@@ -474,9 +474,9 @@ mod tests {
                 processing_meetings: 1,
                 processing_files: 4,
                 empty_meetings: 5,
-                in_trash: 3,
+                trashed_meetings: 3,
             },
-            counts: SourceCounts { hidden_meetings: 2, hidden_files: 0, kept_deleted: 1 },
+            counts: SourceCounts { hidden_meetings: 2, hidden_files: 0, retained_meetings: 1 },
             trash_error: Some("no scope".into()),
             late_files_error: Some("no scope either".into()),
             is_refreshing: false,

@@ -154,12 +154,12 @@ fn times_of_generated_files_depend_on_their_content() {
             (node.size(), node.modified())
         })
     };
-    let before = build("aaaaaaaa", "name,ana\n", "Not allowed");
-    assert_eq!(build("aaaaaaaa", "name,ana\n", "Not allowed"), before);
-    let after = build("bbbbbbbb", "name,ben\n", "Not stored.");
-    for (before, after) in before.iter().zip(after) {
-        assert_eq!(after.0, before.0, "the size is the same");
-        assert_ne!(after.1.as_second(), before.1.as_second());
+    let old_attributes = build("aaaaaaaa", "name,ana\n", "Not allowed");
+    assert_eq!(build("aaaaaaaa", "name,ana\n", "Not allowed"), old_attributes);
+    let new_attributes = build("bbbbbbbb", "name,ben\n", "Not stored.");
+    for (old, new) in old_attributes.iter().zip(new_attributes) {
+        assert_eq!(new.0, old.0, "the size is the same");
+        assert_ne!(new.1.as_second(), old.1.as_second());
     }
 }
 
@@ -259,24 +259,24 @@ fn equal_archives_have_no_changes() {
 fn changed_text_of_equal_length_is_reported() {
     let contents = meeting("m", "t", vec![file("1", Role::View, "v", "mp4")]);
     let mut builder = paris_builder();
-    let old = builder.build(&acme(vec![contents.clone()]));
-    let new = builder
+    let old_snapshot = builder.build(&acme(vec![contents.clone()]));
+    let new_snapshot = builder
         .build(&acme(vec![MeetingContents { document: Some(document("other")), ..contents }]));
-    let ino = paths(&new)["acme/2026/2026-10-06 0900 t/meeting.json"].ino;
-    assert_eq!(TreeChange::between(&old, &new), [TreeChange::Attributes { ino }]);
+    let ino = paths(&new_snapshot)["acme/2026/2026-10-06 0900 t/meeting.json"].ino;
+    assert_eq!(TreeChange::between(&old_snapshot, &new_snapshot), [TreeChange::Attributes { ino }]);
 }
 
 #[test]
 fn late_transcript_is_a_new_entry() {
     let view = file("1", Role::View, "v", "mp4");
     let mut builder = paris_builder();
-    let old = builder.build(&acme(vec![meeting("m", "t", vec![view.clone()])]));
+    let old_snapshot = builder.build(&acme(vec![meeting("m", "t", vec![view.clone()])]));
     let files = vec![view, file("2", Role::Transcript, "t", "vtt")];
-    let new = builder.build(&acme(vec![meeting("m", "t", files)]));
-    let parent = paths(&new)["acme/2026/2026-10-06 0900 t/"].ino;
+    let new_snapshot = builder.build(&acme(vec![meeting("m", "t", files)]));
+    let parent = paths(&new_snapshot)["acme/2026/2026-10-06 0900 t/"].ino;
     let expected =
         [TreeChange::Entry { parent, name: "v.vtt".into() }, TreeChange::Directory { ino: parent }];
-    assert_eq!(TreeChange::between(&old, &new), expected);
+    assert_eq!(TreeChange::between(&old_snapshot, &new_snapshot), expected);
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn source_totals_count_visible_meetings_and_files() {
         processing_meetings: 1,
         processing_files: 1,
         empty_meetings: 1,
-        in_trash: 1,
+        trashed_meetings: 1,
     };
     assert_eq!(snapshot.source_totals(&source_name("acme")), expected);
     assert_eq!(snapshot.source_totals(&source_name("other")), SourceTotals::default());
