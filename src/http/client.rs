@@ -110,8 +110,8 @@ impl Client {
     /// # Errors
     /// [`HttpError::Setup`] if the root certificates or the resolver of the system cannot be used.
     pub fn new(max_connections: usize) -> Result<Self, HttpError> {
-        // A second call in the same process fails. That is harmless, because the provider is the
-        // same.
+        // A second call in the same process fails. That is harmless, because the cryptography
+        // provider is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

@@ -111,8 +111,8 @@ impl RateLimiter {
         loop {
             let notification = self.state_changed.notified();
             tokio::pin!(notification);
-            // This registers the waiter before the attempt. Otherwise a change between the two
-            // would be missed.
+            // The waiter is registered before the attempt. Otherwise a change between the attempt
+            // and the registration would be missed.
             notification.as_mut().enable();
             match self.try_start(priority) {
                 Attempt::Started => return Ok(RatePermit(self)),

@@ -318,8 +318,9 @@ impl Engine {
                     admission = content.breaker.admit(span, &file.probe_window, self.deadline);
                     continue;
                 }
-                // Other requests of the same system call used up the time, so the file does not
-                // count as failing. A task that starts late used up only a little of it.
+                // Earlier requests of the same system call took at least a quarter of the deadline,
+                // so this timeout does not count as a failure of the file. A late start of this
+                // task takes much less time.
                 Err(_elapsed) if start > call_start + self.deadline / 4 => {
                     return Err(self.deadline_error(file, start));
                 }

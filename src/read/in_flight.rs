@@ -137,8 +137,8 @@ impl InFlightFetch {
         loop {
             let progress = self.progress.notified();
             tokio::pin!(progress);
-            // This registers the waiter before the check. Otherwise bytes that arrive between the
-            // two would be missed.
+            // The waiter is registered before the check. Otherwise bytes that arrive between the
+            // check and the registration would be missed.
             progress.as_mut().enable();
             if let Some(result) = self.available_bytes(extent) {
                 return result;
