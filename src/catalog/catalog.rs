@@ -276,12 +276,12 @@ impl Catalog {
             return;
         }
         let probe = DownloadProbe { version, probed_at: Timestamp::now(), refusal };
-        let previous = source.trash.insert_probe(id, probe.clone());
+        let previous_probe = source.trash.insert_probe(id, probe.clone());
         drop(sources);
-        let is_unchanged = |previous: DownloadProbe| {
-            (previous.version, &previous.refusal) == (version, &probe.refusal)
+        let is_unchanged = |previous_probe: DownloadProbe| {
+            (previous_probe.version, &previous_probe.refusal) == (version, &probe.refusal)
         };
-        if !previous.is_some_and(is_unchanged) {
+        if !previous_probe.is_some_and(is_unchanged) {
             self.increment_revision();
         }
         self.database.save_probe(id, &probe);

@@ -109,12 +109,13 @@ impl RetainedMeetings {
     }
 
     pub(super) fn replace(&mut self, meetings: Vec<RetainedMeeting>) -> RetentionChange {
-        let previous = std::mem::take(&mut self.meetings);
+        let previous_meetings = std::mem::take(&mut self.meetings);
         self.meetings =
             meetings.into_iter().map(|meeting| (meeting.id().clone(), Arc::new(meeting))).collect();
-        let removed_ids = previous.keys().filter(|id| !self.meetings.contains_key(*id)).cloned();
+        let removed_ids =
+            previous_meetings.keys().filter(|id| !self.meetings.contains_key(*id)).cloned();
         let is_updated = |retained: &&Arc<RetainedMeeting>| {
-            previous
+            previous_meetings
                 .get(retained.id())
                 .is_none_or(|previous| previous.deleted_meeting != retained.deleted_meeting)
         };
@@ -124,7 +125,7 @@ impl RetainedMeetings {
                 .map(|retained| retained.deleted_meeting.clone())
                 .collect(),
             removed_ids: removed_ids.collect(),
-            changes_tree: previous != self.meetings,
+            changes_tree: previous_meetings != self.meetings,
         }
     }
 }

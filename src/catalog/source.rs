@@ -331,10 +331,11 @@ impl Source {
         is_removed: impl Fn(&Meeting) -> bool,
     ) -> Option<DeletedMeeting> {
         let entry = self.meetings.get(id);
-        let previous = self.retained_meetings.get(id).map(|retained| &retained.deleted_meeting);
+        let previous_meeting =
+            self.retained_meetings.get(id).map(|retained| &retained.deleted_meeting);
         let unchanged_meeting =
             entry.filter(|entry| !is_removed(&entry.meeting)).map(|entry| &*entry.meeting);
-        if previous.is_none() && listed_meeting.is_none() && unchanged_meeting.is_some() {
+        if previous_meeting.is_none() && listed_meeting.is_none() && unchanged_meeting.is_some() {
             return None;
         }
         let details = self.details.get(id).into_iter().flatten().flat_map(|details| &details.files);
@@ -345,12 +346,13 @@ impl Source {
         let is_complete = |entry: &CatalogEntry| {
             entry.meeting.files.iter().all(|file| remaining_keys.contains(&file.id.key))
         };
-        if previous.is_none() && entry.is_some_and(is_complete) {
+        if previous_meeting.is_none() && entry.is_some_and(is_complete) {
             return None;
         }
         let current_meeting = entry.map(|entry| &*entry.meeting);
-        let mut meeting = current_meeting.or(previous.map(|previous| &previous.meeting))?.clone();
-        for file in previous.iter().flat_map(|previous| &previous.meeting.files) {
+        let mut meeting =
+            current_meeting.or(previous_meeting.map(|previous| &previous.meeting))?.clone();
+        for file in previous_meeting.iter().flat_map(|previous| &previous.meeting.files) {
             if meeting.files.iter().all(|other| other.id.key != file.id.key) {
                 meeting.files.push(file.clone());
             }

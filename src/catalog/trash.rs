@@ -126,13 +126,13 @@ impl Trash {
             listing.meetings.iter().map(|entry| entry.meeting.id.clone()).collect();
         for entry in listing.meetings {
             let id = entry.meeting.id.clone();
-            let previous = self.meetings.get(&id);
-            let first_seen = previous.map_or(now, |previous| previous.first_seen);
-            let trashed = TrashedMeeting { entry, first_seen };
-            if previous.is_none_or(|previous| **previous != trashed) {
-                let trashed = Arc::new(trashed);
-                change.updated_meetings.push(trashed.clone());
-                self.meetings.insert(id, trashed);
+            let previous_meeting = self.meetings.get(&id);
+            let first_seen = previous_meeting.map_or(now, |previous| previous.first_seen);
+            let trashed_meeting = TrashedMeeting { entry, first_seen };
+            if previous_meeting.is_none_or(|previous| **previous != trashed_meeting) {
+                let trashed_meeting = Arc::new(trashed_meeting);
+                change.updated_meetings.push(trashed_meeting.clone());
+                self.meetings.insert(id, trashed_meeting);
             }
         }
         self.meetings.retain(|id, trashed| {

@@ -414,9 +414,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn single_connection_is_never_reserved() {
         let pool = ConnectionPool::new(1);
-        let bulk = try_acquire(&pool, TrafficClass::Bulk).await;
+        let bulk_permit = try_acquire(&pool, TrafficClass::Bulk).await;
         assert!(try_acquire(&pool, TrafficClass::Interactive).await.is_none());
-        drop(bulk);
+        drop(bulk_permit);
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_some());
     }
 

@@ -71,7 +71,7 @@ pub enum HttpError {
     InvalidCredential,
 }
 
-/// The innermost cause of a transport error, for example "Connection refused". It does not contain
+/// The innermost_error cause of a transport error, for example "Connection refused". It does not contain
 /// the URL.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -80,11 +80,11 @@ pub struct TransportError(String);
 impl TransportError {
     pub(super) fn new(error: reqwest::Error) -> Self {
         let error = error.without_url();
-        let mut innermost: &dyn std::error::Error = &error;
-        while let Some(source) = innermost.source() {
-            innermost = source;
+        let mut innermost_error: &dyn std::error::Error = &error;
+        while let Some(source) = innermost_error.source() {
+            innermost_error = source;
         }
-        Self(innermost.to_string())
+        Self(innermost_error.to_string())
     }
 }
 

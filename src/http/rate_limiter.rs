@@ -324,12 +324,12 @@ mod tests {
         let limiter = limiter(5);
         limiter.close(Duration::from_millis(300));
         limiter.close(Duration::from_millis(10));
-        let remaining = limiter.acquire(Priority::Demand).await.unwrap_err();
-        assert_eq!(remaining, Duration::from_millis(300));
+        let remaining_delay = limiter.acquire(Priority::Demand).await.unwrap_err();
+        assert_eq!(remaining_delay, Duration::from_millis(300));
         tokio::time::advance(Duration::from_millis(300)).await;
         assert!(limiter.acquire(Priority::Background).await.is_ok());
         limiter.close(Duration::from_secs(86_400));
-        let remaining = limiter.acquire(Priority::Demand).await.unwrap_err();
-        assert_eq!(remaining, MAX_RETRY_AFTER);
+        let remaining_delay = limiter.acquire(Priority::Demand).await.unwrap_err();
+        assert_eq!(remaining_delay, MAX_RETRY_AFTER);
     }
 }

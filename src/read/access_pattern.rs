@@ -26,8 +26,12 @@ pub(super) struct AccessPattern {
 }
 
 impl AccessPattern {
-    pub(super) fn new(first_connections: usize, max_connections: usize) -> Self {
-        Self { streams: Vec::new(), next_id: 0, connections: (first_connections, max_connections) }
+    pub(super) fn new(initial_connections: usize, max_connections: usize) -> Self {
+        Self {
+            streams: Vec::new(),
+            next_id: 0,
+            connections: (initial_connections, max_connections),
+        }
     }
 
     /// Adds a read to its stream and returns the stream. `reading` is the current reading of the
@@ -67,7 +71,7 @@ impl AccessPattern {
     }
 
     #[cfg(test)]
-    pub(super) fn first_connections(&self) -> usize {
+    pub(super) fn initial_connections(&self) -> usize {
         self.connections.0
     }
 

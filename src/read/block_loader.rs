@@ -62,12 +62,12 @@ impl BlockLoader {
             let Some(reservation) = self.reserve(gap.len(), purpose) else {
                 return Coverage { covered_until: gap.start, requests };
             };
-            let part = BlockSpan::new(gap.start, gap.start + reservation.bytes());
-            let position = RequestPosition::new(part.start);
-            let fetches = in_flight.register(content.id, part, &position);
+            let reserved_span = BlockSpan::new(gap.start, gap.start + reservation.bytes());
+            let position = RequestPosition::new(reserved_span.start);
+            let fetches = in_flight.register(content.id, reserved_span, &position);
             self.fetcher.start(FetchRequest {
                 content: content.clone(),
-                span: part,
+                span: reserved_span,
                 fetches,
                 position,
                 reservation,
@@ -77,9 +77,9 @@ impl BlockLoader {
                 in_flight: self.in_flight.clone(),
             });
             requests += 1;
-            remaining_span.start = part.end;
-            if part.end < gap.end {
-                return Coverage { covered_until: part.end, requests };
+            remaining_span.start = reserved_span.end;
+            if reserved_span.end < gap.end {
+                return Coverage { covered_until: reserved_span.end, requests };
             }
         }
         Coverage { covered_until: span.end, requests }
@@ -292,12 +292,12 @@ impl BlockLoader {
                 self.request_missing(content, BlockSpan::new(span.start, end), purpose, listener);
                 continue;
             };
-            let part = extent.truncated_at(fetch.extent.to);
-            if let Some(Ok(bytes)) = fetch.available_bytes(part) {
+            let shared_extent = extent.truncated_at(fetch.extent.to);
+            if let Some(Ok(bytes)) = fetch.available_bytes(shared_extent) {
                 return Ok(bytes);
             }
             let waiter = file.meter.add_waiter();
-            let result = fetch.wait_for(part).await;
+            let result = fetch.wait_for(shared_extent).await;
             drop(waiter);
             match result {
                 Ok(bytes) => return Ok(bytes),

@@ -52,9 +52,9 @@ impl Prefetcher {
     /// connections: the last reader may have been a copy, and the new reader may be a player.
     pub(super) fn new_pattern(&self, source: &SourceName) -> AccessPattern {
         let proven_connections = self.proven_connections.lock().get(source).copied();
-        let first_connections =
+        let initial_connections =
             proven_connections.map_or(1, |proven| proven.min(FIRST_GROWTH_FACTOR));
-        AccessPattern::new(first_connections, self.max_connections)
+        AccessPattern::new(initial_connections, self.max_connections)
     }
 
     /// Fills the prefetch window of the stream to which a read belongs.
@@ -319,7 +319,7 @@ mod tests {
                 setup.prefetcher.proven_connections.lock().insert(source.clone(), proven);
             }
             let pattern = setup.prefetcher.new_pattern(&source);
-            assert_eq!(pattern.first_connections(), first, "{proven:?}");
+            assert_eq!(pattern.initial_connections(), first, "{proven:?}");
         }
     }
 }

@@ -178,10 +178,10 @@ mod tests {
     fn every_case_of_a_character_has_the_same_key() {
         for character in '\0'..=char::MAX {
             let key = collision_key(&character.to_string());
-            let upper: String = character.to_uppercase().collect();
-            let lower: String = character.to_lowercase().collect();
-            assert_eq!(collision_key(&upper), key, "{character}");
-            assert_eq!(collision_key(&lower), key, "{character}");
+            let upper_case: String = character.to_uppercase().collect();
+            let lower_case: String = character.to_lowercase().collect();
+            assert_eq!(collision_key(&upper_case), key, "{character}");
+            assert_eq!(collision_key(&lower_case), key, "{character}");
         }
     }
 

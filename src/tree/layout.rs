@@ -103,12 +103,12 @@ impl Layout<'_> {
         });
         let newest_end = newest_end.max();
         let identity = Identity::from_parts(&[b"trash", name_bytes]);
-        let trashed = self.local_meetings(source.trash);
+        let trashed_meetings = self.local_meetings(source.trash);
         let trash = (TRASH_DIRECTORY, identity);
         let count = |_: &'_ Meeting, files: &'_ [DisplayedFile<'_>]| {
             totals.trashed_meetings += u64::from(!files.is_empty());
         };
-        let trash_end = self.add_meetings(directory, name, trash, &trashed, suffix, count);
+        let trash_end = self.add_meetings(directory, name, trash, &trashed_meetings, suffix, count);
         self.draft.sources.insert(name.clone(), totals);
         let recording_end = newest_end.max(trash_end).unwrap_or(Timestamp::UNIX_EPOCH);
         self.set_recording_end(directory, recording_end);

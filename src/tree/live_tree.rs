@@ -12,7 +12,7 @@ use super::snapshot::Snapshot;
 /// Holds the current snapshot. Reading the snapshot does not take a lock.
 #[derive(Debug)]
 pub struct LiveTree {
-    current: ArcSwap<Snapshot>,
+    current_snapshot: ArcSwap<Snapshot>,
     publish_count: watch::Sender<u64>,
     /// The number of callers that wait for the next snapshot.
     waiter_count: watch::Sender<usize>,
@@ -21,7 +21,7 @@ pub struct LiveTree {
 impl Default for LiveTree {
     fn default() -> Self {
         Self {
-            current: ArcSwap::from_pointee(Snapshot::empty()),
+            current_snapshot: ArcSwap::from_pointee(Snapshot::empty()),
             publish_count: watch::Sender::new(0),
             waiter_count: watch::Sender::new(0),
         }
@@ -30,14 +30,14 @@ impl Default for LiveTree {
 
 impl LiveTree {
     pub fn current(&self) -> Arc<Snapshot> {
-        self.current.load_full()
+        self.current_snapshot.load_full()
     }
 
     /// Replaces the current snapshot. Returns the changes from the previous snapshot.
     pub fn publish(&self, snapshot: Snapshot) -> Vec<TreeChange> {
         let snapshot = Arc::new(snapshot);
-        let previous = self.current.swap(snapshot.clone());
-        let changes = TreeChange::between(&previous, &snapshot);
+        let previous_snapshot = self.current_snapshot.swap(snapshot.clone());
+        let changes = TreeChange::between(&previous_snapshot, &snapshot);
         self.publish_count.send_modify(|count| *count += 1);
         changes
     }

@@ -211,15 +211,15 @@ fn inode_numbers_never_change() {
 fn new_version_gets_a_new_inode() {
     let contents = || meeting("m", "Before", vec![file("1", Role::View, "v", "mp4")]);
     let mut builder = paris_builder();
-    let before = builder.build(&acme(vec![contents()]));
+    let old_snapshot = builder.build(&acme(vec![contents()]));
     let mut renamed_contents = contents();
     let renamed_meeting = Arc::make_mut(&mut renamed_contents.meeting);
     renamed_meeting.topic = "After".into();
     renamed_meeting.start = timestamp("2025-10-06T07:00:00Z");
     renamed_meeting.files[0].stem = "w".into();
     renamed_contents.sizes = HashMap::from([("1".into(), 7)]);
-    let after = builder.build(&acme(vec![renamed_contents]));
-    let (old, new) = (paths(&before), paths(&after));
+    let new_snapshot = builder.build(&acme(vec![renamed_contents]));
+    let (old, new) = (paths(&old_snapshot), paths(&new_snapshot));
     assert_eq!(
         old["acme/2026/2026-10-06 0900 Before/"].ino,
         new["acme/2025/2025-10-06 0900 After/"].ino
@@ -230,9 +230,9 @@ fn new_version_gets_a_new_inode() {
     );
     let mut new_version = contents();
     Arc::make_mut(&mut new_version.meeting).files[0].version = Version(2);
-    let after = builder.build(&acme(vec![new_version]));
+    let new_snapshot = builder.build(&acme(vec![new_version]));
     let path = "acme/2026/2026-10-06 0900 Before/v.mp4";
-    assert_ne!(old[path].ino, paths(&after)[path].ino);
+    assert_ne!(old[path].ino, paths(&new_snapshot)[path].ino);
 }
 
 #[test]
