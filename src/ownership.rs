@@ -32,15 +32,15 @@ impl Diagnostic for OwnershipError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
             Self::SymbolicLink { .. } => {
-                "Remove the symbolic link. To keep the cache elsewhere, set `dir` in [cache] or \
-                 --cache-dir to a directory there."
+                "Remove the symbolic link. To keep the cache in another directory, set `dir` in [cache] \
+                 or --cache-dir to that directory."
             }
             Self::WrongType { .. } => {
                 "Move it elsewhere, or choose another directory with --cache-dir."
             }
             Self::OtherOwner { .. } => {
-                "The other user can read and change its content. Change the owner with `chown`, \
-                 remove it, or choose another directory with --cache-dir."
+                "The other user can read and change the content. Change the owner with `chown`, remove \
+                 the file or directory, or choose another directory with --cache-dir."
             }
         };
         Some(hint.into())

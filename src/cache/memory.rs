@@ -185,7 +185,7 @@ impl MemoryCache {
 
     /// Returns the limit for prefetch, in bytes: a prefetch gets memory only while all reservations
     /// together stay within this limit. The rest of the budget is for demand, and for the blocks
-    /// that wait to be written to disk (a quarter).
+    /// that wait to be written to disk, which take up to a quarter of the budget.
     pub fn max_prefetch(&self) -> u64 {
         self.budget / 8 * 5
     }

@@ -104,8 +104,12 @@ mod tests {
     #[test]
     fn short_help_fits_80_columns() {
         for command in commands() {
-            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-            assert!((1..=80).contains(&about.chars().count()), "{}: {about}", command.get_name());
+            let summary = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                (1..=80).contains(&summary.chars().count()),
+                "{}: {summary}",
+                command.get_name()
+            );
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
                 let name = format!("{} {}", command.get_name(), argument.get_id());

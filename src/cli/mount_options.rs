@@ -23,7 +23,7 @@ pub enum MountOptionsError {
     Unknown {
         option: String,
         /// The accepted option that is most similar to `option`.
-        nearest: Option<&'static str>,
+        nearest_option: Option<&'static str>,
     },
 }
 
@@ -35,10 +35,10 @@ impl Diagnostic for MountOptionsError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         Some(match self {
             Self::ReadWrite => "Omit `rw`.".into(),
-            Self::Unknown { nearest: Some(nearest), .. } => {
-                format!("Did you mean `{nearest}`?").into()
+            Self::Unknown { nearest_option: Some(nearest_option), .. } => {
+                format!("Did you mean `{nearest_option}`?").into()
             }
-            Self::Unknown { nearest: None, .. } => format!(
+            Self::Unknown { nearest_option: None, .. } => format!(
                 "The options are `{ALLOW_OTHER}` and `{DEFAULT_PERMISSIONS}`. Common options of \
                  fstab, such as `nofail`, are accepted but have no effect."
             )
@@ -83,8 +83,11 @@ impl MountOptions {
                 _ if option.starts_with("x-") => {}
                 _ if IGNORED_OPTIONS.contains(&option) => {}
                 _ => {
-                    let nearest = find_nearest(option, accepted_options());
-                    return Err(MountOptionsError::Unknown { option: option.to_owned(), nearest });
+                    let nearest_option = find_nearest(option, accepted_options());
+                    return Err(MountOptionsError::Unknown {
+                        option: option.to_owned(),
+                        nearest_option,
+                    });
                 }
             }
         }

@@ -34,8 +34,8 @@ pub(super) fn improve_suggestion(
     }) {
         error.remove(ContextKind::SuggestedArg);
         let visible_names = command.get_arguments().filter(is_visible).filter_map(Arg::get_long);
-        if let Some(nearest) = find_nearest(&name, visible_names) {
-            let flag = ContextValue::String(format!("--{nearest}"));
+        if let Some(nearest_name) = find_nearest(&name, visible_names) {
+            let flag = ContextValue::String(format!("--{nearest_name}"));
             error.insert(ContextKind::SuggestedArg, flag);
         }
     }

@@ -1,4 +1,5 @@
-//! Parses base URLs, to which secrets may be sent, and names of hosts from which files may come.
+//! Parses base URLs, to which secrets may be sent, and names of hosts from which files may be
+//! downloaded.
 
 use url::{Host, Url};
 

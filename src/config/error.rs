@@ -135,7 +135,7 @@ pub enum ConfigError {
     UnknownSource {
         name: String,
         /// The source name that is most similar to `name`.
-        nearest: Option<String>,
+        nearest_name: Option<String>,
         /// The names of all sources, separated by commas.
         known_names: String,
     },
@@ -164,7 +164,7 @@ impl Diagnostic for ConfigError {
             Self::ConfigFile { problem, .. } => return problem.hint(),
             Self::Syntax { .. } => return None,
             Self::UnknownKey { fix, .. } => match fix.as_ref()? {
-                KeyFix::Nearest(nearest) => format!("Did you mean `{nearest}`?"),
+                KeyFix::Nearest(nearest_name) => format!("Did you mean `{nearest_name}`?"),
                 KeyFix::Misplaced(sentence) => {
                     format!("{sentence} Remove the key, or correct `provider`.")
                 }
@@ -199,10 +199,10 @@ impl Diagnostic for ConfigError {
             Self::UnknownSource { name, .. } if name.trim().is_empty() => {
                 return Some("Omit `--source` and MEETFS_SOURCE to use all sources.".into());
             }
-            Self::UnknownSource { nearest: Some(nearest), known_names, .. } => {
-                format!("Did you mean `{nearest}`? The sources are {known_names}.")
+            Self::UnknownSource { nearest_name: Some(nearest_name), known_names, .. } => {
+                format!("Did you mean `{nearest_name}`? The sources are {known_names}.")
             }
-            Self::UnknownSource { nearest: None, known_names, .. } => {
+            Self::UnknownSource { nearest_name: None, known_names, .. } => {
                 format!("The sources are {known_names}.")
             }
         };

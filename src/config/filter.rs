@@ -54,7 +54,7 @@ impl FileKind {
         let kind = entry.map(|(_, kind)| kind);
         kind.ok_or_else(|| ValueProblem::UnknownName {
             subject: "kind of file",
-            nearest: find_nearest(&name, Self::NAMES.map(|(known_name, _)| known_name))
+            nearest_name: find_nearest(&name, Self::NAMES.map(|(known_name, _)| known_name))
                 .map(str::to_owned),
             name,
             choices: "The kinds are video, audio, transcript, chat and other.".into(),
@@ -144,8 +144,8 @@ mod tests {
     #[test]
     fn unknown_kind_suggests_the_nearest_one() {
         let problem = parse_file_kinds(vec!["video".into(), "transcripts".into()]).unwrap_err();
-        let ValueProblem::UnknownName { nearest, .. } = problem else { panic!("{problem}") };
-        assert_eq!(nearest.as_deref(), Some("transcript"));
+        let ValueProblem::UnknownName { nearest_name, .. } = problem else { panic!("{problem}") };
+        assert_eq!(nearest_name.as_deref(), Some("transcript"));
         assert_eq!(parse_file_kinds(vec!["chat".into()]).unwrap(), [FileKind::Chat]);
     }
 

@@ -251,7 +251,7 @@ impl<'a> Loader<'a> {
             if !names.contains(&name.as_str()) {
                 return Err(ConfigError::UnknownSource {
                     name: name.clone(),
-                    nearest: find_nearest(name, names.iter().copied()).map(str::to_owned),
+                    nearest_name: find_nearest(name, names.iter().copied()).map(str::to_owned),
                     known_names: names.join(", "),
                 });
             }

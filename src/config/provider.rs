@@ -75,7 +75,7 @@ impl ProviderSection {
         let section = SECTIONS.into_iter().find(|section| section.name == name);
         section.ok_or_else(|| ValueProblem::UnknownName {
             subject: "provider",
-            nearest: find_nearest(&name, SECTIONS.iter().map(|section| section.name))
+            nearest_name: find_nearest(&name, SECTIONS.iter().map(|section| section.name))
                 .map(str::to_owned),
             name,
             choices: format!("The providers are {}.", join_words(&provider_names(), "and")).into(),

@@ -32,7 +32,7 @@ const MAX_SECRET_BYTES: usize = 64 * 1024;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Environment variables that a command for a secret inherits. The command must be able to find
-/// programs, files, servers and the agents of the user. It does not need the secrets of other
+/// programs, files, servers, and agents such as ssh-agent. It does not need the secrets of other
 /// programs.
 const COMMAND_VARIABLES: [&str; 26] = [
     "PATH",
@@ -297,8 +297,8 @@ impl CommandProcess {
     /// Appends the bytes that are in the pipe now to `output`.
     fn read_available(&mut self, output: &mut Vec<u8>) -> Result<(), SecretProblem> {
         let Some(stdout) = &mut self.0.stdout else { return Ok(()) };
-        let remaining = (MAX_SECRET_BYTES + 1).saturating_sub(output.len()) as u64;
-        match stdout.take(remaining).read_to_end(output) {
+        let remaining_bytes = (MAX_SECRET_BYTES + 1).saturating_sub(output.len()) as u64;
+        match stdout.take(remaining_bytes).read_to_end(output) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(SecretProblem::CommandStart(error)),

@@ -60,8 +60,9 @@ impl<'a> Table<'a> {
             },
             key: key.get_ref().to_string(),
             fix: describe_misplaced(key.get_ref()).map(KeyFix::Misplaced).or_else(|| {
-                let nearest = find_nearest(key.get_ref(), known_keys.iter().map(String::as_str));
-                nearest.map(|nearest| KeyFix::Nearest(nearest.to_owned()))
+                let nearest_name =
+                    find_nearest(key.get_ref(), known_keys.iter().map(String::as_str));
+                nearest_name.map(|nearest_name| KeyFix::Nearest(nearest_name.to_owned()))
             }),
         })
     }

@@ -136,12 +136,12 @@ pub(super) fn parse_timezone(name: String) -> Result<TimeZone, ValueProblem> {
     }
     TimeZone::get(&name).map_err(|_| {
         let names: Vec<_> = jiff::tz::db().available().collect();
-        let nearest =
+        let nearest_name =
             find_nearest(&name, names.iter().map(|name| name.as_str())).map(str::to_owned);
         ValueProblem::UnknownName {
             subject: "time zone",
             name,
-            nearest,
+            nearest_name,
             choices:
                 "Write a name such as \"Europe/Berlin\". `timedatectl list-timezones` lists them."
                     .into(),
@@ -195,8 +195,8 @@ pub(super) fn is_email(text: &str) -> bool {
         && !text.contains(|character: char| character.is_whitespace() || character.is_control())
 }
 
-/// Checks an id that is sent in a form or a header. It must be one word without a colon, because a
-/// colon ends the user name in a header (RFC 7617, section 2).
+/// Checks an id that is sent in the body or in a header of an HTTP request. It must be one word
+/// without a colon, because a colon ends the user name in a header (RFC 7617, section 2).
 pub(super) fn parse_identifier(text: String) -> Result<String, ValueProblem> {
     const HINT: &str = "Copy the value from the app's page on the website of the provider.";
     if text.trim().is_empty() {
@@ -401,11 +401,8 @@ mod tests {
             let items = items.iter().map(|item| (*item).to_owned()).collect();
             check_each(items, "Write addresses.", parse_email)
         };
-        let address = "ana@example.org";
-        assert_eq!(
-            list(&[address, "bo@example.org", address]).unwrap(),
-            [address, "bo@example.org"]
-        );
+        let email = "ana@example.org";
+        assert_eq!(list(&[email, "bo@example.org", email]).unwrap(), [email, "bo@example.org"]);
         assert!(list(&[]).unwrap().is_empty());
         assert!(
             message_and_hint(list(&[""])).contains("contains an empty string. Write addresses.")

@@ -36,7 +36,7 @@ pub enum ValueProblem {
         subject: &'static str,
         name: String,
         /// The known name that is most similar to `name`.
-        nearest: Option<String>,
+        nearest_name: Option<String>,
         /// A sentence that lists the known names or states where to find them.
         choices: Cow<'static, str>,
     },
@@ -112,9 +112,11 @@ impl Diagnostic for ValueProblem {
             | Self::UrlUser => return None,
             Self::Empty { hint } | Self::EmptyInList { hint } | Self::Characters { hint } => hint,
             Self::Malformed { hint, .. } => return hint.map(Cow::from),
-            Self::UnknownName { nearest, choices, .. } => {
-                return Some(match nearest {
-                    Some(nearest) => format!("Did you mean `{nearest}`? {choices}").into(),
+            Self::UnknownName { nearest_name, choices, .. } => {
+                return Some(match nearest_name {
+                    Some(nearest_name) => {
+                        format!("Did you mean `{nearest_name}`? {choices}").into()
+                    }
                     None => choices.clone(),
                 });
             }

@@ -48,7 +48,7 @@ pub enum WebexCredential {
         client_secret: SecretString,
         /// The refresh token that the app received when it was authorized.
         refresh_token: SecretString,
-        /// The file in which a newer refresh token is stored.
+        /// The file for a refresh token that is newer than `refresh_token`.
         sign_in: SignInFile,
     },
     /// An integration that a user signs in to with `meetfs login`.

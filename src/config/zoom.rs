@@ -102,7 +102,7 @@ impl ZoomPlan {
         let plan = entry.map(|(_, plan)| plan);
         plan.ok_or_else(|| ValueProblem::UnknownName {
             subject: "plan",
-            nearest: find_nearest(&name, Self::NAMES.map(|(known_name, _)| known_name))
+            nearest_name: find_nearest(&name, Self::NAMES.map(|(known_name, _)| known_name))
                 .map(str::to_owned),
             name,
             choices: "The plans are free, pro and business. For plans above Business, write \

@@ -30,7 +30,7 @@ fn send(queue: &InvalidationQueue, batch: &InvalidationBatch, notifier: &Notifie
             tracing::debug!("the kernel rejected an invalidation: {error}");
         }
     };
-    for invalidation in &batch.immediate {
+    for invalidation in &batch.immediate_invalidations {
         log_failure(match invalidation {
             Invalidation::Entry { parent, name } => {
                 notifier.inval_entry(INodeNo(parent.0), OsStr::new(&**name))

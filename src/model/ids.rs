@@ -122,7 +122,8 @@ text_newtype! {
 
 from_any_text!(FileKey);
 
-/// Identifies a recording file among all sources, but not its content: see [`Version`].
+/// Identifies a recording file among the files of all sources. It does not identify the content of
+/// the file: see [`Version`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FileId {
     pub source: SourceName,

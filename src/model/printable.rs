@@ -92,9 +92,9 @@ mod tests {
         fn escaped_json_has_the_same_value(text in any::<String>()) {
             let value = serde_json::Value::from(text);
             let json = value.to_string();
-            let printable = printable_json(&json);
-            prop_assert!(printable.chars().all(is_printable));
-            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&printable).unwrap(), value);
+            let printable_text = printable_json(&json);
+            prop_assert!(printable_text.chars().all(is_printable));
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&printable_text).unwrap(), value);
         }
     }
 }

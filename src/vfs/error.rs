@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::http::FetchError;
 use crate::model::{Diagnostic, ErrorKind};
 
-/// The error when an operation of the [`FileSystem`](super::FileSystem) fails.
+/// The reason why an operation of the [`FileSystem`](super::FileSystem) fails.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     #[error("the inode is not in the directory tree")]

@@ -311,8 +311,8 @@ impl<B> FileSystem<B> {
         Ok(ReadyOpen(ReadyContent::Recording { ino, file, complete_file }))
     }
 
-    /// Creates the handle. If the kernel can read the file directly, registers the backing file
-    /// with `kernel`.
+    /// Finishes an `open` call by creating the handle. If the kernel can read the file directly,
+    /// registers the backing file with `kernel`.
     ///
     /// # Errors
     /// Returns [`Error::EarlierRevisionOpen`] if open handles read an earlier revision from a

@@ -54,7 +54,7 @@ struct QueueState {
 pub struct InvalidationBatch {
     number: u64,
     /// Invalidations of names and attributes, which never block.
-    pub immediate: Vec<Invalidation>,
+    pub immediate_invalidations: Vec<Invalidation>,
     /// Inodes whose pages the kernel must drop. An invalidation of pages can block, so these are
     /// sent after [`InvalidationQueue::acknowledge`].
     pub pages: Vec<Ino>,
@@ -103,19 +103,19 @@ impl InvalidationQueue {
         state.taken_batches += 1;
         let mut batch = InvalidationBatch {
             number: state.taken_batches,
-            immediate: Vec::new(),
+            immediate_invalidations: Vec::new(),
             pages: Vec::new(),
         };
         for invalidation in state.invalidations.drain() {
             match invalidation {
                 Invalidation::Pages(ino) => batch.pages.push(ino),
-                other => batch.immediate.push(other),
+                other => batch.immediate_invalidations.push(other),
             }
         }
         Some(batch)
     }
 
-    /// Records that the kernel has handled the [`immediate`](InvalidationBatch::immediate)
+    /// Records that the kernel has handled the [`immediate_invalidations`](InvalidationBatch::immediate_invalidations)
     /// invalidations of the batch.
     pub fn acknowledge(&self, batch: &InvalidationBatch) {
         self.sent_batches.send_replace(batch.number);
@@ -142,9 +142,9 @@ mod tests {
         queue.push([Invalidation::Pages(Ino(2)), Invalidation::Attributes(Ino(2))]);
         let batch = queue.next_batch().unwrap();
         assert_eq!(batch.pages, [Ino(2)]);
-        assert_eq!(batch.immediate.len(), 2, "{batch:?}");
-        assert!(batch.immediate.contains(&entry("a")));
-        assert!(batch.immediate.contains(&Invalidation::Attributes(Ino(2))));
+        assert_eq!(batch.immediate_invalidations.len(), 2, "{batch:?}");
+        assert!(batch.immediate_invalidations.contains(&entry("a")));
+        assert!(batch.immediate_invalidations.contains(&Invalidation::Attributes(Ino(2))));
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         queue.acknowledge(&earlier_batch);
         assert!(waiter.as_mut().now_or_never().is_none());
         let batch = queue.next_batch().unwrap();
-        assert_eq!(batch.immediate, [Invalidation::Attributes(Ino(3))]);
+        assert_eq!(batch.immediate_invalidations, [Invalidation::Attributes(Ino(3))]);
         queue.acknowledge(&batch);
         waiter.await;
     }

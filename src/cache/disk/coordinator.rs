@@ -259,7 +259,7 @@ impl Coordinator {
         }
     }
 
-    /// Records that the writer has finished a block, whether it was stored or not.
+    /// Records that the writer has processed a block, whether it was stored or not.
     pub(super) fn record_store(
         &self,
         (fingerprint, index): (Fingerprint, u32),
@@ -298,8 +298,8 @@ impl Coordinator {
         let own_flush = state.requested_flushes;
         self.task_added.notify_one();
         while state.finished_flushes < own_flush && !state.has_ended {
-            let remaining = deadline.saturating_duration_since(Instant::now());
-            if self.flushed_or_ended.wait_for(&mut state, remaining).timed_out() {
+            let remaining_time = deadline.saturating_duration_since(Instant::now());
+            if self.flushed_or_ended.wait_for(&mut state, remaining_time).timed_out() {
                 return state.finished_flushes >= own_flush;
             }
         }
@@ -313,8 +313,8 @@ impl Coordinator {
         state.is_shutting_down = true;
         self.task_added.notify_one();
         while !state.has_ended {
-            let remaining = deadline.saturating_duration_since(Instant::now());
-            if self.flushed_or_ended.wait_for(&mut state, remaining).timed_out() {
+            let remaining_time = deadline.saturating_duration_since(Instant::now());
+            if self.flushed_or_ended.wait_for(&mut state, remaining_time).timed_out() {
                 state.is_abandoned = true;
                 return state.has_ended;
             }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::model::{Diagnostic, ErrorKind};
 use crate::ownership::OwnershipError;
 
-/// The error when a directory cannot be opened as a disk cache. An open cache returns no errors: a
+/// The reason why a directory cannot be opened as a disk cache. An open cache returns no errors: a
 /// block that cannot be read is a miss.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {

@@ -142,8 +142,8 @@ impl<'a> FieldReader<'a> {
     }
 
     fn take_field<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (field, remaining) = self.0.split_first_chunk::<N>()?;
-        self.0 = remaining;
+        let (field, remaining_bytes) = self.0.split_first_chunk::<N>()?;
+        self.0 = remaining_bytes;
         Some(*field)
     }
 }

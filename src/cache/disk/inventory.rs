@@ -186,7 +186,7 @@ impl BlockInventory {
         self.last_access_time
     }
 
-    /// Changes the entry of a file, and updates the sums and the eviction order.
+    /// Changes the entry of a file, and updates the totals and the eviction order.
     fn update_entry<T>(
         &mut self,
         fingerprint: Fingerprint,

@@ -22,11 +22,12 @@ mod test_kill_point {
     }
 
     pub(in crate::cache::disk) fn kill_point() {
-        let remaining =
-            REMAINING_CHANGES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |remaining| {
-                remaining.checked_sub(1)
-            });
-        if remaining == Ok(1) {
+        let remaining_changes = REMAINING_CHANGES.fetch_update(
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+            |remaining_changes| remaining_changes.checked_sub(1),
+        );
+        if remaining_changes == Ok(1) {
             nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).unwrap();
         }
     }

@@ -184,8 +184,8 @@ impl Volume {
         Ok(fingerprints)
     }
 
-    /// Returns the disk space of the files of a fingerprint, in bytes. The content of the files can
-    /// be invalid.
+    /// Returns the disk space of the files of a fingerprint, in bytes, even if the content of the
+    /// files is invalid.
     pub(super) fn disk_space_of(&self, fingerprint: Fingerprint) -> u64 {
         let files = [DATA_EXTENSION, INDEX_EXTENSION]
             .iter()

@@ -4,11 +4,11 @@ use std::io::ErrorKind;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {
-    /// The process lacks a resource, for example file descriptors. The next block can still be
-    /// written.
-    #[error("the process lacks a resource")]
+    /// The process or the system lacks a resource, for example file descriptors or memory. The next
+    /// block can still be written.
+    #[error("the process lacks file descriptors, memory or another resource")]
     Transient(#[source] std::io::Error),
-    /// The disk or the quota of the user is full.
+    /// The disk is full, or the disk quota of the user is used up.
     #[error("the disk is full")]
     DiskFull(#[source] std::io::Error),
     /// The write would leave less free space than the floor.

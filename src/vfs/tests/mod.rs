@@ -167,7 +167,7 @@ impl Fixture {
         let (queue, sent_log) = (invalidations.clone(), sent_invalidations.clone());
         std::thread::spawn(move || {
             while let Some(batch) = queue.next_batch() {
-                sent_log.lock().extend(batch.immediate.iter().cloned());
+                sent_log.lock().extend(batch.immediate_invalidations.iter().cloned());
                 queue.acknowledge(&batch);
                 sent_log.lock().extend(batch.pages.iter().copied().map(Invalidation::Pages));
             }

@@ -86,11 +86,11 @@ fn concurrent_use_never_returns_wrong_bytes() {
         for seed in 0..3u64 {
             let cache = &cache;
             scope.spawn(move || {
-                let mut random = fastrand::Rng::with_seed(seed);
+                let mut rng = fastrand::Rng::with_seed(seed);
                 for _ in 0..150 {
-                    let key = keys[random.usize(0..keys.len())];
-                    let index = random.u64(0..BlockIndex::count(key.size).0);
-                    match random.u8(0..10) {
+                    let key = keys[rng.usize(0..keys.len())];
+                    let index = rng.u64(0..BlockIndex::count(key.size).0);
+                    match rng.u8(0..10) {
                         0 => cache.forget(key),
                         1..5 => store(cache, key, index),
                         5 => drop(open_complete(cache, key)),

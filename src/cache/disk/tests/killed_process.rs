@@ -16,15 +16,15 @@ fn keys() -> [DiskKey; 3] {
 #[ignore = "helper process of another test"]
 fn child_stores_and_evicts_until_killed() {
     let cache = open(&child_directory(), LIMIT);
-    let mut random = fastrand::Rng::new();
+    let mut rng = fastrand::Rng::new();
     let blocks: Vec<_> = keys()
         .into_iter()
         .flat_map(|key| (0..BlockIndex::count(key.size).0).map(move |index| (key, index)))
         .map(|(key, index)| (key, index, content(key, index)))
         .collect();
     loop {
-        let (key, index, block) = &blocks[random.usize(0..blocks.len())];
-        match random.u8(0..20) {
+        let (key, index, block) = &blocks[rng.usize(0..blocks.len())];
+        match rng.u8(0..20) {
             0 => cache.forget(*key),
             1 => assert!(cache.flush(FLUSH_TIMEOUT)),
             2..6 => drop(load(&cache, *key, *index)),
@@ -47,8 +47,8 @@ impl Drop for KillOnDrop {
 #[test]
 fn a_killed_writer_leaves_exact_blocks_or_none() {
     let directory = tempfile::tempdir().unwrap();
-    let mut random = fastrand::Rng::new();
-    let mut loaded_blocks = 0;
+    let mut rng = fastrand::Rng::new();
+    let mut loaded_block_count = 0;
     for _ in 0..25 {
         let mut command = test_process(
             "cache::disk::tests::killed_process::child_stores_and_evicts_until_killed",
@@ -56,13 +56,13 @@ fn a_killed_writer_leaves_exact_blocks_or_none() {
         );
         let writer =
             KillOnDrop(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        std::thread::sleep(Duration::from_millis(random.u64(30..150)));
+        std::thread::sleep(Duration::from_millis(rng.u64(30..150)));
         drop(writer);
         let cache = open(directory.path(), LIMIT);
         assert!(cache.flush(FLUSH_TIMEOUT));
         assert!(disk_space(directory.path()) <= LIMIT);
         for key in keys() {
-            loaded_blocks += (0..BlockIndex::count(key.size).0)
+            loaded_block_count += (0..BlockIndex::count(key.size).0)
                 .filter(|index| load(&cache, key, *index))
                 .count();
         }
@@ -72,7 +72,7 @@ fn a_killed_writer_leaves_exact_blocks_or_none() {
             "the data of a block is written before its record"
         );
     }
-    assert!(loaded_blocks > 25, "the killed writers left only {loaded_blocks} blocks");
+    assert!(loaded_block_count > 25, "the killed writers left only {loaded_block_count} blocks");
 }
 
 #[test]
