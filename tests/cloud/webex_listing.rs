@@ -358,7 +358,11 @@ async fn later_page_of_another_host_makes_the_window_incomplete() {
     cloud.inject(on_listings(u32::MAX).after_requests(1).with_effect(api_reply(200, body, &[])));
     let listing = webex.list(last_days(5)).await.unwrap();
     assert_eq!(listing.failed.len(), 1, "{:?}", listing.failed);
-    assert!(listing.failed[0].1.to_string().contains("another host"), "{:?}", listing.failed);
+    assert!(
+        listing.failed[0].1.to_string().contains("another meeting host"),
+        "{:?}",
+        listing.failed
+    );
     assert!(listing.meetings.iter().all(|meeting| meeting.id.as_str().starts_with("ana")));
 }
 
