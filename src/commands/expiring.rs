@@ -57,15 +57,16 @@ pub(crate) fn run(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
     } else {
         print(&files.iter().map(|file| file.as_text(&wall_clock)).collect::<String>())?;
     }
-    let unsaved = files.iter().filter(|file| file.is_readable).count();
-    if arguments.backup_directory.is_some() && unsaved < files.len() && !arguments.json {
+    let unsaved_count = files.iter().filter(|file| file.is_readable).count();
+    if arguments.backup_directory.is_some() && unsaved_count < files.len() && !arguments.json {
         print_to_stderr(format_args!(
-            "note: {} in a recycle bin cannot be downloaded; not counted as unsaved",
-            pluralize(files.len() - unsaved, "file")
+            "note: files in a recycle bin that cannot be downloaded do not count as unsaved: {}",
+            files.len() - unsaved_count
         ));
     }
-    let is_saved = arguments.backup_directory.is_none() || (is_complete && unsaved == 0);
-    Ok(if is_saved { ExitStatus::Success } else { ExitStatus::Failure })
+    let is_everything_saved =
+        arguments.backup_directory.is_none() || (is_complete && unsaved_count == 0);
+    Ok(if is_everything_saved { ExitStatus::Success } else { ExitStatus::Failure })
 }
 
 impl FileToSave {
@@ -95,13 +96,9 @@ impl FileToSave {
 /// Returns the number of calendar days until the expiry. A file that expires tomorrow has one day
 /// left, at any time of day. Negative after the expiry.
 fn days_left(expires: Timestamp, wall_clock: &WallClock) -> i64 {
-    let day = |time: Timestamp| time.to_zoned_datetime(wall_clock.zone.clone()).date();
-    let days = day(expires).duration_since(day(wall_clock.now)).as_hours() / 24;
+    let local_date = |time: Timestamp| time.to_zoned_datetime(wall_clock.zone.clone()).date();
+    let days = local_date(expires).duration_since(local_date(wall_clock.now)).as_hours() / 24;
     if expires <= wall_clock.now { days.min(-1) } else { days }
-}
-
-fn pluralize(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn days_left_as_text(days: i64) -> String {
@@ -130,7 +127,7 @@ fn expiring_files(
     for mountpoint in dead_mounts {
         warn_with_context("files are missing from the list: ", &ControlError::Dead(mountpoint));
     }
-    let to_files_to_save = |mountpoint: PathBuf, files: Vec<ExpiringFile>| {
+    let files_of_mount = |mountpoint: PathBuf, files: Vec<ExpiringFile>| {
         files.into_iter().map(move |file| FileToSave {
             path: mountpoint.join(file.path),
             size: file.size,
@@ -142,7 +139,7 @@ fn expiring_files(
     };
     let files = replies
         .into_iter()
-        .flat_map(|(mountpoint, files)| to_files_to_save(mountpoint, files))
+        .flat_map(|(mountpoint, files)| files_of_mount(mountpoint, files))
         .collect();
     Ok((files, is_complete))
 }

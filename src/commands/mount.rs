@@ -20,8 +20,8 @@ use crate::daemon::{demo, mountpoint};
 use crate::demo_cloud::DemoCloud;
 use crate::model::SourceName;
 
-/// Period in which progress is printed even if standard error is not a terminal. A log then gets
-/// one line.
+/// Time after which progress is printed only on a terminal. Only one progress event occurs earlier,
+/// so a log gets one line.
 const LOGGED_PROGRESS_PERIOD: Duration = Duration::from_secs(10);
 
 /// Mounts and serves until the file system is unmounted. Does so in a background process unless the
@@ -113,7 +113,6 @@ fn progress_text(sources: &[SourceName], elapsed: Duration) -> String {
 fn print_event(event: StartupEvent<'_>) {
     match event {
         StartupEvent::Waiting { sources, elapsed } => {
-            // A log gets one line.
             if elapsed < LOGGED_PROGRESS_PERIOD || std::io::stderr().is_terminal() {
                 print_to_stderr(format_args!("{}", progress_text(sources, elapsed)));
             }

@@ -67,10 +67,10 @@ pub(crate) fn dependents_of(mount: &MountEntry) -> io::Result<Dependents> {
 /// the first mount of the whole file system is the original mount, and the others are bind mounts
 /// of it.
 fn dependents_in(table: &[MountEntry], mount: &MountEntry) -> Dependents {
-    let same_file_system: Vec<_> =
+    let mounts_of_file_system: Vec<_> =
         table.iter().filter(|entry| entry.device == mount.device).collect();
-    let original = same_file_system.iter().find(|entry| entry.root == Path::new("/"));
-    let is_bind_mount = original.is_some_and(|original| original.id != mount.id);
+    let original_mount = mounts_of_file_system.iter().find(|entry| entry.root == Path::new("/"));
+    let is_bind_mount = original_mount.is_some_and(|original| original.id != mount.id);
     let relation_of = |entry: &MountEntry| {
         if entry.parent == mount.id {
             Some(Relation::Inside)
@@ -97,7 +97,7 @@ fn dependents_in(table: &[MountEntry], mount: &MountEntry) -> Dependents {
 /// mapped, or its working directory, root directory or program is in the mount.
 pub(crate) fn describe_users(device: u64) -> String {
     let search = Search::of(device);
-    search.users_text().unwrap_or_else(|| search.no_user_text())
+    search.users_text().unwrap_or_else(|| search.unknown_users_text())
 }
 
 /// Describes what keeps the daemon of an unmounted file system running: processes that use the file
@@ -105,15 +105,15 @@ pub(crate) fn describe_users(device: u64) -> String {
 /// nothing is visible.
 pub(crate) fn describe_holders(device: u64) -> Option<String> {
     let search = Search::of(device);
-    let namespace_users = join_with_verb(&search.in_other_namespaces, "has", "have")
-        .map(|processes| format!("{processes} it mounted in another mount namespace"));
+    let namespace_users = join_with_verb(&search.processes_with_mount, "has", "have")
+        .map(|processes_have| format!("{processes_have} it mounted in another mount namespace"));
     let bind_mounts = search.own_mounts.iter().map(|entry| {
         let mountpoint = entry.mountpoint.clone();
         DependentMount { mountpoint, relation: Relation::Bind }.to_string()
     });
-    let parts: Vec<_> =
+    let descriptions: Vec<_> =
         search.users_text().into_iter().chain(bind_mounts).chain(namespace_users).collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
+    (!descriptions.is_empty()).then(|| descriptions.join("; "))
 }
 
 /// Returns the id of the process that serves a FUSE file system. This process has `/dev/fuse` open.
@@ -138,7 +138,7 @@ pub(crate) fn daemon_of(device: u64) -> Option<u32> {
 
 /// Describes a file system that is in use but has no visible users.
 pub(crate) fn describe_unseen_holder(device: u64) -> String {
-    Search::of(device).no_user_text()
+    Search::of(device).unknown_users_text()
 }
 
 /// The result of a search for the processes and mounts that use a file system.
@@ -148,7 +148,7 @@ struct Search {
     /// The mounts of the file system in this mount namespace.
     own_mounts: Vec<MountEntry>,
     /// Processes that do not use the file system, but in whose mount namespace it is mounted.
-    in_other_namespaces: Vec<String>,
+    processes_with_mount: Vec<String>,
     /// Whether the files of every process could be examined.
     is_complete: bool,
 }
@@ -161,10 +161,10 @@ impl Search {
         for process in other_processes() {
             match uses_device(&process, device) {
                 Some(true) => search.users.push(describe_process(&process)),
-                used => {
-                    search.is_complete &= used.is_some();
+                is_user => {
+                    search.is_complete &= is_user.is_some();
                     if search.has_other_mount(&process, device) {
-                        search.in_other_namespaces.push(describe_process(&process));
+                        search.processes_with_mount.push(describe_process(&process));
                     }
                 }
             }
@@ -177,15 +177,17 @@ impl Search {
     fn has_other_mount(&self, process: &Path, device: u64) -> bool {
         let entries = mount_table::entries_of(process).unwrap_or_default();
         entries.iter().any(|entry| {
-            entry.device == device && self.own_mounts.iter().all(|own| own.id != entry.id)
+            entry.device == device
+                && self.own_mounts.iter().all(|own_mount| own_mount.id != entry.id)
         })
     }
 
     fn users_text(&self) -> Option<String> {
-        join_with_verb(&self.users, "uses", "use").map(|processes| format!("{processes} it"))
+        join_with_verb(&self.users, "uses", "use")
+            .map(|processes_use| format!("{processes_use} it"))
     }
 
-    fn no_user_text(&self) -> String {
+    fn unknown_users_text(&self) -> String {
         if self.is_complete {
             "no process that uses it was found; an overlay, a loop device, an NFS export or a \
              mount namespace without processes can use it"
@@ -310,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn bind_mount_depends_on_nothing() {
+    fn bind_mount_has_no_dependents() {
         let table = [
             entry(20, 1, 7, "/", "/m"),
             entry(21, 1, 7, "/acme", "/b"),

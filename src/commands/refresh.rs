@@ -60,14 +60,14 @@ pub(crate) fn run(arguments: &RefreshArgs) -> Result<(), Error> {
     }
 }
 
-/// Prints which sources are still being refreshed. On a terminal, updates one line. Otherwise,
-/// prints a single line once.
-fn show_progress(mountpoint: Option<&Path>, done: &mpsc::Receiver<()>) {
+/// Prints the names of the sources that are still being refreshed. On a terminal, updates one line.
+/// Otherwise, prints a single line.
+fn show_progress(mountpoint: Option<&Path>, done_receiver: &mpsc::Receiver<()>) {
     let is_terminal = std::io::stderr().is_terminal();
     let start = Instant::now();
     let mut delay = if is_terminal { PROGRESS_DELAY } else { LOGGED_PROGRESS_DELAY };
     let mut line_length = 0_usize;
-    while done.recv_timeout(delay) == Err(mpsc::RecvTimeoutError::Timeout) {
+    while done_receiver.recv_timeout(delay) == Err(mpsc::RecvTimeoutError::Timeout) {
         delay = PROGRESS_INTERVAL;
         let Ok(replies) = send_request(mountpoint, Request::Status) else { continue };
         let reports: Vec<_> = replies.into_iter().flatten().collect();

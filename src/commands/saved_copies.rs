@@ -48,15 +48,15 @@ impl SavedCopies {
         mount_devices: &HashSet<u64>,
     ) -> Result<Self, CommandError> {
         let copies_error = |source| CommandError::Copies { path: directory.into(), source };
-        let root = std::fs::metadata(directory).map_err(copies_error)?;
-        if mount_devices.contains(&root.dev()) {
+        let root_metadata = std::fs::metadata(directory).map_err(copies_error)?;
+        if mount_devices.contains(&root_metadata.dev()) {
             return Err(CommandError::CopiesInMount(directory.into()));
         }
         std::fs::read_dir(directory).map_err(copies_error)?;
         let mut copies = Self(HashMap::new());
         let mut pending_directories = vec![directory.to_path_buf()];
         // Symbolic links can form cycles, so each directory is visited once.
-        let mut visited = HashSet::from([(root.dev(), root.ino())]);
+        let mut visited_directories = HashSet::from([(root_metadata.dev(), root_metadata.ino())]);
         while let Some(directory) = pending_directories.pop() {
             let entries = match std::fs::read_dir(&directory) {
                 Ok(entries) => entries,
@@ -75,7 +75,7 @@ impl SavedCopies {
                     continue;
                 }
                 if metadata.is_dir() {
-                    if visited.insert((metadata.dev(), metadata.ino())) {
+                    if visited_directories.insert((metadata.dev(), metadata.ino())) {
                         pending_directories.push(path);
                     }
                 } else if metadata.is_file()

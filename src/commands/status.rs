@@ -51,8 +51,8 @@ pub(crate) fn send_request(
     Ok(replies)
 }
 
-/// Describes what uses a file system that has left the mount table. Returns `None` if it is
-/// still mounted.
+/// Describes the users of a file system that has left the mount table. Returns `None` if the file
+/// system is still mounted.
 fn describe_detached_users(report: &MountReport) -> Option<String> {
     let device = report.device?;
     let is_mounted = |entry: &MountEntry| {

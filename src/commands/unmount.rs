@@ -29,8 +29,8 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// system until its last user closes it.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// As [`END_TIMEOUT`], if only the exit of the daemon process can be observed. Before it exits, the
-/// daemon may wait for a token renewal.
+/// Replaces [`END_TIMEOUT`] if only the exit of the daemon process can be observed. Before it exits,
+/// the daemon may wait for a token renewal.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Interval between checks, and between attempts to unmount.

@@ -18,14 +18,14 @@ pub(crate) fn run_checks(config: &Config) -> Vec<Check> {
     let DiskLimit::Bytes(limit) = config.cache.disk else {
         return vec![check_directory(&config.cache.dir, false), Check::ok(BLOCKS_SUBJECT, "off")];
     };
-    let blocks = config.cache.blocks_directory();
+    let blocks_directory = config.cache.blocks_directory();
     let mut checks = vec![check_directory(&config.cache.dir, true)];
-    let usage = disk::read_usage(&blocks).and_then(|usage| {
+    let usage = disk::read_usage(&blocks_directory).and_then(|usage| {
         if usage.is_some() {
             // The directory of the blocks may be on another file system.
-            disk::probe_directory(&blocks, true)?;
+            disk::probe_directory(&blocks_directory, true)?;
         }
-        Ok(usage.unwrap_or_else(|| DiskUsage::for_missing_directory(&blocks)))
+        Ok(usage.unwrap_or_else(|| DiskUsage::for_missing_directory(&blocks_directory)))
     });
     match usage {
         Err(error) => checks.push(failed_check(BLOCKS_SUBJECT, &error)),
@@ -35,7 +35,7 @@ pub(crate) fn run_checks(config: &Config) -> Vec<Check> {
                 Some(free) if free < limit.saturating_sub(usage.used_bytes) => Check::warning(
                     BLOCKS_SUBJECT,
                     format!("{finding}, and the file system has only {} free", ByteSize(free)),
-                    "Free some space on it, or lower `disk` in [cache].",
+                    "Free some space on the file system, or lower `disk` in [cache].",
                 ),
                 _ => Check::ok(BLOCKS_SUBJECT, finding),
             });
@@ -50,7 +50,8 @@ fn failed_check(subject: &str, error: &impl Diagnostic) -> Check {
 }
 
 /// Checks the directory by creating, writing, reading and removing a file. If the directory holds
-/// blocks, also checks that a part of a file can be freed.
+/// blocks, also checks that the file system can free a part of a file (fallocate(2),
+/// `FALLOC_FL_PUNCH_HOLE`).
 fn check_directory(directory: &Path, holds_blocks: bool) -> Check {
     let path = directory.display();
     if let Err(error) = disk::probe_directory(directory, holds_blocks) {

@@ -123,8 +123,8 @@ impl Report {
     }
 }
 
-/// Returns the exit status of the command. A failure in the configuration takes precedence over
-/// others.
+/// Returns the exit status of the command. A failure that is caused by the configuration or a
+/// credential takes precedence over other failures.
 pub(crate) fn exit_status(checks: &[Check]) -> ExitStatus {
     let is_failure = |check: &&Check| check.verdict == Verdict::Failure;
     match checks.iter().filter(is_failure).map(|check| check.is_configuration_failure).max() {

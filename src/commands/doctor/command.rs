@@ -22,9 +22,9 @@ pub(crate) fn run(arguments: &DoctorArgs) -> Result<ExitStatus, Error> {
     system::run_checks().into_iter().for_each(|check| report.add(check));
     match Config::load(&arguments.overrides(), &ProcessEnvironment) {
         Ok(config) => {
-            let sources = config.sources.len();
-            let plural = if sources == 1 { "" } else { "s" };
-            report.add(Check::ok("configuration", format!("{sources} source{plural}")));
+            let source_count = config.sources.len();
+            let plural = if source_count == 1 { "" } else { "s" };
+            report.add(Check::ok("configuration", format!("{source_count} source{plural}")));
             cache::run_checks(&config).into_iter().for_each(|check| report.add(check));
             check_sources(config, &mut report)?;
         }

@@ -7,7 +7,7 @@ use crate::providers::Permission;
 /// Returns one check for each missing scope, or a single successful check if no scope is missing.
 /// Returns no check if the provider does not report scopes.
 pub(crate) async fn run_checks(source: &Source) -> Vec<Check> {
-    // Without a token the scopes are unknown; the check of the listing reports why.
+    // Without a token, the scopes are unknown. The check of the listing then reports the reason.
     let permissions = source.provider.permissions().await.unwrap_or_default();
     scope_checks(source.config.name.as_str(), source.config.provider.name(), &permissions)
 }
@@ -31,8 +31,10 @@ fn scope_checks(name: &str, provider: &str, permissions: &[Permission]) -> Vec<C
         let scopes: Vec<_> = permission.scopes.iter().map(|scope| format!("`{scope}`")).collect();
         // The last scope is the granular one. New apps can have only granular scopes.
         let scope = scopes.last().cloned().unwrap_or_default();
-        let older_scopes =
-            scopes.split_last().map(|(_, older)| older.join(" or ")).unwrap_or_default();
+        let older_scopes = scopes
+            .split_last()
+            .map(|(_, older_scopes)| older_scopes.join(" or "))
+            .unwrap_or_default();
         let alternative = if older_scopes.is_empty() {
             String::new()
         } else {
@@ -40,11 +42,11 @@ fn scope_checks(name: &str, provider: &str, permissions: &[Permission]) -> Vec<C
         };
         let instruction = match provider {
             "zoom" => {
-                "Add it to the app in the Zoom App Marketplace. For recordings of other users, add \
+                "Add this scope to the app in the Zoom App Marketplace. For recordings of other users, add \
                  the variant with `:admin`. The change takes effect with the next token. If you \
                  use `meetfs login`, sign in again."
             }
-            _ => "Add it to the app at developer.webex.com and authorize the app again.",
+            _ => "Add this scope to the app at developer.webex.com and authorize the app again.",
         };
         let fix = format!("The scope {scope}{alternative} is missing. {instruction}");
         match permission.is_needed {

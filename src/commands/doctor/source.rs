@@ -18,17 +18,17 @@ use crate::providers::ProviderError;
 /// Timeout for a request to an endpoint.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Timeout for listing the last [`LISTED_DAYS`] days.
+/// Timeout for listing the last [`LISTED_DAYS`] days, and for the search for late files.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Number of past days that are listed.
+/// Number of days before today that are listed.
 const LISTED_DAYS: i32 = 29;
 
 /// Maximum tolerated offset of the clock. Signed URLs expire to the second, and with a wrong clock
 /// a certificate can be rejected as "not yet valid".
 const MAX_CLOCK_OFFSET: Duration = Duration::from_secs(30);
 
-/// The fix for an error that has no hint. A mount repeats the failed operation.
+/// The fix for an error without a hint, if a running mount repeats the failed operation.
 const MOUNT_RETRIES_FIX: &str = "A running mount retries automatically. If the error persists, \
                                 mount with --log-level debug and see the log.";
 const DOWNLOAD_PERMISSION_FIX: &str =
@@ -59,20 +59,18 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
     let listing = match listing {
         Ok(listing) => listing,
         Err(error) => {
-            let is_configuration = !error.is_transient();
             let check = Check::from_error(
                 Verdict::Failure,
                 format!("{name}, listing"),
                 &error,
                 MOUNT_RETRIES_FIX,
             );
-            report.add(if is_configuration { check.caused_by_configuration() } else { check });
+            report.add(if error.is_transient() { check } else { check.caused_by_configuration() });
             return;
         }
     };
-    let meetings = listing.meetings.len();
-    let finding =
-        format!("{meetings} meeting{} since {first_day}", if meetings == 1 { "" } else { "s" });
+    let count = listing.meetings.len();
+    let finding = format!("{count} meeting{} since {first_day}", if count == 1 { "" } else { "s" });
     report.add(match listing.failed.first() {
         None => Check::ok(format!("{name}, listing"), finding),
         Some((days, error)) => Check::from_error_with_context(
@@ -94,7 +92,7 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
         .collect();
     files.sort_by_key(|file| (file.recording_start, file.id.clone()));
     let subject = format!("{name}, reading");
-    let Some(newest) = files.last() else {
+    let Some(newest_file) = files.last() else {
         report.add(Check::warning(
             subject,
             format!("no recording from the last {LISTED_DAYS} days is available"),
@@ -102,7 +100,9 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
         ));
         return;
     };
-    report.add(match archive.engine.find_size(&newest.id, newest.version, newest.body).await {
+    let size =
+        archive.engine.find_size(&newest_file.id, newest_file.version, newest_file.body).await;
+    report.add(match size {
         Ok(size) => Check::ok(subject, format!("read one byte of a file of {size} bytes")),
         Err(error @ FetchError::NotAllowed(_)) => {
             Check::from_error(Verdict::Failure, subject, &error, DOWNLOAD_PERMISSION_FIX)
@@ -112,11 +112,13 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
     });
 }
 
-/// Requests the late files of the newest meeting. Returns a warning if that fails.
+/// Searches for late files of the newest meeting: files that listings do not contain. Returns a
+/// warning if the search fails.
 async fn check_late_files(source: &Source, meetings: &[Meeting]) -> Option<Check> {
-    let newest = meetings.iter().max_by_key(|meeting| (meeting.start, &meeting.id))?.clone();
-    let newest = [Arc::new(newest)];
-    let lookup = tokio::time::timeout(LISTING_TIMEOUT, source.provider.late_files(&newest)).await;
+    let newest_meeting = meetings.iter().max_by_key(|meeting| (meeting.start, &meeting.id))?;
+    let newest_meeting = [Arc::new(newest_meeting.clone())];
+    let late_files = source.provider.late_files(&newest_meeting);
+    let lookup = tokio::time::timeout(LISTING_TIMEOUT, late_files).await;
     let error = lookup.ok()?.failed?;
     let subject = format!("{}, transcripts", source.config.name);
     Some(Check::from_error_with_context(
@@ -134,7 +136,7 @@ async fn check_endpoints(client: &Client, source: &Source, report: &mut Report) 
     for url in &source.provider.descriptor().base_urls {
         let subject = format!("{}, {}", source.config.name, url.host_str().unwrap_or("?"));
         let request = ApiRequest {
-            // Requests the root instead of the path: only the connection matters here.
+            // Requests the root and not the path, because only the connection is checked.
             url: SecretUrl::new(url.join("/").unwrap_or_else(|_| url.clone())),
             authorization: None,
             form: None,

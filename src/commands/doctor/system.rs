@@ -43,7 +43,7 @@ fn check_fuse() -> Check {
     }
 }
 
-/// Checks for the setuid helper, which mounts for users other than root.
+/// Checks that the setuid helper `fusermount3` is installed. It mounts for users other than root.
 fn check_fusermount() -> Check {
     let directories = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::split_paths(&directories)
@@ -59,7 +59,6 @@ fn check_fusermount() -> Check {
     }
 }
 
-/// Checks whether `-o allow_other` is allowed.
 fn check_allow_other() -> Check {
     let path = PathBuf::from("/etc/fuse.conf");
     let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -69,7 +68,7 @@ fn check_allow_other() -> Check {
     Check::warning(
         "other users",
         "-o allow_other is not allowed, so only you can read your mounts",
-        "To allow it, add the line `user_allow_other` to /etc/fuse.conf.",
+        "Add the line `user_allow_other` to /etc/fuse.conf to allow this option.",
     )
 }
 
@@ -83,7 +82,7 @@ fn check_descriptors() -> Option<Check> {
         Some(low) => Check::warning(
             "open files",
             format!("the limit is {low}, too low for hundreds of concurrent readers"),
-            "Raise it with `ulimit -Hn 65536`, or with LimitNOFILE= in a systemd unit.",
+            "Raise the limit with `ulimit -Hn 65536`, or with LimitNOFILE= in a systemd unit.",
         ),
         None => Check::ok("open files", format!("up to {limit}")),
     })

@@ -66,13 +66,13 @@ async fn respond(browser: oneshot::Sender<Page>, page: Page) {
     }
 }
 
-/// Waits for the redirect that belongs to `consent`.
+/// Waits for the redirect that answers `authorization_request`, and returns its code.
 ///
 /// # Errors
 /// [`LoginError::TimedOut`] and [`LoginError::Refused`]
 pub(crate) async fn wait_for_code(
     listener: TcpListener,
-    consent: &AuthorizationRequest,
+    authorization_request: &AuthorizationRequest,
     source: &SourceName,
 ) -> Result<(SecretString, Browser), LoginError> {
     let (sender, mut redirects) = mpsc::channel(MAX_CONNECTIONS);
@@ -106,7 +106,7 @@ pub(crate) async fn wait_for_code(
                 });
             }
             Some(BrowserRequest { redirect, response }) = redirects.recv() => {
-                match redirect.code(consent, source) {
+                match redirect.code(authorization_request, source) {
                     Ok(Some(code)) => return Ok((code, Browser(response))),
                     // A request that does not belong to this sign-in must not end it.
                     Ok(None) => drop(response.send(Page::OtherSignIn)),

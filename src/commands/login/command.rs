@@ -64,23 +64,25 @@ async fn sign_in(
     let listener =
         if arguments.paste { None } else { Some(browser::listen(arguments.port).await?) };
     let redirect = format!("http://127.0.0.1:{}/", arguments.port);
-    let consent = service.authorization_request(&redirect).map_err(sign_in_error(source))?;
+    let authorization_request =
+        service.authorization_request(&redirect).map_err(sign_in_error(source))?;
     print_line(format_args!(
         "To sign in to {source}, open this URL and agree:\n\n  {}\n",
-        consent.url
+        authorization_request.url
     ));
     let (code, browser) = match listener {
         Some(listener) => {
             if std::io::stdout().is_terminal() {
                 // If no browser opens, the user opens the printed URL.
-                let _ = open::that_detached(consent.url.as_str());
+                let _ = open::that_detached(authorization_request.url.as_str());
             }
-            let (code, browser) = browser::wait_for_code(listener, &consent, source).await?;
+            let (code, browser) =
+                browser::wait_for_code(listener, &authorization_request, source).await?;
             (code, Some(browser))
         }
-        None => (paste::read_code(&consent, source).await?, None),
+        None => (paste::read_code(&authorization_request, source).await?, None),
     };
-    let result = service.finish(consent, code).await;
+    let result = service.finish(authorization_request, code).await;
     if let Some(browser) = browser {
         browser.show_result(result.is_ok()).await;
     }

@@ -13,13 +13,13 @@ pub fn code_in_query(
     state: &str,
     query: &str,
 ) -> Result<Option<SecretString>, String> {
-    let Some(consent) = authorization_request(state) else { return Ok(None) };
-    Redirect::parse_query(query).code(&consent, source).map_err(|error| error.to_string())
+    let Some(request) = authorization_request(state) else { return Ok(None) };
+    Redirect::parse_query(query).code(&request, source).map_err(|error| error.to_string())
 }
 
 /// Returns the code in a pasted line, or the error message.
 pub fn code_in_pasted_line(source: &SourceName, state: &str, line: &str) -> Result<String, String> {
-    let Some(consent) = authorization_request(state) else { return Err("no consent".into()) };
-    let code = parse_line(line.trim(), &consent, source).map_err(|error| error.to_string())?;
+    let Some(request) = authorization_request(state) else { return Err("invalid state".into()) };
+    let code = parse_line(line.trim(), &request, source).map_err(|error| error.to_string())?;
     Ok(code.expose_secret().to_owned())
 }

@@ -16,7 +16,7 @@ const MAX_LINE_LENGTH: u64 = 16 * 1024;
 
 /// Reads the redirect URL, or its query, from one line of standard input.
 pub(crate) async fn read_code(
-    consent: &AuthorizationRequest,
+    authorization_request: &AuthorizationRequest,
     source: &SourceName,
 ) -> Result<SecretString, LoginError> {
     if std::io::stdin().is_terminal() {
@@ -40,10 +40,10 @@ pub(crate) async fn read_code(
     }
     let line = std::str::from_utf8(&line)
         .map_err(|_| LoginError::InvalidPaste("the pasted line is not text"))?;
-    parse_line(line.trim(), consent, source)
+    parse_line(line.trim(), authorization_request, source)
 }
 
-/// Returns the code in a URL that belongs to `consent`.
+/// Returns the code in a URL that answers `authorization_request`.
 ///
 /// A code without a state is rejected. Otherwise, an attacker could make the user paste a code of
 /// the attacker, which would sign the user in to the account of the attacker. The code verifier
@@ -52,7 +52,7 @@ pub(crate) async fn read_code(
 /// printed URL.
 pub(crate) fn parse_line(
     line: &str,
-    consent: &AuthorizationRequest,
+    authorization_request: &AuthorizationRequest,
     source: &SourceName,
 ) -> Result<SecretString, LoginError> {
     if line.is_empty() {
@@ -66,7 +66,7 @@ pub(crate) fn parse_line(
     if let Some(query) = query {
         let query = query.split('#').next().unwrap_or_default();
         return Redirect::parse_query(query)
-            .code(consent, source)?
+            .code(authorization_request, source)?
             .ok_or(LoginError::InvalidPaste("the pasted URL does not belong to this sign-in"));
     }
     let resembles_code = line.chars().all(|c| c.is_ascii_graphic());

@@ -36,16 +36,16 @@ impl Redirect {
         redirect
     }
 
-    /// Returns the code; `None` if the redirect does not belong to `consent`.
+    /// Returns the code, or `None` if the redirect does not answer `authorization_request`.
     ///
     /// # Errors
     /// [`LoginError::Refused`]
     pub(crate) fn code(
         self,
-        consent: &AuthorizationRequest,
+        authorization_request: &AuthorizationRequest,
         source: &SourceName,
     ) -> Result<Option<SecretString>, LoginError> {
-        if !self.state.is_some_and(|state| consent.has_state(&state)) {
+        if !self.state.is_some_and(|state| authorization_request.has_state(&state)) {
             return Ok(None);
         }
         match (self.code, self.error) {
