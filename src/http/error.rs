@@ -71,7 +71,7 @@ pub enum HttpError {
     InvalidCredential,
 }
 
-/// The innermost_error cause of a transport error, for example "Connection refused". It does not contain
+/// The innermost cause of a transport error, for example "Connection refused". It does not contain
 /// the URL.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
