@@ -362,8 +362,8 @@ impl Source {
         (!deleted_files.is_empty()).then_some(DeletedMeeting { meeting, deleted_files })
     }
 
-    /// Returns the deleted files of a meeting, without those that could not be downloaded before
-    /// they were deleted or whose size is unknown.
+    /// Returns the deleted files of a meeting that the cache can contain: those that were ready for
+    /// download and whose size is known.
     fn deleted_files(
         &self,
         deleted_meeting: &DeletedMeeting,

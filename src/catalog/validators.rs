@@ -10,9 +10,9 @@ type SourceValidators = HashMap<(MeetingId, FileKey), (Version, String)>;
 
 /// The last HTTP validator of each file.
 ///
-/// The table has its own lock, because opening a file takes it. The lock is held only for one
-/// lookup or update. It may be taken while the sources are locked. No other lock is taken while it
-/// is held.
+/// The table has its own lock, so opening a file does not wait for the lock of the sources. The
+/// lock of the table is held only for one lookup or update. It may be taken while the sources are
+/// locked. No other lock is taken while it is held.
 #[derive(Debug)]
 pub(super) struct ValidatorTable(Mutex<HashMap<SourceName, SourceValidators>>);
 

@@ -29,7 +29,7 @@ mod tests {
 
     use super::*;
 
-    fn url_in(values: &[&[u8]]) -> Option<String> {
+    fn url_from_values(values: &[&[u8]]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(LOCATION, HeaderValue::from_bytes(value).unwrap());
@@ -40,16 +40,22 @@ mod tests {
     #[test]
     fn bytes_beyond_ascii_are_percent_encoded() {
         let utf8 = "/rec/Réunion 1?name=é#é".as_bytes();
-        assert_eq!(url_in(&[utf8]).as_deref(), Some("/rec/R%C3%A9union 1?name=%C3%A9#%C3%A9"));
-        assert_eq!(url_in(&[b" /caf\xe9 "]).as_deref(), Some("/caf%E9"));
-        assert_eq!(url_in(&[b"https://zoom.us/a%20b"]).as_deref(), Some("https://zoom.us/a%20b"));
+        assert_eq!(
+            url_from_values(&[utf8]).as_deref(),
+            Some("/rec/R%C3%A9union 1?name=%C3%A9#%C3%A9")
+        );
+        assert_eq!(url_from_values(&[b" /caf\xe9 "]).as_deref(), Some("/caf%E9"));
+        assert_eq!(
+            url_from_values(&[b"https://zoom.us/a%20b"]).as_deref(),
+            Some("https://zoom.us/a%20b")
+        );
     }
 
     #[test]
     fn different_urls_in_a_header_are_ignored() {
-        assert_eq!(url_in(&[]), None);
-        assert_eq!(url_in(&[b""]), None);
-        assert_eq!(url_in(&[b"/a", b"/a"]).as_deref(), Some("/a"));
-        assert_eq!(url_in(&[b"/a", b"/b"]), None);
+        assert_eq!(url_from_values(&[]), None);
+        assert_eq!(url_from_values(&[b""]), None);
+        assert_eq!(url_from_values(&[b"/a", b"/a"]).as_deref(), Some("/a"));
+        assert_eq!(url_from_values(&[b"/a", b"/b"]), None);
     }
 }

@@ -88,7 +88,7 @@ impl RangeBody {
         };
         if whole_body.as_ref().is_some_and(|body| is_error_body(body)) {
             return Err(RangeError::Refused(
-                "status 200 with an error object instead of the file".into(),
+                "the server returned an error object instead of the file (status 200)".into(),
             ));
         }
         let head = head?;
@@ -239,9 +239,10 @@ pub(super) async fn send(
 ) -> Result<Response, RangeError> {
     let reply = transfer.wait(client.send(request, &lease.url, timeout)).await;
     reply.ok_or_else(yield_error)?.map_err(|error| match error {
-        SendError::TimedOut => {
-            RangeError::transient(format!("no answer within {} s", timeout.as_secs_f32()))
-        }
+        SendError::TimedOut => RangeError::transient(format!(
+            "the server did not answer within {} s",
+            timeout.as_secs_f32()
+        )),
         SendError::Transport(error) => {
             RangeError::transient(TransportError::new(error).to_string())
         }
@@ -275,7 +276,7 @@ pub(super) async fn receive(
 /// first missing byte.
 fn yield_error() -> RangeError {
     RangeError::transient(format!(
-        "the rate was below {MIN_RATE} bytes per second, and another request needed the connection"
+        "the transfer rate was below {MIN_RATE} bytes per second, and another request needed the connection"
     ))
 }
 

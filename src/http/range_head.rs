@@ -46,34 +46,52 @@ impl RangeHead {
     ) -> Result<Self, RangeError> {
         match status.as_u16() {
             200 | 206 | 416 => {}
-            401 | 403 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
-            404 | 410 => return Err(RangeError::Missing(format!("status {}", status.as_u16()))),
+            401 | 403 => {
+                return Err(RangeError::Refused(format!(
+                    "the server returned status {}",
+                    status.as_u16()
+                )));
+            }
+            404 | 410 => {
+                return Err(RangeError::Missing(format!(
+                    "the server returned status {}",
+                    status.as_u16()
+                )));
+            }
             // A signed URL does not redirect, so this URL is not signed.
-            300..=399 => return Err(RangeError::Refused(format!("status {}", status.as_u16()))),
+            300..=399 => {
+                return Err(RangeError::Refused(format!(
+                    "the server returned status {}",
+                    status.as_u16()
+                )));
+            }
             429 => {
                 let wait = retry::retry_after(headers, SystemTime::now())
                     .unwrap_or_else(retry::default_retry_after);
                 return Err(RangeError::Transient(
-                    "status 429, too many requests".into(),
+                    "the server returned status 429 (too many requests)".into(),
                     Some(wait),
                 ));
             }
             other => {
                 let wait = retry::retry_after(headers, SystemTime::now());
-                return Err(RangeError::Transient(format!("status {other}"), wait));
+                return Err(RangeError::Transient(
+                    format!("the server returned status {other}"),
+                    wait,
+                ));
             }
         }
         let media_type =
             header_text(headers, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
         if media_type.starts_with("text/html") {
             return Err(RangeError::Refused(format!(
-                "status {} with an HTML page",
+                "the server returned status {} with an HTML page",
                 status.as_u16()
             )));
         }
         if media_type.starts_with("application/json") && expected.body != BodyKind::Json {
             return Err(RangeError::Refused(format!(
-                "status {} with a JSON object",
+                "the server returned status {} with a JSON object",
                 status.as_u16()
             )));
         }
@@ -108,7 +126,9 @@ impl RangeHead {
                 Self { bytes_to_skip: 0, end, total_length, is_length_unknown, version }
             }
             (206, _) => {
-                return Err(RangeError::transient("status 206 without a valid Content-Range"));
+                return Err(RangeError::transient(
+                    "the server returned status 206 without a valid Content-Range",
+                ));
             }
             (416, Some(ContentRange { total_length: Some(total_length), .. }))
                 if expected.total_length != Some(total_length) && range.start >= total_length =>
@@ -116,7 +136,9 @@ impl RangeHead {
                 return Err(RangeError::WrongTotal { served_length: total_length });
             }
             (416, _) => {
-                return Err(RangeError::transient("status 416 for a range within the file"));
+                return Err(RangeError::transient(
+                    "the server returned status 416 for a range within the file",
+                ));
             }
             // A reply with status 200 to a range request contains the whole file from byte 0 (RFC
             // 9110, 14.2).
@@ -137,7 +159,7 @@ impl RangeHead {
                 }
                 _ => {
                     return Err(RangeError::transient(
-                        "status 200 with the whole file instead of a range",
+                        "the server returned the whole file instead of a range (status 200)",
                     ));
                 }
             },

@@ -52,7 +52,7 @@ impl FetchRequest {
         self.in_flight.lock().contains(self.content.id, fetch)
     }
 
-    /// Moves the bytes of a fetch into the cache, and then removes the fetch from the table. With
+    /// Moves the bytes of a fetch into the cache, and then removes the fetch from the table. In
     /// this order, a reader always finds the bytes in the cache or in the table.
     pub(super) fn complete(&mut self, fetch: &Arc<InFlightFetch>) {
         let bytes = fetch.complete();

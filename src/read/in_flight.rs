@@ -65,7 +65,7 @@ impl RequestPosition {
 
 #[derive(Debug)]
 enum State {
-    /// The bytes that have arrived.
+    /// The fetch has received these bytes and waits for more.
     Filling(Vec<u8>),
     Complete(Bytes),
     Failed(FetchFailure),

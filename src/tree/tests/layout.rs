@@ -99,9 +99,11 @@ fn meeting_without_visible_files_is_hidden() {
         availability: Availability::Processing,
         ..file("1", Role::View, "v", "mp4")
     };
-    let unknown_size = RecordingFile { declared_size: None, ..file("2", Role::View, "w", "mp4") };
-    let zero_size = RecordingFile { declared_size: Some(0), ..file("3", Role::View, "x", "mp4") };
-    for files in [vec![], vec![processing_file, unknown_size, zero_size]] {
+    let file_of_unknown_size =
+        RecordingFile { declared_size: None, ..file("2", Role::View, "w", "mp4") };
+    let file_of_zero_size =
+        RecordingFile { declared_size: Some(0), ..file("3", Role::View, "x", "mp4") };
+    for files in [vec![], vec![processing_file, file_of_unknown_size, file_of_zero_size]] {
         let snapshot = paris_builder().build(&acme(vec![meeting("m", "t", files)]));
         assert_eq!(paths(&snapshot).into_keys().collect::<Vec<_>>(), ["acme/"]);
     }

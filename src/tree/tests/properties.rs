@@ -93,7 +93,7 @@ fn any_archive() -> impl Strategy<Value = Vec<SourceContents>> {
     )
 }
 
-/// Returns the attributes of all nodes that the kernel can cache, by path.
+/// Returns the attributes that the kernel can cache, by path.
 fn cacheable_attributes(
     snapshot: &Snapshot,
 ) -> BTreeMap<String, (Ino, u64, Timestamp, Option<Bytes>)> {
