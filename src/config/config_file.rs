@@ -61,8 +61,7 @@ impl ConfigFile {
         Self { path, file: TextFile::new_private(SecretString::from(text)) }
     }
 
-    /// Returns the directory of the file. Relative paths in the file are relative to this
-    /// directory.
+    /// Returns the directory of the file. Relative paths in the file are resolved against it.
     pub(super) fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
     }
@@ -99,7 +98,8 @@ impl ConfigFile {
         Origin::File { path: self.path.clone(), line: self.line_at(offset), key }
     }
 
-    /// Returns the line and the column of a byte offset. Both start at 1. Columns are characters.
+    /// Returns the line and the column of a byte offset. Both start at 1. The column is counted in
+    /// characters.
     fn position_at(&self, offset: usize) -> (usize, usize) {
         let preceding_text = self.file.text.expose_secret().get(..offset).unwrap_or_default();
         let line = preceding_text.bytes().filter(|byte| *byte == b'\n').count() + 1;

@@ -300,8 +300,8 @@ impl<'a> Loader<'a> {
         names.map(|name| Ok(name.into_text()?.value)).collect()
     }
 
-    /// Converts a path from a flag or a variable to an absolute path. A relative path is relative
-    /// to the current directory.
+    /// Converts a path from a flag or a variable to an absolute path. Resolves a relative path
+    /// against the current directory.
     fn resolve_from_current_directory(
         &self,
         path: Setting<OsString>,

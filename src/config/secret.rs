@@ -148,7 +148,7 @@ pub(super) fn secret_value_keys(names: &[String]) -> impl Iterator<Item = &str> 
     names.iter().filter_map(|name| name.strip_suffix("_command"))
 }
 
-/// Reads and checks a secret. A relative path of a secret file is relative to `directory`.
+/// Reads and checks a secret. Resolves a relative path of a secret file against `directory`.
 pub(super) fn read_secret(
     setting: Setting<SecretSource>,
     directory: &Path,

@@ -17,7 +17,7 @@ use super::limits::{MAX_CONNECTIONS, MAX_READ_DEADLINE, MIN_READ_DEADLINE};
 use super::suggestion::find_nearest;
 use super::value_problem::ValueProblem;
 
-/// Returns an absolute path. `~/` stands for the home directory. A relative path is relative to
+/// Returns an absolute path. `~/` stands for the home directory. Resolves a relative path against
 /// `directory`.
 pub(super) fn to_absolute_path(
     path: &Path,

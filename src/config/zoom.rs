@@ -47,7 +47,8 @@ pub struct ZoomConfig {
     pub api_url: Url,
     /// The URL of the token endpoint.
     pub oauth_url: Url,
-    /// Whether `api_url` is not configured. Then the `api_url` that comes with a token replaces it.
+    /// Whether the configuration omits `api_url`. If so, the API URL in the reply to a token
+    /// request replaces the default.
     pub api_url_is_default: bool,
     pub plan: ZoomPlan,
 }

@@ -115,8 +115,8 @@ impl InvalidationQueue {
         Some(batch)
     }
 
-    /// Records that the kernel has handled the [`immediate_invalidations`](InvalidationBatch::immediate_invalidations)
-    /// invalidations of the batch.
+    /// Records that the kernel has handled the [immediate
+    /// invalidations](InvalidationBatch::immediate_invalidations) of the batch.
     pub fn acknowledge(&self, batch: &InvalidationBatch) {
         self.sent_batches.send_replace(batch.number);
     }

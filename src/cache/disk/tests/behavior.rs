@@ -328,9 +328,12 @@ fn usage_and_clear_create_no_directory() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("blocks");
     assert_eq!(read_usage(&directory).unwrap(), None);
-    let missing_usage = DiskUsage::for_missing_directory(&directory);
-    assert!(missing_usage.free_bytes.is_some_and(|free| free > 0), "free space of the parent");
-    assert_eq!(DiskUsage { free_bytes: None, ..missing_usage }, DiskUsage::default());
+    let usage_of_missing_directory = DiskUsage::for_missing_directory(&directory);
+    assert!(
+        usage_of_missing_directory.free_bytes.is_some_and(|free| free > 0),
+        "free space of the parent"
+    );
+    assert_eq!(DiskUsage { free_bytes: None, ..usage_of_missing_directory }, DiskUsage::default());
     assert_eq!(clear(&directory).unwrap(), ClearedFiles::default());
     assert!(!directory.exists());
 }
