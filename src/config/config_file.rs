@@ -26,7 +26,7 @@ pub(super) struct ConfigFile {
 
 impl ConfigFile {
     /// Reads the file. If the file does not exist, returns an error, or an empty file if
-    /// `may_be_missing` is set.
+    /// `may_be_missing` is true.
     ///
     /// A file that another user can write to is rejected, as OpenSSH does with its configuration.
     /// The file contains commands that meetfs runs and URLs to which it sends secrets. The

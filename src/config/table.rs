@@ -11,7 +11,7 @@ use super::value_problem::ValueProblem;
 
 pub(super) struct Table<'a> {
     file: &'a ConfigFile,
-    /// The full name of the table, such as `source.acme`. Empty for the top-level table.
+    /// The full name of the table, such as `source.acme`. It is empty for the top-level table.
     name: String,
     /// Byte offset of the table in the file.
     start: usize,

@@ -58,7 +58,7 @@ pub struct ZoomConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ZoomPlan {
     Free,
-    /// The first plan with cloud recordings.
+    /// The lowest plan with cloud recordings.
     Pro,
     /// The plans Business, Education, Enterprise and Partner.
     Business,

@@ -52,8 +52,8 @@ impl BackingSource for CompleteFile {
 /// Decides which handles the kernel reads without the daemon, and counts the open handles.
 #[derive(Debug)]
 pub(super) struct Passthrough<B, F = CompleteFile> {
-    /// Whether new handles can get a backing file. False if passthrough is off for the mount, or if
-    /// the kernel has rejected a backing file.
+    /// Whether new handles can get a backing file. It is false if passthrough is off for the mount,
+    /// or if the kernel has rejected a backing file.
     is_enabled: AtomicBool,
     /// The lock is held while the kernel registers a file, so an inode never gets two backing
     /// files. That system call does not block.

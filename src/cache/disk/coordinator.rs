@@ -178,7 +178,7 @@ impl Coordinator {
         self.task_added.notify_one();
     }
 
-    /// Removes one pin of a file. A file can be evicted when it has no pins.
+    /// Removes one pin, which protects a file from eviction. A file without pins can be evicted.
     pub(super) fn unpin(&self, fingerprint: Fingerprint) {
         self.state().inventory.unpin(fingerprint);
         self.task_added.notify_one();

@@ -197,7 +197,7 @@ impl DiskCache {
     /// this process has neither written nor read, which takes as long as reading them. The
     /// verification continues if the caller stops waiting, so a later call need not repeat it.
     ///
-    /// Returns `None` if the file is not complete, and while two other files are being verified.
+    /// Returns `None` if the file is not complete, or if two other files are being verified.
     pub async fn open_complete(&self, key: DiskKey) -> Option<CompleteFile> {
         let (is_unread, unverified) = {
             let state = self.store.coordinator.state();

@@ -1,4 +1,4 @@
-//! An open cache directory: its files, the shared state, and reads of blocks.
+//! An open cache directory: its files, the shared state, and the functions that read blocks.
 
 use std::collections::HashSet;
 use std::sync::Arc;

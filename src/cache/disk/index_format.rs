@@ -1,8 +1,8 @@
 //! The format of index files. An index file contains one record for each stored block of a cached
 //! file.
 //!
-//! The file has a header, followed by one record per block at a fixed position. All integers are
-//! little-endian:
+//! The index file has a header, followed by one record per block at a fixed position. All integers
+//! are little-endian:
 //!
 //! ```text
 //! header   0 magic "meetfsBI" │ 8 format version u32 │ 12 block length u32 │ 16 fingerprint u128
@@ -101,7 +101,7 @@ fn checksum_seed(key: DiskKey, index: u32) -> u32 {
     crc32c::crc32c_append(seed, &u64::from(index).to_le_bytes())
 }
 
-/// Encodes fields in order into `N` bytes, followed by zeros and a CRC32C.
+/// Encodes fields in order into `N` bytes, followed by zeros and a CRC32C checksum.
 struct FieldWriter<const N: usize> {
     bytes: [u8; N],
     position: usize,

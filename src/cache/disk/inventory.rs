@@ -99,7 +99,7 @@ pub(super) struct BlockInventory {
     /// Allocation unit of the file system, in bytes.
     allocation_unit: u64,
     files: HashMap<Fingerprint, FileEntry>,
-    /// Files that were in the directory at the start and whose index has not been read yet.
+    /// Files that were in the directory at startup and whose index has not been read yet.
     unread_files: HashSet<Fingerprint>,
     /// **Invariant**: contains exactly the evictable files, each with its `min_access_time`.
     eviction_order: BTreeSet<(u64, Fingerprint)>,

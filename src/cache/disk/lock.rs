@@ -14,14 +14,14 @@ use super::hole::punch_hole;
 use super::volume::LOCK_FILE;
 use crate::ownership::{self, FileType};
 
-/// Time during which a failed attempt to acquire the lock is repeated. A command that reads the
-/// usage of a cache holds the lock for an instant, and a process that has just received a signal
-/// needs a moment to end.
+/// How long acquiring the lock is retried before it fails. A command that reads the usage of a
+/// cache holds the lock for an instant, and a process that has just received a signal needs a
+/// moment to end.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Maximum number of bytes that are read from the lock file. It is longer than any process id.
+/// Maximum number of bytes that are read from the lock file. No process id is longer.
 const MAX_PID_LENGTH: u64 = 32;
 
 /// Exclusive use of a cache directory. It ends when this value is dropped or the process dies.

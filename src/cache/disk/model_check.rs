@@ -50,8 +50,8 @@ fn read(store: &DiskStore, number: u8) {
 }
 
 impl Cache {
-    /// Opens a cache. With `has_little_space`, its limit is large enough for one file but not for
-    /// two.
+    /// Opens a cache. If `has_little_space` is true, its limit is large enough for one file but not
+    /// for two.
     fn open(has_little_space: bool) -> Self {
         let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let volume = Volume::open(directory.path()).unwrap();

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::model::Diagnostic;
 
-/// Fills the file system with a file of another program.
+/// Fills the file system with a file that does not belong to the cache.
 fn fill_disk(disk: &SmallDisk) {
     let mut file = std::fs::File::create(disk.0.path().join("other-file")).unwrap();
     let chunk = vec![1; 64 * 1024];
