@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &RefreshArgs) -> Result<(), Error> {
     }
     let reports = print_all(replies, arguments.json)?;
     if reports.iter().any(|report| report.dead_mount_error.is_some()) {
-        return Err(ControlError::SomeDead.into());
+        return Err(ControlError::SomeMountsDead.into());
     }
     let unfinished_sources: Vec<_> =
         reports.iter().filter(|report| report.is_unfinished).flat_map(refreshing_sources).collect();

@@ -51,8 +51,10 @@ pub(crate) fn run(arguments: &UnmountArgs) -> Result<(), Error> {
     let dependents = dependents_of(&entry).map_err(system_error)?;
     if let Some(first) = dependents.mounts.first() {
         let texts: Vec<_> = dependents.mounts.iter().map(ToString::to_string).collect();
-        let (users, first) = (texts.join("; "), first.mountpoint.clone());
-        return Err(MountpointError::DependentMounts { mountpoint: path, users, first }.into());
+        let (users, first_mountpoint) = (texts.join("; "), first.mountpoint.clone());
+        return Err(
+            MountpointError::DependentMounts { mountpoint: path, users, first_mountpoint }.into()
+        );
     }
     let mounts = Mounts::new(&ProcessEnvironment);
     let check = ServingCheck::of(&mounts, &path, entry.device);
@@ -97,7 +99,7 @@ impl ServingCheck {
             return Self::Socket;
         }
         match daemon_of(device) {
-            Some(daemon) => Self::Process(daemon),
+            Some(pid) => Self::Process(pid),
             None if is_dead(path) => Self::Dead,
             None => Self::Holders,
         }
@@ -107,7 +109,7 @@ impl ServingCheck {
         match self {
             Self::Connection(connection) => connection.is_open(),
             Self::Socket => mounts.is_served(path),
-            Self::Process(daemon) => daemon_of(device) == Some(*daemon),
+            Self::Process(pid) => daemon_of(device) == Some(*pid),
             Self::Holders => describe_holders(device).is_some(),
             Self::Dead => false,
         }
@@ -190,18 +192,18 @@ fn still_served_error(
     mountpoint: PathBuf,
     device: Option<u64>,
 ) -> MountpointError {
-    let mut daemon = device.and_then(daemon_of);
+    let mut daemon_pid = device.and_then(daemon_of);
     let mut device = device;
-    if daemon.is_none()
+    if daemon_pid.is_none()
         && let Ok(report) = mounts.request_report(&mountpoint, Request::Status)
     {
-        daemon = report.pid;
+        daemon_pid = report.pid;
         device = device.or(report.device);
     }
     let users = device
         .map(|device| describe_holders(device).unwrap_or_else(|| describe_unseen_holder(device)));
     let users = users.unwrap_or_else(|| "its users are unknown".into());
-    MountpointError::StillServed { mountpoint, daemon, users }
+    MountpointError::StillServed { mountpoint, daemon_pid, users }
 }
 
 /// Waits until `condition` returns false. Returns whether that happened within the timeout.

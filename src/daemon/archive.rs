@@ -109,7 +109,7 @@ impl Archive {
         runtime: &Handle,
         shutdown: CancellationToken,
     ) -> Result<Self, DaemonError> {
-        let CacheStorage { database, disk, unwritable } = storage;
+        let CacheStorage { database, disk, unwritable_cache } = storage;
         let client = Client::new(config.connections)?;
         let zones = NamingZones::resolve(config, &database);
         let zone_of =
@@ -179,7 +179,7 @@ impl Archive {
             sources,
             client,
             disk,
-            unwritable_cache: unwritable,
+            unwritable_cache,
             shown_revision,
             zone_changes: zones.changes,
             shutdown,
@@ -249,9 +249,9 @@ impl Archive {
     }
 
     /// Waits until the tree can be shown. If a complete listing of every source is stored, returns
-    /// almost at once. Otherwise, returns after the first listing of the other sources. Once one
-    /// source is listed, the wait for the others has a timeout. Calls `on_failure` for each source
-    /// that failed or has not answered by then.
+    /// almost at once. Otherwise, waits for the first listing of each source without a stored
+    /// complete listing. The wait has a timeout once one source is listed. Calls `on_failure` for
+    /// each source that failed or has not answered by then.
     ///
     /// # Errors
     /// The failure of the first source, if none could be listed.
@@ -261,11 +261,13 @@ impl Archive {
     ) -> Result<Readiness, ListingError> {
         let awaited_sources: Vec<_> =
             self.sources.iter().filter(|source| !self.is_stored_completely(source)).collect();
-        let is_stored = self.sources.iter().any(|source| self.has_stored_listing(source));
-        let mut readiness = is_stored.then_some(Readiness::Stored);
+        let has_stored_listing = self.sources.iter().any(|source| self.has_stored_listing(source));
+        let mut readiness = has_stored_listing.then_some(Readiness::Stored);
         let mut deadline = readiness.map(|_| {
-            let is_partial = awaited_sources.iter().any(|source| self.has_stored_listing(source));
-            let timeout = if is_partial { OTHER_SOURCES_TIMEOUT } else { NEW_SOURCES_TIMEOUT };
+            let has_partial_listing =
+                awaited_sources.iter().any(|source| self.has_stored_listing(source));
+            let timeout =
+                if has_partial_listing { OTHER_SOURCES_TIMEOUT } else { NEW_SOURCES_TIMEOUT };
             Instant::now() + timeout
         });
         let mut pending_listings: FuturesUnordered<_> = awaited_sources
@@ -309,16 +311,16 @@ impl Archive {
 
     /// Returns the sources whose first listing has not ended.
     pub(crate) fn unlisted_sources(&self) -> Vec<SourceName> {
-        let unlisted =
+        let unlisted_sources =
             self.sources.iter().filter(|source| !source.state.borrow().is_first_listing_done);
-        unlisted.map(|source| source.config.name.clone()).collect()
+        unlisted_sources.map(|source| source.config.name.clone()).collect()
     }
 
     /// Waits until the tree shows the current revision of the catalog.
     pub async fn wait_until_shown(&self) {
         let revision = Some(*self.catalog.changes().borrow());
         let mut shown_revision = self.shown_revision.subscribe();
-        let _expedited = self.tree.expedite();
+        let _expedite_guard = self.tree.expedite();
         // The sender lives as long as `self`.
         let _ = shown_revision.wait_for(|shown| *shown >= revision).await.is_ok();
     }
@@ -341,7 +343,7 @@ impl Archive {
     /// Requests a full refresh of every source, and waits until the tree shows the result. Has no
     /// timeout.
     pub(crate) async fn refresh_and_wait(&self) {
-        let targets: Vec<_> = self
+        let refresh_counts: Vec<_> = self
             .sources
             .iter()
             .map(|source| {
@@ -351,10 +353,11 @@ impl Archive {
             })
             .collect();
         self.refresh();
-        for (source, target) in self.sources.iter().zip(targets) {
+        for (source, refresh_count) in self.sources.iter().zip(refresh_counts) {
             let mut state = source.state.subscribe();
             // The sender lives as long as `self`.
-            let _ = state.wait_for(|state| state.completed_refreshes >= target).await.is_ok();
+            let _ =
+                state.wait_for(|state| state.completed_refreshes >= refresh_count).await.is_ok();
         }
         self.wait_until_shown().await;
     }
@@ -378,9 +381,9 @@ impl Archive {
     }
 }
 
-async fn run_after(delay: Duration, work: impl Future<Output = ()>) {
+async fn run_after(delay: Duration, task: impl Future<Output = ()>) {
     tokio::time::sleep(delay).await;
-    work.await;
+    task.await;
 }
 
 /// Builds and publishes a snapshot whenever the catalog has changed, and invalidates the changed
@@ -412,7 +415,7 @@ async fn publish(
         });
         let snapshot;
         match result.await {
-            Ok(pair) => (builder, snapshot) = pair,
+            Ok(result) => (builder, snapshot) = result,
             Err(error) => {
                 tracing::error!(
                     "cannot rebuild the tree, so the previous tree stays in use: {error}"

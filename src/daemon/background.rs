@@ -1,8 +1,9 @@
 //! Mounts in the background: a child process serves, and the parent waits until the child is ready.
 //!
 //! The child is this program executed again rather than forked, so the child inherits no thread,
-//! lock or descriptor of the parent. The child writes `ready` to its standard output. It reports
-//! failures on the standard error that both share, and the parent exits with its code.
+//! lock or descriptor of the parent. The child writes `ready` to its standard output. Both processes
+//! share standard error, on which the child reports failures. The parent then exits with the exit
+//! code of the child.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
@@ -16,12 +17,12 @@ use tokio::net::unix::pipe;
 use super::error::DaemonError;
 
 /// The line that the child writes when the tree can be listed.
-const READY: &str = "ready";
+const READY_LINE: &str = "ready";
 
 /// The flag that marks the child process.
 const READINESS_FLAG: &str = "--report-readiness";
 
-/// Exit code (general failure) if the code of the child does not fit into a byte.
+/// Exit code (general failure) if the exit code of the child does not fit into a byte.
 const DEFAULT_EXIT_CODE: u8 = 1;
 
 /// The result of starting the child.
@@ -51,7 +52,7 @@ pub fn start_and_wait(forward: impl Fn(&str)) -> Result<BackgroundStart, DaemonE
         let mut lines = BufReader::new(output);
         let mut line = String::new();
         while lines.read_line(&mut line).map_err(system_error)? > 0 {
-            if line.trim_end() == READY {
+            if line.trim_end() == READY_LINE {
                 return Ok(BackgroundStart::Ready);
             }
             forward(line.trim_end());
@@ -101,22 +102,22 @@ pub(crate) async fn wait_for_parent_exit() {
 /// The parent has exited.
 pub(crate) fn report_ready() -> Result<(), DaemonError> {
     let system_error = |source| DaemonError::System { action: "detach from the terminal", source };
-    let null = std::fs::OpenOptions::new()
+    let null_device = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
         .open("/dev/null")
         .map_err(system_error)?;
-    let errno = |errno: nix::Error| system_error(errno.into());
+    let errno_error = |errno: nix::Error| system_error(errno.into());
     // Fails only for a process group leader. The child is one if a shell with job control started
     // it. It does not need a new session in that case.
     let _ = nix::unistd::setsid();
     std::env::set_current_dir("/").map_err(system_error)?;
-    nix::unistd::dup2_stdin(null.as_fd()).map_err(errno)?;
+    nix::unistd::dup2_stdin(null_device.as_fd()).map_err(errno_error)?;
     // The session must be left before the parent exits: its caller may then close the terminal.
     let mut output = std::io::stdout();
-    writeln!(output, "{READY}").and_then(|()| output.flush()).map_err(system_error)?;
-    nix::unistd::dup2_stderr(null.as_fd()).map_err(errno)?;
-    nix::unistd::dup2_stdout(null.as_fd()).map_err(errno)
+    writeln!(output, "{READY_LINE}").and_then(|()| output.flush()).map_err(system_error)?;
+    nix::unistd::dup2_stderr(null_device.as_fd()).map_err(errno_error)?;
+    nix::unistd::dup2_stdout(null_device.as_fd()).map_err(errno_error)
 }
 
 #[cfg(test)]

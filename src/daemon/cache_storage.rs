@@ -27,7 +27,7 @@ pub struct CacheStorage {
     /// `None` if the disk cache is turned off or cannot be written.
     pub disk: Option<Arc<DiskCache>>,
     /// The reason why the cache directory is not used, or not completely.
-    pub unwritable: Option<UnwritableCache>,
+    pub unwritable_cache: Option<UnwritableCache>,
 }
 
 /// The cache directory is full or read-only, so the mount runs without it.
@@ -61,22 +61,22 @@ impl CacheStorage {
         let database = match CatalogDatabase::open(&config.dir) {
             Ok(database) => database,
             Err(error) => {
-                let unwritable = UnwritableCache {
+                let unwritable_cache = UnwritableCache {
                     directory: config.dir.clone(),
                     source: write_error(&config.dir, error)?,
                 };
                 return Ok(Self {
                     database: CatalogDatabase::copy_to_memory(&config.dir)?,
                     disk: None,
-                    unwritable: Some(unwritable),
+                    unwritable_cache: Some(unwritable_cache),
                 });
             }
         };
         match open_disk_cache(config) {
-            Ok(disk) => Ok(Self { database, disk, unwritable: None }),
+            Ok(disk) => Ok(Self { database, disk, unwritable_cache: None }),
             Err(DiskError::Directory { directory, source }) if prevents_writes(&source) => {
-                let unwritable = Some(UnwritableCache { directory, source });
-                Ok(Self { database, disk: None, unwritable })
+                let unwritable_cache = Some(UnwritableCache { directory, source });
+                Ok(Self { database, disk: None, unwritable_cache })
             }
             Err(error) => Err(error.into()),
         }
@@ -87,7 +87,7 @@ impl CacheStorage {
     /// # Errors
     /// SQLite cannot create a database in memory.
     pub fn in_memory() -> Result<Self, DaemonError> {
-        Ok(Self { database: CatalogDatabase::in_memory()?, disk: None, unwritable: None })
+        Ok(Self { database: CatalogDatabase::in_memory()?, disk: None, unwritable_cache: None })
     }
 }
 

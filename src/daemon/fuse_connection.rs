@@ -12,7 +12,7 @@ use rustix::fs::minor;
 /// The mountpoint of the control file system. Containers often lack it.
 const CONTROL_DIRECTORY: &str = "/sys/fs/fuse/connections";
 
-/// The open connection of a file system.
+/// The open connection of a FUSE file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FuseConnection {
     directory: PathBuf,

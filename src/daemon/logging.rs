@@ -85,15 +85,15 @@ fn install(level: LevelFilter, writer: impl for<'w> MakeWriter<'w> + Send + Sync
         .with_default(LevelFilter::ERROR)
         .with_target("meetfs", level)
         .with_target(FUSER_REPLY_LOG_TARGET, LevelFilter::OFF);
-    let lines = tracing_subscriber::fmt::layer()
+    let format_layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_target(false)
         .with_writer(PrintableLines(writer));
     // A second call in one process (tests) keeps the first subscriber.
-    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+    let _ = tracing_subscriber::registry().with(format_layer).with(filter).try_init();
 }
 
-/// Writes each event as one printable line: topics, names and messages of servers must neither
+/// Writes each event as one printable line, so topics, names and messages of servers can neither
 /// control a terminal nor look like another event.
 struct PrintableLines<M>(M);
 

@@ -24,7 +24,8 @@ pub(crate) struct MountEntry {
     /// Device number of the file system, as in stat(2). Bind mounts of a file system have the same
     /// number.
     pub(crate) device: u64,
-    /// The directory of the file system that is mounted. It is `/`, except for a bind mount.
+    /// The directory of the file system that the mountpoint shows. It is `/` unless a subdirectory is
+    /// bind-mounted.
     pub(crate) root: PathBuf,
     pub(crate) mountpoint: PathBuf,
     pub(crate) fs_type: String,
@@ -78,7 +79,7 @@ fn parse_layers(options: &str) -> Vec<PathBuf> {
     paths.map(|path| PathBuf::from(unescape(path))).filter(|path| path.is_absolute()).collect()
 }
 
-/// Returns the topmost file system that is mounted at exactly `path`.
+/// Returns the topmost mount whose mountpoint is exactly `path`.
 pub(crate) fn topmost_mount_at(path: &Path) -> std::io::Result<Option<MountEntry>> {
     Ok(entries()?.into_iter().rfind(|entry| entry.mountpoint == path))
 }
@@ -86,9 +87,10 @@ pub(crate) fn topmost_mount_at(path: &Path) -> std::io::Result<Option<MountEntry
 /// Returns the mount that contains `path`, an absolute path without symbolic links. Compares only
 /// names, because a system call would fail on a dead mount and block on a hung one.
 pub(crate) fn mount_containing(path: &Path) -> std::io::Result<Option<MountEntry>> {
-    let containing = entries()?.into_iter().filter(|entry| path.starts_with(&entry.mountpoint));
+    let containing_mounts =
+        entries()?.into_iter().filter(|entry| path.starts_with(&entry.mountpoint));
     // `max_by_key` returns the last of equal entries: the topmost mount at one mountpoint.
-    Ok(containing.max_by_key(|entry| entry.mountpoint.components().count()))
+    Ok(containing_mounts.max_by_key(|entry| entry.mountpoint.components().count()))
 }
 
 /// Returns the mountpoints whose topmost file system is a meetfs mount of this user.
@@ -118,8 +120,8 @@ fn unescape(field: &str) -> OsString {
     let field: Vec<u8> =
         field.chars().filter_map(|byte| u8::try_from(u32::from(byte)).ok()).collect();
     let mut bytes = Vec::with_capacity(field.len());
-    let mut remaining = field.as_slice();
-    while let Some((first, tail)) = remaining.split_first() {
+    let mut remaining_bytes = field.as_slice();
+    while let Some((first, tail)) = remaining_bytes.split_first() {
         let code = tail.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
             let digits = std::str::from_utf8(digits).ok()?;
             u8::from_str_radix(digits, 8).ok()
@@ -127,11 +129,11 @@ fn unescape(field: &str) -> OsString {
         match code {
             Some(code) => {
                 bytes.push(code);
-                remaining = tail.get(3..).unwrap_or_default();
+                remaining_bytes = tail.get(3..).unwrap_or_default();
             }
             None => {
                 bytes.push(*first);
-                remaining = tail;
+                remaining_bytes = tail;
             }
         }
     }

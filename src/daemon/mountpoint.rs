@@ -67,18 +67,18 @@ pub enum MountpointError {
         mountpoint: PathBuf,
         /// Description of the mounts that depend on this mount.
         users: String,
-        /// The first of these mounts.
-        first: PathBuf,
+        /// The mountpoint of the first of these mounts.
+        first_mountpoint: PathBuf,
     },
     /// The mount has left the mount table, but its file system is still in use.
     #[error(
         "{} is unmounted, but {} still serves it: {users}",
         mountpoint.display(),
-        daemon.map_or_else(|| "its daemon".to_owned(), |pid| format!("its daemon (process {pid})"))
+        daemon_pid.map_or_else(|| "its daemon".to_owned(), |pid| format!("its daemon (process {pid})"))
     )]
     StillServed {
         mountpoint: PathBuf,
-        daemon: Option<u32>,
+        daemon_pid: Option<u32>,
         /// Description of the processes and mounts that use the file system.
         users: String,
     },
@@ -129,15 +129,15 @@ impl Diagnostic for MountpointError {
             Self::Hidden { .. } => "Choose a path outside the mountpoint.".into(),
             Self::OtherOwner { .. } => "Unmount it as that user or as root.".into(),
             Self::Busy { .. } => "Close these programs and unmount again.".into(),
-            Self::DependentMounts { first, .. } => {
-                format!("Unmount {} first, then unmount again.", first.display()).into()
+            Self::DependentMounts { first_mountpoint, .. } => {
+                format!("Unmount {} first, then unmount again.", first_mountpoint.display()).into()
             }
-            Self::StillServed { daemon: Some(pid), .. } => format!(
+            Self::StillServed { daemon_pid: Some(pid), .. } => format!(
                 "The daemon exits when the last of these programs ends. `kill {pid}` ends it now, \
                  and their reads then fail."
             )
             .into(),
-            Self::StillServed { daemon: None, .. } => {
+            Self::StillServed { daemon_pid: None, .. } => {
                 "The daemon exits when the last of these programs ends.".into()
             }
             Self::NotReleased { .. } => "Run the command again in a moment.".into(),

@@ -88,7 +88,7 @@ impl NamingZones {
                 if !has_same_times(&stored_zone, current_zone) {
                     tracing::info!(
                         %source,
-                        "directories are named in the time zone {} of the first mount",
+                        "directory names use the time zone {} of the first mount",
                         stored_name.as_deref().unwrap_or_default()
                     );
                 }
@@ -120,12 +120,12 @@ fn zone_name(zone: &TimeZone) -> Option<String> {
 }
 
 /// Returns whether both time zones have the same local times, such as two names of one zone.
-fn has_same_times(first: &TimeZone, other: &TimeZone) -> bool {
+fn has_same_times(first: &TimeZone, second: &TimeZone) -> bool {
     let now = Timestamp::now();
-    first == other
+    first == second
         || (0..COMPARED_DAYS).all(|day| {
             now.checked_sub(SignedDuration::from_hours(24 * day))
-                .is_ok_and(|time| first.to_offset(time) == other.to_offset(time))
+                .is_ok_and(|time| first.to_offset(time) == second.to_offset(time))
         })
 }
 

@@ -79,7 +79,7 @@ pub(crate) async fn apply(
             ReadFact::Size(id, version, size) => {
                 tracing::info!(
                     source = %id.source,
-                    "a file of meeting {} has {size} bytes, which differs from the listing; corrected",
+                    "a file of meeting {} has {size} bytes, which differs from the listing; the listed size is corrected",
                     id.meeting
                 );
                 store(&catalog, move |catalog| catalog.record_size(&id, version, size)).await;
@@ -92,13 +92,13 @@ pub(crate) async fn apply(
             }
             ReadFact::ContentChanged(id) => {
                 let snapshot = tree.current();
-                let is_stale = |content: &Content| match content {
-                    Content::Recording { id: other, .. } => *other == id,
+                let has_changed = |content: &Content| match content {
+                    Content::Recording { id: node_id, .. } => *node_id == id,
                     _ => false,
                 };
-                let stale = snapshot.nodes().iter().filter(|node| is_stale(&node.content));
-                invalidations.push(stale.map(|node| Invalidation::Pages(node.ino)));
-                refresh_requests.iter().for_each(|refresh| refresh.notify_one());
+                let stale_nodes = snapshot.nodes().iter().filter(|node| has_changed(&node.content));
+                invalidations.push(stale_nodes.map(|node| Invalidation::Pages(node.ino)));
+                refresh_requests.iter().for_each(|request| request.notify_one());
             }
         }
     }

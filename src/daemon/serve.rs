@@ -132,12 +132,12 @@ impl MountProcess<'_> {
             CacheStorage::open(&config.cache)?
         };
         let shutdown = CancellationToken::new();
-        let background_work = shutdown.clone().drop_guard();
+        let shutdown_guard = shutdown.clone().drop_guard();
         let archive =
             Arc::new(Archive::new(config, storage, self.runtime.handle(), shutdown.clone())?);
-        if let Some(unwritable) = archive.unwritable_cache() {
-            tracing::warn!("{}", one_line(unwritable));
-            (self.options.report)(StartupEvent::CacheUnwritable(unwritable));
+        if let Some(unwritable_cache) = archive.unwritable_cache() {
+            tracing::warn!("{}", one_line(unwritable_cache));
+            (self.options.report)(StartupEvent::CacheUnwritable(unwritable_cache));
         }
         for change in archive.zone_changes() {
             tracing::warn!("{}", line_with_hint(change));
@@ -152,10 +152,10 @@ impl MountProcess<'_> {
         });
         // Ends the background tasks even if nothing was mounted, because they lock the cache and
         // send requests.
-        drop(background_work);
-        let result = result.map(|(session, control)| {
+        drop(shutdown_guard);
+        let result = result.map(|(session, control_server)| {
             tracing::info!("unmounting {}", path.display());
-            drop(control);
+            drop(control_server);
             session.unmount(UNMOUNT_TIMEOUT);
         });
         // The cache directory is released for the next mount before the wait below.
@@ -192,8 +192,8 @@ impl MountProcess<'_> {
         })?;
         let (unmount_sender, mut unmount_receiver) = watch::channel(false);
         let session = self.mount(archive, &path, unmount_sender)?;
-        let control = {
-            let _context = self.runtime.enter();
+        let control_server = {
+            let _runtime_guard = self.runtime.enter();
             control::Server::start(&path, session.device(), archive, &ProcessEnvironment, shutdown)
         };
         // From here on the mount table keeps other processes from mounting here.
@@ -219,7 +219,7 @@ impl MountProcess<'_> {
                 }
             }
         });
-        Ok((session, control))
+        Ok((session, control_server))
     }
 
     /// Waits until the tree can be shown. Reports progress in the meantime.

@@ -24,8 +24,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Returns the reason why the listing is still incomplete. A pending first listing counts only
-    /// if `is_awaited`.
+    /// Returns the reason why the listing is still incomplete. A pending first listing counts as
+    /// incomplete only if `is_awaited` is set.
     pub(crate) fn listing_error(&self, is_awaited: bool) -> Option<ListingError> {
         let source_name = self.config.name.clone();
         let state = self.state.borrow();

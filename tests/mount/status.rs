@@ -319,7 +319,7 @@ fn wrong_mountpoint_is_explained() {
     let inside = rig.shell("cd acme/*/ && pwd -P").trim().to_owned();
     let outside = rig.directory.path().to_str().expect("a path");
     let within =
-        format!("{inside} is inside the meetfs mount {place}\nhint: Use its mountpoint {place}.");
+        format!("{inside} is inside the meetfs mount {place}\nhint: Use the mountpoint {place}.");
     let other = format!(
         "no meetfs file system is mounted at {outside}\nhint: `meetfs status` lists your mounts"
     );

@@ -40,7 +40,7 @@ fn directory_inside_a_mount_is_not_unmounted() {
     let place = rig.mountpoint.display();
     assert!(
         message.contains(&format!(
-            "is inside the meetfs mount {place}\nhint: Use its mountpoint {place}."
+            "is inside the meetfs mount {place}\nhint: Use the mountpoint {place}."
         )),
         "{message}"
     );

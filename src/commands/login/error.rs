@@ -17,7 +17,7 @@ pub(crate) enum LoginError {
         /// The error code of the provider.
         reason: String,
     },
-    #[error("the sign-in in the browser was not completed within {minutes} minutes")]
+    #[error("the sign-in was not completed in the browser within {minutes} minutes")]
     TimedOut { minutes: u64 },
     /// The pasted text is not a redirect URL of this sign-in, for the given reason.
     #[error("{0}")]

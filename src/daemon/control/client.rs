@@ -66,7 +66,7 @@ impl Mounts {
         self.send(mountpoint, Request::Expiring)
     }
 
-    /// Returns the expiring files of every mount, and the mounts whose daemon has died.
+    /// Returns the expiring files of every live mount, and the mountpoints of the dead mounts.
     pub(crate) fn request_all_expiring_files(
         &self,
     ) -> Result<(Vec<ExpiringFiles>, Vec<PathBuf>), ControlError> {
@@ -139,7 +139,7 @@ impl Mounts {
         Err(dead_mounts::diagnose(mountpoint))
     }
 
-    /// Sends the request to every daemon in parallel. Skips those that exit in the meantime.
+    /// Sends the request to every daemon in parallel. Skips daemons that exit in the meantime.
     fn send_to_all<T: DeserializeOwned + Send + 'static>(
         &self,
         request: Request,
@@ -224,11 +224,12 @@ fn send_once<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::R
 /// Rejects a socket that another user serves, because its reply cannot be trusted. Root may connect
 /// to the daemons of all users.
 fn check_peer(stream: &UnixStream) -> std::io::Result<()> {
-    let (own, peer) = (nix::unistd::geteuid().as_raw(), socket_peercred(stream)?.uid.as_raw());
-    if own == 0 || peer == own || peer == 0 {
+    let (own_uid, peer_uid) =
+        (nix::unistd::geteuid().as_raw(), socket_peercred(stream)?.uid.as_raw());
+    if own_uid == 0 || peer_uid == own_uid || peer_uid == 0 {
         return Ok(());
     }
-    Err(std::io::Error::other(format!("another user (uid {peer}) serves the control socket")))
+    Err(std::io::Error::other(format!("another user (uid {peer_uid}) serves the control socket")))
 }
 
 /// Reads a reply. The timeout applies to the whole reply, even if its parts arrive slowly.
@@ -236,11 +237,11 @@ fn read_reply(mut stream: &UnixStream, timeout: Duration) -> std::io::Result<Vec
     let deadline = Instant::now() + timeout;
     let (mut reply, mut part) = (Vec::new(), vec![0; 64 * 1024]);
     loop {
-        let remaining = deadline.saturating_duration_since(Instant::now());
-        if remaining.is_zero() {
+        let remaining_time = deadline.saturating_duration_since(Instant::now());
+        if remaining_time.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
-        stream.set_read_timeout(Some(remaining))?;
+        stream.set_read_timeout(Some(remaining_time))?;
         match stream.read(&mut part) {
             Ok(0) => return Ok(reply),
             Ok(count) => reply.extend_from_slice(part.get(..count).unwrap_or_default()),

@@ -15,9 +15,9 @@ pub enum ControlError {
     Inside { path: PathBuf, mountpoint: PathBuf },
     #[error("the daemon of the mount {} has died", .0.display())]
     Dead(PathBuf),
-    /// Other mounts answered, and the output marks the dead ones.
+    /// The daemons of some mounts have died. The output marks these mounts.
     #[error("some mounts were not refreshed")]
-    SomeDead,
+    SomeMountsDead,
     /// The daemon runs, but no directory of this user contains its socket.
     #[error("cannot find the control socket of the daemon of {}", .0.display())]
     NoSocket(PathBuf),
@@ -37,7 +37,7 @@ impl Diagnostic for ControlError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotMounted(_) | Self::Inside { .. } | Self::NoMounts => ErrorKind::NotFound,
-            Self::Dead(_) | Self::SomeDead | Self::NoReply { .. } => ErrorKind::Unavailable,
+            Self::Dead(_) | Self::SomeMountsDead | Self::NoReply { .. } => ErrorKind::Unavailable,
             Self::NoSocket(_) => ErrorKind::System,
             Self::Mountpoint(error) => error.kind(),
         }
@@ -47,20 +47,20 @@ impl Diagnostic for ControlError {
         Some(match self {
             Self::NotMounted(path) => {
                 let path = path.display();
-                format!("`meetfs status` lists your mounts; `meetfs mount {path}` mounts there.")
+                format!("`meetfs status` lists your mounts; `meetfs mount {path}` creates a mount.")
                     .into()
             }
             Self::Inside { mountpoint, .. } => {
-                format!("Use its mountpoint {}.", mountpoint.display()).into()
+                format!("Use the mountpoint {}.", mountpoint.display()).into()
             }
             Self::Dead(mountpoint) => dead_mount_hint(mountpoint).into(),
-            Self::SomeDead => {
+            Self::SomeMountsDead => {
                 "Unmount the mounts that are marked DEAD, then mount them again.".into()
             }
             Self::NoSocket(_) => {
                 "Run the command as the user who mounted it, with the same XDG_RUNTIME_DIR.".into()
             }
-            Self::NoMounts => "`meetfs mount MOUNTPOINT` creates one.".into(),
+            Self::NoMounts => "`meetfs mount MOUNTPOINT` creates a mount.".into(),
             Self::NoReply { .. } => {
                 "If the daemon process is stopped, resume it with `kill -CONT`. \
                                      Otherwise, its log may show the reason."

@@ -31,18 +31,18 @@ pub(crate) fn directories(environment: &dyn Environment) -> Vec<PathBuf> {
     own_unique_directories(directories, user.as_raw())
 }
 
-/// Removes the directories of other users, and duplicates with a different path.
+/// Removes the directories of other users, and all but the first path of each directory.
 fn own_unique_directories(directories: Vec<PathBuf>, user: u32) -> Vec<PathBuf> {
-    let mut unique = Vec::new();
-    let mut identities = Vec::new();
+    let mut unique_directories = Vec::new();
+    let mut canonical_paths = Vec::new();
     for directory in directories {
-        let identity = directory.canonicalize().unwrap_or_else(|_| directory.clone());
-        if belongs_to(&directory, user) && !identities.contains(&identity) {
-            identities.push(identity);
-            unique.push(directory);
+        let canonical_path = directory.canonicalize().unwrap_or_else(|_| directory.clone());
+        if belongs_to(&directory, user) && !canonical_paths.contains(&canonical_path) {
+            canonical_paths.push(canonical_path);
+            unique_directories.push(directory);
         }
     }
-    unique
+    unique_directories
 }
 
 /// Returns whether the directory belongs to the user. If it does not exist, the nearest existing
