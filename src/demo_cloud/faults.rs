@@ -123,14 +123,15 @@ pub enum Effect {
     TooManyRequests(RetryAfter),
     /// Accepts the request and never answers. Clearing the faults closes the connection.
     BlackHole,
-    /// Delays the response. A later fault can apply to the same request.
+    /// Delays the response. Can be combined with other faults on the same request.
     Latency(Duration),
-    /// Changes the headers of the response. A later fault can apply to the same request.
+    /// Changes the headers of the response. Can be combined with other faults on the same request.
     Headers(Vec<HeaderChange>),
-    /// Limits the body to this many bytes per second. A later fault can apply to the same request.
+    /// Limits the body to this many bytes per second. Can be combined with other faults on the same
+    /// request.
     Bandwidth(u64),
-    /// Sends the body in slices of this many bytes, with a pause before each slice. A later fault
-    /// can apply to the same request.
+    /// Sends the body in slices of this many bytes, with a pause before each slice. Can be combined
+    /// with other faults on the same request.
     Drip {
         slice_bytes: u64,
         interval: Duration,
@@ -182,7 +183,7 @@ pub(super) struct FaultOutcome {
 /// The faults that can still affect a request.
 #[derive(Debug)]
 pub(super) struct Faults {
-    pending: Mutex<Vec<PendingFault>>,
+    pending_faults: Mutex<Vec<PendingFault>>,
     clear_count: watch::Sender<u64>,
 }
 
@@ -194,18 +195,18 @@ struct PendingFault {
 
 impl Faults {
     pub(super) fn new(faults: Vec<Fault>) -> Self {
-        let pending =
+        let pending_faults =
             faults.into_iter().map(|fault| PendingFault { fault, match_count: 0 }).collect();
-        Self { pending: Mutex::new(pending), clear_count: watch::Sender::new(0) }
+        Self { pending_faults: Mutex::new(pending_faults), clear_count: watch::Sender::new(0) }
     }
 
     pub(super) fn inject(&self, fault: Fault) {
-        self.pending.lock().push(PendingFault { fault, match_count: 0 });
+        self.pending_faults.lock().push(PendingFault { fault, match_count: 0 });
     }
 
     /// Removes all faults and resumes stalled bodies.
     pub(super) fn clear_faults(&self) {
-        self.pending.lock().clear();
+        self.pending_faults.lock().clear();
         self.clear_count.send_modify(|count| *count += 1);
     }
 
@@ -223,16 +224,16 @@ impl Faults {
         offset: Option<u64>,
     ) -> FaultOutcome {
         let mut outcome = FaultOutcome::default();
-        for pending_fault in self.pending.lock().iter_mut() {
+        for pending_fault in self.pending_faults.lock().iter_mut() {
             let trigger = &pending_fault.fault.trigger;
             if !trigger.matches(server, path, offset) {
                 continue;
             }
             let index = pending_fault.match_count;
             pending_fault.match_count = index.saturating_add(1);
-            let is_due = index >= trigger.skip
+            let is_affected = index >= trigger.skip
                 && (trigger.count == u32::MAX || index - trigger.skip < trigger.count);
-            if !is_due {
+            if !is_affected {
                 continue;
             }
             match &pending_fault.fault.effect {

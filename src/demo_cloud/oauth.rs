@@ -118,7 +118,7 @@ impl Tokens {
 
     /// Returns whether tokens have a scope. `scope` is without `:admin`.
     pub(super) fn has_scope(&self, scope: &str) -> bool {
-        !self.withheld_scopes.lock().iter().any(|withheld| withheld == scope)
+        !self.withheld_scopes.lock().iter().any(|withheld_scope| withheld_scope == scope)
     }
 
     /// Replaces the list of scopes that no token has.
@@ -176,8 +176,8 @@ impl Tokens {
 
     pub(super) fn state_of(&self, token: &str) -> TokenState {
         match self.tokens.lock().get(token) {
-            Some(issued) if issued.expiry > Instant::now() => {
-                TokenState::Valid(issued.grant.clone())
+            Some(issued_token) if issued_token.expiry > Instant::now() => {
+                TokenState::Valid(issued_token.grant.clone())
             }
             Some(_) => TokenState::Expired,
             None => TokenState::Unknown,

@@ -12,7 +12,8 @@ use super::archive::to_hexadecimal;
 /// TTL of a page token. Zoom's documentation: "The expiration period for this token is 15 minutes."
 const PAGE_TOKEN_TTL: Duration = Duration::from_secs(15 * 60);
 
-/// Maximum number of stored tokens. A client needs only one token per listing window.
+/// Maximum number of stored tokens. A client uses only the token of the latest page of a listing
+/// window.
 const MAX_STORED_TOKENS: usize = 10_000;
 
 /// The parameters of a listing request, without the page size.

@@ -24,27 +24,30 @@ pub fn pattern_seed(name: &str) -> u64 {
 pub fn pattern_bytes(seed: u64, offset: u64, out: &mut [u8]) {
     let mut index = offset / WORD_BYTES;
     let skipped_bytes = (offset % WORD_BYTES) as usize;
-    let (first, remainder) =
+    let (first_bytes, remainder) =
         out.split_at_mut(if skipped_bytes == 0 { 0 } else { out.len().min(8 - skipped_bytes) });
-    if !first.is_empty() {
+    if !first_bytes.is_empty() {
         let bytes = word(seed, index).to_le_bytes();
-        first
+        first_bytes
             .iter_mut()
             .zip(bytes.into_iter().skip(skipped_bytes))
             .for_each(|(target, byte)| *target = byte);
         index = index.wrapping_add(1);
     }
-    let (words, last) = remainder.as_chunks_mut::<8>();
+    let (words, last_bytes) = remainder.as_chunks_mut::<8>();
     for target in words {
         *target = word(seed, index).to_le_bytes();
         index = index.wrapping_add(1);
     }
-    last.iter_mut().zip(word(seed, index).to_le_bytes()).for_each(|(target, byte)| *target = byte);
+    last_bytes
+        .iter_mut()
+        .zip(word(seed, index).to_le_bytes())
+        .for_each(|(target, byte)| *target = byte);
     write_head(offset, out);
 }
 
-/// Returns one word of the pattern. Two multiplications are enough to give different offsets and
-/// files different words, and few enough to fill memory faster than a loopback socket transfers it.
+/// Returns one word of the pattern. With two multiplications, the words differ between offsets and
+/// between files, and the computation is faster than the transfer over a loopback socket.
 fn word(seed: u64, index: u64) -> u64 {
     let mixed = index.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed);
     let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);

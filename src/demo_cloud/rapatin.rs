@@ -27,7 +27,7 @@ pub(super) const LOGIN: (&str, &str) = ("ana@example.org", "demo-password");
 pub(super) struct Rapatin {
     pub(super) sessions: RwLock<Vec<RapatinSession>>,
     tokens: Mutex<Tokens>,
-    /// Part of the seal of every URL. Increasing it expires all earlier URLs.
+    /// Part of the signature of every URL. Increasing it expires all earlier URLs.
     generation: AtomicU64,
     key: [u8; 16],
 }
@@ -92,7 +92,8 @@ impl Rapatin {
         self.tokens.lock().valid_tokens.contains(token)
     }
 
-    /// Returns the current download URL of a file. It does not change until the URLs are expired.
+    /// Returns the current download URL of a file. The URL does not change until all URLs are
+    /// expired.
     pub(super) fn download_url(
         &self,
         session: &RapatinSession,
@@ -103,10 +104,10 @@ impl Rapatin {
         let opaque_id = opaque_id(session, index, file);
         let query =
             if file.location == FileLocation::DownloadUrlWithQuery { "?type=cc" } else { "" };
-        format!("{web_origin}{URL_PREFIX}{opaque_id}/{}{query}", self.seal(&opaque_id))
+        format!("{web_origin}{URL_PREFIX}{opaque_id}/{}{query}", self.compute_signature(&opaque_id))
     }
 
-    fn seal(&self, opaque_id: &str) -> String {
+    fn compute_signature(&self, opaque_id: &str) -> String {
         let mut digest = Sha256::new();
         digest.update(self.key);
         digest.update(self.generation.load(Ordering::Relaxed).to_be_bytes());
@@ -122,12 +123,12 @@ impl Rapatin {
         signed_urls: &SignedUrls,
         media_origin: &str,
     ) -> Reply {
-        let id_and_seal =
+        let id_and_signature =
             request.path.strip_prefix(URL_PREFIX).and_then(|path| path.split_once('/'));
-        let verified = id_and_seal
-            .filter(|(opaque_id, seal)| self.seal(opaque_id) == *seal)
+        let id_and_file = id_and_signature
+            .filter(|(opaque_id, signature)| self.compute_signature(opaque_id) == *signature)
             .and_then(|(opaque_id, _)| Some((opaque_id, self.find_file(opaque_id)?)));
-        let Some((opaque_id, file)) = verified else { return Reply::password_page() };
+        let Some((opaque_id, file)) = id_and_file else { return Reply::password_page() };
         let (origin, path) = match &file.content {
             Content::External { origin, path, .. } => (origin.as_str(), path.clone()),
             Content::Stored(_) | Content::Pattern { .. } => {
@@ -141,9 +142,9 @@ impl Rapatin {
     /// Returns the file whose URLs contain this id.
     pub(super) fn find_file(&self, requested_id: &str) -> Option<MeetingFile> {
         let sessions = self.sessions.read();
-        let downloadable = downloadable_files(&sessions)
+        let requested_file = downloadable_files(&sessions)
             .find(|(session, index, file)| opaque_id(session, *index, file) == requested_id);
-        downloadable.map(|(_, _, file)| file.clone())
+        requested_file.map(|(_, _, file)| file.clone())
     }
 
     pub(super) fn objects(&self) -> Vec<Object> {
@@ -159,7 +160,10 @@ impl Rapatin {
                     recording_type: file.recording_type.clone(),
                     recording_start: file.recording_start,
                     length: file.content.length(),
-                    web_path: format!("{URL_PREFIX}{opaque_id}/{}", self.seal(&opaque_id)),
+                    web_path: format!(
+                        "{URL_PREFIX}{opaque_id}/{}",
+                        self.compute_signature(&opaque_id)
+                    ),
                     media_path: replay_path(&opaque_id, file),
                     content: file.content.clone(),
                 }

@@ -100,16 +100,16 @@ fn list_schedule(rapatin: &Rapatin, request: &RequestHead) -> Reply {
         session.is_scheduled && is_in_tab && from <= day && day <= to
     });
     sessions.sort_by(|a, b| b.start.cmp(&a.start).then_with(|| a.uuid.cmp(&b.uuid)));
-    let pages = sessions.len().div_ceil(PAGE_SIZE).max(1);
+    let page_count = sessions.len().div_ceil(PAGE_SIZE).max(1);
     let page =
         request.parameter("page").and_then(|page| page.parse::<usize>().ok()).unwrap_or(1).max(1);
     let start = (page - 1).saturating_mul(PAGE_SIZE);
     let items: Vec<Value> =
         sessions.iter().skip(start).take(PAGE_SIZE).map(schedule_json).collect();
     let mut data = Map::from_iter([("items".to_owned(), Value::Array(items))]);
-    if pages > 1 {
+    if page_count > 1 {
         data.insert("current_page".into(), json!(page));
-        data.insert("last_page".into(), json!(pages));
+        data.insert("last_page".into(), json!(page_count));
     }
     success_reply(&Value::Object(data))
 }

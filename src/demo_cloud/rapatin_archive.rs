@@ -72,7 +72,7 @@ impl RapatinSession {
     }
 
     /// Removes the session from the schedule.
-    pub fn unscheduled(mut self) -> Self {
+    pub fn without_schedule_entry(mut self) -> Self {
         self.is_scheduled = false;
         self
     }
@@ -142,7 +142,7 @@ impl RapatinSession {
             utc_time(day, 2, 6, 0),
         )
         .with_file(gallery_view("unscheduled"))
-        .unscheduled();
+        .without_schedule_entry();
         let processing_session =
             Self::new("pRoCeSsInG00==", "87777777777", "Still processing", utc_time(day, 1, 8, 0))
                 .with_file(gallery_view("processing"))

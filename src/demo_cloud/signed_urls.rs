@@ -43,7 +43,7 @@ impl SignedUrls {
         let policy = json!({"Statement": [{"Resource": resource, "Condition": condition}]});
         let policy = cdn_base64(policy.to_string().as_bytes());
         let number = self.issued_count.fetch_add(1, Ordering::Relaxed);
-        let signature = self.signature(path, &policy);
+        let signature = self.compute_signature(path, &policy);
         let content_type = content_type.replace('/', "%2F");
         format!(
             "{origin}{path}?response-content-type={content_type}&data={number:016x}&Policy={policy}\
@@ -58,12 +58,12 @@ impl SignedUrls {
         else {
             return false;
         };
-        self.signature(&request.path, &policy) == signature
+        self.compute_signature(&request.path, &policy) == signature
             && policy_expiry(&policy)
                 .is_some_and(|expiry| time_since_epoch() < Duration::from_secs(expiry))
     }
 
-    fn signature(&self, path: &str, policy: &str) -> String {
+    fn compute_signature(&self, path: &str, policy: &str) -> String {
         let generation = self.generation.load(Ordering::Relaxed);
         let mut digest = Sha256::new();
         digest.update(self.key);

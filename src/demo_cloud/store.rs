@@ -118,16 +118,18 @@ impl Store {
 
     /// Applies `change` to a meeting. Returns `false` if the meeting does not exist.
     pub(super) fn change_meeting(&mut self, uuid: &str, change: impl FnOnce(&mut Meeting)) -> bool {
-        let previous = self.find_meeting(uuid).cloned();
+        let previous_meeting = self.find_meeting(uuid).cloned();
         let is_found = self.change_meetings(|meetings| {
             meetings.iter_mut().find(|meeting| meeting.uuid == uuid).map(change).is_some()
         });
-        let current = self.find_meeting(uuid).cloned();
-        for (previous, current) in previous.iter().zip(&current) {
-            for (old, new) in previous.files.iter().zip(&current.files) {
-                if old.revision < new.revision {
-                    self.earlier_files
-                        .insert(opaque_id(previous, old), (previous.clone(), old.clone()));
+        let current_meeting = self.find_meeting(uuid).cloned();
+        for (previous, current) in previous_meeting.iter().zip(&current_meeting) {
+            for (old_file, new_file) in previous.files.iter().zip(&current.files) {
+                if old_file.revision < new_file.revision {
+                    self.earlier_files.insert(
+                        opaque_id(previous, old_file),
+                        (previous.clone(), old_file.clone()),
+                    );
                 }
             }
         }
@@ -205,9 +207,9 @@ impl Store {
     /// Restores a meeting and its files from the trash. Returns `false` if none of them is in the
     /// trash.
     pub(super) fn restore_meeting(&mut self, uuid: &str) -> bool {
-        let removed = self.take_from_trash(uuid);
-        let is_found = !removed.is_empty();
-        for TrashedMeeting { meeting, is_whole_meeting, .. } in removed {
+        let removed_meetings = self.take_from_trash(uuid);
+        let is_found = !removed_meetings.is_empty();
+        for TrashedMeeting { meeting, is_whole_meeting, .. } in removed_meetings {
             if is_whole_meeting {
                 self.add_meeting(meeting);
             } else {
@@ -223,7 +225,7 @@ impl Store {
         !self.take_from_trash(uuid).is_empty()
     }
 
-    /// Removes a meeting and its files from the trash and returns them. Whole meetings come first.
+    /// Removes a meeting and its files from the trash and returns them, with whole meetings first.
     fn take_from_trash(&mut self, uuid: &str) -> Vec<TrashedMeeting> {
         let (mut removed, remaining): (Vec<_>, Vec<_>) = std::mem::take(&mut self.trash)
             .into_iter()

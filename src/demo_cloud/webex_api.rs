@@ -177,7 +177,7 @@ impl WebexSite {
             ));
         }
         let status = request.parameter("status").unwrap_or_else(|| "available".into());
-        let host = request
+        let meeting_host = request
             .parameter("hostEmail")
             .or_else(|| (!is_admin).then(|| Archive::OWNER_EMAIL.to_owned()));
         let mut entries: Vec<&WebexRecording> = archive
@@ -188,30 +188,33 @@ impl WebexSite {
                     && from <= recording.create_time
                     && recording.create_time < to
             })
-            .filter(|recording| host.as_ref().is_none_or(|host| *host == recording.host_email))
+            .filter(|recording| {
+                meeting_host.as_ref().is_none_or(|host| *host == recording.host_email)
+            })
             .collect();
         entries.sort_by(|a, b| (b.create_time, &b.id).cmp(&(a.create_time, &a.id)));
-        let with_host = is_admin || request.parameter("hostEmail").is_some();
+        let includes_host = is_admin || request.parameter("hostEmail").is_some();
         self.page_reply(archive, request, &entries, |recording| {
-            listed_json(recording, with_host).into()
+            listed_json(recording, includes_host).into()
         })
     }
 
-    /// Lists the transcripts of the meeting in `meetingId`. If the request names no meeting, lists
-    /// the transcripts of the owner. An administrator can name another host in `hostEmail`, but
-    /// only together with `meetingId` ("List Meeting Transcripts").
+    /// Lists the transcripts of the meeting in `meetingId`. Without `meetingId`, lists the
+    /// transcripts of the owner. An administrator can state another meeting host in `hostEmail`,
+    /// but only together with `meetingId` ("List Meeting Transcripts").
     fn list_transcripts(&self, archive: &WebexArchive, request: &RequestHead) -> ReplyResult {
-        let (meeting, host) = (request.parameter("meetingId"), request.parameter("hostEmail"));
-        if meeting.is_none() && host.is_some() {
+        let (meeting, meeting_host) =
+            (request.parameter("meetingId"), request.parameter("hostEmail"));
+        if meeting.is_none() && meeting_host.is_some() {
             return Err(error(400, "hostEmail is not supported without meetingId."));
         }
         let (from, to) = match meeting {
             Some(_) => (Timestamp::MIN, Timestamp::MAX),
             None => requested_span(request, Timestamp::now())?,
         };
-        let host = host.unwrap_or_else(|| Archive::OWNER_EMAIL.into());
+        let meeting_host = meeting_host.unwrap_or_else(|| Archive::OWNER_EMAIL.into());
         let is_requested = |recording: &WebexRecording| {
-            recording.host_email == host
+            recording.host_email == meeting_host
                 && meeting.as_ref().is_none_or(|meeting| *meeting == recording.meeting_id)
         };
         self.transcript_page(archive, request, (from, to), is_requested)
@@ -300,7 +303,7 @@ impl WebexSite {
             .filter(|field| !field.starts_with("max=") && !field.starts_with("cursor="))
             .filter(|field| {
                 let name = field.split('=').next().unwrap_or_default();
-                archive.missing_in_next_pages.iter().all(|lacking| lacking != name)
+                archive.missing_in_next_pages.iter().all(|missing_name| missing_name != name)
             });
         let page_size =
             if archive.has_null_page_size { "null".to_owned() } else { page_size.to_string() };
@@ -312,29 +315,32 @@ impl WebexSite {
     }
 }
 
-/// Returns a recording of the owner, or of the host that the request names. Other recordings and
-/// purged recordings are not found.
+/// Returns a recording of the meeting host in `hostEmail`, by default the owner. Recordings of
+/// other meeting hosts and purged recordings are not found.
 fn find_recording<'a>(
     archive: &'a WebexArchive,
     id: &str,
     request: &RequestHead,
 ) -> Result<&'a WebexRecording, Reply> {
-    let host = request.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER_EMAIL.into());
+    let meeting_host =
+        request.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER_EMAIL.into());
     let recording = archive
         .recordings
         .iter()
-        .find(|recording| recording.id == id && recording.host_email == host);
+        .find(|recording| recording.id == id && recording.host_email == meeting_host);
     recording
         .filter(|recording| recording.status != "purged")
         .ok_or_else(|| error(404, "The recording could not be found."))
 }
 
-/// Returns a whole transcript. Ranges are ignored. An administrator states the host in `hostEmail`.
+/// Returns a whole transcript. Ranges are ignored. An administrator states the meeting
+/// host in `hostEmail`.
 fn transcript_reply(archive: &WebexArchive, id: &str, request: &RequestHead) -> ReplyResult {
-    let host = request.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER_EMAIL.into());
+    let meeting_host =
+        request.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER_EMAIL.into());
     let is_requested = |recording: &&WebexRecording| {
         recording.stored_transcript_id() == id
-            && (recording.host_email == host || archive.is_compliance_officer)
+            && (recording.host_email == meeting_host || archive.is_compliance_officer)
     };
     let recording = archive.recordings.iter().find(is_requested);
     let content = recording.and_then(|recording| recording.stored_transcript.as_ref());

@@ -140,7 +140,7 @@ impl WebexRecording {
     }
 
     /// Removes audio and transcripts.
-    pub fn video_only(mut self) -> Self {
+    pub fn with_video_only(mut self) -> Self {
         (self.audio, self.transcript, self.stored_transcript) = (None, None, None);
         self
     }

@@ -40,7 +40,7 @@ impl WebexArchive {
             clip(1, "Weekly: sales", 2),
             clip(2, "Weekly: sales", 9),
             clip(3, "Customer call: été / Q4", 12),
-            recording(4, "Old format", 60).with_video(50_000).with_format("ARF").video_only(),
+            recording(4, "Old format", 60).with_video(50_000).with_format("ARF").with_video_only(),
             wrong_size_recording,
             protected_recording,
             string_number_recording,

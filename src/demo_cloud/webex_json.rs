@@ -10,9 +10,9 @@ use super::webex_tickets::Tickets;
 /// The `siteUrl` of the only Webex site.
 pub(super) const SITE: &str = "example.webex.com";
 
-/// Returns a recording as a listing contains it. With `with_host`, the result has the e-mail
-/// address of the host.
-pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<String, Value> {
+/// Returns a recording as a listing contains it. With `includes_host`, the result has the e-mail
+/// address of the meeting host.
+pub(super) fn listed_json(recording: &WebexRecording, includes_host: bool) -> Map<String, Value> {
     let number = |value: u64| {
         if recording.numbers_as_strings { json!(value.to_string()) } else { json!(value) }
     };
@@ -40,7 +40,7 @@ pub(super) fn listed_json(recording: &WebexRecording, with_host: bool) -> Map<St
     }
     put("playbackUrl", json!("https://example.webex.com/example/ldr.php?RCID=demo-playback-page"));
     put("password", json!("demo-play"));
-    if with_host {
+    if includes_host {
         put("hostEmail", json!(recording.host_email));
     }
     put("format", json!(recording.format));

@@ -267,16 +267,16 @@ impl Api<'_> {
     /// A UUID that begins with a slash or contains two consecutive slashes must be encoded twice.
     /// Any other UUID may be encoded twice.
     fn find_meeting(&self, segment: &str) -> Result<&Meeting, Reply> {
-        let not_found =
+        let not_found_reply =
             |name: &str| Reply::error(404, 3001, &format!("Meeting does not exist: {name}."));
         let name = percent_decode(segment);
         if name.starts_with('/') || name.contains("//") {
-            return Err(not_found(&name));
+            return Err(not_found_reply(&name));
         }
         if let Ok(number) = name.parse::<u64>() {
             let latest_instance =
                 self.store.meetings().iter().find(|meeting| meeting.number == number);
-            return latest_instance.ok_or_else(|| not_found(&name));
+            return latest_instance.ok_or_else(|| not_found_reply(&name));
         }
         // A meeting whose recordings were deleted is also found, because it took place.
         let find_by_uuid = |uuid: &str| {
@@ -284,7 +284,7 @@ impl Api<'_> {
             self.store.find_meeting(uuid).or_else(|| trash().find(|meeting| meeting.uuid == uuid))
         };
         let meeting = find_by_uuid(&name).or_else(|| find_by_uuid(&percent_decode(&name)));
-        meeting.ok_or_else(|| not_found(&name))
+        meeting.ok_or_else(|| not_found_reply(&name))
     }
 
     fn host_id(&self, meeting: &Meeting) -> &str {

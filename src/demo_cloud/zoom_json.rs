@@ -25,7 +25,7 @@ pub(super) fn meeting_json(
     // files.
     let all_files = meeting.files.iter().chain(&meeting.participant_audio);
     let total_size: u64 = all_files.map(|file| file.content.length()).sum();
-    let count = meeting.files.len() + meeting.participant_audio.len();
+    let file_count = meeting.files.len() + meeting.participant_audio.len();
     let mut entry = Map::new();
     let mut put = |key: &str, value: Value| entry.insert(key.into(), value);
     put("uuid", json!(meeting.uuid));
@@ -39,7 +39,7 @@ pub(super) fn meeting_json(
     put("timezone", json!(""));
     put("duration", json!(meeting.duration_minutes));
     put("total_size", number(total_size));
-    put("recording_count", number(count as u64));
+    put("recording_count", number(file_count as u64));
     put("share_url", json!(format!("{web_origin}/rec/share/demo")));
     put("recording_play_passcode", json!("demo-play"));
     if let Some(day) = meeting.auto_delete_date {

@@ -38,7 +38,7 @@ pub struct Adapter {
     file_system: Arc<FileSystem<BackingId>>,
     runtime: tokio::runtime::Handle,
     is_unmounted: watch::Sender<bool>,
-    calls: Arc<SystemCalls>,
+    system_calls: Arc<SystemCalls>,
 }
 
 impl Adapter {
@@ -49,7 +49,12 @@ impl Adapter {
         runtime: tokio::runtime::Handle,
         is_unmounted: watch::Sender<bool>,
     ) -> Self {
-        Self { file_system: Arc::new(file_system), runtime, is_unmounted, calls: Arc::default() }
+        Self {
+            file_system: Arc::new(file_system),
+            runtime,
+            is_unmounted,
+            system_calls: Arc::default(),
+        }
     }
 
     /// Runs `task` for a request on the runtime. If debug logging is on, all log lines of the task
@@ -87,11 +92,11 @@ fn handle_id(handle: FileHandle) -> HandleId {
 
 fn reply_open(
     file_system: &FileSystem<BackingId>,
-    ready: Result<ReadyOpen, Error>,
+    result: Result<ReadyOpen, Error>,
     reply: ReplyOpen,
 ) {
     let registrar = KernelRegistrar(&reply);
-    let file = match ready.and_then(|ready| file_system.finish_open(ready, &registrar)) {
+    let file = match result.and_then(|ready| file_system.finish_open(ready, &registrar)) {
         Ok(file) => file,
         Err(error) => return reply.error(errno(&error)),
     };
@@ -143,7 +148,7 @@ impl Filesystem for Adapter {
         if self.file_system.is_passthrough_enabled() {
             let is_supported = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok();
             if !is_supported || config.set_max_stack_depth(1).is_err() {
-                self.file_system.disable_passthrough(&"the kernel does not support it");
+                self.file_system.disable_passthrough(&"the kernel does not support passthrough");
             }
         }
         Ok(())
@@ -184,18 +189,18 @@ impl Filesystem for Adapter {
     }
 
     fn open(&self, request: &Request, inode: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        let ready = match self.file_system.open(ino(inode)) {
+        let result = match self.file_system.open(ino(inode)) {
             Ok(OpenStep::Ready(ready)) => Ok(ready),
             Ok(OpenStep::Pending(pending)) => {
                 let file_system = self.file_system.clone();
                 return self.spawn(request, "open", inode, async move {
-                    let ready = file_system.resolve_open(pending).await;
-                    reply_open(&file_system, ready, reply);
+                    let result = file_system.resolve_open(pending).await;
+                    reply_open(&file_system, result, reply);
                 });
             }
             Err(error) => Err(error),
         };
-        reply_open(&self.file_system, ready, reply);
+        reply_open(&self.file_system, result, reply);
     }
 
     fn read(
@@ -214,13 +219,13 @@ impl Filesystem for Adapter {
             Ok(ReadStep::Pending(pending)) => {
                 let file_system = self.file_system.clone();
                 // In a FUSE request the process id is that of the calling thread.
-                let (tid, calls) = (request.pid(), self.calls.clone());
+                let (tid, system_calls) = (request.pid(), self.system_calls.clone());
                 self.spawn(request, "read", inode, async move {
-                    let start = calls.start_time(tid, offset).await;
+                    let start = system_calls.start_time(tid, offset).await;
                     let interruption = async {
                         tokio::select! {
                             () = interrupt::wait_for_signal(tid) => {}
-                            () = calls.record(tid, offset, start) => {}
+                            () = system_calls.record(tid, offset, start) => {}
                         }
                     };
                     match file_system.read(pending.with_call_start(start), interruption).await {

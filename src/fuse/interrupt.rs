@@ -38,7 +38,7 @@ pub(super) async fn wait_for_signal(tid: u32) {
     }
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
-        // A task that panics or is canceled by the runtime counts as "no signal".
+        // If the task panics or the runtime cancels it, the result counts as "no signal".
         let check = tokio::task::spawn_blocking(move || has_pending_signal(tid));
         if check.await.unwrap_or(false) {
             return;
@@ -60,8 +60,8 @@ fn shows_terminating_signal(status: &str) -> bool {
         let mask = status.lines().find_map(|line| line.strip_prefix(name));
         mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
     };
-    let nonfatal = mask("SigBlk:") | mask("SigIgn:") | mask("SigCgt:") | HARMLESS_SIGNALS;
-    (mask("SigPnd:") | mask("ShdPnd:")) & !nonfatal != 0
+    let nonfatal_signals = mask("SigBlk:") | mask("SigIgn:") | mask("SigCgt:") | HARMLESS_SIGNALS;
+    (mask("SigPnd:") | mask("ShdPnd:")) & !nonfatal_signals != 0
 }
 
 #[cfg(test)]
@@ -72,8 +72,8 @@ mod tests {
 
     use super::*;
 
-    fn status(thread: u64, process: u64, nonfatal: [u64; 3]) -> String {
-        let [blocked, ignored, caught] = nonfatal;
+    fn status(thread: u64, process: u64, nonfatal_signals: [u64; 3]) -> String {
+        let [blocked, ignored, caught] = nonfatal_signals;
         format!(
             "Name:\tcat\nSigPnd:\t{thread:016x}\nShdPnd:\t{process:016x}\nSigBlk:\t{blocked:016x}\n\
              SigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n"

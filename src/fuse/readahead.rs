@@ -11,8 +11,8 @@ use nix::sys::stat::{major, minor};
 /// waits for bytes that it did not request.
 const READAHEAD_KIB: u32 = 1024;
 
-/// Raises the read-ahead of the mount with the device number `device`. Only root may do this.
-/// Without it, reads are slower.
+/// Raises the read-ahead of the mount with the device number `device`. Only root may do this. With
+/// the default read-ahead, reads are slower.
 pub(super) fn raise(device: u64) {
     let path = format!("/sys/class/bdi/{}:{}/read_ahead_kb", major(device), minor(device));
     if let Err(error) = std::fs::write(path, READAHEAD_KIB.to_string()) {

@@ -74,7 +74,7 @@ impl Diagnostic for SessionError {
         let hint = match self {
             Self::Mount { source, .. } => match source.raw_os_error() {
                 Some(libc::ENOENT) if !Path::new("/dev/fuse").exists() => {
-                    "/dev/fuse is missing. Load it with `modprobe fuse`."
+                    "/dev/fuse is missing. Load the kernel module with `modprobe fuse`."
                 }
                 Some(libc::EPERM | libc::EACCES) => {
                     "Run as root, or install fuse3 and check that you can open /dev/fuse."
@@ -82,7 +82,7 @@ impl Diagnostic for SessionError {
                 _ => return None,
             },
             Self::NoAnswer { .. } => {
-                "The limit on open files can be too low. Check that `ulimit -n` is at least 64."
+                "The limit on open files may be too low. Check that `ulimit -n` is at least 64."
             }
         };
         Some(hint.into())

@@ -42,9 +42,9 @@ impl SystemCalls {
     pub(super) async fn start_time(&self, tid: u32, offset: u64) -> Instant {
         let now = Instant::now();
         let Some(call) = self.0.lock().get(&tid).copied() else { return now };
-        let is_same = offset.abs_diff(call.offset) < BYTES_PER_DEADLINE
+        let is_same_call = offset.abs_diff(call.offset) < BYTES_PER_DEADLINE
             && run_blocking(tid, completed_reads).await == Some(call.completed_reads);
-        if is_same {
+        if is_same_call {
             return call.start;
         }
         self.0.lock().remove(&tid);
@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn completed_reads_are_counted() {
         let mut zero = std::fs::File::open("/dev/zero").unwrap();
-        let before = completed_reads(own_thread()).unwrap();
+        let previous_reads = completed_reads(own_thread()).unwrap();
         zero.read_exact(&mut [0; 8]).unwrap();
-        assert!(completed_reads(own_thread()).unwrap() > before);
+        assert!(completed_reads(own_thread()).unwrap() > previous_reads);
     }
 
     #[test]

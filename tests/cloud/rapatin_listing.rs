@@ -172,7 +172,8 @@ async fn sessions_of_other_days_are_not_listed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn session_is_listed_in_every_span() {
-    let cloud = cloud(vec![session("old==", "81", 20), session("new==", "81", 2).unscheduled()]);
+    let cloud =
+        cloud(vec![session("old==", "81", 20), session("new==", "81", 2).without_schedule_entry()]);
     let client = rapatin(&cloud);
     assert!(
         client.list(last_days(7)).await.unwrap().meetings.is_empty(),

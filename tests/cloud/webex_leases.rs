@@ -62,7 +62,7 @@ fn lease_url(lease: &Lease) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_details_request_serves_all_three_files() {
-    let cloud = cloud(vec![recording("a", 5), recording("b", 9).video_only()]);
+    let cloud = cloud(vec![recording("a", 5), recording("b", 9).with_video_only()]);
     let webex = webex(&cloud);
     let files = all_files(&webex).await;
     let names: Vec<String> = files

@@ -61,8 +61,8 @@ fn kinds() -> Vec<WebexRecording> {
     vec![
         recording("usual", 5),
         recording("long", 9).with_video(5 * MIB + 77),
-        recording("arf", 50).with_format("ARF").video_only(),
-        recording("uploaded", 60).with_format("UPLOADED").video_only(),
+        recording("arf", 50).with_format("ARF").with_video_only(),
+        recording("uploaded", 60).with_format("UPLOADED").with_video_only(),
         recording("stored", 70).with_stored_transcript(),
         prevented,
     ]
@@ -126,7 +126,7 @@ fn copy_outlives_its_download_urls() {
     let options = DemoCloudOptions {
         bytes_per_second: Some(2_000_000),
         webex_signed_url_ttl: Duration::from_secs(2),
-        ..webex_cloud(vec![recording("long", 5).with_video(120 * MIB + 5).video_only()])
+        ..webex_cloud(vec![recording("long", 5).with_video(120 * MIB + 5).with_video_only()])
     };
     let rig = mounted(options);
     let copy = rig.directory.path().join("copy.mp4");

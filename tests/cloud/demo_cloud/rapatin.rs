@@ -114,7 +114,7 @@ fn schedule_lists_the_requested_days() {
     let cloud = cloud(vec![
         RapatinSession::new("a==", "81", "a", at(24 * 9)),
         series,
-        RapatinSession::new("c==", "83", "c", at(30)).unscheduled(),
+        RapatinSession::new("c==", "83", "c", at(30)).without_schedule_entry(),
         RapatinSession::new("d==", "84", "d", at(-2)),
     ]);
     let items = |query: &str| -> Vec<Value> {

@@ -145,7 +145,7 @@ fn prevented_downloads_have_no_urls() {
     prevented.prevents_downloads = true;
     let cloud = cloud(vec![
         prevented,
-        recording("alone").video_only(),
+        recording("alone").with_video_only(),
         recording("arf").with_format("ARF"),
     ]);
     let entry = api(&cloud, "/recordings/prevented").json();
