@@ -184,13 +184,13 @@ async fn endless_or_unreadable_list_is_abandoned() {
     let link = format!("<{}/recordings?max=100&cursor=round>; rel=\"next\"", cloud.webex_api_url());
     let circle = api_reply(200, r#"{"items":[]}"#, &[("link", &link)]);
     let page_with = |link| api_reply(200, r#"{"items":[]}"#, &[("link", link)]);
-    let unreadable = "sent a Link header that cannot be read";
+    let unreadable = "the Link header cannot be read";
     for (effect, expected, calls) in [
         (page_with(r#"</v1/recordings?cursor=2; rel="next""#), unreadable, 1),
         (page_with(r#"/v1/recordings?cursor=2; rel="next""#), unreadable, 1),
         (page_with(r#"<>; rel="next""#), unreadable, 1),
         (circle, "returned the same next page twice", 2),
-        (api_reply(200, r#"{"message":"hello"}"#, &[]), "sent a list without items", 1),
+        (api_reply(200, r#"{"message":"hello"}"#, &[]), "the reply has no list of recordings", 1),
         (api_reply(200, "<html>", &[]), "not a JSON object (hint: Check api_url.)", 1),
     ] {
         cloud.clear_requests();

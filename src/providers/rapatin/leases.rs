@@ -85,12 +85,12 @@ impl Leases {
         match self.resolver.resolve(&url, None, deadline).await? {
             Resolution::Lease(lease) => Ok(lease),
             Resolution::NotFound(reason) => {
-                Err(not_found_upstream(format!("Zoom no longer has this file ({reason})")))
+                Err(not_found_upstream(format!("Zoom no longer has this file: {reason}")))
             }
             Resolution::InvalidRedirect(reason) => Err(invalid_redirect_error(&reason)),
             Resolution::TokenRefused(reason) | Resolution::Refused(reason) => {
                 Err(ProviderError::not_allowed(format!(
-                    "Zoom refused the download URL of Rapatin ({reason})"
+                    "Zoom refused the download URL of Rapatin: {reason}"
                 ))
                 .with_hint("Check at rapatin.id whether the recording can still be played."))
             }

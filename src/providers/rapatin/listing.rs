@@ -140,7 +140,8 @@ impl Lister {
                         // Any known session may be among the unreadable ones, so no session may
                         // count as deleted.
                         let message = format!(
-                            "Rapatin listed {} sessions of meeting {meeting} that cannot be read; this may be temporary",
+                            "{} sessions in Rapatin's reply for meeting {meeting} cannot be read; \
+                             this may be temporary",
                             listed.unreadable_count
                         );
                         failed.push((span, ProviderError::unavailable(message)));

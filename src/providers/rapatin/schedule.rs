@@ -101,9 +101,8 @@ async fn fetch_pages(
             .await
             .map_err(|error| error.into_provider_error("the schedule"))?;
         let parsed_page = Page::read(reply).ok_or_else(|| {
-            ProviderError::unavailable(
-                "Rapatin sent a schedule without a list of meetings; check api_url",
-            )
+            ProviderError::unavailable("Rapatin sent a schedule without a list of meetings")
+                .with_hint("Check api_url.")
         })?;
         // If the server ignored `page`, it would return the first page again, and meetings would be
         // missing.
@@ -119,7 +118,7 @@ async fn fetch_pages(
         if page <= last_page {
             guard.check_next_page(&page.to_string()).map_err(|error| {
                 ProviderError::unavailable(format!(
-                    "cannot list the schedule: Rapatin {error}; this may be temporary"
+                    "cannot list the schedule completely: {error}; this may be temporary"
                 ))
             })?;
         }

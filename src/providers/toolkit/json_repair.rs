@@ -41,9 +41,9 @@ const STRING_BYTES: usize = 24;
 /// The reason why the object of a reply cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum UnreadableObject {
-    #[error("is not a JSON object")]
+    #[error("the reply is not a JSON object")]
     NotAnObject,
-    #[error("is too large to be read")]
+    #[error("the reply is too large to be read")]
     TooLarge,
 }
 

@@ -25,17 +25,20 @@ const MAX_LISTING_MEMORY: usize = 256 * 1024 * 1024;
 /// The reason why a list counts as endless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum EndlessList {
-    #[error("sent a list without a last page")]
+    #[error("the list has no last page")]
     TooManyPages,
-    #[error("returned the same next page twice")]
+    #[error("the provider returned the same next page twice")]
     RepeatedPage,
-    #[error("sent several pages without a new entry")]
+    #[error("the provider sent several pages without a new entry")]
     PagesWithoutNewItems,
-    #[error("listed more than {MAX_ITEMS} recordings of one span of days")]
+    #[error("the list has more than {MAX_ITEMS} entries")]
     TooManyItems,
-    #[error("did not reach the last page within {} s", LIST_TIMEOUT.as_secs())]
+    #[error("the last page was not received within {} s", LIST_TIMEOUT.as_secs())]
     TooSlow,
-    #[error("listed more new recordings than one refresh can store; the next refresh continues")]
+    #[error(
+        "the provider listed more new recordings than one refresh can store; the next refresh \
+         continues"
+    )]
     TooLarge,
 }
 

@@ -148,16 +148,16 @@ impl<'a> PermanentFailure<'a> {
     }
 }
 
-/// The reason why the days of a window could not be covered.
+/// The reason why some days of a window could not be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum UncoveredDays {
-    #[error("keeps shortening the requested days")]
+    #[error("the provider repeatedly listed fewer days than requested")]
     TooManyRanges,
-    #[error("listed other days than requested")]
+    #[error("the provider listed other days than requested")]
     OtherDays,
 }
 
-/// The ranges of days to request for one window. Several ranges are needed if the server covers
+/// The ranges of days to request for one window. Several ranges are needed if the provider lists
 /// fewer days than requested.
 #[derive(Debug)]
 pub(crate) struct RangeQueue {

@@ -261,19 +261,22 @@ impl Lister<'_> {
                 self.failure.record_for_list(error);
             }
             let Some(reply) = result? else { return Ok(()) };
-            let page = Page::read(reply)
-                .ok_or_else(|| pages.invalid_reply("sent a list without items"))?;
+            let page = Page::read(reply).ok_or_else(|| {
+                pages.incomplete_list_error("the reply has no list of recordings")
+            })?;
             report.has_page = true;
             if page.unreadable_count > 0 {
                 // Any known recording may be among the unreadable ones, so no recording of the
                 // window may count as deleted.
                 let count = page.unreadable_count;
                 *unreadable_error = Some(
-                    pages.invalid_reply(&format!("listed {count} recordings that cannot be read")),
+                    pages.incomplete_list_error(&format!("{count} recordings cannot be read")),
                 );
             }
             hosts.check(&page.recordings).map_err(|()| {
-                pages.invalid_reply("listed recordings of another meeting host on a later page")
+                pages.incomplete_list_error(
+                    "a later page contains recordings of another meeting host",
+                )
             })?;
             pages.record_items(page.recordings.iter().map(wire::Recording::id));
             let matching_recordings =

@@ -80,7 +80,7 @@ impl<'a> Pages<'a> {
             NextPage::First(url) => url,
             NextPage::Url(next_url) => self.resolve(&next_url)?,
             NextPage::Unreadable => {
-                return Err(self.invalid_reply("sent a Link header that cannot be read"));
+                return Err(self.incomplete_list_error("the Link header cannot be read"));
             }
         };
         self.guard.begin_page().map_err(|error| self.endless_error(error))?;
@@ -115,16 +115,16 @@ impl<'a> Pages<'a> {
         self.guard.record_items(ids);
     }
 
-    /// Returns the error of an invalid reply. `problem` is the predicate of the message, such as
-    /// "sent a list without items".
-    pub(crate) fn invalid_reply(&self, problem: &str) -> ProviderError {
-        ProviderError::unavailable(format!("Webex {problem} ({})", self.subject))
+    /// Returns the error of a list that cannot be read completely. `problem` is a sentence that
+    /// states the cause, such as "the reply has no list of recordings".
+    pub(crate) fn incomplete_list_error(&self, problem: &str) -> ProviderError {
+        ProviderError::unavailable(format!("cannot read {} completely: {problem}", self.subject))
     }
 
     /// Records that the list is endless and returns the error.
     pub(crate) fn endless_error(&mut self, reason: EndlessList) -> ProviderError {
         self.endless_reason = Some(reason);
-        self.invalid_reply(&reason.to_string())
+        self.incomplete_list_error(&reason.to_string())
     }
 
     /// Whether the lists of other days are endless as well.
@@ -141,7 +141,7 @@ impl<'a> Pages<'a> {
             ProviderError::unavailable(message).with_hint("Check api_url.")
         })?;
         let next = paging::with_filters_of(&self.first_url, &next).map_err(|filter| {
-            self.invalid_reply(&format!("returned a next page with a different {}", filter.0))
+            self.incomplete_list_error(&format!("the next page has a different `{}`", filter.0))
         })?;
         let url = paging::with_valid_page_size(&next, self.page_size);
         self.guard

@@ -168,8 +168,9 @@ impl Transcripts {
                 let url = api.url(path, &query)?;
                 let mut pages = Pages::new(api, "the list of transcripts".into(), scope, url);
                 while let Some(reply) = pages.next().await? {
-                    let transcripts = wire::parse_transcripts(reply)
-                        .ok_or_else(|| pages.invalid_reply("sent a list without items"))?;
+                    let transcripts = wire::parse_transcripts(reply).ok_or_else(|| {
+                        pages.incomplete_list_error("the reply has no list of transcripts")
+                    })?;
                     for transcript in transcripts {
                         if let Some(meeting_id) = transcript.meeting_id.clone() {
                             search.add(&meeting_id, vec![transcript]);

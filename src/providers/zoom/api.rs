@@ -69,10 +69,13 @@ impl RateLimiters {
     }
 }
 
-/// Returns the error of an unexpected reply to a request for `subject`. `problem` completes a
-/// sentence that begins with "Zoom", as in "sent a list without a last page".
-pub(crate) fn unexpected_reply(problem: &dyn std::fmt::Display, subject: &str) -> ProviderError {
-    ProviderError::unavailable(format!("Zoom {problem} ({subject})"))
+/// Returns the error of a list that cannot be read completely. `subject` names the entries of the
+/// list, and `problem` is a sentence that states the cause, such as "the list has no last page".
+pub(crate) fn incomplete_list_error(
+    problem: &dyn std::fmt::Display,
+    subject: &str,
+) -> ProviderError {
+    ProviderError::unavailable(format!("cannot list {subject} completely: {problem}"))
         .with_hint("A running mount retries automatically.")
 }
 

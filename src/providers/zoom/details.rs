@@ -212,8 +212,8 @@ async fn list_participants(api: &Api, path: &str) -> Result<Vec<Value>, ApiError
         }
         participants.extend(wire::participants(reply.object));
         if participants.len() > MAX_PARTICIPANTS {
-            let problem = format!("listed more than {MAX_PARTICIPANTS} participants of a meeting");
-            return Err(pages.unexpected_reply(&problem).into());
+            let problem = format!("a meeting has more than {MAX_PARTICIPANTS} participants");
+            return Err(pages.incomplete_list_error(&problem).into());
         }
     }
     Ok(participants)

@@ -156,7 +156,7 @@ impl Leases {
             Resolution::InvalidRedirect(reason) => Err(invalid_redirect_error(&reason)),
             Resolution::TokenRefused(reason) | Resolution::Refused(reason) => {
                 self.query_hosts.lock().remove(&origin(&url.url));
-                Err(ProviderError::not_allowed(format!("Zoom refuses this download ({reason})"))
+                Err(ProviderError::not_allowed(format!("Zoom refuses this download: {reason}"))
                     .with_hint(
                         "Check whether only the meeting host or signed-in users may view the \
                          recording, and whether the app may download recordings.",
@@ -194,7 +194,7 @@ impl Leases {
             Resolution::NotFound(reason) => Err(file_not_found(&reason)),
             Resolution::InvalidRedirect(reason) => Err(invalid_redirect_error(&reason)),
             Resolution::TokenRefused(reason) | Resolution::Refused(reason) => {
-                Err(ProviderError::not_allowed(format!("Zoom refuses this download ({reason})")))
+                Err(ProviderError::not_allowed(format!("Zoom refuses this download: {reason}")))
             }
         }
     }
@@ -277,5 +277,5 @@ impl Leases {
 }
 
 fn file_not_found(reason: &str) -> ProviderError {
-    ProviderError::not_found(format!("Zoom no longer has this file ({reason})"))
+    ProviderError::not_found(format!("Zoom no longer has this file: {reason}"))
 }

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::api::{Api, ApiError, unexpected_reply};
+use super::api::{Api, ApiError, incomplete_list_error};
 use super::mapping::{self, MappedMeeting};
 use super::pages::Pages;
 use super::recording_owner::RecordingOwner;
@@ -24,8 +24,8 @@ use crate::providers::toolkit::windowed_listing::{
 /// per second, so more windows would only reach this limit sooner.
 const WINDOW_CONCURRENCY: usize = 4;
 
-/// Limits of one list. A month with more than 300,000 meetings (1000 pages), or ten pages in a row
-/// without a new meeting, counts as a list without an end.
+/// Limits of one list. A month with more than 300,000 meetings (1000 pages), or ten consecutive
+/// pages without a new meeting, counts as an endless list.
 const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_pages_without_new_items: 10 };
 
 /// Estimated memory of a listed meeting that has not changed, in bytes.
@@ -174,14 +174,14 @@ impl Lister<'_> {
         while let Some((range, is_allowed)) = ranges.next() {
             let covered_days = match (self.failure.get(), is_allowed) {
                 (Some(failure), _) => Err(failure.clone()),
-                (None, Err(error)) => Err(self.unexpected_reply_error(&error.to_string())),
+                (None, Err(error)) => Err(self.incomplete_list_error(&error.to_string())),
                 (None, Ok(())) => self.list_range(range, &mut report).await,
             };
             let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
             let outcome = covered_days.and_then(|covered_days| {
                 ranges
                     .record(range, covered_days, today)
-                    .map_err(|error| self.unexpected_reply_error(&error.to_string()))
+                    .map_err(|error| self.incomplete_list_error(&error.to_string()))
             });
             if let Err(error) = outcome {
                 self.failure.record(&error);
@@ -212,21 +212,21 @@ impl Lister<'_> {
                 Ok(None) => break,
                 Err(error) => {
                     let error = error.into_provider_error(&subject);
-                    if pages.is_endless_on_all_days() {
+                    if pages.is_endless_for_all_days() {
                         self.failure.record_for_list(&error);
                     }
                     return Err(error);
                 }
             };
             let page = Page::read(reply.object)
-                .ok_or_else(|| pages.unexpected_reply("sent a reply without a list of meetings"))?;
+                .ok_or_else(|| pages.incomplete_list_error("the reply has no list of meetings"))?;
             covered_days.get_or_insert_with(|| page.covered_days(range));
             report.has_page = true;
             if page.unreadable > 0 {
                 // An unreadable entry may be a known meeting, so no meeting of the range may count
                 // as deleted.
-                let problem = format!("listed {} meetings that cannot be read", page.unreadable);
-                report.failed.push((range, pages.unexpected_reply(&problem)));
+                let problem = format!("{} meetings cannot be read", page.unreadable);
+                report.failed.push((range, pages.incomplete_list_error(&problem)));
             }
             pages.record_items(page.meetings.iter().map(wire::Meeting::uuid));
             let meetings =
@@ -239,18 +239,18 @@ impl Lister<'_> {
         Ok(covered_days.unwrap_or(range))
     }
 
-    /// Returns the error of a list without an end. If other windows would not end either, records
+    /// Returns the error of an endless list. If the other windows would be endless as well, records
     /// the error for the whole list.
     fn endless_list_error(&self, cause: EndlessList) -> ProviderError {
-        let error = self.unexpected_reply_error(&cause.to_string());
+        let error = self.incomplete_list_error(&cause.to_string());
         if cause.applies_to_all_days() {
             self.failure.record_for_list(&error);
         }
         error
     }
 
-    fn unexpected_reply_error(&self, problem: &str) -> ProviderError {
-        unexpected_reply(&problem, &self.owner.subject())
+    fn incomplete_list_error(&self, problem: &str) -> ProviderError {
+        incomplete_list_error(&problem, &self.owner.subject())
     }
 }
 

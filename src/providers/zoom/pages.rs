@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::api::{Api, ApiError, RateLimitLabel, unexpected_reply};
+use super::api::{Api, ApiError, RateLimitLabel, incomplete_list_error};
 use crate::http::Priority;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::{EndlessList, PageGuard, PageLimits};
@@ -75,7 +75,7 @@ impl<'a> Pages<'a> {
     /// Returns the next page, or `None` after the last.
     ///
     /// # Errors
-    /// The request failed, or the list has no end.
+    /// The request failed, or the list is endless.
     pub(crate) async fn next(&mut self) -> Result<Option<PageReply>, ApiError> {
         loop {
             let token = match std::mem::replace(&mut self.next, NextPage::None) {
@@ -100,7 +100,9 @@ impl<'a> Pages<'a> {
                     {
                         if self.restarts == MAX_RESTARTS {
                             return Err(self
-                                .unexpected_reply("rejects its own page tokens")
+                                .incomplete_list_error(
+                                    "Zoom repeatedly refused the page tokens that it had issued",
+                                )
                                 .into());
                         }
                         self.restarts += 1;
@@ -125,17 +127,17 @@ impl<'a> Pages<'a> {
         self.guard.record_items(items);
     }
 
-    pub(crate) fn unexpected_reply(&self, problem: &str) -> ProviderError {
-        unexpected_reply(&problem, self.subject)
+    pub(crate) fn incomplete_list_error(&self, problem: &str) -> ProviderError {
+        incomplete_list_error(&problem, self.subject)
     }
 
     /// Whether lists of other days would be endless as well.
-    pub(crate) fn is_endless_on_all_days(&self) -> bool {
+    pub(crate) fn is_endless_for_all_days(&self) -> bool {
         self.endless_list.is_some_and(EndlessList::applies_to_all_days)
     }
 
     fn record_endless_list(&mut self, error: EndlessList) -> ProviderError {
         self.endless_list = Some(error);
-        unexpected_reply(&error, self.subject)
+        incomplete_list_error(&error, self.subject)
     }
 }

@@ -23,8 +23,8 @@ const ALL_USERS: &str = "all";
 /// have left or have not joined yet can also own recordings ("List users" in Zoom's API reference).
 const USER_STATES: [&str; 3] = ["active", "inactive", "pending"];
 
-/// Limits of the list of users in one state. More than 300,000 users (1000 pages) count as a list
-/// without an end.
+/// Limits of the list of users in one state. A list with more than 300,000 users (1000 pages)
+/// counts as endless.
 const PAGE_LIMITS: PageLimits =
     PageLimits { max_pages: 1000, max_pages_without_new_items: usize::MAX };
 

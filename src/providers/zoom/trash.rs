@@ -117,10 +117,10 @@ async fn list_owner(
                 Err(error) => return Err(error.into_provider_error(&subject)),
             };
             let page = Page::read(reply.object)
-                .ok_or_else(|| pages.unexpected_reply("sent a reply without a list of meetings"))?;
+                .ok_or_else(|| pages.incomplete_list_error("the reply has no list of meetings"))?;
             if page.unreadable > 0 {
-                let problem = format!("listed {} meetings that cannot be read", page.unreadable);
-                return Err(pages.unexpected_reply(&problem));
+                let problem = format!("{} meetings cannot be read", page.unreadable);
+                return Err(pages.incomplete_list_error(&problem));
             }
             entries.extend(page.meetings.into_iter().map(|entry| map_trash_entry(source, entry)));
         }

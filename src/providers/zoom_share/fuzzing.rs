@@ -18,10 +18,10 @@ pub fn next_url(
     body: BodyKind,
     secret: &SecretString,
 ) -> Result<SecretUrl, String> {
-    match ProbeVerdict::of(reply, body, secret) {
+    match ProbeVerdict::of(reply, &url.origin().ascii_serialization(), body, secret) {
         ProbeVerdict::Redirect(location) => {
             let next = resolver::redirect_target(url, location.expose_secret());
-            let next = next.ok_or("a redirect to an invalid URL")?;
+            let next = next.ok_or("the target of the redirect is not a URL")?;
             let next = AllowedHosts::new(ZOOM_HOSTS, url)
                 .check(next)
                 .map_err(|error| error.to_string())?;

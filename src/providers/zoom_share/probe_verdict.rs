@@ -32,36 +32,44 @@ pub(crate) enum ProbeVerdict {
 impl ProbeVerdict {
     /// Interprets a reply by its status, media type and first bytes. If Zoom denies access, it
     /// returns a web page with status 200. If it does not accept the token, it returns a small JSON
-    /// object with an undocumented status.
-    pub(crate) fn of(reply: &ProbeReply, body: BodyKind, secret: &SecretString) -> Self {
+    /// object with an undocumented status. The verdict does not contain `secret`.
+    pub(crate) fn of(
+        reply: &ProbeReply,
+        host: &str,
+        body: BodyKind,
+        secret: &SecretString,
+    ) -> Self {
         let status = reply.status;
+        let status_message = || format!("{host} returned status {status}");
         let error = parse_error_object(reply);
         let code = error.as_ref().and_then(error_object::error_code);
         if code.is_some() && codes::is_token_error(status, code) {
-            return Self::TokenRefused("an error object that refuses the token".into());
+            return Self::TokenRefused(format!("{host} refused the token"));
         }
         match (status, &reply.location) {
             (300..=399, Some(location)) => Self::Redirect(location.clone()),
             (301 | 302 | 303 | 307 | 308, None) => {
-                Self::InvalidRedirect("a redirect without a URL".into())
+                Self::InvalidRedirect(format!("{host} returned a redirect without a URL"))
             }
             (401, _) => Self::Unauthorized,
-            (404 | 410, _) => Self::NotFound(format!("status {status}")),
+            (404 | 410, _) => Self::NotFound(status_message()),
             (200 | 206, _)
                 if matches!(reply.media_type.as_str(), "text/html" | "application/xhtml+xml") =>
             {
-                Self::Refused("a web page instead of the file".into())
+                Self::Refused(format!("{host} returned a web page instead of the file"))
             }
             (200 | 206, _) if reply.media_type == "application/json" => match (&error, body) {
-                (Some(object), _) => Self::Refused(describe_error(object, secret)),
+                (Some(object), _) => Self::Refused(describe_error(object, host, secret)),
                 (None, BodyKind::Json) => Self::ServesFile,
                 // The file is not JSON, so this is the beginning of an error object, and most error
                 // objects refuse the token.
-                (None, _) => Self::TokenRefused("a JSON object instead of the file".into()),
+                (None, _) => {
+                    Self::TokenRefused(format!("{host} returned a JSON object instead of the file"))
+                }
             },
             // A probe requests the first byte, and the reply for an empty file is 416.
             (200 | 206 | 416, _) => Self::ServesFile,
-            _ => Self::Refused(format!("status {status}")),
+            _ => Self::Refused(status_message()),
         }
     }
 }
@@ -73,10 +81,10 @@ fn parse_error_object(reply: &ProbeReply) -> Option<Map<String, Value>> {
     error_object::parse(&reply.body_start)
 }
 
-fn describe_error(object: &Map<String, Value>, secret: &SecretString) -> String {
+fn describe_error(object: &Map<String, Value>, host: &str, secret: &SecretString) -> String {
     let message = serde_lenient::first_text(object, &["errorMessage", "message"]);
     let message = redact(&message.unwrap_or_default(), secret);
-    format!("an error object instead of the file: \"{message}\"")
+    format!("{host} returned an error object instead of the file: \"{message}\"")
 }
 
 #[cfg(test)]
@@ -91,7 +99,7 @@ mod tests {
             retry_after: None,
             body_start: body_start.as_bytes().to_vec(),
         };
-        ProbeVerdict::of(&reply, body, &SecretString::from("s3cret"))
+        ProbeVerdict::of(&reply, "https://zoom.us", body, &SecretString::from("s3cret"))
     }
 
     const REFUSED_TOKEN: &str = r#"{"status":false,"errorCode":124,"errorMessage":"Forbidden"}"#;

@@ -104,15 +104,17 @@ impl UrlResolver {
         loop {
             let reply =
                 self.probe(&url, authorization.as_ref(), download_url.body, deadline).await?;
-            match ProbeVerdict::of(&reply, download_url.body, &secret) {
+            let host = origin(&url);
+            match ProbeVerdict::of(&reply, &host, download_url.body, &secret) {
                 ProbeVerdict::ServesFile => {
                     return Ok(Resolution::Lease(Lease { url, authorization, expires }));
                 }
                 ProbeVerdict::Redirect(location) if redirects < MAX_REDIRECTS => {
                     redirects += 1;
                     let Some(next) = redirect_target(url.expose(), location.expose_secret()) else {
-                        let reason = describe_reply("a redirect to an invalid URL", &url);
-                        return Ok(Resolution::InvalidRedirect(reason));
+                        return Ok(Resolution::InvalidRedirect(format!(
+                            "{host} returned a redirect to an invalid URL"
+                        )));
                     };
                     url = without_token(&self.hosts.check(next)?);
                     authorization = None;
@@ -124,32 +126,31 @@ impl UrlResolver {
                     }
                 }
                 ProbeVerdict::Redirect(_) => {
-                    return Ok(Resolution::Refused("too many redirects".into()));
+                    return Ok(Resolution::Refused(format!(
+                        "{host} returned another redirect after {MAX_REDIRECTS} redirects"
+                    )));
                 }
                 // The request contained no token, so no token was refused.
                 ProbeVerdict::Unauthorized | ProbeVerdict::TokenRefused(_) if !sends_token => {
-                    return Ok(Resolution::Refused(describe_reply(
-                        "a reply that requires a token",
-                        &url,
-                    )));
+                    return Ok(Resolution::Refused(format!("{host} requires a token")));
                 }
                 // Zoom sometimes returns 401 for a valid token (ZoomNet issue 348), so the request
                 // is sent again.
                 ProbeVerdict::Unauthorized if !was_unauthorized => was_unauthorized = true,
                 ProbeVerdict::Unauthorized => {
-                    return Ok(Resolution::TokenRefused(describe_reply("status 401", &url)));
+                    return Ok(Resolution::TokenRefused(format!("{host} returned status 401")));
                 }
                 ProbeVerdict::TokenRefused(reason) => {
-                    return Ok(Resolution::TokenRefused(describe_reply(&reason, &url)));
+                    return Ok(Resolution::TokenRefused(reason));
                 }
                 ProbeVerdict::Refused(reason) => {
-                    return Ok(Resolution::Refused(describe_reply(&reason, &url)));
+                    return Ok(Resolution::Refused(reason));
                 }
                 ProbeVerdict::NotFound(reason) => {
-                    return Ok(Resolution::NotFound(describe_reply(&reason, &url)));
+                    return Ok(Resolution::NotFound(reason));
                 }
                 ProbeVerdict::InvalidRedirect(reason) => {
-                    return Ok(Resolution::InvalidRedirect(describe_reply(&reason, &url)));
+                    return Ok(Resolution::InvalidRedirect(reason));
                 }
             }
         }
@@ -201,10 +202,6 @@ pub(crate) fn redirect_target(url: &Url, location: &str) -> Option<Url> {
     let mut next = url.join(location).ok()?;
     next.set_fragment(None);
     Some(next)
-}
-
-fn describe_reply(reply: &str, url: &SecretUrl) -> String {
-    format!("{} returned {reply}", origin(url))
 }
 
 const TOKEN_PARAMETER: &str = "access_token";
