@@ -433,12 +433,12 @@ mod tests {
     #[test]
     fn tilde_stands_for_the_home_directory() {
         let (directory, _path) = secret_file(SECRET.as_bytes(), 0o600);
-        let with_home =
+        let environment_with_home =
             BTreeMap::from([("HOME".to_owned(), directory.path().as_os_str().to_owned())]);
-        let secret = read_file("~/secret", Path::new("/"), &with_home).unwrap();
+        let secret = read_file("~/secret", Path::new("/"), &environment_with_home).unwrap();
         assert_eq!(secret.expose_secret(), SECRET);
-        let without_home = BTreeMap::from([("HOME".to_owned(), "".into())]);
-        let problem = read_file("~/secret", Path::new("/"), &without_home).unwrap_err();
+        let environment_without_home = BTreeMap::from([("HOME".to_owned(), "".into())]);
+        let problem = read_file("~/secret", Path::new("/"), &environment_without_home).unwrap_err();
         assert!(problem.to_string().contains("HOME is not set"), "{problem}");
     }
 

@@ -119,12 +119,12 @@ async fn access_rejects_writers_only() {
 #[tokio::test]
 async fn statfs_reports_the_archive() {
     let fixture = Fixture::new(&[("budget", 10_000), ("review", 1)]).await;
-    let documents_size: u64 = ["budget", "review"]
+    let total_document_size: u64 = ["budget", "review"]
         .map(|topic| fixture.file_system.getattr(fixture.document_of(topic)).unwrap().size)
         .iter()
         .sum();
     let statistics = fixture.file_system.statfs();
-    assert_eq!(statistics.blocks, (10_001 + documents_size).div_ceil(4096));
+    assert_eq!(statistics.blocks, (10_001 + total_document_size).div_ceil(4096));
     // The inodes are the root, the source, the year, two meetings, two videos and two documents.
     assert_eq!(statistics.inode_count, 9);
     assert_eq!((statistics.block_size, statistics.max_name_length), (4096, 255));
@@ -172,8 +172,8 @@ async fn getxattr_returns_the_expiry() {
     assert_eq!(get(video, length).unwrap(), XattrReply::Value(value.to_vec()));
     assert_eq!(get(video, 4096).unwrap(), XattrReply::Value(value.to_vec()));
     assert!(matches!(get(video, length - 1), Err(Error::BufferTooSmall(_))));
-    let without_expiry = fixture.video_of("review");
-    assert!(matches!(get(without_expiry, 0), Err(Error::NoSuchAttribute)));
+    let video_without_expiry = fixture.video_of("review");
+    assert!(matches!(get(video_without_expiry, 0), Err(Error::NoSuchAttribute)));
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn listxattr_lists_the_expiry_if_it_is_known() {
     assert_eq!(list(video, 0).unwrap(), XattrReply::Length(names.len() as u32));
     assert_eq!(list(video, 100).unwrap(), XattrReply::Value(names.to_vec()));
     assert!(matches!(list(video, 3), Err(Error::BufferTooSmall(3))));
-    let without_expiry = fixture.video_of("review");
-    assert_eq!(list(without_expiry, 0).unwrap(), XattrReply::Length(0));
-    assert_eq!(list(without_expiry, 100).unwrap(), XattrReply::Value(Vec::new()));
+    let video_without_expiry = fixture.video_of("review");
+    assert_eq!(list(video_without_expiry, 0).unwrap(), XattrReply::Length(0));
+    assert_eq!(list(video_without_expiry, 100).unwrap(), XattrReply::Value(Vec::new()));
 }
