@@ -215,20 +215,20 @@ mod model_check {
     fn schedules_of_locks_exclude_each_other() {
         shuttle::check_random(
             || {
-                let sum = Arc::new((Mutex::new(0), RwLock::new(0), AtomicUsize::new(0)));
+                let counters = Arc::new((Mutex::new(0), RwLock::new(0), AtomicUsize::new(0)));
                 let threads: Vec<_> = (0..2)
                     .map(|_| {
-                        let sum = sum.clone();
+                        let counters = counters.clone();
                         shuttle::thread::spawn(move || {
-                            *sum.0.lock() += 1;
-                            *sum.1.write() += 1;
-                            sum.2.fetch_add(1, Ordering::Relaxed);
+                            *counters.0.lock() += 1;
+                            *counters.1.write() += 1;
+                            counters.2.fetch_add(1, Ordering::Relaxed);
                         })
                     })
                     .collect();
                 threads.into_iter().for_each(|thread| thread.join().unwrap());
-                assert_eq!((*sum.0.lock(), *sum.1.read()), (2, 2));
-                assert_eq!(sum.2.load(Ordering::Relaxed), 2);
+                assert_eq!((*counters.0.lock(), *counters.1.read()), (2, 2));
+                assert_eq!(counters.2.load(Ordering::Relaxed), 2);
             },
             10_000,
         );

@@ -1,4 +1,4 @@
-//! Errors of arguments, in the form in which clap prints them.
+//! Errors for invalid arguments, formatted for the output of clap.
 
 use std::fmt;
 

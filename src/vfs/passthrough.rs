@@ -56,7 +56,7 @@ pub(super) struct Passthrough<B, F = CompleteFile> {
     /// or if the kernel has rejected a backing file.
     is_enabled: AtomicBool,
     /// The lock is held while the kernel registers a file, so an inode never gets two backing
-    /// files. That system call does not block.
+    /// files. The system call that registers a file does not block.
     inodes: Mutex<HashMap<Ino, OpenInode<B, F>>>,
 }
 
