@@ -112,7 +112,8 @@ impl FileBreaker {
     }
 
     /// Decides about a read of `span` that needs the network. A half-open breaker admits one read
-    /// per [`retry_interval`] and does not wait for its result, so a canceled read needs no cleanup.
+    /// per [`retry_interval`] and does not wait for its result, so a canceled read needs no
+    /// cleanup.
     pub(super) fn admit(
         &self,
         span: BlockSpan,
