@@ -1,8 +1,8 @@
 //! Files that were deleted upstream and can still be read from the cache.
 //!
 //! If the source is configured to keep deleted files, a file that is not listed any more keeps its
-//! name as long as the cache contains all of its bytes. The catalog stores the meeting with all the
-//! files that it had. Files that are not cached are hidden but still affect the names of the
+//! name as long as the cache contains all of its bytes. The catalog stores the meeting, including
+//! its deleted files. Files that are not cached are hidden but still affect the names of the
 //! others, so no name changes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -29,7 +29,7 @@ pub trait CachedFiles: Debug + Send + Sync {
 /// A meeting that was deleted upstream, or some files of which were deleted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct DeletedMeeting {
-    /// The meeting with all the files that it had.
+    /// The meeting, including its deleted files.
     pub(super) meeting: Meeting,
     /// The keys of the files that were deleted.
     #[serde(rename = "gone")]
@@ -48,7 +48,7 @@ impl RetainedMeeting {
         &self.deleted_meeting.meeting.id
     }
 
-    /// Returns the meeting with all the files that it had. Files that are not cached are hidden.
+    /// Returns the meeting, including its deleted files. Files that are not cached are hidden.
     pub(super) fn visible_meeting(&self) -> Meeting {
         let mut meeting = self.deleted_meeting.meeting.clone();
         for file in &mut meeting.files {

@@ -322,8 +322,7 @@ impl Source {
         RetentionCandidates { cache: Some(cache.clone()), meetings: meetings.collect() }
     }
 
-    /// Returns the meeting with all the files that it had, or `None` if none of its files is
-    /// deleted.
+    /// Returns the meeting, including its deleted files, or `None` if it has no deleted file.
     fn deleted_meeting(
         &self,
         id: &MeetingId,

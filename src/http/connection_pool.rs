@@ -7,8 +7,8 @@
 //!
 //! A transfer below the minimum rate of [`transfer`](super::transfer) must give up its permit when
 //! another request waits, and counts as slow from then on. Slow transfers together get at most half
-//! of the permits, and at least one if there are two. So a server that sends a few bytes at a time
-//! does not delay other files, and its own transfers are not starved either.
+//! of the permits, and at least one if the pool has two or more. So a server that sends a few bytes
+//! at a time does not delay other files, and its own transfers are not starved either.
 //!
 //! Brief requests have their own permits. With shared permits they would wait for seconds until a
 //! bulk request ends. They do not slow bulk requests down.

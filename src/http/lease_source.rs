@@ -30,7 +30,7 @@ pub trait LeaseSource: Send + Sync {
         self.report_refused(lease);
     }
 
-    /// Reports that the server sent bytes for `lease`. If the server refuses it later, the lease
+    /// Reports that the server sent bytes for `lease`. If the server refuses the lease later, it
     /// has expired.
     fn report_served(&self, lease: &Arc<Lease>);
 

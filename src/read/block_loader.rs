@@ -520,7 +520,7 @@ mod model_check {
     use super::*;
 
     const SCHEDULE_COUNT: usize = 10_000;
-    /// Size of a file with one short block. Every schedule copies the block.
+    /// Size of a file with one block. The block is short, because every schedule copies it.
     const SIZE: u64 = 64;
     const WHOLE_FILE: BlockSpan = BlockSpan { start: 0, end: SIZE };
 

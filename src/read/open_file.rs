@@ -17,7 +17,8 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Time for which requests continue after the last handle has been closed. Players and `ffprobe`
 /// close a file and open it again at once, and then find its bytes still in flight. The delay is
-/// below one second, because no bytes of a closed file may be transferred after that time.
+/// below one second, because the bytes of a closed file must not be transferred for longer than
+/// that.
 const CLOSE_DELAY: Duration = Duration::from_millis(500);
 
 /// An open handle on a file: the content of the file and the access pattern of the reader. Dropping

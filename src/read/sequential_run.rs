@@ -10,7 +10,7 @@ use crate::http::TrafficClass;
 
 /// Maximum distance between the end of a run and the start of a read that still belongs to it. The
 /// read-ahead of the kernel sends several requests at once, and the event threads process them in
-/// any order. Two blocks cover the largest read-ahead. If the read turns out to be a seek, the
+/// any order. Two blocks cover the largest read-ahead. If such a read turns out to be a seek, the
 /// wrong assumption costs little.
 const MAX_DISTANCE: u64 = 2 * BLOCK_LENGTH;
 

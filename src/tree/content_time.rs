@@ -2,9 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Distance in seconds between two possible modification times of a generated file. FAT stores only
-/// even seconds, and programs compare copies on FAT with a tolerance of up to two seconds (`rsync
-/// --modify-window`).
+/// Distance in seconds between consecutive possible modification times of a generated file. FAT
+/// stores only even seconds, and programs compare copies on FAT with a tolerance of up to two
+/// seconds (`rsync --modify-window`).
 const STEP_SECONDS: u64 = 5;
 
 /// Number of possible modification times of a generated file. They span less than four days. If

@@ -65,7 +65,7 @@ impl SnapshotDraft {
         &self.identities
     }
 
-    /// Returns all nodes, ordered by position. Replaces the positions in the nodes by the inode
+    /// Returns all nodes, ordered by position. Replaces the positions in the nodes with the inode
     /// numbers in `inos`.
     pub(super) fn into_nodes(self, inos: &[Ino]) -> Vec<Node> {
         let ino_of = |position: Ino| {

@@ -77,7 +77,7 @@ impl Identity {
 /// search reaches a free number first, the identity has no number yet.
 #[derive(Debug)]
 pub(super) struct InodeTable {
-    /// The fingerprint of the identity that has each number.
+    /// The fingerprints of the identities, by the number that is assigned to the identity.
     fingerprints: HashMap<u64, Fingerprint>,
 }
 

@@ -126,7 +126,7 @@ struct PendingFiles<'a> {
 }
 
 impl<'a> PendingFiles<'a> {
-    /// Selects the pending files from all files of a meeting that are not tracks.
+    /// Selects the pending files from `files`, which are all files of a meeting except the tracks.
     fn from_files(files: impl Iterator<Item = &'a RecordingFile>) -> Self {
         let files: Vec<_> = files.collect();
         let is_pending = |file: &&&RecordingFile| file.availability == Availability::Processing;

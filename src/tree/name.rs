@@ -81,16 +81,17 @@ pub(super) fn legal_extension(extension: &str) -> String {
 /// names that are equal after Unicode case folding and normalization. If a directory contained two
 /// such names, a copy to such a file system would overwrite one file with the other.
 ///
-/// The name is converted to lower case first, because `ẞ` has no other upper case, and then to
-/// upper case, which expands `ß` and has only one `Σ`. Joiners are removed because HFS+ ignores
-/// them.
+/// The name is first converted to lower case, because a conversion to upper case does not change
+/// `ẞ`. It is then converted to upper case, which expands `ß` and has only one `Σ`. Joiners are
+/// removed because HFS+ ignores them.
 pub(super) fn collision_key(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
     }
     let folded_characters = name.nfd().filter(|character| !is_joiner(*character));
-    let upper = folded_characters.flat_map(char::to_lowercase).flat_map(char::to_uppercase);
-    upper.flat_map(char::to_lowercase).nfd().collect()
+    let upper_case_characters =
+        folded_characters.flat_map(char::to_lowercase).flat_map(char::to_uppercase);
+    upper_case_characters.flat_map(char::to_lowercase).nfd().collect()
 }
 
 fn to_nfc(text: &str) -> Cow<'_, str> {

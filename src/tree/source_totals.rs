@@ -19,8 +19,8 @@ pub struct SourceTotals {
     /// The number of meetings that have no directory because the provider has not finished any of
     /// their files.
     pub processing_meetings: u64,
-    /// The number of files of other meetings that are hidden until they are finished and their
-    /// length is known.
+    /// The number of hidden files in meetings that have a directory. A file is hidden until it is
+    /// finished and its length is known.
     pub processing_files: u64,
     /// The number of meetings that have no directory because nothing was recorded.
     pub empty_meetings: u64,

@@ -8,10 +8,10 @@ use super::snapshot::Snapshot;
 /// The order in which a program reads the entries of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkOrder {
-    /// By name, which is the order of directory entries. Used by `grep -r`, `find`, `rsync` and
-    /// indexers.
+    /// By name, which is the order of directory entries. `grep -r`, `find`, `rsync` and indexers
+    /// use this order.
     ByName,
-    /// By inode number, which is the fastest order on rotating disks. Used by `cp -r`.
+    /// By inode number, which is the fastest order on rotating disks. `cp -r` uses this order.
     ByInode,
 }
 
@@ -84,8 +84,8 @@ mod tests {
     use super::super::node::Content;
     use super::*;
 
-    /// Returns a tree with the files `/b/x`, `/b/y`, `/a/z` and `/c`. Their inode numbers are in
-    /// the opposite order of their names.
+    /// Returns a tree with the files `/b/x`, `/b/y`, `/a/z` and `/c`. The order of their inode
+    /// numbers is opposite to the order of their names.
     fn sample_tree() -> Arc<Snapshot> {
         let mut draft = SnapshotDraft::with_capacity(6);
         let mut add = |parent, name: &str, content| {
