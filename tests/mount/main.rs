@@ -25,6 +25,7 @@ mod large_archives;
 mod lifecycle;
 mod listing;
 mod login;
+mod matrix;
 mod memory;
 mod participants;
 mod patience;

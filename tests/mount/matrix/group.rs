@@ -1,0 +1,261 @@
+//! A group of cells that run at the same time on one mount, each with a file and a server of its
+//! own.
+//!
+//! 1. The programs read while the faults last.
+//! 2. All servers close their connections, so that only the cache answers: each block must be
+//!    exact or fail.
+//! 3. The faults end. Without a remount, a copy of each file must be exact in time.
+//! 4. After a restart of the daemon with silent servers, the disk cache must be exact, too.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use meetfs::demo_cloud::{Archive, Content, DemoCloudOptions, Meeting, MeetingFile};
+use parking_lot::Mutex;
+
+use super::content::{content, length};
+use super::faults::Fault;
+use super::origin::{Origin, OriginFault};
+use super::programs::{Kill, Outcome, Program, READ_DEADLINE, copy_path, run_to_end};
+use crate::support::Rig;
+
+/// Maximum number of programs that run at the same time.
+const MAX_CONCURRENT: usize = 32;
+
+/// Time within which a file is readable after its fault has ended. The longest interval between two
+/// requests for a refused file is 60 seconds.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// A fault and the program that meets it.
+#[derive(Clone)]
+pub(super) struct Cell {
+    pub(super) fault: Fault,
+    pub(super) program: Program,
+    /// The fault affects bytes from this offset on.
+    pub(super) from: u64,
+    /// The number of requests that the fault affects; `u32::MAX` for all until it ends.
+    pub(super) count: u32,
+    /// How the program is killed, for [`Program::Kill`].
+    pub(super) kill: Kill,
+}
+
+pub(super) struct CellResult {
+    pub(super) cell: Cell,
+    pub(super) outcome: Outcome,
+    pub(super) took: Duration,
+    pub(super) longest_wait: Duration,
+    pub(super) recovery_time: Option<Duration>,
+    /// The number of requests that the fault affected.
+    pub(super) affected_requests: u32,
+    pub(super) problems: Vec<String>,
+}
+
+/// A cell, its file and its server.
+struct Place {
+    cell: Cell,
+    origin: Origin,
+    versions: Vec<Bytes>,
+    /// Path of the file in the mount.
+    path: PathBuf,
+    directory: PathBuf,
+}
+
+fn topic(number: usize) -> String {
+    format!("Cell {number:03}")
+}
+
+fn archive(origins: &[Origin]) -> Archive {
+    let first = Timestamp::now() - SignedDuration::from_hours(48);
+    let mut archive = Archive::empty();
+    archive.meetings = origins
+        .iter()
+        .enumerate()
+        .map(|(number, origin)| {
+            let start = first + SignedDuration::from_mins(number as i64);
+            let content = Content::External {
+                origin: origin.origin().to_owned(),
+                path: format!("/cell-{number}"),
+                length: length(),
+            };
+            Meeting::new(&format!("cell{number:03}0000=="), &topic(number), start)
+                .with_file(MeetingFile::new("MP4", content))
+        })
+        .collect();
+    archive
+}
+
+/// Returns the path of each file by the number of its cell.
+fn paths(rig: &Rig) -> BTreeMap<usize, PathBuf> {
+    let listed = rig.shell("find . -name '*.mp4'");
+    let number = |path: &str| path.split_once("Cell ")?.1.get(..3)?.parse().ok();
+    listed.lines().filter_map(|path| Some((number(path)?, rig.mountpoint.join(path)))).collect()
+}
+
+pub(super) fn run_group(cells: Vec<Cell>) -> Vec<CellResult> {
+    let origin = |(number, cell): (usize, &Cell)| {
+        let fault =
+            OriginFault { reply: cell.fault.reply.clone(), from: cell.from, count: cell.count };
+        Origin::start(number, fault)
+    };
+    let origins: Vec<_> = cells.iter().enumerate().map(origin).collect();
+    let rig =
+        Rig::new(DemoCloudOptions { archive: archive(&origins), ..DemoCloudOptions::default() })
+            .with(&format!("read_deadline = \"{}s\"", READ_DEADLINE.as_secs()));
+    rig.mount();
+    let mut paths = paths(&rig);
+    let places: Vec<_> = cells
+        .into_iter()
+        .zip(origins)
+        .enumerate()
+        .map(|(number, (cell, origin))| {
+            let directory = rig.directory.path().join(number.to_string());
+            std::fs::create_dir(&directory).expect("a directory");
+            let versions = if cell.fault.has_two_versions { 0..2 } else { 0..1 };
+            Place {
+                cell,
+                origin,
+                versions: versions.map(|version| content(number, version)).collect(),
+                path: paths.remove(&number).expect("a file"),
+                directory,
+            }
+        })
+        .collect();
+    let results = run_places(&rig, &places);
+    rig.unmount();
+    results
+}
+
+fn run_places(rig: &Rig, places: &[Place]) -> Vec<CellResult> {
+    let mut results = in_parallel(places, Place::run_program);
+    places.iter().for_each(|place| place.origin.silence());
+    let failed_cache = in_parallel(places, |place| place.check_cache("cache"));
+    places.iter().for_each(|place| place.origin.heal());
+    let recovered = in_parallel(places, Place::recover);
+    places.iter().for_each(|place| place.origin.silence());
+    rig.unmount();
+    rig.mount();
+    let failed_disk = in_parallel(places, |place| place.check_cache("disk cache"));
+    let checks = failed_cache.into_iter().zip(recovered).zip(failed_disk);
+    for (result, ((cache, recovery), disk)) in results.iter_mut().zip(checks) {
+        result.problems.extend(cache);
+        match recovery {
+            Ok(time) => result.recovery_time = Some(time),
+            Err(problem) => result.problems.push(problem),
+        }
+        result.problems.extend(disk);
+        if !result.problems.is_empty() {
+            result.problems.push(log_of(rig, result));
+        }
+    }
+    results
+}
+
+/// Returns the warnings of the daemon, which are about the reads of all cells.
+fn log_of(rig: &Rig, result: &CellResult) -> String {
+    let log = rig.log();
+    let errors: Vec<_> = log.lines().filter(|line| line.contains("cannot read")).collect();
+    let start = errors.len().saturating_sub(5);
+    format!("{} {:?}: {}", result.cell.fault.name, result.cell.program, errors[start..].join("\n"))
+}
+
+impl Place {
+    fn run_program(&self) -> CellResult {
+        let cell = &self.cell;
+        let kill = (cell.program == Program::Kill).then_some(cell.kill);
+        let run = cell.program.run(&self.path, &self.directory, kill);
+        let outcome = cell.program.outcome(&run, &self.directory, &self.versions);
+        let problems = match &outcome {
+            Outcome::Wrong(problem) => vec![format!("wrong bytes: {problem}")],
+            Outcome::Hang => vec![format!("hung for {:?}", run.longest_wait)],
+            Outcome::Unfinished if !cell.fault.is_slow => {
+                vec![format!("not finished after {:?}", run.took)]
+            }
+            _ => Vec::new(),
+        };
+        CellResult {
+            cell: cell.clone(),
+            outcome,
+            took: run.took,
+            longest_wait: run.longest_wait,
+            recovery_time: None,
+            affected_requests: self.origin.affected_requests(),
+            problems,
+        }
+    }
+
+    /// Reads the file past the page cache. Returns a problem if a block is neither exact nor an
+    /// error, which `dd` replaces by zeros.
+    fn check_cache(&self, what: &str) -> Option<String> {
+        const BLOCK: usize = 65_536;
+        let to = copy_path(&self.directory);
+        let _ = std::fs::remove_file(&to);
+        let script =
+            format!("dd if=\"$0\" of=\"$1\" bs={BLOCK} iflag=direct conv=noerror,sync status=none");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).arg(&self.path).arg(&to);
+        let run = run_to_end(&mut command, &self.directory, None);
+        let read = std::fs::read(&to).unwrap_or_default();
+        let wrong = self.versions.iter().map(|version| wrong_block(&read, version, BLOCK));
+        let wrong = wrong.min_by_key(Option::is_some).flatten();
+        wrong.map(|at| format!("{what}: wrong bytes at {at} of {}, {:?}", read.len(), run.took))
+    }
+
+    /// Copies the file until a copy is exact. Returns the time until then.
+    ///
+    /// # Errors
+    /// Returns a problem if a copy succeeds and is not exact, or if none is exact in time.
+    fn recover(&self) -> Result<Duration, String> {
+        let started = Instant::now();
+        loop {
+            let _ = std::fs::remove_file(copy_path(&self.directory));
+            let run = Program::Cp.run(&self.path, &self.directory, None);
+            match Program::Cp.outcome(&run, &self.directory, &self.versions) {
+                Outcome::Exact => return Ok(started.elapsed()),
+                Outcome::Wrong(problem) => {
+                    return Err(format!("wrong bytes after the fault: {problem}"));
+                }
+                Outcome::Hang => return Err("hung after the fault".into()),
+                outcome if started.elapsed() > RECOVERY_TIMEOUT => {
+                    return Err(format!("{outcome:?} {RECOVERY_TIMEOUT:?} after the fault"));
+                }
+                _ => std::thread::sleep(Duration::from_millis(500)),
+            }
+        }
+    }
+}
+
+/// Returns the offset of the first block that is neither a part of the file nor the start of one,
+/// filled up with zeros.
+fn wrong_block(read: &[u8], version: &[u8], block: usize) -> Option<usize> {
+    read.chunks(block).enumerate().find_map(|(number, bytes)| {
+        let offset = number * block;
+        let expected = version.get(offset..).unwrap_or_default();
+        let same = bytes.iter().zip(expected).take_while(|(a, b)| a == b).count();
+        bytes[same..].iter().any(|byte| *byte != 0).then_some(offset + same)
+    })
+}
+
+/// Applies a function to each place, a limited number at a time. The results have the order of the
+/// places.
+fn in_parallel<T: Send>(places: &[Place], apply: impl Fn(&Place) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..MAX_CONCURRENT.min(places.len()) {
+            scope.spawn(|| {
+                while let number = next.fetch_add(1, Ordering::SeqCst)
+                    && let Some(place) = places.get(number)
+                {
+                    let result = apply(place);
+                    results.lock().insert(number, result);
+                }
+            });
+        }
+    });
+    results.into_inner().into_values().collect()
+}
