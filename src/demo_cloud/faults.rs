@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -114,6 +115,8 @@ pub enum Effect {
     /// Returns 200 and the 59 bytes of JSON that Zoom sends instead of a recording for an invalid
     /// token.
     Json59,
+    /// Returns 200 and these bytes as JSON. They can be anything.
+    Json(Bytes),
     /// Returns the response to an expired token. The token stays valid.
     ExpiredToken,
     /// Returns the response to an expired signed URL. The URL stays valid.

@@ -279,6 +279,7 @@ fn replacement_reply(effect: &Effect, server: Server, request: &RequestHead) -> 
         }
         Effect::Html200 => Some(Reply::password_page()),
         Effect::Json59 => Some(Reply::forbidden_json()),
+        Effect::Json(body) => Some(Reply::new(200, "application/json;charset=UTF-8", body.clone())),
         Effect::ExpiredToken => Some(match server {
             Server::Api => Reply::expired_token(),
             Server::Web | Server::Media => Reply::forbidden_json(),

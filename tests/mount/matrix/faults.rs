@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::mount_faults::{self, MountFault};
 use super::origin::{ReplyFn, Request};
 use super::replies::{Reply, Step};
 
@@ -19,6 +20,8 @@ pub(super) struct Fault {
     pub(super) is_slow: bool,
     /// The server replaces the file by another version, so a copy of either is exact.
     pub(super) has_two_versions: bool,
+    /// A fault of the whole mount. The servers of the files are not affected.
+    pub(super) mount_fault: Option<Arc<MountFault>>,
 }
 
 impl Fault {
@@ -45,6 +48,7 @@ fn fault(
         is_valid: false,
         is_slow: false,
         has_two_versions: false,
+        mount_fault: None,
     }
 }
 
@@ -79,7 +83,21 @@ pub(super) fn all() -> Vec<Fault> {
     faults.extend(heads());
     faults.extend(redirects());
     faults.extend(validators());
+    faults.extend(signed_urls());
+    faults.extend(mount_faults::all().into_iter().map(on_mount));
     faults
+}
+
+/// Creates a fault of a whole mount. The servers are slow enough that it begins while programs read.
+fn on_mount((name, mount_fault): (String, MountFault)) -> Fault {
+    let fault = fault(name, |request| {
+        let reply = Reply::correct(request);
+        let head = Step::Send(reply.head());
+        let interval = Duration::from_millis(30);
+        let body = Step::Drip { bytes: reply.body, slice: 128 * 1024, interval };
+        vec![head, body, Step::Continue]
+    });
+    Fault { mount_fault: Some(Arc::new(mount_fault)), ..fault }
 }
 
 fn statuses() -> Vec<Fault> {
@@ -359,6 +377,7 @@ fn ranges() -> Vec<Fault> {
                 end,
                 path: String::new(),
                 number: 0,
+                url_uses: 0,
                 file: request.file.clone(),
                 other_version: request.other_version.clone(),
                 origin: String::new(),
@@ -664,6 +683,30 @@ fn redirects() -> Vec<Fault> {
         }),
     ]);
     faults
+}
+
+/// Signed URLs that work for a few requests and are then refused.
+fn signed_urls() -> Vec<Fault> {
+    fn expiring(name: &str, uses: u32, refusal: fn() -> Reply) -> Fault {
+        fault(name, move |request| match request.url_uses < uses {
+            true => Reply::correct(request).steps(),
+            false => refusal().steps(),
+        })
+    }
+    let denied = || Reply::with_body("403 Forbidden", "application/xml", "<Error/>");
+    vec![
+        expiring("signed URL for one request, then 403", 1, denied),
+        expiring("signed URL for three requests, then 403", 3, denied),
+        expiring("signed URL for two requests, then 401", 2, || {
+            Reply::with_body("401 Unauthorized", "text/plain", "")
+        }),
+        expiring("signed URL for two requests, then 410", 2, || {
+            Reply::with_body("410 Gone", "text/plain", "")
+        }),
+        expiring("signed URL for two requests, then a page", 2, || {
+            Reply::with_body("200 OK", "text/html", PAGE)
+        }),
+    ]
 }
 
 fn validators() -> Vec<Fault> {

@@ -20,9 +20,10 @@ use parking_lot::Mutex;
 
 use super::content::{content, length};
 use super::faults::Fault;
+use super::mount_faults::{MountFault, Scene};
 use super::origin::{Origin, OriginFault};
 use super::programs::{Kill, Outcome, Program, READ_DEADLINE, copy_path, run_to_end};
-use crate::support::Rig;
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text};
 
 /// Maximum number of programs that run at the same time.
 const MAX_CONCURRENT: usize = 32;
@@ -103,10 +104,19 @@ pub(super) fn run_group(cells: Vec<Cell>) -> Vec<CellResult> {
         Origin::start(number, fault)
     };
     let origins: Vec<_> = cells.iter().enumerate().map(origin).collect();
-    let rig =
-        Rig::new(DemoCloudOptions { archive: archive(&origins), ..DemoCloudOptions::default() })
-            .with(&format!("read_deadline = \"{}s\"", READ_DEADLINE.as_secs()));
-    rig.mount();
+    let mount_fault = cells.first().and_then(|cell| cell.fault.mount_fault.clone());
+    let options = DemoCloudOptions { archive: archive(&origins), ..DemoCloudOptions::default() };
+    let rig = Rig::new(options).with(&format!("read_deadline = \"{}s\"", READ_DEADLINE.as_secs()));
+    let rig = if mount_fault.is_some() { rig.with_cache("memory = \"8MiB\"") } else { rig };
+    let tmpfs = mount_fault.as_ref().and_then(|fault| fault.tmpfs);
+    let _tmpfs = tmpfs.map(|options| CacheDisk::mounted_with(&rig, options));
+    rig.write_config(&rig.config());
+    let mut mount = rig.mount_command();
+    if mount_fault.as_ref().is_some_and(|fault| fault.is_passthrough_off) {
+        mount.arg("--no-passthrough");
+    }
+    let mounted = run(&mut mount, COMMAND_TIMEOUT);
+    assert!(mounted.status.success(), "{}\n{}", text(&mounted), rig.log());
     let mut paths = paths(&rig);
     let places: Vec<_> = cells
         .into_iter()
@@ -125,16 +135,52 @@ pub(super) fn run_group(cells: Vec<Cell>) -> Vec<CellResult> {
             }
         })
         .collect();
-    let results = run_places(&rig, &places);
+    let results = run_places(&rig, &places, mount_fault.as_deref());
     rig.unmount();
     results
 }
 
-fn run_places(rig: &Rig, places: &[Place]) -> Vec<CellResult> {
-    let mut results = in_parallel(places, Place::run_program);
+/// A tmpfs at the cache directory.
+struct CacheDisk(PathBuf);
+
+impl CacheDisk {
+    fn mounted_with(rig: &Rig, options: &str) -> Self {
+        let cache = rig.directory.path().join("cache");
+        std::fs::create_dir(&cache).expect("a directory");
+        let options = format!("mode=0700,{options}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "scratch"]).arg(&cache);
+        let output = run(&mut mount, COMMAND_TIMEOUT);
+        assert!(output.status.success(), "{}", text(&output));
+        Self(cache)
+    }
+}
+
+impl Drop for CacheDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn run_places(rig: &Rig, places: &[Place], mount_fault: Option<&MountFault>) -> Vec<CellResult> {
+    let scene = Scene { rig, origins: places.iter().map(|place| &place.origin).collect() };
+    if let Some(fault) = mount_fault {
+        if fault.needs_cache {
+            let reads = in_parallel(places, Place::recover);
+            assert!(reads.iter().all(Result::is_ok), "{reads:?}");
+        }
+        (fault.begin)(&scene);
+    }
+    let mut results = std::thread::scope(|scope| {
+        scope.spawn(|| mount_fault.map(|fault| (fault.during)(&scene)));
+        in_parallel(places, Place::run_program)
+    });
     places.iter().for_each(|place| place.origin.silence());
     let failed_cache = in_parallel(places, |place| place.check_cache("cache"));
     places.iter().for_each(|place| place.origin.heal());
+    if let Some(fault) = mount_fault {
+        (fault.end)(&scene);
+    }
     let recovered = in_parallel(places, Place::recover);
     places.iter().for_each(|place| place.origin.silence());
     rig.unmount();

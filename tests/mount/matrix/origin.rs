@@ -1,6 +1,7 @@
 //! A server of one file that sends raw bytes, so that each reply can be malformed. Each file has a
 //! server of its own: a failing host does not affect the reads of other files.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use socket2::SockRef;
 
 use super::content::content;
@@ -24,6 +26,8 @@ pub(super) struct Request {
     pub(super) end: usize,
     /// The number of earlier requests that the fault has affected.
     pub(super) number: u32,
+    /// The number of earlier ones of them with the same signed URL.
+    pub(super) url_uses: u32,
     pub(super) file: Bytes,
     /// Another version of the file with the same length.
     pub(super) other_version: Bytes,
@@ -63,6 +67,8 @@ struct State {
     mode: AtomicU8,
     /// The number of requests that the fault has affected.
     affected: AtomicU32,
+    /// The number of requests that the fault has affected, by path and query.
+    url_uses: Mutex<HashMap<String, u32>>,
     is_stopped: AtomicBool,
 }
 
@@ -77,6 +83,7 @@ impl Origin {
             other_version: content(file, 1),
             mode: AtomicU8::new(Mode::Failing as u8),
             affected: AtomicU32::new(0),
+            url_uses: Mutex::default(),
             is_stopped: AtomicBool::new(false),
         });
         let accepting = state.clone();
@@ -106,6 +113,11 @@ impl Origin {
     /// Closes all connections from now on.
     pub(super) fn silence(&self) {
         self.state.mode.store(Mode::Silent as u8, Ordering::SeqCst);
+    }
+
+    /// Continues the fault after [`silence`](Self::silence).
+    pub(super) fn resume(&self) {
+        self.state.mode.store(Mode::Failing as u8, Ordering::SeqCst);
     }
 
     /// Ends the fault.
@@ -167,6 +179,7 @@ impl State {
             start,
             end,
             number: 0,
+            url_uses: 0,
             file: self.file.clone(),
             other_version: self.other_version.clone(),
             origin: self.origin.clone(),
@@ -184,6 +197,12 @@ impl State {
             return Reply::correct(&request).steps();
         }
         request.number = self.affected.fetch_add(1, Ordering::SeqCst);
+        {
+            let mut url_uses = self.url_uses.lock();
+            let uses = url_uses.entry(request.path.clone()).or_default();
+            request.url_uses = *uses;
+            *uses += 1;
+        }
         if request.number >= self.fault.count {
             return Reply::correct(&request).steps();
         }

@@ -10,11 +10,24 @@ use super::programs::Outcome;
 #[derive(Default)]
 pub(super) struct Report {
     results: Vec<CellResult>,
+    /// The faults of a mount whose test failed, with those of other cells on it.
+    failed_groups: Vec<String>,
 }
 
 impl Report {
+    /// Adds results, and prints their problems at once.
     pub(super) fn extend(&mut self, results: Vec<CellResult>) {
+        for result in &results {
+            for problem in &result.problems {
+                eprintln!("{}: {problem}", name(result));
+            }
+        }
         self.results.extend(results);
+    }
+
+    /// Adds a mount that the test could not set up or end, by one of its faults.
+    pub(super) fn add_failed_group(&mut self, fault: String) {
+        self.failed_groups.push(fault);
     }
 
     /// Returns every problem with the cell in which it occurred.
@@ -22,7 +35,12 @@ impl Report {
         let problems = self.results.iter().flat_map(|result| {
             result.problems.iter().map(move |problem| format!("{}: {problem}", name(result)))
         });
-        problems.chain(self.faults_without_effect()).chain(self.failed_valid_replies()).collect()
+        let failed = self.failed_groups.iter().map(|fault| format!("{fault}: the mount failed"));
+        problems
+            .chain(failed)
+            .chain(self.faults_without_effect())
+            .chain(self.failed_valid_replies())
+            .collect()
     }
 
     /// Returns the valid kinds of replies from which no program got the whole file.
@@ -43,6 +61,7 @@ impl Report {
     fn faults_without_effect(&self) -> impl Iterator<Item = String> {
         let is_unmet = |result: &&CellResult| {
             result.affected_requests == 0
+                && result.cell.fault.mount_fault.is_none()
                 && result.cell.program.reads_all()
                 && matches!(result.outcome, Outcome::Exact)
         };
