@@ -83,7 +83,7 @@ fn show_progress(mountpoint: Option<&Path>, done_receiver: &mpsc::Receiver<()>) 
         }
         let length = line.chars().count();
         let padding = " ".repeat(line_length.saturating_sub(length));
-        // Progress is best effort.
+        // A failed write of progress is ignored.
         let _ = write!(std::io::stderr(), "\r{line}{padding}");
         line_length = length;
     }

@@ -131,7 +131,7 @@ fn detach(path: &Path, entry: &MountEntry) -> Result<(), Error> {
         match nix::mount::umount2(path, MntFlags::empty()) {
             Ok(()) => return Ok(()),
             Err(Errno::EBUSY) => {}
-            // Only root may call umount; others go through the setuid helper.
+            // Only root may call umount2(2). Other users need the setuid helper.
             Err(Errno::EPERM) if run_helper(path)? => return Ok(()),
             Err(Errno::EPERM) => {
                 let user = nix::unistd::geteuid().as_raw();
@@ -202,7 +202,7 @@ fn still_served_error(
     }
     let users = device
         .map(|device| describe_holders(device).unwrap_or_else(|| describe_unseen_holder(device)));
-    let users = users.unwrap_or_else(|| "its users are unknown".into());
+    let users = users.unwrap_or_else(|| "the users of the file system are unknown".into());
     MountpointError::StillServed { mountpoint, daemon_pid, users }
 }
 

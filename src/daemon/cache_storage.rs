@@ -26,7 +26,7 @@ pub struct CacheStorage {
     pub database: CatalogDatabase,
     /// `None` if the disk cache is turned off or cannot be written.
     pub disk: Option<Arc<DiskCache>>,
-    /// The reason why the cache directory is not used, or not completely.
+    /// The write error of the cache directory. `None` if the catalog and the blocks can be written.
     pub unwritable_cache: Option<UnwritableCache>,
 }
 

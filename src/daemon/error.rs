@@ -37,7 +37,7 @@ pub enum DaemonError {
     },
     #[error("cannot {action}")]
     System { action: &'static str, source: std::io::Error },
-    #[error("stopped before the mount was ready")]
+    #[error("meetfs was stopped before the mount was ready")]
     Interrupted,
 }
 
@@ -99,7 +99,7 @@ impl Diagnostic for ListingError {
                 Some("`meetfs status` shows the days and the reason.".into())
             }
             Self::Pending { .. } => Some(
-                "Its recordings appear when it answers; `meetfs status` shows its state.".into(),
+                "The recordings of this source appear when it answers. `meetfs status` shows its state.".into(),
             ),
         }
     }

@@ -133,8 +133,8 @@ impl Diagnostic for MountpointError {
                 format!("Unmount {} first, then unmount again.", first_mountpoint.display()).into()
             }
             Self::StillServed { daemon_pid: Some(pid), .. } => format!(
-                "The daemon exits when the last of these programs ends. `kill {pid}` ends it now, \
-                 and their reads then fail."
+                "The daemon exits when the last of these programs ends. `kill {pid}` ends the \
+                 daemon now, and the reads of these programs then fail."
             )
             .into(),
             Self::StillServed { daemon_pid: None, .. } => {

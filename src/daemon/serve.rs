@@ -103,7 +103,7 @@ pub fn serve(mountpoint: LockedMountpoint, options: ServeOptions<'_>) -> Result<
         .build()
         .map_err(|source| DaemonError::System { action: "start the runtime", source })?;
     let result = MountProcess { options, runtime: &runtime }.run(mountpoint);
-    // Remaining tasks are canceled; replies that are dropped with them answer EIO.
+    // Remaining tasks are canceled. Requests whose replies are dropped fail with EIO.
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
     result
 }

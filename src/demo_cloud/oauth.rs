@@ -141,7 +141,7 @@ impl Tokens {
         if tokens.len() >= MAX_STORED_TOKENS {
             tokens.retain(|_, token| token.expiry > now);
         }
-        // All stored tokens are valid. Only a test with many long-lived tokens gets here.
+        // All stored tokens are valid. Only a test with many long-lived tokens reaches the limit.
         if tokens.len() >= MAX_STORED_TOKENS {
             tokens.clear();
         }

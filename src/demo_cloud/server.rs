@@ -206,7 +206,7 @@ fn build_response(
         _ => body,
     };
     builder.body(body).unwrap_or_else(|_| {
-        // This happens only if a fault specifies an invalid status or header.
+        // The response is invalid only if a fault specifies an invalid status or header.
         let empty_content = super::archive::Content::Stored(Bytes::new());
         hyper::Response::new(ReplyBody::new(empty_content, 0..0, None, Arc::clone(connection)))
     })

@@ -333,8 +333,8 @@ fn find_recording<'a>(
         .ok_or_else(|| error(404, "The recording could not be found."))
 }
 
-/// Returns a whole transcript. Ranges are ignored. An administrator states the meeting
-/// host in `hostEmail`.
+/// Returns a whole transcript. Ranges are ignored. An administrator states the meeting host in
+/// `hostEmail`.
 fn transcript_reply(archive: &WebexArchive, id: &str, request: &RequestHead) -> ReplyResult {
     let meeting_host =
         request.parameter("hostEmail").unwrap_or_else(|| Archive::OWNER_EMAIL.into());

@@ -60,7 +60,7 @@ async fn sign_in(
     service: &SignInService,
 ) -> Result<(), LoginError> {
     service.prepare().await.map_err(sign_in_error(source))?;
-    // The port must be open before the browser can return.
+    // The port must be open before the browser is redirected to it.
     let listener =
         if arguments.paste { None } else { Some(browser::listen(arguments.port).await?) };
     let redirect = format!("http://127.0.0.1:{}/", arguments.port);

@@ -58,7 +58,8 @@ impl Diagnostic for ControlError {
                 "Unmount the mounts that are marked DEAD, then mount them again.".into()
             }
             Self::NoSocket(_) => {
-                "Run the command as the user who mounted it, with the same XDG_RUNTIME_DIR.".into()
+                "Run the command as the user who owns the mount, with the same XDG_RUNTIME_DIR."
+                    .into()
             }
             Self::NoMounts => "`meetfs mount MOUNTPOINT` creates a mount.".into(),
             Self::NoReply { .. } => {
