@@ -164,7 +164,8 @@ fn names_keep_the_time_zone_of_the_first_mount() {
     assert_eq!((later, stderr), (names.clone(), String::new()));
     let (changed, stderr) = mounted("Europe/Paris", &with_zone("timezone = \"Asia/Tokyo\""));
     assert_ne!(changed, names);
-    for part in ["warning: acme:", "Asia/Tokyo instead of Europe/Paris", "hint: A backup copies"] {
+    for part in ["warning: acme:", "Asia/Tokyo instead of Europe/Paris", "hint: A backup will copy"]
+    {
         assert!(stderr.contains(part), "{stderr}");
     }
     assert_eq!(mounted("UTC", &with_zone("")), (changed, String::new()));

@@ -345,7 +345,8 @@ fn one_of_two_concurrent_mounts_fails_as_busy() {
             _ => panic!("round {round}: {codes:?} {} {}", both[0].output(), both[1].output()),
         };
         assert!(
-            loser.output().contains("mounted at") || loser.output().contains("already mounted"),
+            loser.output().contains("starting a mount at")
+                || loser.output().contains("already mounted"),
             "{}",
             loser.output()
         );
