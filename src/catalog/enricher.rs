@@ -156,13 +156,13 @@ impl Enricher {
                     retries.remove(&task);
                 }
                 Ok((task, Err(error))) => {
-                    tracing::debug!(source = %self.provider.source(), "a background request failed: {error}");
+                    tracing::debug!(source = %self.provider.source(), "an enrichment task failed: {error}");
                     let delay = retries
                         .get(&task)
                         .map_or(MIN_RETRY_DELAY, |retry| (retry.delay * 2).min(MAX_RETRY_DELAY));
                     retries.insert(task, Retry { due_at: Instant::now() + delay, delay });
                 }
-                Err(error) => tracing::error!("a background task ended unexpectedly: {error}"),
+                Err(error) => tracing::error!("an enrichment task ended unexpectedly: {error}"),
             }
         }
     }

@@ -61,7 +61,7 @@ impl AccessPattern {
         stream.observe_throughput(reading);
         self.streams.push(stream);
         let last_index = self.streams.len() - 1;
-        #[expect(clippy::indexing_slicing, reason = "the stream was pushed in the line above")]
+        #[expect(clippy::indexing_slicing, reason = "the list of streams is not empty")]
         &mut self.streams[last_index]
     }
 
