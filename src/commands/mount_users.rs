@@ -189,11 +189,12 @@ impl Search {
 
     fn unknown_users_text(&self) -> String {
         if self.is_complete {
-            "no process that uses it was found; an overlay, a loop device, an NFS export or a \
-             mount namespace without processes can use it"
+            "no process that uses the file system was found; an overlay, a loop device, an NFS \
+             export or a mount namespace without processes can use it"
                 .into()
         } else {
-            "none of your processes uses it; a process of another user may use it".into()
+            "none of your processes uses the file system; a process of another user may use it"
+                .into()
         }
     }
 }

@@ -296,7 +296,7 @@ impl Archive {
         }
         drop(pending_listings);
         let is_awaited =
-            |source: &Source| awaited_sources.iter().any(|other| std::ptr::eq(*other, source));
+            |source: &Source| awaited_sources.iter().any(|awaited| std::ptr::eq(*awaited, source));
         let mut errors =
             self.sources.iter().filter_map(|source| source.listing_error(is_awaited(source)));
         match readiness {

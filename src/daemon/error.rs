@@ -99,7 +99,9 @@ impl Diagnostic for ListingError {
                 Some("`meetfs status` shows the days and the reason.".into())
             }
             Self::Pending { .. } => Some(
-                "The recordings of this source appear when it answers. `meetfs status` shows its state.".into(),
+                "The recordings of this source appear when it answers. `meetfs status` shows its \
+                 state."
+                    .into(),
             ),
         }
     }

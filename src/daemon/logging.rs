@@ -112,9 +112,9 @@ impl<W: Write> Write for LineWriter<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let line = String::from_utf8_lossy(event);
         let line = line.strip_suffix('\n').unwrap_or(&line);
-        let mut printable = printable_line(line).into_owned();
-        printable.push('\n');
-        self.0.write_all(printable.as_bytes())?;
+        let mut printable_text = printable_line(line).into_owned();
+        printable_text.push('\n');
+        self.0.write_all(printable_text.as_bytes())?;
         Ok(event.len())
     }
 

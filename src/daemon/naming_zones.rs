@@ -30,13 +30,13 @@ pub(super) struct NamingZones {
 /// A configured time zone that replaces the previous time zone of a source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{source_name}: directories are named in the time zone {to} instead of {from}, so most \
-     names change"
+    "{source_name}: directories are named in the time zone {new_zone} instead of \
+     {previous_zone}, so most names change"
 )]
 pub struct ZoneChange {
     pub source_name: SourceName,
-    pub from: String,
-    pub to: String,
+    pub previous_zone: String,
+    pub new_zone: String,
 }
 
 impl Diagnostic for ZoneChange {
@@ -45,11 +45,11 @@ impl Diagnostic for ZoneChange {
     }
 
     fn hint(&self) -> Option<Cow<'static, str>> {
-        let from = &self.from;
+        let previous_zone = &self.previous_zone;
         Some(
             format!(
                 "A backup will copy these directories again. To keep the old names, set \
-                 `timezone = \"{from}\"`."
+                 `timezone = \"{previous_zone}\"`."
             )
             .into(),
         )
@@ -97,8 +97,8 @@ impl NamingZones {
             Some(stored_zone) if !has_same_times(&stored_zone, current_zone) => {
                 self.changes.push(ZoneChange {
                     source_name: source.clone(),
-                    from: stored_name.clone().unwrap_or_default(),
-                    to: zone_name(current_zone).unwrap_or_default(),
+                    previous_zone: stored_name.clone().unwrap_or_default(),
+                    new_zone: zone_name(current_zone).unwrap_or_default(),
                 })
             }
             _ => {}
@@ -167,7 +167,7 @@ mod tests {
             let changes: Vec<_> = zones
                 .changes
                 .iter()
-                .map(|change| (change.from.clone(), change.to.clone()))
+                .map(|change| (change.previous_zone.clone(), change.new_zone.clone()))
                 .collect();
             let mut names: Vec<_> = zones.by_source.values().filter_map(super::zone_name).collect();
             assert_eq!(names.len(), 3);

@@ -81,7 +81,7 @@ impl Default for DemoCloudOptions {
 /// A running demo server. When it is dropped, it stops its listeners and waits for its threads.
 #[derive(Debug)]
 pub struct DemoCloud {
-    shared: Arc<SharedState>,
+    shared_state: Arc<SharedState>,
     /// Dropping the sender stops the server.
     stop_sender: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -106,7 +106,7 @@ impl DemoCloud {
         let (media, media_origin) = listen()?;
         let (webex, webex_origin) = listen()?;
         let (rapatin, rapatin_origin) = listen()?;
-        let shared = Arc::new(SharedState {
+        let shared_state = Arc::new(SharedState {
             store: RwLock::new(store::Store::new(options.archive, options.is_trash_served)),
             tokens: oauth::Tokens::new(options.token_ttl, options.withheld_scopes),
             signed_urls: signed_urls::SignedUrls::new(options.signed_url_ttl),
@@ -146,7 +146,7 @@ impl DemoCloud {
             ];
             for (server, listener) in servers {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
-                runtime.spawn(server::accept(Arc::clone(&shared), server, listener));
+                runtime.spawn(server::accept(Arc::clone(&shared_state), server, listener));
             }
         }
         let (stop_sender, stop_receiver) = oneshot::channel::<()>();
@@ -155,22 +155,22 @@ impl DemoCloud {
         let thread = std::thread::Builder::new().name("demo-cloud".into()).spawn(move || {
             let _ = runtime.block_on(stop_receiver);
         })?;
-        Ok(Self { shared, stop_sender: Some(stop_sender), thread: Some(thread) })
+        Ok(Self { shared_state, stop_sender: Some(stop_sender), thread: Some(thread) })
     }
 
     /// Returns the base URL of the Zoom API: `http://127.0.0.1:PORT/v2`.
     pub fn api_url(&self) -> String {
-        format!("{}/v2", self.shared.origins.api)
+        format!("{}/v2", self.shared_state.origins.api)
     }
 
     /// Returns the URL of Zoom's token endpoint.
     pub fn oauth_url(&self) -> String {
-        format!("{}/oauth/token", self.shared.origins.api)
+        format!("{}/oauth/token", self.shared_state.origins.api)
     }
 
     /// Returns the URL that serves the totals of requests and bytes as JSON.
     pub fn summary_url(&self) -> String {
-        format!("{}/demo/summary", self.shared.origins.api)
+        format!("{}/demo/summary", self.shared_state.origins.api)
     }
 
     /// Returns the credentials of the Server-to-Server app.
@@ -180,24 +180,24 @@ impl DemoCloud {
 
     /// Returns the numbers of sign-ins and renewals of Zoom's apps.
     pub fn sign_in_counts(&self) -> SignInCounts {
-        self.shared.tokens.sign_ins().counts()
+        self.shared_state.tokens.sign_ins().counts()
     }
 
     /// Returns the number of sign-ins to Webex. The other counts stay 0, because Webex does not
     /// replace refresh tokens.
     pub fn webex_sign_in_counts(&self) -> SignInCounts {
-        self.shared.webex.tokens.sign_ins().counts()
+        self.shared_state.webex.tokens.sign_ins().counts()
     }
 
     /// Revokes all sign-ins to Zoom's apps and expires all access tokens.
     pub fn revoke_sign_ins(&self) {
-        self.shared.tokens.sign_ins().revoke_all();
-        self.shared.tokens.expire_all();
+        self.shared_state.tokens.sign_ins().revoke_all();
+        self.shared_state.tokens.expire_all();
     }
 
     /// Sets the scopes that Zoom's tokens lack from now on. Names are without `:admin`.
     pub fn withhold_scopes(&self, scopes: &[&str]) {
-        self.shared
+        self.shared_state
             .tokens
             .set_withheld_scopes(scopes.iter().map(|scope| (*scope).to_owned()).collect());
     }
@@ -205,88 +205,88 @@ impl DemoCloud {
     /// Returns a bearer token that is valid until [`expire_tokens`](Self::expire_tokens) is called.
     /// Until then, every call returns the same token.
     pub fn long_lived_token(&self) -> String {
-        self.shared.tokens.long_lived_token()
+        self.shared_state.tokens.long_lived_token()
     }
 
     /// Returns the last 200,000 requests, oldest first. A request is logged before its response
     /// begins.
     pub fn requests(&self) -> Vec<Request> {
-        self.shared.log.requests()
+        self.shared_state.log.requests()
     }
 
     pub fn clear_requests(&self) {
-        self.shared.log.clear();
+        self.shared_state.log.clear();
     }
 
     /// Returns the highest number of calls with this label in any second so far.
     pub fn max_zoom_calls_per_second(&self, label: ZoomLabel) -> usize {
-        self.shared.zoom_calls.max_calls_per_second(label)
+        self.shared_state.zoom_calls.max_calls_per_second(label)
     }
 
     /// Appends a fault to the list of faults.
     pub fn inject(&self, fault: Fault) {
-        self.shared.faults.inject(fault);
+        self.shared_state.faults.inject(fault);
     }
 
     /// Removes all faults. Stalled bodies continue, and the connections of unanswered requests are
     /// closed.
     pub fn clear_faults(&self) {
-        self.shared.faults.clear_faults();
+        self.shared_state.faults.clear_faults();
     }
 
     /// Expires all tokens of Zoom and Webex that were issued so far.
     pub fn expire_tokens(&self) {
-        self.shared.tokens.expire_all();
-        self.shared.webex.tokens.expire_all();
+        self.shared_state.tokens.expire_all();
+        self.shared_state.webex.tokens.expire_all();
     }
 
     /// Makes all signed URLs that were issued so far return 403.
     pub fn expire_signed_urls(&self) {
-        self.shared.signed_urls.expire_all();
-        self.shared.webex.tickets.expire_all();
+        self.shared_state.signed_urls.expire_all();
+        self.shared_state.webex.tickets.expire_all();
     }
 
     /// Invalidates all values of `next_page_token` that were issued so far.
     pub fn expire_page_tokens(&self) {
-        self.shared.page_tokens.expire_all();
+        self.shared_state.page_tokens.expire_all();
     }
 
     /// Adds a meeting, or replaces the meeting with the same UUID.
     pub fn add_meeting(&self, meeting: Meeting) {
-        self.shared.store.write().add_meeting(meeting);
+        self.shared_state.store.write().add_meeting(meeting);
     }
 
     /// Moves a meeting to the trash. Returns `false` if it does not exist.
     pub fn trash_meeting(&self, uuid: &str, deletion_time: Timestamp) -> bool {
-        self.shared.store.write().trash_meeting(uuid, deletion_time)
+        self.shared_state.store.write().trash_meeting(uuid, deletion_time)
     }
 
     /// Moves the files of one type, such as `MP4`, to the trash. Returns `false` if there are none.
     pub fn trash_files(&self, uuid: &str, file_type: &str, deletion_time: Timestamp) -> bool {
-        self.shared.store.write().trash_files(uuid, file_type, deletion_time)
+        self.shared_state.store.write().trash_files(uuid, file_type, deletion_time)
     }
 
     /// Restores a meeting and its files from the trash. Returns `false` if none of them is in the
     /// trash.
     pub fn restore_meeting(&self, uuid: &str) -> bool {
-        self.shared.store.write().restore_meeting(uuid)
+        self.shared_state.store.write().restore_meeting(uuid)
     }
 
     /// Permanently deletes a meeting and its files from the trash. Returns `false` if none of them
     /// is in the trash.
     pub fn purge_meeting(&self, uuid: &str) -> bool {
-        self.shared.store.write().purge_meeting(uuid)
+        self.shared_state.store.write().purge_meeting(uuid)
     }
 
     /// Sets whether Zoom serves the files of recordings in its trash.
     pub fn set_trash_served(&self, is_served: bool) {
-        self.shared.store.write().is_trash_served = is_served;
+        self.shared_state.store.write().is_trash_served = is_served;
     }
 
     /// Permanently removes a meeting that is not in the trash. Returns `false` if it does not
     /// exist.
     pub fn remove_meeting(&self, uuid: &str) -> bool {
-        self.shared.store.write().remove_meeting(uuid)
+        self.shared_state.store.write().remove_meeting(uuid)
     }
 
     /// Marks the files of a meeting that are being processed as completed. Returns `false` if the
@@ -303,27 +303,27 @@ impl DemoCloud {
 
     /// Applies `change` to a meeting. Returns `false` if the meeting does not exist.
     pub fn change_meeting(&self, uuid: &str, change: impl FnOnce(&mut Meeting)) -> bool {
-        self.shared.store.write().change_meeting(uuid, change)
+        self.shared_state.store.write().change_meeting(uuid, change)
     }
 
     /// Returns the current meetings, newest first.
     pub fn meetings(&self) -> Vec<Meeting> {
-        self.shared.store.read().meetings().to_vec()
+        self.shared_state.store.read().meetings().to_vec()
     }
 
     /// Returns all files that can be downloaded from Zoom now.
     pub fn objects(&self) -> Vec<Object> {
-        self.shared.store.read().objects()
+        self.shared_state.store.read().objects()
     }
 
     /// Returns the base URL of the Webex API: `http://127.0.0.1:PORT/v1`.
     pub fn webex_api_url(&self) -> String {
-        format!("{}/v1", self.shared.webex.origin)
+        format!("{}/v1", self.shared_state.webex.origin)
     }
 
     /// Returns the URL of Webex's token endpoint.
     pub fn webex_oauth_url(&self) -> String {
-        format!("{}/v1/access_token", self.shared.webex.origin)
+        format!("{}/v1/access_token", self.shared_state.webex.origin)
     }
 
     /// Returns the credentials of the Webex app.
@@ -335,12 +335,12 @@ impl DemoCloud {
     /// [`expire_tokens`](Self::expire_tokens) is called. Until then, every call returns the same
     /// token.
     pub fn webex_token(&self) -> String {
-        self.shared.webex.tokens.long_lived_token()
+        self.shared_state.webex.tokens.long_lived_token()
     }
 
     /// Adds a recording, or replaces the recording with the same id.
     pub fn add_webex_recording(&self, recording: WebexRecording) {
-        let mut archive = self.shared.webex.archive.write();
+        let mut archive = self.shared_state.webex.archive.write();
         archive.recordings.retain(|existing| existing.id != recording.id);
         archive.recordings.push(recording);
     }
@@ -351,7 +351,7 @@ impl DemoCloud {
         id: &str,
         change: impl FnOnce(&mut WebexRecording),
     ) -> bool {
-        let mut archive = self.shared.webex.archive.write();
+        let mut archive = self.shared_state.webex.archive.write();
         archive.recordings.iter_mut().find(|recording| recording.id == id).map(change).is_some()
     }
 
@@ -372,7 +372,7 @@ impl DemoCloud {
 
     /// Removes a recording. Returns `false` if it does not exist.
     pub fn remove_webex_recording(&self, id: &str) -> bool {
-        let mut archive = self.shared.webex.archive.write();
+        let mut archive = self.shared_state.webex.archive.write();
         let previous_len = archive.recordings.len();
         archive.recordings.retain(|recording| recording.id != id);
         archive.recordings.len() < previous_len
@@ -380,20 +380,20 @@ impl DemoCloud {
 
     /// Returns all files that can be downloaded from Webex now.
     pub fn webex_objects(&self) -> Vec<WebexObject> {
-        let archive = self.shared.webex.archive.read();
+        let archive = self.shared_state.webex.archive.read();
         archive.recordings.iter().flat_map(WebexRecording::objects).collect()
     }
 
     /// Returns the base URL of the Rapatin API: `http://127.0.0.1:PORT`.
     pub fn rapatin_api_url(&self) -> String {
-        self.shared.origins.rapatin.clone()
+        self.shared_state.origins.rapatin.clone()
     }
 
     /// Returns a bearer token for Rapatin that is valid until
     /// [`expire_rapatin_tokens`](Self::expire_rapatin_tokens) is called. Until then, every call
     /// returns the same token.
     pub fn rapatin_token(&self) -> String {
-        self.shared.rapatin.long_lived_token()
+        self.shared_state.rapatin.long_lived_token()
     }
 
     /// Returns the e-mail address and the password of the Rapatin account.
@@ -403,18 +403,18 @@ impl DemoCloud {
 
     /// Expires all tokens of Rapatin that were issued so far.
     pub fn expire_rapatin_tokens(&self) {
-        self.shared.rapatin.expire_tokens();
+        self.shared_state.rapatin.expire_tokens();
     }
 
     /// Makes all download URLs of Rapatin that were issued so far return a web page instead of a
     /// file.
     pub fn expire_rapatin_urls(&self) {
-        self.shared.rapatin.expire_signed_urls();
+        self.shared_state.rapatin.expire_signed_urls();
     }
 
     /// Adds a session, or replaces the session with the same UUID.
     pub fn add_rapatin_session(&self, session: RapatinSession) {
-        let mut sessions = self.shared.rapatin.sessions.write();
+        let mut sessions = self.shared_state.rapatin.sessions.write();
         sessions.retain(|existing| existing.uuid != session.uuid);
         sessions.push(session);
     }
@@ -425,25 +425,25 @@ impl DemoCloud {
         uuid: &str,
         change: impl FnOnce(&mut RapatinSession),
     ) -> bool {
-        let mut sessions = self.shared.rapatin.sessions.write();
+        let mut sessions = self.shared_state.rapatin.sessions.write();
         sessions.iter_mut().find(|session| session.uuid == uuid).map(change).is_some()
     }
 
     /// Removes a session. Returns `false` if it does not exist.
     pub fn remove_rapatin_session(&self, uuid: &str) -> bool {
-        let mut sessions = self.shared.rapatin.sessions.write();
+        let mut sessions = self.shared_state.rapatin.sessions.write();
         let previous_len = sessions.len();
         sessions.retain(|session| session.uuid != uuid);
         sessions.len() < previous_len
     }
 
     pub fn rapatin_sessions(&self) -> Vec<RapatinSession> {
-        self.shared.rapatin.sessions()
+        self.shared_state.rapatin.sessions()
     }
 
     /// Returns all files that can be downloaded from Rapatin now.
     pub fn rapatin_objects(&self) -> Vec<Object> {
-        self.shared.rapatin.objects()
+        self.shared_state.rapatin.objects()
     }
 }
 

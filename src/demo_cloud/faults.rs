@@ -266,17 +266,17 @@ impl FaultPlan {
     /// first `span` requests to its host.
     ///
     /// All faults are transient: a reader that retries gets every byte. No fault makes a request
-    /// hang; see [`FaultPlan::seeded_with_hangs`].
-    pub fn seeded(seed: u64, faults: u32, span: u32) -> Vec<Fault> {
+    /// hang; see [`FaultPlan::from_seed_with_hangs`].
+    pub fn from_seed(seed: u64, faults: u32, span: u32) -> Vec<Fault> {
         let mut rng = fastrand::Rng::with_seed(seed);
         (0..faults).map(|_| Self::transient_fault(&mut rng, span)).collect()
     }
 
-    /// Returns the faults of [`FaultPlan::seeded`] and `hangs` additional faults that stall a body
-    /// or leave a request unanswered. Each of these makes a reader wait for its idle timeout.
-    pub fn seeded_with_hangs(seed: u64, faults: u32, hangs: u32, span: u32) -> Vec<Fault> {
+    /// Returns the faults of [`FaultPlan::from_seed`] and `hangs` additional faults that stall a
+    /// body or leave a request unanswered. Each of these makes a reader wait for its idle timeout.
+    pub fn from_seed_with_hangs(seed: u64, faults: u32, hangs: u32, span: u32) -> Vec<Fault> {
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x5a5a_5a5a);
-        let mut plan = Self::seeded(seed, faults, span);
+        let mut plan = Self::from_seed(seed, faults, span);
         plan.extend((0..hangs).map(|_| {
             let effect = if rng.bool() {
                 Effect::Stall { after_bytes: rng.u64(0..200_000) }
@@ -317,10 +317,10 @@ mod tests {
 
     #[test]
     fn plan_is_reproducible_from_its_seed() {
-        let plan = |seed| format!("{:?}", FaultPlan::seeded_with_hangs(seed, 40, 4, 100));
+        let plan = |seed| format!("{:?}", FaultPlan::from_seed_with_hangs(seed, 40, 4, 100));
         assert_eq!(plan(1), plan(1));
         assert_ne!(plan(1), plan(2));
-        assert_eq!(FaultPlan::seeded(1, 40, 100).len(), 40);
+        assert_eq!(FaultPlan::from_seed(1, 40, 100).len(), 40);
     }
 
     #[test]

@@ -45,15 +45,15 @@ impl HeadProgress {
 
     /// Advances by `bytes` and returns the number of body bytes among them.
     fn count_body_bytes(&mut self, bytes: &[u8]) -> u64 {
-        let mut remaining = bytes.iter();
+        let mut remaining_bytes = bytes.iter();
         while !self.is_complete() {
-            let Some(byte) = remaining.next() else { return 0 };
+            let Some(byte) = remaining_bytes.next() else { return 0 };
             self.0 = match HEAD_END.get(self.0) {
                 Some(expected) if expected == byte => self.0 + 1,
                 _ => usize::from(*byte == b'\r'),
             };
         }
-        remaining.len() as u64
+        remaining_bytes.len() as u64
     }
 }
 

@@ -49,9 +49,9 @@ pub fn pattern_bytes(seed: u64, offset: u64, out: &mut [u8]) {
 /// Returns one word of the pattern. With two multiplications, the words differ between offsets and
 /// between files, and the computation is faster than the transfer over a loopback socket.
 fn word(seed: u64, index: u64) -> u64 {
-    let mixed = index.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed);
-    let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    mixed ^ (mixed >> 29)
+    let mixed_bits = index.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed);
+    let mixed_bits = (mixed_bits ^ (mixed_bits >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    mixed_bits ^ (mixed_bits >> 29)
 }
 
 fn write_head(offset: u64, out: &mut [u8]) {
@@ -97,8 +97,8 @@ mod tests {
 
     #[test]
     fn offsets_near_the_maximum_work() {
-        let mut last = [0; 16];
-        pattern_bytes(3, u64::MAX - 3, &mut last);
-        assert_eq!(last[..4], word(3, u64::MAX / 8).to_le_bytes()[4..]);
+        let mut last_bytes = [0; 16];
+        pattern_bytes(3, u64::MAX - 3, &mut last_bytes);
+        assert_eq!(last_bytes[..4], word(3, u64::MAX / 8).to_le_bytes()[4..]);
     }
 }

@@ -73,7 +73,7 @@ pub(super) struct Origins {
 struct DroppedRequest;
 
 /// Accepts connections until the runtime stops.
-pub(super) async fn accept(shared: Arc<SharedState>, server: Server, listener: TcpListener) {
+pub(super) async fn accept(shared_state: Arc<SharedState>, server: Server, listener: TcpListener) {
     /// Pause after a failed `accept`. If the process has no free file descriptors, every call fails
     /// at once, and a loop without a pause would use a whole core.
     const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(10);
@@ -82,11 +82,11 @@ pub(super) async fn accept(shared: Arc<SharedState>, server: Server, listener: T
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, _)) => {
-                let shared = Arc::clone(&shared);
+                let shared_state = Arc::clone(&shared_state);
                 tokio::spawn(async move {
                     // The client or a fault decides how a connection ends, so an error needs no
                     // handling.
-                    let _ = serve_connection(shared, server, socket).await;
+                    let _ = serve_connection(shared_state, server, socket).await;
                     drop(permit);
                 });
             }
@@ -96,14 +96,14 @@ pub(super) async fn accept(shared: Arc<SharedState>, server: Server, listener: T
 }
 
 async fn serve_connection(
-    shared: Arc<SharedState>,
+    shared_state: Arc<SharedState>,
     server: Server,
     socket: TcpStream,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let connection = Arc::new(Connection::default());
     let stream = TokioIo::new(MeteredSocket::new(socket, Arc::clone(&connection)));
-    let service = service_fn(|request| answer(&shared, server, &connection, request));
+    let service = service_fn(|request| answer(&shared_state, server, &connection, request));
     http1::Builder::new()
         .timer(TokioTimer::new())
         .serve_connection(stream, service)
@@ -112,18 +112,18 @@ async fn serve_connection(
 }
 
 async fn answer(
-    shared: &SharedState,
+    shared_state: &SharedState,
     server: Server,
     connection: &Arc<Connection>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<ReplyBody>, DroppedRequest> {
-    let received_at = shared.log.elapsed();
+    let received_at = shared_state.log.elapsed();
     let (parts, body) = request.into_parts();
     let request = RequestHead::new(&parts);
     if server == Server::Api && request.path == "/demo/summary" {
         let body =
             |reply: Reply| ReplyBody::new(reply.content, reply.span, None, Arc::clone(connection));
-        return Ok(hyper::Response::new(body(summary_reply(&shared.log))));
+        return Ok(hyper::Response::new(body(summary_reply(&shared_state.log))));
     }
     let body = match Limited::new(body, REQUEST_BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
@@ -133,13 +133,14 @@ async fn answer(
         Some(RangeHeader::FromOffset(first, last)) => Some((first, last)),
         _ => None,
     };
-    let outcome = shared.faults.outcome_for(server, &request.path, range.map(|(first, _)| first));
+    let outcome =
+        shared_state.faults.outcome_for(server, &request.path, range.map(|(first, _)| first));
     let is_black_hole = matches!(outcome.effect, Some(Effect::BlackHole));
-    let faults_cleared = shared.faults.subscribe_to_clearing();
+    let faults_cleared = shared_state.faults.subscribe_to_clearing();
     let reply = (!is_black_hole)
-        .then(|| create_reply(shared, server, &request, &body, outcome.effect.as_ref()));
+        .then(|| create_reply(shared_state, server, &request, &body, outcome.effect.as_ref()));
     let is_head = request.method == "HEAD";
-    let entry = shared.log.record(Request {
+    let entry = shared_state.log.record(Request {
         received_at,
         server,
         method: request.method,
@@ -154,14 +155,14 @@ async fn answer(
         wait_until_faults_cleared(faults_cleared).await;
         return Err(DroppedRequest);
     };
-    let latency = shared.first_byte_latency + outcome.latency;
+    let latency = shared_state.first_byte_latency + outcome.latency;
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
     for change in &outcome.header_changes {
         reply.change_header(change);
     }
-    Ok(build_response(shared, connection, reply, outcome, is_head, entry, faults_cleared))
+    Ok(build_response(shared_state, connection, reply, outcome, is_head, entry, faults_cleared))
 }
 
 async fn wait_until_faults_cleared(mut faults_cleared: tokio::sync::watch::Receiver<u64>) {
@@ -170,7 +171,7 @@ async fn wait_until_faults_cleared(mut faults_cleared: tokio::sync::watch::Recei
 }
 
 fn build_response(
-    shared: &SharedState,
+    shared_state: &SharedState,
     connection: &Arc<Connection>,
     reply: Reply,
     outcome: FaultOutcome,
@@ -190,7 +191,7 @@ fn build_response(
     } else {
         reply.span
     };
-    let rate = outcome.bandwidth.or(shared.bytes_per_second.map(Bandwidth::from_rate));
+    let rate = outcome.bandwidth.or(shared_state.bytes_per_second.map(Bandwidth::from_rate));
     let body = ReplyBody::new(reply.content, span, rate, Arc::clone(connection));
     let body = match outcome.effect {
         Some(Effect::ShortBody { missing_bytes }) => {
@@ -213,7 +214,7 @@ fn build_response(
 }
 
 fn create_reply(
-    shared: &SharedState,
+    shared_state: &SharedState,
     server: Server,
     request: &RequestHead,
     body: &[u8],
@@ -225,48 +226,50 @@ fn create_reply(
     match server {
         Server::Api if request.path == "/oauth/authorize" && request.method == "GET" => {
             let apps = [UserApp::demo().client_id, UserApp::public().client_id];
-            shared.tokens.sign_ins().authorize(request, &apps.each_ref().map(String::as_str))
+            shared_state.tokens.sign_ins().authorize(request, &apps.each_ref().map(String::as_str))
         }
         Server::Api if request.path == "/oauth/token" && request.method == "POST" => {
-            shared.tokens.answer(request, body, &shared.origins.api)
+            shared_state.tokens.answer(request, body, &shared_state.origins.api)
         }
-        Server::Api if !shared.zoom_calls.admit(&request.path) => {
+        Server::Api if !shared_state.zoom_calls.admit(&request.path) => {
             rate_limit_reply(server, RetryAfter::None)
         }
         Server::Api => {
             let api = Api {
-                store: &shared.store.read(),
-                tokens: &shared.tokens,
-                page_tokens: &shared.page_tokens,
-                max_page_size: shared.max_page_size,
-                web_origin: &shared.origins.web,
+                store: &shared_state.store.read(),
+                tokens: &shared_state.tokens,
+                page_tokens: &shared_state.page_tokens,
+                max_page_size: shared_state.max_page_size,
+                web_origin: &shared_state.origins.web,
             };
             api.answer(request)
         }
-        Server::Web if request.path.starts_with(rapatin::URL_PREFIX) => {
-            shared.rapatin.redirect(request, &shared.signed_urls, &shared.origins.media)
-        }
+        Server::Web if request.path.starts_with(rapatin::URL_PREFIX) => shared_state
+            .rapatin
+            .redirect(request, &shared_state.signed_urls, &shared_state.origins.media),
         Server::Web => zoom_web::answer(
-            &shared.store.read(),
-            &shared.tokens,
-            &shared.signed_urls,
-            shared.accepted_credentials,
-            &shared.origins.media,
+            &shared_state.store.read(),
+            &shared_state.tokens,
+            &shared_state.signed_urls,
+            shared_state.accepted_credentials,
+            &shared_state.origins.media,
             request,
         ),
-        Server::Webex => shared.webex.answer(request, body),
+        Server::Webex => shared_state.webex.answer(request, body),
         Server::Media if request.path.starts_with("/nbr/") => {
-            shared.webex.serve_file(request, effect)
+            shared_state.webex.serve_file(request, effect)
         }
         Server::Media => {
             let find_file = |opaque_id: &str| {
                 let zoom_file =
-                    shared.store.read().find_file(opaque_id).map(|(_, file)| file.clone());
-                zoom_file.or_else(|| shared.rapatin.find_file(opaque_id))
+                    shared_state.store.read().find_file(opaque_id).map(|(_, file)| file.clone());
+                zoom_file.or_else(|| shared_state.rapatin.find_file(opaque_id))
             };
-            media_host::answer(find_file, &shared.signed_urls, request, effect)
+            media_host::answer(find_file, &shared_state.signed_urls, request, effect)
         }
-        Server::Rapatin => rapatin_api::answer(&shared.rapatin, request, body, &shared.origins.web),
+        Server::Rapatin => {
+            rapatin_api::answer(&shared_state.rapatin, request, body, &shared_state.origins.web)
+        }
     }
 }
 

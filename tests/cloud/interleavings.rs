@@ -117,7 +117,7 @@ struct Model {
 
 impl Model {
     async fn new(seed: u64, directory: &std::path::Path) -> Self {
-        let faults = FaultPlan::seeded(seed, 12, 80);
+        let faults = FaultPlan::from_seed(seed, 12, 80);
         let cloud = DemoCloud::start(DemoCloudOptions {
             archive: Archive::with_pattern_files(&FILES),
             faults,

@@ -475,7 +475,7 @@ fn any_mix_of_transient_faults_leaves_exact_copies() {
         let mut archive = rounds(6);
         archive.meetings.extend(Archive::with_pattern_files(&[("Round 6", 24 * MIB + 5)]).meetings);
         let rig = rig(archive);
-        for fault in FaultPlan::seeded(seed, 60, 120) {
+        for fault in FaultPlan::from_seed(seed, 60, 120) {
             rig.cloud.inject(fault);
         }
         let mut objects = rig.cloud.objects();

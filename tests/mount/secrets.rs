@@ -127,7 +127,7 @@ fn cause_failures(rig: &Rig) -> Vec<(String, Vec<u8>)> {
             [mounting.stdout, mounting.stderr].concat(),
         ));
     };
-    for fault in FaultPlan::seeded(11, 30, 40) {
+    for fault in FaultPlan::from_seed(11, 30, 40) {
         rig.cloud.inject(fault);
     }
     read("a mixture of faults");

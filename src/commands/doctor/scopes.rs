@@ -71,8 +71,8 @@ mod tests {
             is_granted,
         };
         assert_eq!(scope_checks("acme", "zoom", &[]), []);
-        let granted = scope_checks("acme", "zoom", &[permission(true, true)]);
-        assert!(granted.len() == 1 && granted.iter().all(|check| check.verdict == Verdict::Ok));
+        let checks = scope_checks("acme", "zoom", &[permission(true, true)]);
+        assert!(checks.len() == 1 && checks.iter().all(|check| check.verdict == Verdict::Ok));
         let text =
             |is_needed| scope_checks("acme", "zoom", &[permission(is_needed, false)])[0].as_text();
         assert!(text(false).starts_with("WARNING  acme, scopes: not permitted: participants.csv"));

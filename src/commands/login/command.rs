@@ -86,12 +86,12 @@ async fn sign_in(
     if let Some(browser) = browser {
         browser.show_result(result.is_ok()).await;
     }
-    let granted = result.map_err(sign_in_error(source))?;
+    let granted_scopes = result.map_err(sign_in_error(source))?;
     print_line(format_args!(
         "Signed in to {source}. The sign-in is stored in {}",
         service.path().display()
     ));
-    if let Some(scopes) = granted {
+    if let Some(scopes) = granted_scopes {
         print_line(format_args!("Granted scopes: {}", printable_scopes(&scopes)));
     }
     Ok(())

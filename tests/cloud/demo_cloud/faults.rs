@@ -273,7 +273,7 @@ fn seeded_faults_lose_no_bytes() {
     let cloud = cloud();
     let object = first_object(&cloud);
     let mut file_url = signed_url(&cloud, &object);
-    FaultPlan::seeded(11, 30, 40).into_iter().for_each(|fault| cloud.inject(fault));
+    FaultPlan::from_seed(11, 30, 40).into_iter().for_each(|fault| cloud.inject(fault));
     let mut wrong = 0;
     for block in 0..25 {
         let (first, last) = (block * 200_000, block * 200_000 + 199_999);
