@@ -76,7 +76,8 @@ struct ConfigFlags {
         value_name = "SIZE",
         env = MEMORY.variable,
         hide_env_values = true,
-        default_value = DEFAULT_MEMORY
+        default_value = DEFAULT_MEMORY,
+        allow_negative_numbers = true
     )]
     memory: Option<OsString>,
 
@@ -89,7 +90,8 @@ struct ConfigFlags {
         value_name = "SIZE",
         env = DISK.variable,
         hide_env_values = true,
-        default_value = DEFAULT_DISK
+        default_value = DEFAULT_DISK,
+        allow_negative_numbers = true
     )]
     disk: Option<OsString>,
 
@@ -103,7 +105,8 @@ struct ConfigFlags {
         value_name = "TIME",
         env = READ_DEADLINE.variable,
         hide_env_values = true,
-        default_value = DEFAULT_READ_DEADLINE
+        default_value = DEFAULT_READ_DEADLINE,
+        allow_negative_numbers = true
     )]
     read_deadline: Option<OsString>,
 

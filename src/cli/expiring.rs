@@ -34,7 +34,12 @@ pub struct ExpiringArgs {
     pub mountpoint: Option<PathBuf>,
 
     /// List only files that will be deleted within this time, such as 12h, 7d or 2w
-    #[arg(long = "within", value_name = "TIME", value_parser = parse_duration)]
+    #[arg(
+        long = "within",
+        value_name = "TIME",
+        value_parser = parse_duration,
+        allow_negative_numbers = true
+    )]
     pub time_limit: Option<Duration>,
 
     /// List only files that are not saved in this directory

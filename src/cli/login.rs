@@ -45,7 +45,8 @@ pub struct LoginArgs {
         long,
         value_name = "PORT",
         default_value_t = 8976,
-        value_parser = clap::value_parser!(u16).range(1..)
+        value_parser = clap::value_parser!(u16).range(1..),
+        allow_negative_numbers = true
     )]
     pub port: u16,
 

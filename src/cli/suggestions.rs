@@ -23,6 +23,12 @@ pub(super) fn improve_suggestion(
     let Some(ContextValue::String(invalid)) = error.get(ContextKind::InvalidArg) else {
         return error;
     };
+    if is_negative_number(invalid) {
+        // The value of a flag, such as `-1GiB`. clap suggests to write it as an operand.
+        let tip = "a value must not be negative";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        return error;
+    }
     let name = invalid.trim_start_matches('-').split('=').next().unwrap_or_default().to_owned();
     let suggested_name = match error.get(ContextKind::SuggestedArg) {
         Some(ContextValue::String(flag)) => flag.trim_start_matches('-').to_owned(),
@@ -49,6 +55,12 @@ pub(super) fn improve_suggestion(
     error
 }
 
+fn is_negative_number(argument: &str) -> bool {
+    argument
+        .strip_prefix('-')
+        .is_some_and(|digits| digits.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
@@ -73,6 +85,18 @@ mod tests {
             let message = message(&["mount", flag, "/mnt"]);
             assert!(message.contains(&format!("as in `{option}`")), "{message}");
             assert!(!message.contains("similar argument"), "{message}");
+        }
+    }
+
+    #[test]
+    fn negative_value_is_not_suggested_as_an_operand() {
+        for arguments in [
+            ["mount", "--memory", "-1GiB"],
+            ["mount", "--disk", "-5"],
+            ["expiring", "--within", "-1"],
+        ] {
+            let message = message(&arguments);
+            assert!(!message.contains("use '--"), "{message}");
         }
     }
 

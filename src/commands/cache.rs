@@ -1,5 +1,6 @@
 //! The `meetfs cache` command.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use bytesize::ByteSize;
@@ -8,6 +9,7 @@ use serde_json::json;
 use super::error::{CommandError, Error};
 use super::output::print;
 use crate::cache::disk::{self, ClearedFiles, DiskUsage};
+use crate::catalog::CatalogDatabase;
 use crate::cli::{CacheArgs, CacheCommand};
 use crate::config::{Config, DiskLimit, ProcessEnvironment};
 
@@ -19,7 +21,9 @@ use crate::config::{Config, DiskLimit, ProcessEnvironment};
 pub(crate) fn run(arguments: &CacheArgs) -> Result<(), Error> {
     match &arguments.command {
         CacheCommand::Status { flags, json } => {
-            let config = Config::load_without_sources(&flags.overrides(), &ProcessEnvironment)?;
+            let overrides = flags.overrides();
+            let config = Config::load_without_sources(&overrides, &ProcessEnvironment)?;
+            check_directory(&config.cache.dir, overrides.cache_dir.is_some(), "inspect", false)?;
             let directory = config.cache.blocks_directory();
             let usage = disk::read_usage(&directory)?
                 .unwrap_or_else(|| DiskUsage::for_missing_directory(&directory));
@@ -34,12 +38,7 @@ pub(crate) fn run(arguments: &CacheArgs) -> Result<(), Error> {
         CacheCommand::Clear { flags } => {
             let overrides = flags.overrides();
             let config = Config::load_without_sources(&overrides, &ProcessEnvironment)?;
-            if overrides.cache_dir.is_some() {
-                // A directory that the user specifies must exist. Otherwise a misspelled path would
-                // be reported as cleared. The configured directory does not exist before the first
-                // mount.
-                check_directory(&config.cache.dir)?;
-            }
+            check_directory(&config.cache.dir, overrides.cache_dir.is_some(), "clear", true)?;
             let ClearedFiles { files, bytes } = disk::clear(&config.cache.blocks_directory())?;
             print(&format!(
                 "removed the blocks of {} ({})\n",
@@ -50,11 +49,24 @@ pub(crate) fn run(arguments: &CacheArgs) -> Result<(), Error> {
     }
 }
 
-fn check_directory(directory: &Path) -> Result<(), CommandError> {
-    match std::fs::read_dir(directory) {
-        Ok(_) => Ok(()),
-        Err(source) => Err(CommandError::CacheDirectory { path: directory.into(), source }),
+/// Rejects a directory that no mount uses as its cache. `is_override` states whether a flag or a
+/// variable specifies the directory. With `must_exist`, such a directory must exist. Otherwise a
+/// misspelled path would be reported as cleared. The configured directory does not exist before the
+/// first mount.
+fn check_directory(
+    directory: &Path,
+    is_override: bool,
+    action: &'static str,
+    must_exist: bool,
+) -> Result<(), Error> {
+    if is_override && let Err(source) = std::fs::read_dir(directory) {
+        let is_missing = source.kind() == ErrorKind::NotFound;
+        if must_exist || !is_missing {
+            let path = directory.into();
+            return Err(CommandError::CacheDirectory { action, path, source }.into());
+        }
     }
+    Ok(CatalogDatabase::check(directory)?)
 }
 
 fn format_json(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String {

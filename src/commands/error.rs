@@ -45,9 +45,9 @@ pub enum CommandError {
     /// The directory of `meetfs expiring --not-in` is inside the mount.
     #[error("cannot search {} for copies: it is inside the mount", .0.display())]
     CopiesInMount(PathBuf),
-    /// The directory of `meetfs cache clear --cache-dir` cannot be used.
-    #[error("cannot clear the cache {}", path.display())]
-    CacheDirectory { path: PathBuf, source: std::io::Error },
+    /// The directory in `--cache-dir` or its variable cannot be used.
+    #[error("cannot {action} the cache {}", path.display())]
+    CacheDirectory { action: &'static str, path: PathBuf, source: std::io::Error },
     #[error("cannot {action}")]
     System { action: &'static str, source: std::io::Error },
 }
@@ -76,7 +76,10 @@ impl Diagnostic for CommandError {
             }
             Self::Copies { .. } => "Choose a readable directory for --not-in.",
             Self::CopiesInMount(_) => "Choose a directory outside the mount for --not-in.",
-            Self::CacheDirectory { .. } => "`meetfs cache status` shows the configured directory.",
+            Self::CacheDirectory { .. } => {
+                "Correct --cache-dir or MEETFS_CACHE_DIR. Without them, the configured directory is \
+                 used."
+            }
             Self::System { .. } => return None,
         };
         Some(hint.into())

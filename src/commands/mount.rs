@@ -11,6 +11,7 @@ use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::output::{print_line, print_to_stderr, warn};
 use crate::cache::disk;
+use crate::catalog::CatalogDatabase;
 use crate::cli::{LogLevel, MountArgs};
 use crate::config::{self, Config, DiskLimit, Origin, ProcessEnvironment};
 use crate::daemon::background::{self, BackgroundStart};
@@ -87,6 +88,7 @@ fn load_config(arguments: &MountArgs) -> Result<(Config, Option<DemoCloud>), Err
     if overrides.cache_dir.is_some_and(|dir| matches!(dir.origin, Origin::Flag(_))) {
         // The demo does not use the cache directory, but a directory that cannot be used is an
         // error for every mount.
+        CatalogDatabase::check(&config.cache.dir)?;
         disk::probe_directory(&config.cache.dir, false)?;
     }
     let cloud = demo::start()?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, minor, statx};
 
-use crate::daemon::mount_table::{self, MountEntry};
+use crate::daemon::mount_table::{self, MountEntry, original_mount};
 
 /// Maximum number of processes that are named. Further processes are only counted.
 const MAX_NAMED_PROCESSES: usize = 5;
@@ -63,14 +63,9 @@ pub(crate) fn dependents_of(mount: &MountEntry) -> io::Result<Dependents> {
     Ok(dependents_in(&mount_table::entries()?, mount))
 }
 
-/// Returns the mounts in `table` that depend on `mount`. The table is in the order of mounting. So
-/// the first mount of the whole file system is the original mount, and the others are bind mounts
-/// of it.
+/// Returns the mounts in `table` that depend on `mount`. The table is in the order of mounting.
 fn dependents_in(table: &[MountEntry], mount: &MountEntry) -> Dependents {
-    let mounts_of_file_system: Vec<_> =
-        table.iter().filter(|entry| entry.device == mount.device).collect();
-    let original_mount = mounts_of_file_system.iter().find(|entry| entry.root == Path::new("/"));
-    let is_bind_mount = original_mount.is_some_and(|original| original.id != mount.id);
+    let is_bind_mount = original_mount(table, mount).is_some();
     let relation_of = |entry: &MountEntry| {
         if entry.parent == mount.id {
             Some(Relation::Inside)

@@ -17,6 +17,7 @@ use crate::daemon::control::{ControlError, Mounts, Request};
 use crate::daemon::fuse_connection::FuseConnection;
 use crate::daemon::mount_table::{MountEntry, mount_containing, topmost_mount_at};
 use crate::daemon::mountpoint::{MountpointError, absolute_path, is_dead};
+use crate::daemon::process_state::is_stopped;
 
 /// How long the unmount of a busy mount is retried. A program that lists a directory keeps the
 /// mount busy only for milliseconds.
@@ -57,8 +58,11 @@ pub(crate) fn run(arguments: &UnmountArgs) -> Result<(), Error> {
         );
     }
     let mounts = Mounts::new(&ProcessEnvironment);
+    let stopped_daemon = mounts
+        .stopped_daemon(&path)
+        .or_else(|| daemon_of(entry.device).filter(|daemon| is_stopped(*daemon)));
     let check = ServingCheck::of(&mounts, &path, entry.device);
-    detach(&path, &entry)?;
+    detach(&path, &entry, stopped_daemon)?;
     let is_mounted =
         || topmost_mount_at(&path).is_ok_and(|top| top.is_some_and(|top| top.id == entry.id));
     if !wait_for_end(RELEASE_TIMEOUT, is_mounted) {
@@ -67,6 +71,9 @@ pub(crate) fn run(arguments: &UnmountArgs) -> Result<(), Error> {
     }
     if dependents.is_bind_mount {
         return Ok(());
+    }
+    if let Some(daemon_pid) = stopped_daemon {
+        return Err(MountpointError::Stopped { mountpoint: path, daemon_pid }.into());
     }
     if wait_for_end(check.timeout(), || check.is_served(&mounts, &path, entry.device)) {
         return Ok(());
@@ -123,8 +130,9 @@ impl ServingCheck {
     }
 }
 
-/// Unmounts the file system. Retries for at most [`BUSY_TIMEOUT`] while the mount is busy.
-fn detach(path: &Path, entry: &MountEntry) -> Result<(), Error> {
+/// Unmounts the file system. Retries for at most [`BUSY_TIMEOUT`] while the mount is busy. The error
+/// of a busy mount names `stopped_daemon`, if its daemon is stopped.
+fn detach(path: &Path, entry: &MountEntry, stopped_daemon: Option<u32>) -> Result<(), Error> {
     let start = Instant::now();
     loop {
         let is_last_attempt = start.elapsed() > BUSY_TIMEOUT;
@@ -148,7 +156,8 @@ fn detach(path: &Path, entry: &MountEntry) -> Result<(), Error> {
         }
         if is_last_attempt {
             let users = describe_users(entry.device);
-            return Err(MountpointError::Busy { mountpoint: path.into(), users }.into());
+            let mountpoint = path.into();
+            return Err(MountpointError::Busy { mountpoint, users, stopped_daemon }.into());
         }
         std::thread::sleep(POLL_INTERVAL);
     }
@@ -180,6 +189,9 @@ fn not_mounted_error(path: PathBuf) -> Error {
     }
     // A detached mount, or a mount in another mount namespace, still has its daemon.
     let mounts = Mounts::new(&ProcessEnvironment);
+    if let Some(daemon_pid) = mounts.stopped_daemon(&path) {
+        return MountpointError::Stopped { mountpoint: path, daemon_pid }.into();
+    }
     if wait_for_end(END_TIMEOUT, || mounts.is_served(&path)) {
         return MountpointError::NotMounted(path).into();
     }

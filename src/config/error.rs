@@ -147,7 +147,9 @@ pub enum KeyFix {
     /// The known key that is most similar to the unknown one.
     Nearest(String),
     /// A sentence that states which sources have the key.
-    Misplaced(String),
+    OtherProvider(String),
+    /// The part of the file in which the key belongs, such as "in [cache]".
+    OtherTable(&'static str),
 }
 
 impl Diagnostic for ConfigError {
@@ -165,9 +167,10 @@ impl Diagnostic for ConfigError {
             Self::Syntax { .. } => return None,
             Self::UnknownKey { fix, .. } => match fix.as_ref()? {
                 KeyFix::Nearest(nearest_name) => format!("Did you mean `{nearest_name}`?"),
-                KeyFix::Misplaced(sentence) => {
+                KeyFix::OtherProvider(sentence) => {
                     format!("{sentence} Remove the key, or correct `provider`.")
                 }
+                KeyFix::OtherTable(place) => format!("This key belongs {place}."),
             },
             Self::Value { problem, .. } => return problem.hint(),
             Self::Secret { problem, .. } => return problem.hint(),

@@ -33,6 +33,9 @@ impl Diagnostic for FileProblem {
             Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 "Give the user who runs meetfs read permission."
             }
+            Self::Io(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                "A part of this path is a file. Correct the path."
+            }
             Self::Io(_) => return None,
             Self::NotRegular | Self::TooLarge { .. } => "Check the path.",
             Self::NotUtf8 => "Save the file as UTF-8 text.",

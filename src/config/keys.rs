@@ -32,7 +32,15 @@ impl KeyType for Text {
         let text = match value {
             DeValue::String(text) => text.to_string(),
             DeValue::Datetime(date) => date.to_string(),
-            other => return Err(table.type_error(key, start, "a string", other)),
+            other => {
+                let hint = match other {
+                    DeValue::Integer(_) | DeValue::Float(_) => {
+                        Some("Write the value in quotes.".into())
+                    }
+                    _ => None,
+                };
+                return Err(table.type_error(key, start, "a string", other, hint));
+            }
         };
         Ok(Some(Setting::new(text, table.origin_of(key))))
     }
@@ -45,7 +53,8 @@ impl KeyType for Number {
     fn read(table: &Table<'_>, key: &str) -> Result<Option<Self>, ConfigError> {
         let Some((start, value)) = table.entry(key) else { return Ok(None) };
         let DeValue::Integer(digits) = value else {
-            return Err(table.type_error(key, start, "an integer", value));
+            let hint = is_text(value).then(|| "Write the number without quotes.".into());
+            return Err(table.type_error(key, start, "an integer", value, hint));
         };
         Ok(Some(Self(Setting::new(digits.to_string(), table.origin_of(key)))))
     }
@@ -58,7 +67,10 @@ impl KeyType for Boolean {
         let Some((start, value)) = table.entry(key) else { return Ok(None) };
         match value {
             DeValue::Boolean(boolean) => Ok(Some(Self(*boolean))),
-            other => Err(table.type_error(key, start, "true or false", other)),
+            other => {
+                let hint = is_text(other).then(|| "Write `true` or `false` without quotes.".into());
+                Err(table.type_error(key, start, "true or false", other, hint))
+            }
         }
     }
 }
@@ -71,14 +83,26 @@ impl KeyType for TextList {
         const EXPECTED_TYPE: &str = "a list of strings";
         let Some((start, value)) = table.entry(key) else { return Ok(None) };
         let DeValue::Array(items) = value else {
-            return Err(table.type_error(key, start, EXPECTED_TYPE, value));
+            // No list contains a secret.
+            let hint = match value {
+                DeValue::String(text) => {
+                    let quoted = serde_json::Value::from(&**text);
+                    Some(format!("Write a list: `{key} = [{quoted}]`.").into())
+                }
+                _ => None,
+            };
+            return Err(table.type_error(key, start, EXPECTED_TYPE, value, hint));
         };
         let strings = items.iter().map(|item| match item.get_ref() {
             DeValue::String(text) => Ok(text.to_string()),
-            other => Err(table.type_error(key, item.span().start, EXPECTED_TYPE, other)),
+            other => Err(table.type_error(key, item.span().start, EXPECTED_TYPE, other, None)),
         });
         Ok(Some(Setting::new(strings.collect::<Result<_, _>>()?, table.origin_of(key))))
     }
+}
+
+fn is_text(value: &DeValue<'_>) -> bool {
+    matches!(value, DeValue::String(_))
 }
 
 /// The key of a table inside another table.
@@ -122,7 +146,7 @@ impl KeyType for Secret {
                 });
             }
             let DeValue::String(text) = value else {
-                return Err(table.type_error(&name, start, "a string", value));
+                return Err(table.type_error(&name, start, "a string", value, None));
             };
             let source = to_source(SecretString::from(&**text));
             secret = Some(Setting::new(source, table.origin_of(&name)));

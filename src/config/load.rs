@@ -12,7 +12,7 @@ use super::cache::CacheConfig;
 use super::config_file::ConfigFile;
 use super::directories::{CACHE_HOME, CONFIG_HOME};
 use super::environment::Environment;
-use super::error::ConfigError;
+use super::error::{ConfigError, KeyFix};
 use super::keys::{Number, SubTable, Text, known_keys};
 use super::limits::{DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_READ_DEADLINE};
 use super::overrides::Overrides;
@@ -149,7 +149,7 @@ impl<'a> Loader<'a> {
         let overrides = self.overrides;
         let entries = file.parse()?;
         let root = Table::root(file, &entries);
-        root.refuse_unknown(&RootKeys::names(), |_| None)?;
+        root.refuse_unknown(&RootKeys::names(), fix_misplaced_general_key)?;
         let keys = RootKeys::read(&root)?;
 
         let configured_timezone = override_or_key(&overrides.timezone, keys.timezone)?;
@@ -211,7 +211,7 @@ impl<'a> Loader<'a> {
         let overrides = self.overrides;
         let (mut dir, mut memory, mut disk) = (None, None, None);
         if let Some(table) = SubTable::open(sub_table, root)? {
-            table.refuse_unknown(&CacheKeys::names(), |_| None)?;
+            table.refuse_unknown(&CacheKeys::names(), fix_misplaced_general_key)?;
             let keys = CacheKeys::read(&table)?;
             (dir, memory, disk) = (keys.dir, keys.memory, keys.disk);
         }
@@ -271,6 +271,7 @@ impl<'a> Loader<'a> {
             secret_variables: &secret_variables,
             today,
             is_for_login,
+            general_table_of,
         };
         let mut configs = Vec::new();
         for key in names {
@@ -310,6 +311,27 @@ impl<'a> Loader<'a> {
             value::to_absolute_path(Path::new(&path), Path::new(""), self.environment)
         })
     }
+}
+
+/// Returns the part of the file that has `key`, unless it is the table of a source.
+fn general_table_of(key: &str) -> Option<&'static str> {
+    let has_key = |names: Vec<String>| names.iter().any(|name| name == key);
+    if has_key(RootKeys::names()) {
+        Some("at the top of the file, before the first table")
+    } else if has_key(CacheKeys::names()) {
+        Some("in [cache]")
+    } else {
+        None
+    }
+}
+
+/// Returns the correction of an unknown key at the top level or in `[cache]`, if another table has
+/// the key.
+fn fix_misplaced_general_key(key: &str) -> Option<KeyFix> {
+    let is_source_key = || source::all_key_names().iter().any(|name| name == key);
+    let table = general_table_of(key)
+        .or_else(|| is_source_key().then_some("in the table of a source, such as [source.acme]"));
+    table.map(KeyFix::OtherTable)
 }
 
 /// Returns the value of the flag or variable, or else the value in the file.

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::base_url::parse_host_names;
 use super::environment::Environment;
-use super::error::ConfigError;
+use super::error::{ConfigError, KeyFix};
 use super::filter::{FilterConfig, FilterKeys};
 use super::keys::{Boolean, Text, TextList, known_keys};
 use super::provider::{self, ProviderConfig, ProviderSection, SECTIONS};
@@ -56,6 +56,8 @@ pub(super) struct SourceContext<'a> {
     pub(super) today: Date,
     /// Whether the user is about to sign in to the source.
     pub(super) is_for_login: bool,
+    /// Returns the part of the file that has a key outside the tables of sources.
+    pub(super) general_table_of: fn(&str) -> Option<&'static str>,
 }
 
 impl SourceConfig {
@@ -69,7 +71,7 @@ impl SourceConfig {
             .provider
             .map(|name| name.validate(ProviderSection::from_name))
             .transpose()?;
-        refuse_unknown_keys(table, provider)?;
+        refuse_unknown_keys(table, provider, context.general_table_of)?;
         let command_variables = match common_keys.command_variables {
             Some(names) => names.validate(value::parse_variable_names)?,
             None => Vec::new(),
@@ -115,12 +117,14 @@ impl SourceConfig {
 fn refuse_unknown_keys(
     table: &Table<'_>,
     provider: Option<ProviderSection>,
+    general_table_of: fn(&str) -> Option<&'static str>,
 ) -> Result<(), ConfigError> {
     let providers = provider.map_or(SECTIONS.to_vec(), |provider| vec![provider]);
     let known_keys =
         providers.into_iter().flat_map(|provider| (provider.key_names)()).chain(common_key_names());
     table.refuse_unknown(&known_keys.collect::<Vec<_>>(), |key| {
-        describe_misplaced_key(key, provider)
+        let other_provider = describe_misplaced_key(key, provider).map(KeyFix::OtherProvider);
+        other_provider.or_else(|| general_table_of(key).map(KeyFix::OtherTable))
     })
 }
 
@@ -144,7 +148,6 @@ fn describe_misplaced_key(key: &str, provider: Option<ProviderSection>) -> Optio
 }
 
 /// Returns the names of all keys of all providers. A key of several providers occurs several times.
-#[cfg(test)]
 pub(super) fn all_key_names() -> Vec<String> {
     SECTIONS.iter().flat_map(|provider| (provider.key_names)()).chain(common_key_names()).collect()
 }

@@ -1,5 +1,7 @@
 //! A table of the configuration file, with the line numbers of its keys.
 
+use std::borrow::Cow;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -28,7 +30,7 @@ impl<'a> Table<'a> {
     pub(super) fn sub_table(&self, key: &str) -> Result<Option<Table<'a>>, ConfigError> {
         let Some((start, value)) = self.entry(key) else { return Ok(None) };
         let DeValue::Table(entries) = value else {
-            return Err(self.type_error(key, start, "a table", value));
+            return Err(self.type_error(key, start, "a table", value, None));
         };
         Ok(Some(Table { file: self.file, name: self.path_of(key), start, entries }))
     }
@@ -38,12 +40,12 @@ impl<'a> Table<'a> {
         self.entries.keys().map(|key| key.get_ref().as_ref())
     }
 
-    /// Returns an error for the first key that is not in `known_keys`. `describe_misplaced` returns
-    /// a sentence that states which other tables have a key.
+    /// Returns an error for the first key that is not in `known_keys`. `fix_misplaced` returns the
+    /// correction of a key that another table has.
     pub(super) fn refuse_unknown(
         &self,
         known_keys: &[String],
-        describe_misplaced: impl Fn(&str) -> Option<String>,
+        fix_misplaced: impl Fn(&str) -> Option<KeyFix>,
     ) -> Result<(), ConfigError> {
         let unknown_keys = self
             .entries
@@ -59,7 +61,7 @@ impl<'a> Table<'a> {
                 format!("in [{}]", self.name)
             },
             key: key.get_ref().to_string(),
-            fix: describe_misplaced(key.get_ref()).map(KeyFix::Misplaced).or_else(|| {
+            fix: fix_misplaced(key.get_ref()).or_else(|| {
                 let nearest_name =
                     find_nearest(key.get_ref(), known_keys.iter().map(String::as_str));
                 nearest_name.map(|nearest_name| KeyFix::Nearest(nearest_name.to_owned()))
@@ -94,6 +96,7 @@ impl<'a> Table<'a> {
         start: usize,
         expected: &'static str,
         value: &DeValue<'_>,
+        hint: Option<Cow<'static, str>>,
     ) -> ConfigError {
         let actual = match value {
             DeValue::String(_) => "a string",
@@ -105,7 +108,8 @@ impl<'a> Table<'a> {
             DeValue::Table(_) => "a table",
         };
         let origin = self.file.origin(start, self.path_of(key));
-        ConfigError::Value { origin, problem: Box::new(ValueProblem::Type { expected, actual }) }
+        let problem = Box::new(ValueProblem::Type { expected, actual, hint });
+        ConfigError::Value { origin, problem }
     }
 
     fn path_of(&self, key: &str) -> String {

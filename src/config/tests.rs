@@ -383,7 +383,11 @@ fn value_of_wrong_type_is_not_shown() {
     for (line, expected) in [
         ("token = 12345678", "`source.a.token`: must be a string, not an integer"),
         ("token_file = ['s3cr3t']", "`source.a.token_file`: must be a string, not a list"),
-        ("users = 'me'", "`source.a.users`: must be a list of strings, not a string"),
+        (
+            "users = 'me'",
+            "`source.a.users`: must be a list of strings, not a string\nhint: Write a list: `users \
+             = [\"me\"]`.",
+        ),
         ("users = [1]", "`source.a.users`: must be a list of strings, not an integer"),
         ("since = true", "`source.a.since`: must be a string, not true or false"),
     ] {

@@ -18,7 +18,7 @@ pub enum ValueProblem {
     /// The value does not have the TOML type that the key needs. `expected` and `actual` include
     /// the article.
     #[error("must be {expected}, not {actual}")]
-    Type { expected: &'static str, actual: &'static str },
+    Type { expected: &'static str, actual: &'static str, hint: Option<Cow<'static, str>> },
     #[error("must not be empty")]
     Empty { hint: &'static str },
     #[error("contains an empty string")]
@@ -102,8 +102,8 @@ impl Diagnostic for ValueProblem {
 
     fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
-            Self::Type { .. }
-            | Self::NotUtf8
+            Self::Type { hint, .. } => return hint.clone(),
+            Self::NotUtf8
             | Self::ReadDeadlineRange
             | Self::OwnerCannotRead { .. }
             | Self::Path(_)

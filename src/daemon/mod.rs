@@ -21,6 +21,7 @@ pub(crate) mod malloc;
 pub(crate) mod mount_table;
 pub mod mountpoint;
 mod naming_zones;
+pub(crate) mod process_state;
 pub(crate) mod read_observer;
 pub(crate) mod retained_files;
 pub mod serve;

@@ -93,6 +93,18 @@ pub(crate) fn mount_containing(path: &Path) -> std::io::Result<Option<MountEntry
     Ok(containing_mounts.max_by_key(|entry| entry.mountpoint.components().count()))
 }
 
+/// Returns the mount of which `mount` is a bind mount. `table` is in the order of mounting. So the
+/// first mount of the whole file system is the original one, and the others are bind mounts of it.
+/// Returns `None` if `mount` is the original one, or if the original one is not in the table.
+pub(crate) fn original_mount<'a>(
+    table: &'a [MountEntry],
+    mount: &MountEntry,
+) -> Option<&'a MountEntry> {
+    let original =
+        table.iter().find(|entry| entry.device == mount.device && entry.root == Path::new("/"));
+    original.filter(|original| original.id != mount.id)
+}
+
 /// Returns the mountpoints whose topmost file system is a meetfs mount of this user.
 pub(crate) fn meetfs_mounts_of(user: u32) -> std::io::Result<Vec<PathBuf>> {
     let topmost_mounts: BTreeMap<_, _> =

@@ -55,11 +55,35 @@ pub enum MountpointError {
     Hidden { subject: &'static str, path: PathBuf },
     #[error("{} was mounted by user {owner}", mountpoint.display())]
     OtherOwner { mountpoint: PathBuf, owner: u32 },
-    #[error("{} is busy: {users}", mountpoint.display())]
+    #[error(
+        "{} is busy: {users}{}",
+        mountpoint.display(),
+        stopped_daemon
+            .map(|pid| format!(", and its daemon (process {pid}) is stopped"))
+            .unwrap_or_default()
+    )]
     Busy {
         mountpoint: PathBuf,
         /// Description of the processes that use the mount.
         users: String,
+        /// Process id of the daemon, if a signal has stopped it.
+        stopped_daemon: Option<u32>,
+    },
+    /// The mount is no longer in the mount table, but its daemon cannot exit.
+    #[error(
+        "{} is unmounted, but its daemon (process {daemon_pid}) is stopped",
+        mountpoint.display()
+    )]
+    Stopped { mountpoint: PathBuf, daemon_pid: u32 },
+    #[error(
+        "the mountpoint {} is inside {}, a mount whose daemon has died",
+        path.display(),
+        mountpoint.display()
+    )]
+    InsideDead {
+        path: PathBuf,
+        /// The mountpoint of the dead mount.
+        mountpoint: PathBuf,
     },
     /// Another mount depends on this mount, so its file system would stay in use.
     #[error("{} is busy: {users}", mountpoint.display())]
@@ -101,10 +125,12 @@ impl Diagnostic for MountpointError {
             | Self::Busy { .. }
             | Self::DependentMounts { .. }
             | Self::StillServed { .. }
+            | Self::Stopped { .. }
             | Self::NotReleased { .. } => ErrorKind::Busy,
             Self::NotADirectory(_)
             | Self::NotEmpty(_)
             | Self::Dead(_)
+            | Self::InsideDead { .. }
             | Self::Hidden { .. }
             | Self::OtherOwner { .. }
             | Self::System { .. } => ErrorKind::System,
@@ -115,11 +141,10 @@ impl Diagnostic for MountpointError {
         Some(match self {
             Self::Missing(path) => format!("Create it with `mkdir {}`.", path.display()).into(),
             Self::NotADirectory(_) | Self::NotEmpty(_) => "Choose an empty directory.".into(),
-            Self::AlreadyMounted { mountpoint, fs_source } if fs_source == MOUNT_SOURCE => format!(
-                "Unmount it with `meetfs unmount {}`, or choose another directory.",
-                mountpoint.display()
-            )
-            .into(),
+            Self::InsideDead { mountpoint, .. } => unmount_hint(mountpoint).into(),
+            Self::AlreadyMounted { mountpoint, fs_source } if fs_source == MOUNT_SOURCE => {
+                unmount_hint(mountpoint).into()
+            }
             Self::AlreadyMounted { .. } => "Choose an empty directory.".into(),
             Self::BeingMounted(_) => {
                 "Wait until that mount is ready, or choose another directory.".into()
@@ -128,7 +153,17 @@ impl Diagnostic for MountpointError {
             Self::NotMounted(_) => "`meetfs status` lists your mounts.".into(),
             Self::Hidden { .. } => "Choose a path outside the mountpoint.".into(),
             Self::OtherOwner { .. } => "Unmount it as that user or as root.".into(),
-            Self::Busy { .. } => "Close these programs and unmount again.".into(),
+            Self::Busy { stopped_daemon: Some(pid), .. } => format!(
+                "Resume the daemon with `kill -CONT {pid}`. Then close these programs and unmount \
+                 again."
+            )
+            .into(),
+            Self::Busy { stopped_daemon: None, .. } => {
+                "Close these programs and unmount again.".into()
+            }
+            Self::Stopped { daemon_pid, .. } => {
+                format!("Resume it with `kill -CONT {daemon_pid}`, and it exits.").into()
+            }
             Self::DependentMounts { first_mountpoint, .. } => {
                 format!("Unmount {} first, then unmount again.", first_mountpoint.display()).into()
             }
@@ -141,9 +176,19 @@ impl Diagnostic for MountpointError {
                 "The daemon exits when the last of these programs ends.".into()
             }
             Self::NotReleased { .. } => "Run the command again in a moment.".into(),
+            Self::System { source, .. } if source.kind() == io::ErrorKind::NotADirectory => {
+                "A part of this path is a file. Correct the path.".into()
+            }
             Self::System { .. } => return None,
         })
     }
+}
+
+fn unmount_hint(mountpoint: &Path) -> String {
+    format!(
+        "Unmount it with `meetfs unmount {}`, or choose another directory.",
+        mountpoint.display()
+    )
 }
 
 /// An empty directory on which nothing is mounted, locked against other meetfs processes until it
@@ -174,6 +219,7 @@ pub fn prepare(input_path: &Path) -> Result<LockedMountpoint, MountpointError> {
     for _ in 0..MAX_DEAD_MOUNTS {
         let entry = topmost_mount_at(&path).map_err(|source| system_error(&path, source))?;
         let Some(entry) = entry else {
+            check_not_in_dead_mount(&path)?;
             check_empty_directory(&path)?;
             let lock = lock(&path)?;
             // The previous owner of the lock may have mounted in the meantime.
@@ -262,6 +308,18 @@ pub fn check_outside(
             .find_map(|ancestor| ancestor.canonicalize().ok())
             .is_some_and(|ancestor| ancestor.starts_with(&mountpoint));
     if is_inside { Err(MountpointError::Hidden { subject, path: path.into() }) } else { Ok(()) }
+}
+
+/// Checks that the mount that contains `path` is not a dead meetfs mount, in which every system
+/// call fails.
+fn check_not_in_dead_mount(path: &Path) -> Result<(), MountpointError> {
+    let containing = mount_containing(path).map_err(|source| system_error(path, source))?;
+    match containing.filter(|mount| mount.is_meetfs() && is_dead(&mount.mountpoint)) {
+        Some(MountEntry { mountpoint, .. }) => {
+            Err(MountpointError::InsideDead { path: path.into(), mountpoint })
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_empty_directory(path: &Path) -> Result<(), MountpointError> {

@@ -215,16 +215,18 @@ fn detach(mountpoint: &Path) {
         Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => return,
         Err(_) => {} // Not permitted.
     }
-    let status = Command::new("fusermount3")
+    let helper = Command::new("fusermount3")
         .args(["-u", "-z", "--"])
         .arg(mountpoint)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status();
-    if !status.is_ok_and(|status| status.success()) {
-        let path = mountpoint.display();
-        tracing::warn!("cannot unmount {path}; run `fusermount3 -uz {path}`");
-    }
+        .output();
+    let reason = match helper {
+        Ok(output) if output.status.success() => return,
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let path = mountpoint.display();
+    tracing::warn!("cannot unmount {path} ({reason}); run `fusermount3 -uz {path}`");
 }
 
 #[cfg(test)]

@@ -47,6 +47,10 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// unreachable service within its timeout.
 const MAX_CALL_ATTEMPTS: usize = 5;
 
+/// Maximum number of attempts of a diagnostic call. One lost connection must not be reported as an
+/// outage, and the user waits for the result.
+const MAX_DIAGNOSTIC_ATTEMPTS: usize = 2;
+
 /// Timeout for the probe of a host that is down. A reply that takes longer does not help a reader.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -145,6 +149,15 @@ impl Client {
         self.call_with_encoding(request, Encoding::Form, |_status| false).await
     }
 
+    /// Calls an API like [`call`](Self::call), but with at most two attempts.
+    ///
+    /// # Errors
+    /// The same as those of [`call`](Self::call).
+    pub async fn call_for_diagnosis(&self, request: &ApiRequest) -> Result<ApiReply, HttpError> {
+        let (encoding, max_attempts) = (Encoding::Form, MAX_DIAGNOSTIC_ATTEMPTS);
+        self.call_with_attempts(request, encoding, |_status| false, max_attempts).await
+    }
+
     /// Calls an API like [`call`](Self::call), but sends the form fields as a JSON object.
     ///
     /// # Errors
@@ -172,9 +185,19 @@ impl Client {
         encoding: Encoding,
         is_accepted: fn(u16) -> bool,
     ) -> Result<ApiReply, HttpError> {
+        self.call_with_attempts(request, encoding, is_accepted, MAX_CALL_ATTEMPTS).await
+    }
+
+    async fn call_with_attempts(
+        &self,
+        request: &ApiRequest,
+        encoding: Encoding,
+        is_accepted: fn(u16) -> bool,
+        max_attempts: usize,
+    ) -> Result<ApiReply, HttpError> {
         let deadline = Instant::now() + request.timeout;
         let host = origin(&request.url);
-        let mut delays = retry::backoff(MAX_CALL_ATTEMPTS - 1);
+        let mut delays = retry::backoff(max_attempts.saturating_sub(1));
         loop {
             let attempt = tokio::time::timeout_at(deadline, async {
                 if request.priority.is_for_reader() {

@@ -1,5 +1,6 @@
 //! The commands `meetfs cache status` and `meetfs cache clear`.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -70,13 +71,50 @@ fn missing_directory_is_not_cleared() {
         assert_eq!(output.stdout, b"");
         let message = String::from_utf8(output.stderr).unwrap();
         let expected = format!("error: cannot clear the cache {}: ", wrong.display());
-        assert!(message.starts_with(&expected), "{message}");
+        assert!(message.starts_with(&expected) && message.contains("\nhint: "), "{message}");
     }
     // Nothing has been downloaded into the directory of the configuration yet.
     let mut command = Command::new(env!("CARGO_BIN_EXE_meetfs"));
     let command = command.args(["cache", "clear"]).env("XDG_CONFIG_HOME", directory.path());
     let output = command.env("XDG_CACHE_HOME", directory.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn unusable_directory_is_refused_by_every_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let [exposed, foreign, file] =
+        ["exposed", "foreign", "file"].map(|name| directory.path().join(name));
+    for path in [&exposed, &foreign] {
+        std::fs::create_dir(path).unwrap();
+    }
+    std::fs::set_permissions(&exposed, std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::os::unix::fs::chown(&foreign, Some(65534), Some(65534)).unwrap();
+    std::fs::write(&file, "").unwrap();
+    for (path, code, expected) in [
+        (&exposed, 3, "error: other users can write to the cache directory"),
+        (&foreign, 3, "belongs to another user (uid 65534)"),
+        (&file, 2, ": Not a directory"),
+    ] {
+        for command in [&["status"][..], &["clear"]] {
+            let mut words = Command::new(env!("CARGO_BIN_EXE_meetfs"));
+            words.arg("cache").args(command).arg("--cache-dir").arg(path);
+            let output = words.env("XDG_CONFIG_HOME", directory.path()).output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{command:?}: {output:?}");
+            assert_eq!(output.stdout, b"", "{output:?}");
+            let message = String::from_utf8(output.stderr).unwrap();
+            assert!(message.contains(expected) && message.contains("\nhint: "), "{message}");
+        }
+    }
+    // A mount refuses the same directories with the same exit codes.
+    let mountpoint = directory.path().join("m");
+    std::fs::create_dir(&mountpoint).unwrap();
+    for path in [&exposed, &foreign] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meetfs"));
+        command.args(["mount", "--demo", "--cache-dir"]).arg(path).arg(&mountpoint);
+        let output = command.env("XDG_STATE_HOME", directory.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+    }
 }
 
 #[test]

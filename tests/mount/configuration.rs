@@ -235,6 +235,78 @@ fn key_of_another_provider_names_it() {
 }
 
 #[test]
+fn key_in_the_wrong_table_names_its_place() {
+    let rig = rig();
+    const TOP: &str = "This key belongs at the top of the file, before the first table.";
+    const CACHE: &str = "This key belongs in [cache].";
+    const SOURCE: &str = "This key belongs in the table of a source, such as [source.acme].";
+    for (table, key, expected) in [
+        ("[source.acme]", "directory_mode = \"0700\"", TOP),
+        ("[source.acme]", "read_deadline = \"20s\"", TOP),
+        ("[source.acme]", "memory = \"1GiB\"", CACHE),
+        ("[cache]", "file_mode = \"0600\"", TOP),
+        ("[cache]", "users = [\"all\"]", SOURCE),
+        ("", "disk = \"off\"", CACHE),
+        ("", "client_secret_file = \"x\"", SOURCE),
+    ] {
+        let configuration = match table {
+            "" => format!("{key}\n{}", rig.config()),
+            table => replaced(&rig, table, &format!("{table}\n{key}")),
+        };
+        let name = key.split(' ').next().unwrap_or_default();
+        let hint = format!("\nhint: {expected}\n");
+        let problem = format!("unknown key `{name}`");
+        assert_refused_with(&rig, &configuration, 3, &[&problem, &hint]);
+    }
+}
+
+#[test]
+fn value_of_the_wrong_type_has_a_hint() {
+    let rig = rig();
+    for (line, hint) in [
+        ("users = \"all\"", "Write a list: `users = [\"all\"]`."),
+        ("topics = \"Weekly*\"", "Write a list: `topics = [\"Weekly*\"]`."),
+        ("trash = \"no\"", "Write `true` or `false` without quotes."),
+    ] {
+        let configuration = format!("{}{line}\n", rig.config());
+        assert_refused_with(&rig, &configuration, 3, &[&format!("\nhint: {hint}\n")]);
+    }
+    for (line, hint) in [
+        ("connections = \"8\"", "Write the number without quotes."),
+        ("read_deadline = 30", "Write the value in quotes."),
+    ] {
+        let configuration = format!("{line}\n{}", rig.config());
+        assert_refused_with(&rig, &configuration, 3, &[&format!("\nhint: {hint}\n")]);
+    }
+}
+
+#[test]
+fn path_below_a_file_has_a_hint() {
+    const HINT: &str = "\nhint: A part of this path is a file. Correct the path.\n";
+    let rig = rig();
+    let file = rig.directory.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let secret = rig.cloud.credentials().client_secret;
+    let configuration = replaced(
+        &rig,
+        &format!("client_secret = \"{secret}\""),
+        &format!("client_secret_file = \"{}/secret\"", file.display()),
+    );
+    assert_refused_with(&rig, &configuration, 3, &["`source.acme.client_secret_file`", HINT]);
+    rig.write_config(&rig.config());
+    let below = file.join("m");
+    let mut mount = rig.meetfs();
+    mount.args(["mount", "--config"]).arg(rig.config_path()).arg(&below);
+    let output = run(&mut mount, COMMAND_TIMEOUT);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let expected = format!(
+        "error: cannot use the mountpoint {}: Not a directory (os error 20){HINT}",
+        below.display()
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+}
+
+#[test]
 fn demo_refuses_a_configuration() {
     let rig = rig();
     rig.write_config(&rig.config());
@@ -284,6 +356,10 @@ fn wrong_value_of_a_flag_is_wrong_usage() {
         (&["--connections", "0"], "error: `--connections`: "),
         (&["--read-deadline", "soon"], "error: `--read-deadline`: "),
         (&["--disk", "1B"], "error: `--disk`: "),
+        (&["--memory", "-1"], "error: `--memory`: `-1` is not a size\nhint: "),
+        (&["--disk", "-1"], "error: `--disk`: `-1` is not a size\nhint: "),
+        (&["--read-deadline", "-1"], "error: `--read-deadline`: "),
+        (&["--memory", "-1GiB"], "tip: a value must not be negative"),
         (&["-o", "foo"], "unknown option `foo`\nhint: "),
     ] {
         for command in ["mount", "doctor"] {

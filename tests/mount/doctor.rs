@@ -1,6 +1,7 @@
 //! `meetfs doctor`: every problem has a fix, and a working set-up has no failure.
 
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use crate::support::processes::RunningCommand;
 use crate::support::{COMMAND_TIMEOUT, Rig, refusing_address, run, text, wait_until};
@@ -89,6 +90,28 @@ fn unreachable_endpoint_and_refused_download_are_failures() {
     let output = doctor(&rig, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(stdout(&output).contains("cannot be reached"), "{}", text(&output));
+}
+
+#[test]
+fn unreachable_endpoint_is_reported_once_and_soon() {
+    let rig = rig();
+    let (_kept, closed) = refusing_address();
+    let elsewhere = rig.config().replace(&rig.cloud.api_url(), &format!("http://{closed}/v2"));
+    rig.write_config(
+        &elsewhere.replace(&rig.cloud.oauth_url(), &format!("http://{closed}/oauth/token")),
+    );
+    let started = Instant::now();
+    let output = doctor(&rig, &[]);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let report = stdout(&output);
+    assert_eq!(report.matches("cannot be reached").count(), 1, "{report}");
+    assert!(!report.contains("acme, listing"), "{report}");
+    // One lost connection is not a problem.
+    rig.write_config(&rig.config());
+    rig.cloud.inject(Trigger::next(Server::Api, 1).with_effect(Effect::Reset { after_bytes: 0 }));
+    let output = doctor(&rig, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::login::rig as login;
 use crate::support::processes::{
-    RunningCommand, SecondMountpoint, assert_nothing_left, mount_in_foreground, processes_for,
-    signal,
+    RunningCommand, SecondMountpoint, assert_nothing_left, kill_process, mount_in_foreground,
+    processes_for, signal,
 };
 use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use jiff::tz::TimeZone;
@@ -235,6 +235,27 @@ fn mount_replaces_a_dead_mount() {
     assert!(holder.is_running());
     rig.unmount();
     assert_nothing_left(&rig, FEW_SECONDS);
+}
+
+#[test]
+fn mountpoint_inside_a_dead_mount_is_refused() {
+    let rig = Rig::mounted(small());
+    kill_process(rig.daemon().expect("a daemon"));
+    let place = rig.mountpoint.display();
+    for inside in ["new", "acme/2026"] {
+        let inside = rig.mountpoint.join(inside);
+        let mut command = rig.meetfs();
+        command.args(["mount", "--config"]).arg(rig.config_path()).arg(&inside);
+        let output = run(&mut command, COMMAND_TIMEOUT);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        let expected = format!(
+            "error: the mountpoint {} is inside {place}, a mount whose daemon has died\n\
+             hint: Unmount it with `meetfs unmount {place}`, or choose another directory.\n",
+            inside.display()
+        );
+        assert_eq!(message, expected);
+    }
 }
 
 #[test]

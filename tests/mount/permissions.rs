@@ -279,3 +279,38 @@ fn unprivileged_user_can_mount_and_unmount() {
     let expected = ["root: 2", "second mount: 4", "busy: 4", "unmount: 0", "0"];
     assert_eq!(rest, expected, "{}", text(&output));
 }
+
+#[test]
+fn message_of_a_failed_helper_is_logged() {
+    let rig = rig();
+    let helper_directory = rig.directory.path().join("bin");
+    std::fs::create_dir(&helper_directory).expect("a directory");
+    let helper = helper_directory.join("fusermount3");
+    const HELPER: &str = r#"#!/bin/sh
+        case "$1" in -u) echo "umount: /elsewhere: not mounted" >&2; exit 1 ;; esac
+        PATH="${PATH#*:}" exec fusermount3 "$@"
+        "#;
+    std::fs::write(&helper, HELPER).expect("a script");
+    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    for path in [rig.mountpoint.clone(), rig.directory.path().to_path_buf(), rig.config_path()] {
+        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).expect("an owner");
+    }
+    let mount = format!("{:?}", rig.mount_command().arg("--foreground"));
+    let lines = format!(
+        r#"
+        PATH="{}:$PATH" user sh -c '
+            umask 022; {mount} & daemon=$!
+            until grep -q " $M " /proc/self/mountinfo; do sleep 0.05; done
+            kill "$daemon"; wait "$daemon"; echo "end: $?"'
+        "#,
+        helper_directory.display()
+    );
+    let output = with_public_fuse_device(&rig, &lines);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "end: 0\n", "{}", text(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{}", rig.log());
+    let expected = format!(
+        "cannot unmount {0} (umount: /elsewhere: not mounted); run `fusermount3 -uz {0}`",
+        rig.mountpoint.display()
+    );
+    assert!(rig.log().contains(&expected), "{}", rig.log());
+}

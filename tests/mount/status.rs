@@ -3,7 +3,7 @@
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use crate::support::processes::{kill_process, signal, stop};
+use crate::support::processes::{RunningCommand, kill_process, signal, stop};
 use crate::support::{
     COMMAND_TIMEOUT, Rig, isolated, mode_of, run, run_with_timeout, text, wait_until,
 };
@@ -157,7 +157,7 @@ fn waiting_refreshes_do_not_block_status() {
         format!("export XDG_RUNTIME_DIR='{}'", rig.directory.path().join("run").display());
     let directory = rig.directory.path().join("run/meetfs").display().to_string();
     let waiting = format!("{environment}; for i in $(seq 20); do {refresh} & done; wait");
-    let waiting = crate::support::processes::RunningCommand::outside(&rig, &waiting);
+    let waiting = RunningCommand::outside(&rig, &waiting);
     // Each waiting client has a connection; one more than the clients is the listening socket.
     let sockets = || {
         let table = std::fs::read_to_string("/proc/net/unix").expect("the table of sockets");
@@ -385,8 +385,12 @@ fn status_counts_filtered_recordings() {
 #[test]
 fn hanging_daemon_is_reported_in_time() {
     let rig = Rig::mounted(options(Archive::with_meetings(2, 20)));
-    let daemon = rig.daemon().expect("a daemon");
-    stop(daemon);
+    // A socket of the test that never answers takes the place of the daemon's socket.
+    let sockets = rig.directory.path().join("run/meetfs");
+    let socket = std::fs::read_dir(&sockets).expect("a directory").flatten().next();
+    let socket = socket.expect("a socket").path();
+    std::fs::remove_file(&socket).expect("a socket");
+    let _silent = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
     let outputs: Vec<_> = std::thread::scope(|scope| {
         let clients = ["status", "refresh", "expiring"].map(|word| {
             let mut command = rig.meetfs();
@@ -395,14 +399,91 @@ fn hanging_daemon_is_reported_in_time() {
         });
         clients.into_iter().map(|client| client.join().expect("an end")).collect()
     });
-    signal(daemon, "CONT");
     for output in outputs {
         let output = output.expect("an answer in time");
         assert_eq!(output.status.code(), Some(1), "{}", text(&output));
         assert!(stderr(&output).contains("does not answer: timed out"), "{}", text(&output));
     }
+}
+
+#[test]
+fn stopped_daemon_is_named_at_once() {
+    let rig = Rig::mounted(options(Archive::with_meetings(2, 20)));
+    let daemon = rig.daemon().expect("a daemon");
+    let place = rig.mountpoint.to_str().expect("a path");
+    stop(daemon);
+    let commands: [&[&str]; 6] = [
+        &["status", place],
+        &["refresh", place],
+        &["expiring", place],
+        &["status"],
+        &["refresh"],
+        &["expiring"],
+    ];
+    for words in commands {
+        let started = Instant::now();
+        let output = command(&rig, words);
+        assert!(started.elapsed() < Duration::from_secs(3), "{words:?}: {:?}", started.elapsed());
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{}", text(&output));
+        assert_eq!(
+            stderr(&output),
+            format!(
+                "error: {place}: the daemon (process {daemon}) is stopped\n\
+                 hint: Resume it with `kill -CONT {daemon}`.\n"
+            ),
+            "{words:?}"
+        );
+    }
+    signal(daemon, "CONT");
     let refreshed = command(&rig, &["refresh"]);
     assert!(refreshed.status.success(), "{}", text(&refreshed));
+    // The daemon stops while a client waits for the end of a refresh.
+    rig.cloud.inject(
+        Trigger::always(Server::Api).with_path("/recordings").with_effect(Effect::BlackHole),
+    );
+    let mut refresh = RunningCommand::start(rig.meetfs().args(["refresh", place]));
+    wait_until(COMMAND_TIMEOUT, "the refresh waits", || {
+        rig.status()["sources"][0]["is_refreshing"] == true
+    });
+    stop(daemon);
+    let (status, took) = refresh.end(COMMAND_TIMEOUT);
+    signal(daemon, "CONT");
+    assert_eq!(status.code(), Some(1), "{}", refresh.output());
+    assert!(refresh.output().contains("is stopped\n"), "{}", refresh.output());
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn bind_mount_names_the_original_mountpoint() {
+    let rig = Rig::mounted(options(Archive::with_meetings(2, 20)));
+    let place = rig.mountpoint.to_str().expect("a path");
+    for (part, deeper) in [("", "acme"), ("/acme", "2026")] {
+        let bind = rig.directory.path().join(format!("bind{}", part.len()));
+        std::fs::create_dir(&bind).expect("a directory");
+        let source = format!("{place}{part}");
+        let mut mount = std::process::Command::new("mount");
+        let mounted = run(mount.args(["--bind", &source]).arg(&bind), COMMAND_TIMEOUT);
+        assert!(mounted.status.success(), "{}", text(&mounted));
+        let inside = bind.join(deeper);
+        let [bind, inside] = [&bind, &inside].map(|path| path.to_str().expect("a path"));
+        for (path, expected) in [
+            (bind, format!("{bind} is a bind mount of the meetfs mount {place}")),
+            (
+                inside,
+                format!("{inside} is inside {bind}, a bind mount of the meetfs mount {place}"),
+            ),
+        ] {
+            for word in ["status", "refresh", "expiring"] {
+                let output = command(&rig, &[word, path]);
+                assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+                let expected = format!("error: {expected}\nhint: Use the mountpoint {place}.\n");
+                assert_eq!(stderr(&output), expected);
+            }
+        }
+        let unmounted = run(std::process::Command::new("umount").arg(bind), COMMAND_TIMEOUT);
+        assert!(unmounted.status.success(), "{}", text(&unmounted));
+    }
+    rig.unmount();
 }
 
 /// `su` and `sudo -E` keep the variable.
@@ -432,6 +513,38 @@ fn runtime_directory_of_another_user_is_ignored() {
         }
     }
     rig.unmount();
+}
+
+#[test]
+fn status_omits_counts_of_zero() {
+    let processing_file = || {
+        MeetingFile::new("MP4", Content::Pattern { seed: 8, length: 60_000 })
+            .with_status_processing()
+    };
+    let unfinished = || {
+        let mut unfinished = meeting("Yg==", "Unfinished");
+        unfinished.files = vec![processing_file()];
+        unfinished
+    };
+    let processing = || meeting("YQ==", "Processing").with_file(processing_file());
+    for (meetings, filter, expected) in [
+        (vec![processing()], "", "still being processed, not shown yet: 1 file\n"),
+        (vec![unfinished()], "", "still being processed, not shown yet: 1 meeting\n"),
+        (vec![meeting("YQ==", "A")], "kinds = [\"chat\"]", "excluded by the filter: 1 file\n"),
+        (vec![meeting("YQ==", "A")], "topics = [\"B\"]", "excluded by the filter: 1 meeting\n"),
+    ] {
+        let mut archive = Archive::empty();
+        archive.meetings = meetings;
+        let rig = Rig::new(options(archive)).with_source(filter);
+        rig.mount();
+        let output = command(&rig, &["status"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            text.contains(expected) && !text.contains("of other meetings"),
+            "{expected}: {text}"
+        );
+        rig.unmount();
+    }
 }
 
 #[test]

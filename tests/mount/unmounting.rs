@@ -377,3 +377,39 @@ fn mountpoint_may_follow_two_dashes() {
         wait_until(COMMAND_TIMEOUT, "the daemon has exited", || processes_for(&place).is_empty());
     }
 }
+
+#[test]
+fn stopped_daemon_is_the_named_cause() {
+    let rig = mounted();
+    let daemon = rig.daemon().expect("a daemon");
+    let place = rig.mountpoint.display();
+    let holder = RunningCommand::shell(&rig, "cd acme && exec sleep 60");
+    holder.wait_until_inside("acme");
+    holder.wait_for_program("sleep");
+    stop(daemon);
+    let message = failure(&mut unmount_command(&rig.mountpoint), 4);
+    assert!(
+        message.contains(&format!(
+            "sleep (process {}) uses it, and its daemon (process {daemon}) is stopped\n",
+            holder.id()
+        )) && message.contains(&format!("hint: Resume the daemon with `kill -CONT {daemon}`.")),
+        "{message}"
+    );
+    drop(holder);
+    // The first command unmounts. The second one finds only the daemon.
+    for _ in 0..2 {
+        let started = Instant::now();
+        let message = failure(&mut unmount_commands(&rig)[0], 4);
+        assert_eq!(
+            message,
+            format!(
+                "error: {place} is unmounted, but its daemon (process {daemon}) is stopped\n\
+                 hint: Resume it with `kill -CONT {daemon}`, and it exits.\n"
+            )
+        );
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+        assert_eq!(rig.entries_in_mount_table(), 0);
+    }
+    signal(daemon, "CONT");
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
+}

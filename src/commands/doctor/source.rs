@@ -44,7 +44,10 @@ pub(crate) async fn run_checks(archive: &Archive, report: &mut Report) {
 
 async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
     let name = source.config.name.to_string();
-    check_endpoints(archive.client(), source, report).await;
+    if !check_endpoints(archive.client(), source, report).await {
+        // The other checks would fail with the same error after several retries.
+        return;
+    }
     scopes::run_checks(source).await.into_iter().for_each(|check| report.add(check));
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
     let first_day = today.checked_sub(LISTED_DAYS.days()).unwrap_or(today);
@@ -131,8 +134,9 @@ async fn check_late_files(source: &Source, meetings: &[Meeting]) -> Option<Check
 }
 
 /// Checks that the endpoints of the source can be reached (DNS, TCP, TLS), and compares the clock
-/// of this system with theirs.
-async fn check_endpoints(client: &Client, source: &Source, report: &mut Report) {
+/// of this system with theirs. Returns whether a connection to each endpoint can be opened.
+async fn check_endpoints(client: &Client, source: &Source, report: &mut Report) -> bool {
+    let mut are_reachable = true;
     for url in &source.provider.descriptor().base_urls {
         let subject = format!("{}, {}", source.config.name, url.host_str().unwrap_or("?"));
         let request = ApiRequest {
@@ -144,7 +148,7 @@ async fn check_endpoints(client: &Client, source: &Source, report: &mut Report) 
             rate_limiter: None,
             priority: Priority::Background,
         };
-        let date = match client.call(&request).await {
+        let date = match client.call_for_diagnosis(&request).await {
             Ok(reply) => {
                 reply.headers.get("date").and_then(|date| date.to_str().ok()).map(str::to_owned)
             }
@@ -155,6 +159,7 @@ async fn check_endpoints(client: &Client, source: &Source, report: &mut Report) 
                 | HttpError::TooLarge { .. },
             ) => None,
             Err(error) => {
+                are_reachable &= !matches!(error, HttpError::Unreachable { .. });
                 let fix = "Check the network and the configured URL. meetfs uses the proxy in \
                            HTTPS_PROXY; the system must trust its certificate.";
                 report.add(Check::from_error(Verdict::Failure, subject, &error, fix));
@@ -171,6 +176,7 @@ async fn check_endpoints(client: &Client, source: &Source, report: &mut Report) 
             _ => Check::ok(subject, "reachable"),
         });
     }
+    are_reachable
 }
 
 /// Returns the difference between the clock `now` and the `Date` header of a server.

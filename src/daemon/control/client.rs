@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt::socket_peercred;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::ControlError;
@@ -14,13 +14,18 @@ use super::report::MountReport;
 use super::request::Request;
 use super::{dead_mounts, socket};
 use crate::config::Environment;
+use crate::daemon::mount_table::meetfs_mounts_of;
 use crate::daemon::mountpoint::{MountpointError, absolute_path};
+use crate::daemon::process_state::is_stopped;
 
 /// Timeout for requests that the daemon answers without waiting. A daemon that takes longer hangs.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Timeout for the reply to `refresh`. It is longer than the daemon waits for a refresh.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(11 * 60);
+
+/// Interval at which a client that waits for a reply checks whether the daemon is stopped.
+const STOP_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Maximum number of attempts if the daemon closes the connection without a reply. It does so if it
 /// has too many connections.
@@ -43,6 +48,11 @@ pub(crate) fn resolve_mountpoint(path: &Path) -> Result<PathBuf, ControlError> {
     match absolute_path(path) {
         // The hint of `Missing` suggests creating the directory, which does not help here.
         Err(MountpointError::Missing(path)) => Err(ControlError::NotMounted(path)),
+        Err(MountpointError::System { mountpoint, source })
+            if source.kind() == ErrorKind::NotADirectory =>
+        {
+            Err(ControlError::NotMounted(mountpoint))
+        }
         other => Ok(other?),
     }
 }
@@ -92,6 +102,15 @@ impl Mounts {
         self.send(mountpoint, request)
     }
 
+    /// Returns the process id of the daemon of this mount if the daemon is stopped.
+    pub(crate) fn stopped_daemon(&self, mountpoint: &Path) -> Option<u32> {
+        let name = socket::file_name(mountpoint);
+        self.directories.iter().find_map(|directory| match connect(&directory.join(&name)) {
+            Err(RequestError::Stopped { pid }) => Some(pid),
+            _ => None,
+        })
+    }
+
     /// Returns whether a daemon listens on the control socket of this mount, even if it does not
     /// answer.
     pub(crate) fn is_served(&self, mountpoint: &Path) -> bool {
@@ -104,9 +123,14 @@ impl Mounts {
         &self,
         request: Request,
     ) -> Vec<Result<MountReport, ControlError>> {
-        let mut reports = self.send_to_all(request);
-        let live_mounts =
-            reports.iter().flatten().map(|report: &MountReport| PathBuf::from(&report.mountpoint));
+        let mut reports: Vec<Result<MountReport, _>> = self.send_to_all(request);
+        let live_mounts = reports.iter().filter_map(|report| match report {
+            Ok(report) => Some(PathBuf::from(&report.mountpoint)),
+            Err(
+                ControlError::NoReply { mountpoint, .. } | ControlError::Stopped { mountpoint, .. },
+            ) => Some(mountpoint.clone()),
+            Err(_) => None,
+        });
         let live_mounts: Vec<_> = live_mounts.collect();
         reports.extend(
             dead_mounts::find(&live_mounts)
@@ -130,10 +154,8 @@ impl Mounts {
         for directory in &self.directories {
             match send(&directory.join(socket::file_name(mountpoint)), request) {
                 Ok(reply) => return Ok(reply),
-                Err(error) if has_no_daemon(&error) => {}
-                Err(source) => {
-                    return Err(ControlError::NoReply { mountpoint: mountpoint.into(), source });
-                }
+                Err(error) if error.has_no_daemon() => {}
+                Err(error) => return Err(error.into_control_error(mountpoint.into())),
             }
         }
         Err(dead_mounts::diagnose(mountpoint))
@@ -160,80 +182,132 @@ impl Mounts {
             .collect();
         let replies = requests.into_iter().filter_map(|request| match request.join().ok()? {
             (Ok(reply), _) => Some(Ok(reply)),
-            (Err(error), _) if has_no_daemon(&error) => None,
-            (Err(source), socket) => {
-                Some(Err(ControlError::NoReply { mountpoint: socket, source }))
-            }
+            (Err(error), _) if error.has_no_daemon() => None,
+            (Err(error), socket) => Some(Err(error.into_control_error(mountpoint_of(socket)))),
         });
         replies.collect()
     }
 }
 
-/// Whether no daemon of this user owns the socket: it does not exist, its daemon was killed, it
-/// belongs to another user, or its path is too long for a socket (unix(7)).
-fn has_no_daemon(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::NotFound
-            | ErrorKind::ConnectionRefused
-            | ErrorKind::PermissionDenied
-            | ErrorKind::NotADirectory
-            | ErrorKind::InvalidInput
-    )
+/// Returns the mountpoint whose daemon listens on the socket. Returns the path of the socket if the
+/// mount is not in the mount table.
+fn mountpoint_of(socket: PathBuf) -> PathBuf {
+    let mounts = meetfs_mounts_of(nix::unistd::geteuid().as_raw()).unwrap_or_default();
+    let has_this_socket = |mountpoint: &PathBuf| {
+        socket.file_name().is_some_and(|name| name == socket::file_name(mountpoint).as_str())
+    };
+    mounts.into_iter().find(has_this_socket).unwrap_or(socket)
+}
+
+/// The reason why a request got no reply.
+#[derive(Debug, thiserror::Error)]
+enum RequestError {
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("the daemon (process {pid}) is stopped")]
+    Stopped { pid: u32 },
+}
+
+impl From<ErrorKind> for RequestError {
+    fn from(kind: ErrorKind) -> Self {
+        Self::Io(kind.into())
+    }
+}
+
+impl RequestError {
+    /// Whether no daemon of this user owns the socket: it does not exist, its daemon was killed, it
+    /// belongs to another user, or its path is too long for a socket (unix(7)).
+    fn has_no_daemon(&self) -> bool {
+        let Self::Io(error) = self else { return false };
+        matches!(
+            error.kind(),
+            ErrorKind::NotFound
+                | ErrorKind::ConnectionRefused
+                | ErrorKind::PermissionDenied
+                | ErrorKind::NotADirectory
+                | ErrorKind::InvalidInput
+        )
+    }
+
+    fn is_disconnect(&self) -> bool {
+        let Self::Io(error) = self else { return false };
+        matches!(
+            error.kind(),
+            ErrorKind::ResourceBusy | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+        )
+    }
+
+    fn into_control_error(self, mountpoint: PathBuf) -> ControlError {
+        match self {
+            Self::Io(source) => ControlError::NoReply { mountpoint, source },
+            Self::Stopped { pid } => ControlError::Stopped { mountpoint, pid },
+        }
+    }
 }
 
 /// Sends a request. Repeats it if the daemon closes the connection without a reply, because it may
 /// have too many connections. If the daemon has exited, the next attempt fails.
-fn send<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {
+fn send<T: DeserializeOwned>(socket: &Path, request: Request) -> Result<T, RequestError> {
     for _ in 1..MAX_ATTEMPTS {
         match send_once(socket, request) {
-            Err(error) if is_disconnect(&error) => std::thread::sleep(RETRY_DELAY),
+            Err(error) if error.is_disconnect() => std::thread::sleep(RETRY_DELAY),
             result => return result,
         }
     }
     send_once(socket, request)
 }
 
-fn is_disconnect(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ResourceBusy | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
-    )
-}
-
-fn send_once<T: DeserializeOwned>(socket: &Path, request: Request) -> std::io::Result<T> {
+fn send_once<T: DeserializeOwned>(socket: &Path, request: Request) -> Result<T, RequestError> {
     if request == Request::Refresh {
         // Detects a hung daemon within seconds. A refresh can take minutes.
         send_once::<IgnoredAny>(socket, Request::Status)?;
     }
-    let mut stream = UnixStream::connect(socket)?;
-    check_peer(&stream)?;
+    let Connection { mut stream, daemon } = connect(socket)?;
     let timeout = match request {
         Request::Status | Request::Expiring => STATUS_TIMEOUT,
         Request::Refresh => REFRESH_TIMEOUT,
     };
     stream.set_write_timeout(Some(STATUS_TIMEOUT))?;
     stream.write_all(format!("{}\n", request.word()).as_bytes())?;
-    let reply = read_reply(&stream, timeout)?;
+    let reply = read_reply(&stream, daemon, timeout)?;
     if reply.is_empty() {
         return Err(ErrorKind::ResourceBusy.into());
     }
-    serde_json::from_slice(&reply).map_err(std::io::Error::other)
+    Ok(serde_json::from_slice(&reply).map_err(std::io::Error::other)?)
 }
 
-/// Rejects a socket that another user serves, because its reply cannot be trusted. Root may connect
-/// to the daemons of all users.
-fn check_peer(stream: &UnixStream) -> std::io::Result<()> {
-    let (own_uid, peer_uid) =
-        (nix::unistd::geteuid().as_raw(), socket_peercred(stream)?.uid.as_raw());
-    if own_uid == 0 || peer_uid == own_uid || peer_uid == 0 {
-        return Ok(());
+/// A connection to a daemon.
+struct Connection {
+    stream: UnixStream,
+    /// Process id of the daemon. It is 0 if the daemon is in another PID namespace (unix(7),
+    /// `SO_PEERCRED`).
+    daemon: u32,
+}
+
+/// Connects to a daemon that can answer. Rejects a socket that another user serves, because its
+/// reply cannot be trusted. Root may connect to the daemons of all users.
+fn connect(socket: &Path) -> Result<Connection, RequestError> {
+    let stream = UnixStream::connect(socket)?;
+    let peer = getsockopt(&stream, PeerCredentials).map_err(std::io::Error::from)?;
+    let (own_uid, peer_uid) = (nix::unistd::geteuid().as_raw(), peer.uid());
+    if own_uid != 0 && peer_uid != own_uid && peer_uid != 0 {
+        let message = format!("another user (uid {peer_uid}) serves the control socket");
+        return Err(std::io::Error::other(message).into());
     }
-    Err(std::io::Error::other(format!("another user (uid {peer_uid}) serves the control socket")))
+    let daemon = u32::try_from(peer.pid()).unwrap_or_default();
+    if is_stopped(daemon) {
+        return Err(RequestError::Stopped { pid: daemon });
+    }
+    Ok(Connection { stream, daemon })
 }
 
-/// Reads a reply. The timeout applies to the whole reply, even if its parts arrive slowly.
-fn read_reply(mut stream: &UnixStream, timeout: Duration) -> std::io::Result<Vec<u8>> {
+/// Reads a reply of the process `daemon`. The timeout applies to the whole reply, even if its parts
+/// arrive slowly.
+fn read_reply(
+    mut stream: &UnixStream,
+    daemon: u32,
+    timeout: Duration,
+) -> Result<Vec<u8>, RequestError> {
     let deadline = Instant::now() + timeout;
     let (mut reply, mut part) = (Vec::new(), vec![0; 64 * 1024]);
     loop {
@@ -241,18 +315,20 @@ fn read_reply(mut stream: &UnixStream, timeout: Duration) -> std::io::Result<Vec
         if remaining_time.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
-        stream.set_read_timeout(Some(remaining_time))?;
+        stream.set_read_timeout(Some(remaining_time.min(STOP_CHECK_INTERVAL)))?;
         match stream.read(&mut part) {
             Ok(0) => return Ok(reply),
             Ok(count) => reply.extend_from_slice(part.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                return Err(ErrorKind::TimedOut.into());
+                if is_stopped(daemon) {
+                    return Err(RequestError::Stopped { pid: daemon });
+                }
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         if reply.len() > MAX_REPLY_LENGTH {
-            return Err(std::io::Error::other("the reply is too long"));
+            return Err(std::io::Error::other("the reply is too long").into());
         }
     }
 }
@@ -270,8 +346,11 @@ mod tests {
             }
         });
         let start = Instant::now();
-        let error = read_reply(&client, Duration::from_millis(200)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        let result = read_reply(&client, std::process::id(), Duration::from_millis(200));
+        assert!(
+            matches!(&result, Err(RequestError::Io(error)) if error.kind() == ErrorKind::TimedOut),
+            "{result:?}"
+        );
         assert!(start.elapsed() < Duration::from_secs(10));
         drop(client);
         writer.join().unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::error::ControlError;
 use crate::daemon::mount_table::{
-    MountEntry, meetfs_mounts_of, mount_containing, topmost_mount_at,
+    MountEntry, entries, meetfs_mounts_of, mount_containing, original_mount, topmost_mount_at,
 };
 use crate::daemon::mountpoint::is_dead;
 
@@ -22,8 +22,25 @@ pub(crate) fn diagnose(path: &Path) -> ControlError {
     match mount_containing(path).ok().flatten().filter(MountEntry::is_meetfs) {
         None => ControlError::NotMounted(path.into()),
         Some(mount) if is_dead(&mount.mountpoint) => ControlError::Dead(mount.mountpoint),
-        Some(mount) if mount.mountpoint == path => ControlError::NoSocket(path.into()),
-        Some(mount) => ControlError::Inside { path: path.into(), mountpoint: mount.mountpoint },
+        Some(mount) => diagnose_live(path, mount),
+    }
+}
+
+/// Does the same for a path in the mount `mount`, whose daemon is alive.
+fn diagnose_live(path: &Path, mount: MountEntry) -> ControlError {
+    let path = path.to_path_buf();
+    let table = entries().unwrap_or_default();
+    match (original_mount(&table, &mount), mount.mountpoint == path) {
+        (Some(original), true) => {
+            ControlError::BindMount { path, mountpoint: original.mountpoint.clone() }
+        }
+        (Some(original), false) => ControlError::InsideBindMount {
+            path,
+            bind_mount: mount.mountpoint,
+            mountpoint: original.mountpoint.clone(),
+        },
+        (None, true) => ControlError::NoSocket(path),
+        (None, false) => ControlError::Inside { path, mountpoint: mount.mountpoint },
     }
 }
 

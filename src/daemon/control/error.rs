@@ -29,6 +29,31 @@ pub enum ControlError {
         mountpoint: PathBuf,
         source: std::io::Error,
     },
+    /// The daemon has been stopped by a signal, so it cannot answer.
+    #[error("{}: the daemon (process {pid}) is stopped", mountpoint.display())]
+    Stopped {
+        /// The mountpoint, or the socket if the mountpoint is unknown.
+        mountpoint: PathBuf,
+        pid: u32,
+    },
+    #[error("{} is a bind mount of the meetfs mount {}", path.display(), mountpoint.display())]
+    BindMount {
+        path: PathBuf,
+        /// The original mountpoint.
+        mountpoint: PathBuf,
+    },
+    #[error(
+        "{} is inside {}, a bind mount of the meetfs mount {}",
+        path.display(),
+        bind_mount.display(),
+        mountpoint.display()
+    )]
+    InsideBindMount {
+        path: PathBuf,
+        bind_mount: PathBuf,
+        /// The original mountpoint.
+        mountpoint: PathBuf,
+    },
     #[error(transparent)]
     Mountpoint(#[from] MountpointError),
 }
@@ -36,8 +61,14 @@ pub enum ControlError {
 impl Diagnostic for ControlError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotMounted(_) | Self::Inside { .. } | Self::NoMounts => ErrorKind::NotFound,
-            Self::Dead(_) | Self::SomeMountsDead | Self::NoReply { .. } => ErrorKind::Unavailable,
+            Self::NotMounted(_)
+            | Self::Inside { .. }
+            | Self::BindMount { .. }
+            | Self::InsideBindMount { .. }
+            | Self::NoMounts => ErrorKind::NotFound,
+            Self::Dead(_) | Self::SomeMountsDead | Self::NoReply { .. } | Self::Stopped { .. } => {
+                ErrorKind::Unavailable
+            }
             Self::NoSocket(_) => ErrorKind::System,
             Self::Mountpoint(error) => error.kind(),
         }
@@ -50,7 +81,9 @@ impl Diagnostic for ControlError {
                 format!("`meetfs status` lists your mounts; `meetfs mount {path}` creates a mount.")
                     .into()
             }
-            Self::Inside { mountpoint, .. } => {
+            Self::Inside { mountpoint, .. }
+            | Self::BindMount { mountpoint, .. }
+            | Self::InsideBindMount { mountpoint, .. } => {
                 format!("Use the mountpoint {}.", mountpoint.display()).into()
             }
             Self::Dead(mountpoint) => dead_mount_hint(mountpoint).into(),
@@ -62,11 +95,8 @@ impl Diagnostic for ControlError {
                     .into()
             }
             Self::NoMounts => "`meetfs mount MOUNTPOINT` creates a mount.".into(),
-            Self::NoReply { .. } => {
-                "If the daemon process is stopped, resume it with `kill -CONT`. \
-                                     Otherwise, its log may show the reason."
-                    .into()
-            }
+            Self::Stopped { pid, .. } => format!("Resume it with `kill -CONT {pid}`.").into(),
+            Self::NoReply { .. } => "Its log may show the reason.".into(),
             Self::Mountpoint(error) => return error.hint(),
         })
     }

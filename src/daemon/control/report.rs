@@ -383,12 +383,8 @@ impl SourceReport {
                 pluralize(totals.unavailable_files, "file")
             ));
         }
-        if totals.processing_meetings + totals.processing_files > 0 {
-            line(format_args!(
-                "          still being processed, not shown yet: {}, and {} of other meetings",
-                pluralize(totals.processing_meetings, "meeting"),
-                pluralize(totals.processing_files, "file")
-            ));
+        if let Some(hidden) = describe_hidden(totals.processing_meetings, totals.processing_files) {
+            line(format_args!("          still being processed, not shown yet: {hidden}"));
         }
         if totals.empty_meetings > 0 {
             line(format_args!(
@@ -396,12 +392,8 @@ impl SourceReport {
                 pluralize(totals.empty_meetings, "meeting")
             ));
         }
-        if counts.hidden_meetings + counts.hidden_files > 0 {
-            line(format_args!(
-                "          excluded by the filter: {}, and {} of other meetings",
-                pluralize(counts.hidden_meetings, "meeting"),
-                pluralize(counts.hidden_files, "file")
-            ));
+        if let Some(hidden) = describe_hidden(counts.hidden_meetings, counts.hidden_files) {
+            line(format_args!("          excluded by the filter: {hidden}"));
         }
         if counts.retained_meetings > 0 {
             line(format_args!(
@@ -448,6 +440,21 @@ fn with_hint(error: &impl Diagnostic) -> String {
     match error.hint() {
         Some(hint) => format!("{}. {hint}", one_line(error)),
         None => one_line(error),
+    }
+}
+
+/// Describes meetings and files of other meetings that are not shown. Returns `None` if there are
+/// none.
+fn describe_hidden(meetings: u64, files: u64) -> Option<String> {
+    match (meetings, files) {
+        (0, 0) => None,
+        (meetings, 0) => Some(pluralize(meetings, "meeting")),
+        (0, files) => Some(pluralize(files, "file")),
+        (meetings, files) => Some(format!(
+            "{}, and {} of other meetings",
+            pluralize(meetings, "meeting"),
+            pluralize(files, "file")
+        )),
     }
 }
 
@@ -530,7 +537,7 @@ mod tests {
                        not downloadable, replaced by notes: 2 files\n          \
                        still being processed, not shown yet: 1 meeting, and 4 files of other meetings\n          \
                        without recordings, not shown: 5 meetings\n          \
-                       excluded by the filter: 2 meetings, and 0 files of other meetings\n          \
+                       excluded by the filter: 2 meetings\n          \
                        deleted by the provider, served from the cache: 1 meeting\n          \
                        in the recycle bin: 3 meetings\n          \
                        listed 12:30:00 +0530, next 12:35:00 +0530\n          \
