@@ -401,7 +401,7 @@ impl BlockInventory {
         }
     }
 
-    /// Marks a file as stale, so its blocks are no longer used, and marks it for removal.
+    /// Marks a file as stale, so its blocks are not used any more, and marks it for removal.
     pub(super) fn forget(&mut self, fingerprint: Fingerprint) {
         let was_unread = self.unread_files.remove(&fingerprint);
         let was_present = self.update_entry(fingerprint, |entry| {
