@@ -115,7 +115,7 @@ pub enum Effect {
     /// Returns 200 and the 59 bytes of JSON that Zoom sends instead of a recording for an invalid
     /// token.
     Json59,
-    /// Returns 200 and these bytes as JSON. They can be anything.
+    /// Returns 200 and these bytes as JSON. The bytes need not be valid JSON.
     Json(Bytes),
     /// Returns the response to an expired token. The token stays valid.
     ExpiredToken,

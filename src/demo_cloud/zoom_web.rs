@@ -15,7 +15,8 @@ pub struct AcceptedCredentials {
     pub accepts_oauth_bearer: bool,
     /// Whether `Authorization: Bearer` with the meeting's `download_access_token` is accepted.
     pub accepts_download_token_bearer: bool,
-    /// Whether either token is accepted as the query parameter `access_token`.
+    /// Whether the OAuth token and the `download_access_token` are accepted as the query parameter
+    /// `access_token`.
     pub accepts_query_token: bool,
 }
 
