@@ -23,9 +23,9 @@ pub enum ErrorClass {
     NotFound,
     /// The contents of the object differ from the requested version.
     Changed,
-    /// The server limits the rate of requests and requests a pause.
+    /// The rate limit of the server does not permit the request yet.
     RateLimited {
-        /// Duration of the pause.
+        /// The delay that the server requested.
         wait: Duration,
     },
     /// No request was sent, because the circuit breaker of the server is open.

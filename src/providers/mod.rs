@@ -1,8 +1,9 @@
-//! The providers of meetings. They list meetings and issue leases.
+//! The clients of the meeting services. A provider lists the meetings of a source and issues leases
+//! of their files.
 //!
 //! Input: the validated settings of one source. Output: [`Meeting`](crate::model::Meeting)s, their
-//! details, and [`Lease`](crate::model::Lease)s. A provider knows the API of its service. It does
-//! not know directories, inodes, blocks or the mount.
+//! details, and [`Lease`](crate::model::Lease)s. A provider depends only on the API of its service.
+//! It must not know directories, inodes, cache blocks or the mount.
 //!
 //! Each provider has one directory, one line in [`Registry::default`] and one section of the
 //! configuration. `toolkit` contains the code that several providers share: an API client that

@@ -33,8 +33,8 @@ pub trait Provider: Send + Sync + 'static {
     }
 
     /// Receives the meetings that an earlier run stored, before the first request. Some providers
-    /// need them to return the same values again, or to issue leases for a meeting that this run
-    /// has not listed yet.
+    /// need these meetings to return the same start times as in the earlier run, or to issue leases
+    /// of files that this run has not listed yet.
     fn restore(&self, _stored: &[Arc<Meeting>]) {}
 
     /// Receives access to the meetings of the last listing, before the first request. A provider

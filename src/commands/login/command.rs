@@ -59,7 +59,7 @@ async fn sign_in(
     source: &SourceName,
     service: &SignInService,
 ) -> Result<(), LoginError> {
-    service.prepare().await.map_err(sign_in_error(source))?;
+    service.check_storage().await.map_err(sign_in_error(source))?;
     // The port must be open before the browser is redirected to it.
     let listener =
         if arguments.paste { None } else { Some(browser::listen(arguments.port).await?) };

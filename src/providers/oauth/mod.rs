@@ -2,7 +2,7 @@
 //! disk and renewed when needed.
 //!
 //! Input: the id of an app and its [`TokenService`]. Output: access tokens, and a [`SignInService`]
-//! for `meetfs login`. The module does not know the providers: the `TokenService` of a provider
+//! for `meetfs login`. The module must not know the providers: the `TokenService` of a provider
 //! builds the requests and interprets the refusals.
 //!
 //! A refresh token may work only once: Zoom replaces it at each renewal. This leads to three rules:

@@ -111,7 +111,7 @@ impl SignInService {
     ///
     /// # Errors
     /// Returns [`SignInError::Store`] if the sign-in cannot be stored.
-    pub async fn prepare(&self) -> Result<(), SignInError> {
+    pub async fn check_storage(&self) -> Result<(), SignInError> {
         Ok(self.store.lock().await?.reserve().map(drop)?)
     }
 
@@ -154,7 +154,7 @@ impl SignInService {
     ) -> Result<Option<String>, SignInError> {
         // A code works only once, so the space is reserved before the exchange.
         let lock = self.store.lock().await?;
-        let reserved = lock.reserve()?;
+        let reserved_file = lock.reserve()?;
         let issued_at = Timestamp::now();
         let exchange = Exchange::Code {
             code: &code,
@@ -164,7 +164,7 @@ impl SignInService {
         let grant = self.service.exchange(exchange, Priority::Background).await?;
         let sign_in =
             SignIn::from_grant(None, &grant, issued_at).ok_or(SignInError::NoRefreshToken)?;
-        reserved.replace(&sign_in)?;
+        reserved_file.replace(&sign_in)?;
         Ok(grant.scopes)
     }
 

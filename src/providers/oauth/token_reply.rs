@@ -39,7 +39,7 @@ pub(crate) struct TokenReply {
 
 impl TokenReply {
     /// Parses a reply. Returns `None` if it is not an object.
-    pub(crate) fn read(body: Value) -> Option<Self> {
+    pub(crate) fn parse(body: Value) -> Option<Self> {
         serde_json::from_value(body).ok()
     }
 

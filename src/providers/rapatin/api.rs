@@ -49,7 +49,7 @@ impl Api {
     ) -> Result<Sessions, ProviderError> {
         let subject = format!("the recordings of meeting {meeting}");
         match self.get(&["recordings", meeting], &[], timeout, priority).await {
-            Ok(object) => Sessions::read(object).ok_or_else(|| {
+            Ok(object) => Sessions::parse(object).ok_or_else(|| {
                 ProviderError::unavailable(format!("Rapatin sent an invalid reply for {subject}"))
             }),
             Err(ApiError::Refused(refusal)) if refusal.is_not_found() => Ok(Sessions::default()),

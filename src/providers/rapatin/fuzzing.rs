@@ -11,7 +11,7 @@ use crate::providers::toolkit::json_repair;
 
 /// Parses a reply with the recordings of `meeting` and returns its sessions.
 pub fn read_sessions(source: &SourceName, meeting: &str, body: &[u8]) -> Vec<Meeting> {
-    let reply = json_repair::parse_object(body).and_then(wire::Sessions::read).unwrap_or_default();
+    let reply = json_repair::parse_object(body).and_then(wire::Sessions::parse).unwrap_or_default();
     let map_session =
         |session| mapping::map_session(source, meeting, session, Timestamp::UNIX_EPOCH).meeting;
     reply.sessions.into_iter().map(map_session).collect()
@@ -19,7 +19,7 @@ pub fn read_sessions(source: &SourceName, meeting: &str, body: &[u8]) -> Vec<Mee
 
 /// Parses a page of the schedule and returns the meeting id of each entry.
 pub fn read_scheduled_ids(body: &[u8]) -> Vec<String> {
-    let page = json_repair::parse_object(body).and_then(wire::Page::read);
+    let page = json_repair::parse_object(body).and_then(wire::Page::parse);
     page.into_iter().flat_map(|page| page.entries).map(|entry| entry.meeting).collect()
 }
 

@@ -85,7 +85,7 @@ impl Leases {
         match self.resolver.resolve(&url, None, deadline).await? {
             Resolution::Lease(lease) => Ok(lease),
             Resolution::NotFound(reason) => {
-                Err(not_found_upstream(format!("Zoom no longer has this file: {reason}")))
+                Err(not_found_error(format!("Zoom no longer has this file: {reason}")))
             }
             Resolution::InvalidRedirect(reason) => Err(invalid_redirect_error(&reason)),
             Resolution::TokenRefused(reason) | Resolution::Refused(reason) => {
@@ -109,24 +109,23 @@ impl Leases {
         let session = sessions
             .into_iter()
             .find(|session| session.uuid() == file.meeting.as_str())
-            .ok_or_else(|| not_found_upstream("Rapatin no longer lists this recording"))?;
+            .ok_or_else(|| not_found_error("Rapatin no longer lists this recording"))?;
         match session.state() {
             State::Ready => {}
             State::Processing => {
                 return Err(ProviderError::unavailable("Rapatin is processing this recording"));
             }
             State::Deleted => {
-                return Err(not_found_upstream("Rapatin has deleted this recording"));
+                return Err(not_found_error("Rapatin has deleted this recording"));
             }
         }
         let download_urls = mapping::download_urls(meeting, session);
         let lookup = find_url(&download_urls, &file.key, version);
         self.urls.replace(&file.meeting, download_urls);
-        lookup
-            .into_url(|| not_found_upstream("Rapatin no longer lists a download URL for this file"))
+        lookup.into_url(|| not_found_error("Rapatin no longer lists a download URL for this file"))
     }
 }
 
-fn not_found_upstream(message: impl Into<Cow<'static, str>>) -> ProviderError {
+fn not_found_error(message: impl Into<Cow<'static, str>>) -> ProviderError {
     ProviderError::not_found(message).with_hint("Rapatin keeps recordings for a few days.")
 }

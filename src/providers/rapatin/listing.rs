@@ -237,8 +237,8 @@ impl Lister {
     }
 }
 
-/// Requests the recordings of each meeting. If the run of requests stops early, the remaining
-/// meetings all get the same error.
+/// Requests the recordings of each meeting. If the requests stop early, all remaining meetings get
+/// the same error.
 async fn fetch_recordings<'m>(
     api: &Api,
     meetings: &'m [String],

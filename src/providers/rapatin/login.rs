@@ -25,7 +25,7 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// once a minute, which is soon enough.
 const REFUSAL_TTL: Duration = Duration::from_secs(60);
 
-/// The name under which the account lists the token.
+/// The name of the token in the account's list of tokens.
 const TOKEN_NAME: &str = "meetfs";
 
 /// Returns the tokens of a source. `base_url` is the base URL of the API.
@@ -72,7 +72,7 @@ impl TokenIssuer for LoginTokenIssuer {
 
     async fn issue(
         &self,
-        _refused: Option<&Token>,
+        _refused_token: Option<&Token>,
         priority: Priority,
     ) -> Result<Token, ProviderError> {
         if let Some(error) = self.refusal_cache.get() {

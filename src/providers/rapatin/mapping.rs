@@ -32,7 +32,7 @@ pub(crate) fn map_session(
 ) -> MappedSession {
     let id = MeetingId::from(session.uuid());
     let state = session.state();
-    let files = with_keys(meeting, std::mem::take(&mut session.files));
+    let files = assign_keys(meeting, std::mem::take(&mut session.files));
     let day = session.recorded_on;
     let download_urls = files.iter().filter_map(|(key, file)| listed_url(key, file, day)).collect();
     let fields = metadata::session_metadata(
@@ -50,7 +50,7 @@ pub(crate) fn map_session(
                 role: kind.role(),
                 stem: kind.stem().into(),
                 extension: kind.extension().into(),
-                body: kind.body(),
+                body: kind.body_kind(),
                 declared_size: declared_size(file.file_size),
                 recording_start: None,
                 recording_end: None,
@@ -86,7 +86,7 @@ fn deletion_time(delete_on: &str) -> Option<Timestamp> {
 /// Returns the download URLs of the files of a session.
 pub(crate) fn download_urls(meeting: &str, session: Session) -> Vec<ListedUrl> {
     let day = session.recorded_on;
-    with_keys(meeting, session.files)
+    assign_keys(meeting, session.files)
         .iter()
         .filter_map(|(key, file)| listed_url(key, file, day))
         .collect()
@@ -99,7 +99,7 @@ pub(crate) fn meeting_id_of(key: &FileKey) -> &str {
 
 fn listed_url(key: &FileKey, file: &File, day: Option<Date>) -> Option<ListedUrl> {
     let url = file.download_url.clone()?;
-    let url = DownloadUrl { key: key.clone(), url, body: kind(file).body() };
+    let url = DownloadUrl { key: key.clone(), url, body: kind(file).body_kind() };
     Some(ListedUrl { url, facts: version_facts(file, day) })
 }
 
@@ -119,7 +119,7 @@ fn version_facts(file: &File, day: Option<Date>) -> VersionFacts {
 /// size. None of them gets the shorter key: that key would refer to another file when a file
 /// appears or disappears, and a reader would get the wrong bytes. If even the sizes are equal, the
 /// files are numbered in the order of their URLs.
-fn with_keys(meeting: &str, mut files: Vec<File>) -> Vec<(FileKey, File)> {
+fn assign_keys(meeting: &str, mut files: Vec<File>) -> Vec<(FileKey, File)> {
     files.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
     files.dedup_by(|a, b| sort_key(a) == sort_key(b));
     let mut counts: HashMap<String, usize> = HashMap::new();
@@ -194,7 +194,7 @@ mod tests {
 
     fn map_entry(entry: Value) -> MappedSession {
         let Value::Object(reply) = json!({"data": entry}) else { panic!() };
-        let session = Sessions::read(reply).unwrap().sessions.remove(0);
+        let session = Sessions::parse(reply).unwrap().sessions.remove(0);
         map_session(
             &SourceName::new("rapat").unwrap(),
             "85095598095",
@@ -203,7 +203,7 @@ mod tests {
         )
     }
 
-    fn with_files(files: Value) -> Vec<RecordingFile> {
+    fn map_files(files: Value) -> Vec<RecordingFile> {
         map_entry(
             json!({"uuid": "u==", "status": "ready", "recorded_on": "2026-09-24", "files": files}),
         )
@@ -260,7 +260,7 @@ mod tests {
             file("a/5", "MP4", 6, "f"),
         ];
         let keys = |files: Vec<Value>| {
-            let files = with_files(Value::Array(files));
+            let files = map_files(Value::Array(files));
             let mut keys: Vec<_> = files
                 .into_iter()
                 .map(|file| (file.id.key.to_string(), file.declared_size))
@@ -268,12 +268,12 @@ mod tests {
             keys.sort();
             keys
         };
-        let in_order = keys(files.clone());
-        let distinct_keys: HashSet<_> = in_order.iter().map(|(key, _)| key.clone()).collect();
+        let ordered_keys = keys(files.clone());
+        let distinct_keys: HashSet<_> = ordered_keys.iter().map(|(key, _)| key.clone()).collect();
         assert_eq!(
-            (in_order.len(), distinct_keys.len()),
+            (ordered_keys.len(), distinct_keys.len()),
             (6, 6),
-            "the exact duplicate is dropped: {in_order:?}"
+            "the exact duplicate is dropped: {ordered_keys:?}"
         );
         for key in [
             "M4A|audio_only",
@@ -281,20 +281,26 @@ mod tests {
             "MP4|gallery_view|20",
             "MP4|gallery_view|20|2",
         ] {
-            assert!(distinct_keys.contains(&format!("85095598095|{key}")), "{key}: {in_order:?}");
+            assert!(
+                distinct_keys.contains(&format!("85095598095|{key}")),
+                "{key}: {ordered_keys:?}"
+            );
         }
-        assert_eq!(in_order, keys(files.into_iter().rev().collect()));
-        let other_urls =
+        assert_eq!(ordered_keys, keys(files.into_iter().rev().collect()));
+        let two_files =
             vec![file("gallery_view", "MP4", 10, "x"), file("gallery_view", "MP4", 20, "y")];
-        let fewer_keys: Vec<_> = keys(other_urls).into_iter().map(|(key, _)| key).collect();
-        assert!(fewer_keys.iter().all(|key| distinct_keys.contains(key)), "{fewer_keys:?}");
+        let keys_of_two_files: Vec<_> = keys(two_files).into_iter().map(|(key, _)| key).collect();
+        assert!(
+            keys_of_two_files.iter().all(|key| distinct_keys.contains(key)),
+            "{keys_of_two_files:?}"
+        );
     }
 
     #[test]
     fn key_always_refers_to_the_same_file() {
         let file = |size: u64| json!({"file_type": "MP4", "recording_type": "gallery_view", "file_size": size});
         let keys_and_sizes = |files: Value| -> Vec<_> {
-            with_files(files)
+            map_files(files)
                 .into_iter()
                 .map(|file| (file.id.key.to_string(), file.declared_size))
                 .collect()

@@ -133,9 +133,9 @@ mod tests {
     fn status_of_the_envelope_overrides_success() {
         assert!(refusal(200, json!({"response": {"status_code": 200}, "data": []})).is_none());
         assert!(refusal(200, json!({"data": null})).is_none());
-        let refused =
+        let not_found =
             refusal(200, json!({"response": {"status": "error", "status_code": "404"}})).unwrap();
-        assert!(refused.is_not_found());
+        assert!(not_found.is_not_found());
         assert!(refusal(401, json!({"message": "Unauthenticated."})).unwrap().is_token_error());
     }
 
@@ -144,7 +144,7 @@ mod tests {
         use ErrorClass::{Credential, NotAllowed, NotFound, Unavailable};
         let meeting = "the recordings of meeting 85095598095";
         #[rustfmt::skip]
-        let rows = [
+        let cases = [
             (401, "Unauthenticated.", Credential, "Rapatin refused the token for the recordings of meeting 85095598095, and also a new token (\"Unauthenticated\") (hint: Check at rapatin.id whether the account is still active.)"),
             (403, "m", NotAllowed, "Rapatin does not permit access to the recordings of meeting 85095598095 (\"m\") (hint: Check whether the meeting belongs to this account.)"),
             (404, "No recordings.", NotFound, "Rapatin does not find the recordings of meeting 85095598095 (\"No recordings\") (hint: Rapatin keeps recordings for a few days.)"),
@@ -152,17 +152,17 @@ mod tests {
             (422, "m", NotFound, "Rapatin does not accept the request for the recordings of meeting 85095598095 (\"m\") (hint: Check the ids in `meetings`.)"),
             (302, "", Unavailable, "Rapatin returned status 302 for the recordings of meeting 85095598095 (hint: A running mount retries automatically.)"),
         ];
-        for (status, message, class, expected) in rows {
+        for (status, message, class, expected) in cases {
             let error = refusal(status, json!({"response": {"message": message}}))
                 .unwrap()
                 .to_provider_error(meeting);
             assert_eq!((error.class(), line_with_hint(&error).as_str()), (class, expected));
         }
-        const WRONG: &str = "Rapatin refused the e-mail address or the password (\"m\") (hint: \
+        const WRONG_PASSWORD: &str = "Rapatin refused the e-mail address or the password (\"m\") (hint: \
                              Check `email` and `password` by signing in at rapatin.id.)";
         for (status, class, expected) in [
-            (401, Credential, WRONG),
-            (422, Credential, WRONG),
+            (401, Credential, WRONG_PASSWORD),
+            (422, Credential, WRONG_PASSWORD),
             (
                 404,
                 Unavailable,
@@ -185,12 +185,12 @@ mod tests {
 
     #[test]
     fn echoed_secret_is_not_repeated() {
-        let refused =
+        let refusal =
             refusal(400, json!({"response": {"message": "bad\ntoken 13|t0ken-s3cret."}})).unwrap();
         let text = format!(
-            "{refused:?} {} {}",
-            refused.to_provider_error("the schedule"),
-            refused.to_login_error()
+            "{refusal:?} {} {}",
+            refusal.to_provider_error("the schedule"),
+            refusal.to_login_error()
         );
         assert!(
             !text.contains("s3cret") && !text.contains('\n') && text.contains("bad token …"),

@@ -100,7 +100,7 @@ async fn fetch_pages(
             .get(&["schedules"], &query, PAGE_TIMEOUT, Priority::Background)
             .await
             .map_err(|error| error.into_provider_error("the schedule"))?;
-        let parsed_page = Page::read(reply).ok_or_else(|| {
+        let parsed_page = Page::parse(reply).ok_or_else(|| {
             ProviderError::unavailable("Rapatin sent a schedule without a list of meetings")
                 .with_hint("Check api_url.")
         })?;

@@ -22,7 +22,7 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// Parses a reply. Its `data` is one session, a list of sessions or `null`. Returns `None` for
     /// anything else.
-    pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
+    pub(crate) fn parse(mut reply: Map<String, Value>) -> Option<Self> {
         let entries = match reply.remove("data")? {
             Value::Array(entries) => entries,
             Value::Null => Vec::new(),
@@ -30,7 +30,7 @@ impl Sessions {
             _ => return None,
         };
         let entry_count = entries.len();
-        let sessions: Vec<_> = entries.into_iter().filter_map(Session::read).collect();
+        let sessions: Vec<_> = entries.into_iter().filter_map(Session::parse).collect();
         Some(Self { unreadable_count: entry_count - sessions.len(), sessions })
     }
 }
@@ -69,7 +69,7 @@ pub(crate) enum State {
 
 impl Session {
     /// Parses an entry. Returns `None` unless it is an object with a UUID.
-    fn read(entry: Value) -> Option<Self> {
+    fn parse(entry: Value) -> Option<Self> {
         serde_json::from_value::<Self>(entry).ok().filter(|session| session.uuid.is_some())
     }
 
@@ -115,7 +115,7 @@ pub(crate) struct Page {
 
 impl Page {
     /// Parses a page. Returns `None` if the reply is not a page.
-    pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
+    pub(crate) fn parse(mut reply: Map<String, Value>) -> Option<Self> {
         let page_number = number_in(&reply, &["current_page"]);
         let page_count = number_in(&reply, &["last_page", "total_pages"]);
         let items = match reply.remove("data")? {
@@ -142,15 +142,15 @@ impl Page {
 /// fields of paging. Similar APIs have `current_page` and `last_page` or `total_pages`, at the top
 /// level or in `meta` or `pagination`.
 fn number_in(reply: &Map<String, Value>, names: &[&str]) -> Option<i64> {
-    fn child<'a>(
+    fn child_object<'a>(
         object: Option<&'a Map<String, Value>>,
         name: &str,
     ) -> Option<&'a Map<String, Value>> {
         object?.get(name)?.as_object()
     }
-    let (reply, data) = (Some(reply), child(Some(reply), "data"));
-    let objects =
-        [reply, data].map(|object| [object, child(object, "meta"), child(object, "pagination")]);
+    let (reply, data) = (Some(reply), child_object(Some(reply), "data"));
+    let objects = [reply, data]
+        .map(|object| [object, child_object(object, "meta"), child_object(object, "pagination")]);
     objects.into_iter().flatten().flatten().find_map(|object| {
         names.iter().find_map(|name| object.get(*name).and_then(serde_lenient::as_integer))
     })
@@ -277,7 +277,7 @@ mod tests {
 
     fn session_counts(data: Value) -> Option<(usize, usize)> {
         let reply =
-            Sessions::read(object(json!({"response": {"status_code": 200}, "data": data})))?;
+            Sessions::parse(object(json!({"response": {"status_code": 200}, "data": data})))?;
         Some((reply.sessions.len(), reply.unreadable_count))
     }
 
@@ -295,14 +295,14 @@ mod tests {
         for nonsense in [json!("x"), json!(3), json!(true)] {
             assert_eq!(session_counts(nonsense.clone()), None, "{nonsense}");
         }
-        assert!(Sessions::read(object(json!({"uuid": "a"}))).is_none());
+        assert!(Sessions::parse(object(json!({"uuid": "a"}))).is_none());
     }
 
     #[test]
-    fn bad_field_does_not_hide_others() {
+    fn invalid_field_does_not_hide_others() {
         let entry = json!({"uuid": 7, "meeting_id": 85095598095_u64, "status": [], "topic": {}, "recorded_on": 5,
             "delete_on": "2026-09-28", "files": [null, 3, {"file_size": "12", "file_type": 1, "download_url": 4}]});
-        let reply = Sessions::read(object(json!({"data": entry}))).unwrap();
+        let reply = Sessions::parse(object(json!({"data": entry}))).unwrap();
         let [session] = reply.sessions.as_slice() else { panic!() };
         assert_eq!((session.uuid(), session.meeting_id.as_deref()), ("7", Some("85095598095")));
         assert_eq!((session.recorded_on, session.delete_on.as_deref()), (None, Some("2026-09-28")));
@@ -323,13 +323,13 @@ mod tests {
             (json!("reticulating"), State::Processing),
             (json!("deleted"), State::Deleted),
         ] {
-            let session = Session::read(json!({"uuid": "a", "status": status})).unwrap();
+            let session = Session::parse(json!({"uuid": "a", "status": status})).unwrap();
             assert_eq!(session.state(), state, "{status}");
         }
     }
 
     fn page(reply: Value) -> Option<Page> {
-        Page::read(object(reply))
+        Page::parse(object(reply))
     }
 
     #[test]

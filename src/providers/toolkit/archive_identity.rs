@@ -19,8 +19,8 @@ pub struct ArchiveIdentity {
 }
 
 impl ArchiveIdentity {
-    /// Returns the identity of an archive of `provider`. The words of `access` identify the
-    /// credential and the list that it reads.
+    /// Returns the identity of an archive of `provider`. The words in `access` identify the
+    /// credential and the list that is requested with it.
     pub(crate) fn new(provider: &str, access: &[&str], names_account: bool) -> Self {
         let words = std::iter::once(&provider).chain(access).map(|word| (*word).to_owned());
         Self { words: words.collect(), names_account }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::providers::ProviderError;
 
-/// The back-off that a server requested. No call of the source starts before its end.
+/// The back-off that a server requested. No call of the source starts before the back-off ends.
 #[derive(Default)]
 pub(crate) struct Backoff {
     end: Mutex<Option<Instant>>,

@@ -25,9 +25,9 @@ pub(crate) fn is_harmless(name: &str, value: &Value) -> bool {
         Value::Number(_) | Value::Bool(_) => true,
         _ => false,
     };
-    let lowercase = name.to_ascii_lowercase();
+    let lowercase_name = name.to_ascii_lowercase();
     is_plain
-        && !SECRET_PARTS.iter().any(|part| lowercase.contains(part))
+        && !SECRET_PARTS.iter().any(|part| lowercase_name.contains(part))
         && !words(name).iter().any(|word| COUNT_WORDS.contains(&word.as_str()))
 }
 

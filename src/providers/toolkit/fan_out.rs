@@ -34,8 +34,8 @@ pub(crate) enum StopReason {
     Deadline,
 }
 
-/// The unfinished jobs of a run that ended early. They include the jobs in flight, each of which
-/// would wait as long as the jobs that failed.
+/// The unfinished jobs of a run that ended early. Jobs in flight are also unfinished: each of them
+/// would take as long as the failed jobs and probably fail as well.
 pub(crate) struct UnfinishedJobs<K> {
     pub(crate) keys: Vec<K>,
     pub(crate) reason: StopReason,

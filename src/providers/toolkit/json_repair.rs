@@ -60,16 +60,16 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Option<Map<String, Value>> {
 pub(crate) fn try_parse_object(bytes: &[u8]) -> Result<Map<String, Value>, UnreadableObject> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF".as_slice()).unwrap_or(bytes);
     let text = String::from_utf8_lossy(bytes);
-    match read_text(&text) {
+    match parse_text(&text) {
         Err(UnreadableObject::NotAnObject) => match replace_control_characters(&text) {
-            Some(repaired) => read_text(&repaired),
+            Some(repaired) => parse_text(&repaired),
             None => Err(UnreadableObject::NotAnObject),
         },
         result => result,
     }
 }
 
-fn read_text(text: &str) -> Result<Map<String, Value>, UnreadableObject> {
+fn parse_text(text: &str) -> Result<Map<String, Value>, UnreadableObject> {
     let mut budget = Budget::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let object = TopLevelObject(&mut budget).deserialize(&mut deserializer);
@@ -303,7 +303,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn read(text: &[u8]) -> Value {
+    fn parse(text: &[u8]) -> Value {
         parse_object(text).map_or(Value::Null, Value::Object)
     }
 
@@ -314,14 +314,14 @@ mod tests {
             "meetings": [{"uuid": "a", "topic": "cut \u{fffd}"}, {"uuid": "b", "topic": "🎉 \\ud800"}],
             "next_page_token": ""
         });
-        assert_eq!(read(text), expected);
+        assert_eq!(parse(text), expected);
     }
 
     #[test]
     fn invalid_byte_replaces_only_one_character() {
         let text = b"{\"meetings\":[{\"uuid\":\"a\",\"topic\":\"caf\xe9\tbar\"}]}";
-        assert_eq!(read(text), json!({"meetings": [{"uuid": "a", "topic": "caf\u{fffd} bar"}]}));
-        assert_eq!(read(b"\xEF\xBB\xBF{\"a\":1}"), json!({"a": 1}));
+        assert_eq!(parse(text), json!({"meetings": [{"uuid": "a", "topic": "caf\u{fffd} bar"}]}));
+        assert_eq!(parse(b"\xEF\xBB\xBF{\"a\":1}"), json!({"a": 1}));
     }
 
     #[test]
@@ -330,7 +330,7 @@ mod tests {
         let text = format!(
             r#"{{"meetings":[{{"uuid":"a","x":{nested}}},{{"uuid":"b"}},{{"uuid":"c","n":1e999}}]}}"#
         );
-        assert_eq!(read(text.as_bytes()), json!({"meetings": [null, {"uuid": "b"}, null]}));
+        assert_eq!(parse(text.as_bytes()), json!({"meetings": [null, {"uuid": "b"}, null]}));
     }
 
     #[test]
@@ -375,7 +375,7 @@ mod tests {
             let nested = open.repeat(100_000) + "0" + &close.repeat(100_000);
             let text =
                 format!(r#"{{"meetings":[{nested},{{"uuid":"b"}}],"other":{nested},"n":1}}"#);
-            let object = read(text.as_bytes());
+            let object = parse(text.as_bytes());
             assert_eq!(object["meetings"], json!([null, {"uuid": "b"}]));
             assert_eq!(object["n"], 1);
         }
@@ -392,7 +392,7 @@ mod tests {
             let escapes: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
             let text = format!(r#"{{"meetings":[{{"uuid":"a","topic":"{escapes}"}}]}}"#);
             let expected = json!({"meetings": [{"uuid": "a", "topic": String::from_utf16_lossy(&units)}]});
-            prop_assert_eq!(read(text.as_bytes()), expected);
+            prop_assert_eq!(parse(text.as_bytes()), expected);
         }
     }
 }

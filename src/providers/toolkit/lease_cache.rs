@@ -4,7 +4,7 @@
 //! if it is repeated. Otherwise, a program that opens a refused file again and again would send the
 //! same requests each time.
 //!
-//! Lock order: the single flight of a slot, then its state.
+//! Lock order: the single flight of a slot, then the state of that slot.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

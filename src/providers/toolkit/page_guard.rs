@@ -89,12 +89,12 @@ pub(crate) struct PageLimits {
 #[derive(Debug)]
 pub(crate) struct PageGuard {
     limits: PageLimits,
-    pages: usize,
+    page_count: usize,
     pages_without_new_items: usize,
     /// Hashes of the item ids. The ids themselves can have any length.
-    items: HashSet<u128>,
+    item_hashes: HashSet<u128>,
     /// Hashes of the tokens or URLs of the next pages.
-    next_pages: HashSet<u128>,
+    next_page_hashes: HashSet<u128>,
     deadline: Instant,
 }
 
@@ -102,10 +102,10 @@ impl PageGuard {
     pub(crate) fn new(limits: PageLimits) -> Self {
         Self {
             limits,
-            pages: 0,
+            page_count: 0,
             pages_without_new_items: 0,
-            items: HashSet::new(),
-            next_pages: HashSet::new(),
+            item_hashes: HashSet::new(),
+            next_page_hashes: HashSet::new(),
             deadline: Instant::now() + LIST_TIMEOUT,
         }
     }
@@ -113,32 +113,35 @@ impl PageGuard {
     /// Counts a request for a page. Returns an error if the limit of pages, items or time has been
     /// reached.
     pub(crate) fn begin_page(&mut self) -> Result<(), EndlessList> {
-        if self.pages == self.limits.max_pages {
+        if self.page_count == self.limits.max_pages {
             return Err(EndlessList::TooManyPages);
         }
-        if self.items.len() >= MAX_ITEMS {
+        if self.item_hashes.len() >= MAX_ITEMS {
             return Err(EndlessList::TooManyItems);
         }
         // The first page is limited by its own timeout.
-        if self.pages > 0 && Instant::now() >= self.deadline {
+        if self.page_count > 0 && Instant::now() >= self.deadline {
             return Err(EndlessList::TooSlow);
         }
-        self.pages += 1;
+        self.page_count += 1;
         Ok(())
     }
 
     /// Records the ids of the items on a page. If this function is never called, no page counts as
     /// a page without new items.
     pub(crate) fn record_items<'a>(&mut self, items: impl IntoIterator<Item = &'a str>) {
-        let previous_count = self.items.len();
-        self.items.extend(items.into_iter().map(|item| xxh3_128(item.as_bytes())));
-        self.pages_without_new_items =
-            if self.items.len() == previous_count { self.pages_without_new_items + 1 } else { 0 };
+        let previous_count = self.item_hashes.len();
+        self.item_hashes.extend(items.into_iter().map(|item| xxh3_128(item.as_bytes())));
+        self.pages_without_new_items = if self.item_hashes.len() == previous_count {
+            self.pages_without_new_items + 1
+        } else {
+            0
+        };
     }
 
     /// Checks the token or URL of the next page before it is requested.
     pub(crate) fn check_next_page(&mut self, next: &str) -> Result<(), EndlessList> {
-        if !self.next_pages.insert(xxh3_128(next.as_bytes())) {
+        if !self.next_page_hashes.insert(xxh3_128(next.as_bytes())) {
             return Err(EndlessList::RepeatedPage);
         }
         if self.pages_without_new_items >= self.limits.max_pages_without_new_items {
@@ -151,8 +154,8 @@ impl PageGuard {
     /// number of requested pages is not reset.
     pub(crate) fn restart(&mut self) {
         self.pages_without_new_items = 0;
-        self.items.clear();
-        self.next_pages.clear();
+        self.item_hashes.clear();
+        self.next_page_hashes.clear();
     }
 }
 
@@ -188,16 +191,16 @@ mod tests {
     fn number_of_items_is_limited() {
         let mut guard =
             PageGuard::new(PageLimits { max_pages: 1000, max_pages_without_new_items: 2 });
-        let mut pages = 0_usize;
+        let mut page_count = 0_usize;
         let error = loop {
             if let Err(error) = guard.begin_page() {
                 break error;
             }
-            let ids: Vec<_> = (0..300).map(|item| format!("{pages}-{item}")).collect();
+            let ids: Vec<_> = (0..300).map(|item| format!("{page_count}-{item}")).collect();
             guard.record_items(ids.iter().map(String::as_str));
-            pages += 1;
+            page_count += 1;
         };
-        assert_eq!((error, pages), (EndlessList::TooManyItems, MAX_ITEMS.div_ceil(300)));
+        assert_eq!((error, page_count), (EndlessList::TooManyItems, MAX_ITEMS.div_ceil(300)));
     }
 
     #[tokio::test(start_paused = true)]

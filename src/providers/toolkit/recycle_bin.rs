@@ -15,7 +15,8 @@ use crate::providers::ProviderError;
 pub struct RecycleBin {
     /// The name of the recycle bin, such as "Zoom's trash".
     pub name: &'static str,
-    /// The instruction for restoring a recording, such as "restore it …".
+    /// The instruction for restoring a recording, such as "restore it in Zoom's web portal under
+    /// Recordings > Trash".
     pub fix: &'static str,
     /// Number of days after which a deleted recording is purged.
     pub days: u8,

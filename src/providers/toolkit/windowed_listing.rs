@@ -79,7 +79,7 @@ impl<T> WindowReport<T> {
     }
 }
 
-/// Runs the future of each window and passes each item to `on_item`. The span next to a future
+/// Runs the future of each window and passes each item to `on_item`. The span in the same tuple
 /// contains the days that are incomplete if the window is skipped.
 ///
 /// Returns the days whose listing is incomplete, each with the error.
@@ -174,7 +174,8 @@ impl RangeQueue {
         Self { pending: vec![window], requested_count: 0 }
     }
 
-    /// Returns the next range, and an error if the range must not be requested.
+    /// Returns the next range. The result next to it is an error if the range must not be
+    /// requested.
     pub(crate) fn next(&mut self) -> Option<(DaySpan, Result<(), UncoveredDays>)> {
         let range = self.pending.pop()?;
         self.requested_count += 1;
@@ -200,7 +201,7 @@ impl RangeQueue {
 /// Returns the days of `requested_days` that are not in `covered_days`, as ranges that are shorter
 /// than `requested_days`. Returns `None` if the two have no day in common.
 ///
-/// Days after `today` need not be covered: a server may end its range at the present day.
+/// Days after `today` need not be covered, because a server may end its range at the present day.
 pub(crate) fn uncovered_ranges(
     requested_days: DaySpan,
     covered_days: DaySpan,
@@ -361,8 +362,8 @@ mod tests {
         let window = span(date(2026, 1, 1), date(2026, 12, 31));
         let mut queue = RangeQueue::new(window);
         let mut allowed_count = 0;
-        while let Some((range, is_allowed)) = queue.next() {
-            if is_allowed == Err(UncoveredDays::TooManyRanges) {
+        while let Some((range, range_check)) = queue.next() {
+            if range_check == Err(UncoveredDays::TooManyRanges) {
                 break;
             }
             allowed_count += 1;

@@ -142,7 +142,7 @@ impl TokenService for App {
 
 /// Parses the reply to a token request. Returns `None` if it contains no access token.
 pub(crate) fn parse_grant(body: Value) -> Option<TokenGrant> {
-    TokenReply::read(body)?
+    TokenReply::parse(body)?
         .into_grant(TokenLifetimes { default: TOKEN_LIFETIME, max: TOKEN_LIFETIME })
 }
 

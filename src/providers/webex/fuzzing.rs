@@ -16,7 +16,7 @@ use crate::providers::{ProviderError, TrashEntry};
 
 /// Parses a page of a listing and returns its recordings.
 pub fn read_listing(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
-    let page = json_repair::parse_object(body).and_then(wire::Page::read);
+    let page = json_repair::parse_object(body).and_then(wire::Page::parse);
     let recordings = page.into_iter().flat_map(|page| page.recordings);
     recordings.map(|recording| mapping::map_recording(source, &recording)).collect()
 }
@@ -33,7 +33,7 @@ pub fn read_details(
     body: &[u8],
     transcripts: &[u8],
 ) -> Option<(Meeting, Details)> {
-    let recording = wire::Recording::read(Value::Object(json_repair::parse_object(body)?))?;
+    let recording = wire::Recording::parse(Value::Object(json_repair::parse_object(body)?))?;
     let transcripts = json_repair::parse_object(transcripts)
         .and_then(wire::parse_transcripts)
         .unwrap_or_default();

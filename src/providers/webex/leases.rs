@@ -49,7 +49,7 @@ const SUBJECT: &str = "this recording";
 pub(crate) struct Leases {
     allowed_hosts: AllowedHosts,
     scope: &'static str,
-    details: Mutex<LruCache<MeetingId, Arc<DetailsFlight>>>,
+    details_flights: Mutex<LruCache<MeetingId, Arc<DetailsFlight>>>,
     /// The UTC day on which each recording began, and the e-mail address of its meeting host. Some
     /// requests must contain this address.
     meeting_hosts: Mutex<HashMap<MeetingId, (Date, String)>>,
@@ -70,8 +70,8 @@ struct DetailsReply {
 
 impl Leases {
     pub(crate) fn new(allowed_hosts: AllowedHosts, scope: &'static str) -> Self {
-        let details = Mutex::new(LruCache::new(MAX_RECORDINGS));
-        Self { allowed_hosts, scope, details, meeting_hosts: Mutex::default() }
+        let details_flights = Mutex::new(LruCache::new(MAX_RECORDINGS));
+        Self { allowed_hosts, scope, details_flights, meeting_hosts: Mutex::default() }
     }
 
     /// Stores the meeting hosts of a listing of `span`. A listing without failures (`is_complete`)
@@ -82,11 +82,11 @@ impl Leases {
         is_complete: bool,
         listed_recordings: &[ListedRecording],
     ) {
-        let mut hosts = self.meeting_hosts.lock();
+        let mut meeting_hosts = self.meeting_hosts.lock();
         if is_complete {
-            hosts.retain(|id, (day, _)| id.is_in_trash() || !span.contains(*day));
+            meeting_hosts.retain(|id, (day, _)| id.is_in_trash() || !span.contains(*day));
         }
-        hosts.extend(meeting_hosts_of(listed_recordings));
+        meeting_hosts.extend(meeting_hosts_of(listed_recordings));
     }
 
     /// Stores the meeting hosts of a listing of the recycle bin.
@@ -95,11 +95,11 @@ impl Leases {
         is_complete: bool,
         listed_recordings: &[ListedRecording],
     ) {
-        let mut hosts = self.meeting_hosts.lock();
+        let mut meeting_hosts = self.meeting_hosts.lock();
         if is_complete {
-            hosts.retain(|id, _| !id.is_in_trash());
+            meeting_hosts.retain(|id, _| !id.is_in_trash());
         }
-        hosts.extend(
+        meeting_hosts.extend(
             meeting_hosts_of(listed_recordings)
                 .map(|(id, meeting_host)| (id.to_trash_id(), meeting_host)),
         );
@@ -107,12 +107,12 @@ impl Leases {
 
     /// Restores the meeting host of each recording from the listing of an earlier run.
     pub(crate) fn restore_meeting_hosts(&self, listed_recordings: &[Arc<Meeting>]) {
-        let hosts = listed_recordings.iter().filter_map(|meeting| {
+        let meeting_hosts = listed_recordings.iter().filter_map(|meeting| {
             let meeting_host = meeting.metadata.text("hostEmail")?;
             let day = TimeZone::UTC.to_datetime(meeting.start).date();
             Some((meeting.id.clone(), (day, meeting_host)))
         });
-        self.meeting_hosts.lock().extend(hosts);
+        self.meeting_hosts.lock().extend(meeting_hosts);
     }
 
     /// Returns the e-mail address of the meeting host that a request for `recording` must contain,
@@ -246,7 +246,7 @@ impl Leases {
             .collect();
         let path = format!("/recordings/{}", encode_segment(recording.provider_id()));
         let object = api.get(&api.url(&path, &query)?, timeout, priority).await?;
-        let details = Recording::read(Value::Object(object)).ok_or_else(|| {
+        let details = Recording::parse(Value::Object(object)).ok_or_else(|| {
             ProviderError::unavailable("Webex returned details of a recording without an id")
         })?;
         match mapping::removal(&details) {
@@ -266,7 +266,7 @@ impl Leases {
     }
 
     fn flight(&self, recording: &MeetingId) -> Arc<DetailsFlight> {
-        self.details.lock().get_or_insert(recording.clone(), Arc::default).clone()
+        self.details_flights.lock().get_or_insert(recording.clone(), Arc::default).clone()
     }
 }
 

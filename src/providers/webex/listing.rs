@@ -185,24 +185,26 @@ pub(crate) fn format_midnight(day: Date) -> String {
 /// requested address and the addresses of the first page. A meeting host can have several
 /// addresses.
 struct AllowedMeetingHosts<'a> {
-    requested_host: Option<&'a str>,
-    first_page_hosts: Option<HashSet<String>>,
+    requested_meeting_host: Option<&'a str>,
+    first_page_meeting_hosts: Option<HashSet<String>>,
 }
 
 impl AllowedMeetingHosts<'_> {
     /// Checks the meeting hosts of the recordings on the next page.
     fn check(&mut self, recordings: &[wire::Recording]) -> Result<(), ()> {
-        let Some(requested_host) = self.requested_host else { return Ok(()) };
-        let mut hosts = recordings.iter().filter_map(|recording| recording.host_email.as_deref());
-        let Some(first_page_hosts) = &self.first_page_hosts else {
-            self.first_page_hosts = Some(hosts.map(str::to_ascii_lowercase).collect());
+        let Some(requested_meeting_host) = self.requested_meeting_host else { return Ok(()) };
+        let mut meeting_hosts =
+            recordings.iter().filter_map(|recording| recording.host_email.as_deref());
+        let Some(first_page_meeting_hosts) = &self.first_page_meeting_hosts else {
+            self.first_page_meeting_hosts =
+                Some(meeting_hosts.map(str::to_ascii_lowercase).collect());
             return Ok(());
         };
-        let is_allowed = |host: &str| {
-            host.eq_ignore_ascii_case(requested_host)
-                || first_page_hosts.contains(&host.to_ascii_lowercase())
+        let is_allowed = |meeting_host: &str| {
+            meeting_host.eq_ignore_ascii_case(requested_meeting_host)
+                || first_page_meeting_hosts.contains(&meeting_host.to_ascii_lowercase())
         };
-        if hosts.all(is_allowed) { Ok(()) } else { Err(()) }
+        if meeting_hosts.all(is_allowed) { Ok(()) } else { Err(()) }
     }
 }
 
@@ -249,9 +251,9 @@ impl Lister<'_> {
         query.extend(self.list.is_trash.then_some(("status", "deleted")));
         let first_url = self.api.url(self.list.path, &query)?;
         let mut pages = Pages::new(self.api, self.list.subject(), self.list.scope, first_url);
-        let mut hosts = AllowedMeetingHosts {
-            requested_host: self.list.meeting_host.as_deref(),
-            first_page_hosts: None,
+        let mut allowed_meeting_hosts = AllowedMeetingHosts {
+            requested_meeting_host: self.list.meeting_host.as_deref(),
+            first_page_meeting_hosts: None,
         };
         loop {
             let result = pages.next().await;
@@ -261,7 +263,7 @@ impl Lister<'_> {
                 self.failure.record_for_list(error);
             }
             let Some(reply) = result? else { return Ok(()) };
-            let page = Page::read(reply).ok_or_else(|| {
+            let page = Page::parse(reply).ok_or_else(|| {
                 pages.incomplete_list_error("the reply has no list of recordings")
             })?;
             report.has_page = true;
@@ -273,7 +275,7 @@ impl Lister<'_> {
                     pages.incomplete_list_error(&format!("{count} recordings cannot be read")),
                 );
             }
-            hosts.check(&page.recordings).map_err(|()| {
+            allowed_meeting_hosts.check(&page.recordings).map_err(|()| {
                 pages.incomplete_list_error(
                     "a later page contains recordings of another meeting host",
                 )

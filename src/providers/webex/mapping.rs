@@ -71,7 +71,7 @@ pub(crate) fn removal(recording: &wire::Recording) -> Option<Removal> {
 /// other file.
 pub(crate) fn map_recording(source: &SourceName, recording: &wire::Recording) -> Meeting {
     let id = MeetingId::from(recording.id());
-    let times = Times::from_recording(recording);
+    let times = RecordingTimes::from_recording(recording);
     let availability = match recording.download_url {
         Some(_) => Availability::Ready,
         None => Availability::Unavailable(DOWNLOAD_PREVENTED.into()),
@@ -97,8 +97,12 @@ pub(crate) fn files_of_details(
     recording: &wire::Recording,
     transcripts: &[wire::Transcript],
 ) -> Vec<RecordingFile> {
-    let builder =
-        FileBuilder { source, meeting, recording, times: Times::from_recording(recording) };
+    let builder = FileBuilder {
+        source,
+        meeting,
+        recording,
+        times: RecordingTimes::from_recording(recording),
+    };
     let urls = &recording.direct_urls;
     let mut files = Vec::new();
     if recording.download_url.is_none() && urls.recording.is_some() {
@@ -158,7 +162,7 @@ struct FileBuilder<'a> {
     source: &'a SourceName,
     meeting: &'a MeetingId,
     recording: &'a wire::Recording,
-    times: Times,
+    times: RecordingTimes,
 }
 
 impl FileBuilder<'_> {
@@ -195,13 +199,13 @@ impl FileBuilder<'_> {
 }
 
 #[derive(Clone, Copy)]
-struct Times {
+struct RecordingTimes {
     known_start: Option<Timestamp>,
     start: Timestamp,
     end: Timestamp,
 }
 
-impl Times {
+impl RecordingTimes {
     fn from_recording(recording: &wire::Recording) -> Self {
         let known_start = recording.time_recorded.or(recording.create_time);
         let start = known_start.unwrap_or(Timestamp::UNIX_EPOCH);
@@ -269,7 +273,7 @@ mod tests {
     }
 
     fn recording(entry: Value) -> wire::Recording {
-        wire::Recording::read(entry).unwrap()
+        wire::Recording::parse(entry).unwrap()
     }
 
     fn map_entry(entry: Value) -> Meeting {

@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn metadata_is_ordered_and_has_no_credentials() {
-        let recording = wire::Recording::read(json!({
+        let recording = wire::Recording::parse(json!({
             "zebra": 1, "id": "4f91", "meetingId": "f91b_I_1666", "scheduledMeetingId": "f91b_20260713T121500Z",
             "meetingSeriesId": "f91b", "topic": "Weekly: sales", "createTime": "2026-07-13T17:11:35Z",
             "timeRecorded": "2026-07-13T17:05:35Z", "siteUrl": "example.webex.com", "hostEmail": "ana@example.org",

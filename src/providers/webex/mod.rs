@@ -11,9 +11,8 @@
 //!
 //! 1. The access tokens of apps expire after two weeks: `auth` renews them with a refresh token,
 //!    whose lifetime is extended by each use.
-//! 2. A listing covers at most 30 days. Its next page is a complete URL in a header, which may be
-//!    on another server and may request `null` entries: [`listing`], `pages` and `paging` handle
-//!    it.
+//! 2. A listing covers at most 30 days. The URL of the next page is in a header. It may point to
+//!    another server, and its page size may be `null`: [`listing`], `pages` and `paging` handle it.
 //! 3. A listing contains only the video and no download URL. The details of a recording contain the
 //!    other files and cost one call each: `leases` shares that reply among readers.
 //! 4. Download URLs expire after three hours and are credentials: `leases` requests them without
@@ -179,7 +178,7 @@ impl Provider for Webex {
     }
 
     async fn late_files(&self, meetings: &[Arc<Meeting>]) -> LateFiles {
-        self.transcripts.find_late(&self.api, &self.leases, meetings).await
+        self.transcripts.find_late_files(&self.api, &self.leases, meetings).await
     }
 
     async fn permissions(&self) -> Result<Vec<Permission>, ProviderError> {

@@ -81,7 +81,7 @@ pub(crate) fn with_page_size(page: &SecretUrl, page_size: u32) -> SecretUrl {
     SecretUrl::new(url)
 }
 
-/// The error of a next page whose filter differs from the first page, so it belongs to another
+/// The error of a next page with another filter than the first page. Such a page belongs to another
 /// list. Contains the name of the query parameter.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DifferentFilter(pub(crate) String);

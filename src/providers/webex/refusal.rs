@@ -14,8 +14,8 @@ use crate::providers::toolkit::serde_lenient;
 /// The scope that is needed to read transcripts without a download URL.
 pub(crate) const TRANSCRIPTS_SCOPE: &str = "meeting:transcripts_read";
 
-/// Returns the scope that is needed to read the recordings of the token's owner, or also of other
-/// users.
+/// Returns the scope that is needed to read the recordings of the token's owner and, if
+/// `includes_other_users`, those of other users.
 pub(crate) fn recordings_scope(includes_other_users: bool) -> &'static str {
     if includes_other_users { "meeting:admin_recordings_read" } else { "meeting:recordings_read" }
 }

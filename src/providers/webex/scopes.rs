@@ -14,7 +14,7 @@ pub(crate) fn permissions(granted: &str, is_admin: bool) -> Vec<Permission> {
     let requirements = [
         Requirement { purpose: "listing recordings", scopes: listing_scopes, is_needed: true },
         Requirement {
-            purpose: "transcripts without a download URL",
+            purpose: "reading transcripts without a download URL",
             scopes: &["meeting:transcripts_read"],
             is_needed: false,
         },

@@ -3,7 +3,7 @@
 //!
 //! The details of a recording are requested only once, and a transcript may be created later. Late
 //! transcripts are found without requesting the details again. For the recordings of the token's
-//! owner, the transcripts are listed by days. This list cannot be filtered by meeting host ("List
+//! owner, the transcripts are listed by day. This list cannot be filtered by meeting host ("List
 //! Meeting Transcripts": `hostEmail` needs `meetingId`). For the recordings of other users, the
 //! list for compliance officers is tried first. If Webex refuses that list, the meetings are
 //! requested one by one, a few in each search.
@@ -101,9 +101,9 @@ impl Transcripts {
         Vec::new()
     }
 
-    /// Searches for the transcripts of `recordings`, which have none yet and are sorted newest
-    /// first.
-    pub(crate) async fn find_late(
+    /// Searches for the transcripts of `recordings`, which have no transcript yet and must be
+    /// sorted newest first.
+    pub(crate) async fn find_late_files(
         &self,
         api: &Api,
         leases: &Leases,
@@ -185,7 +185,8 @@ impl Transcripts {
         Ok(())
     }
 
-    /// Requests meetings one by one, beginning with those whose last request is the longest ago.
+    /// Requests the transcripts of up to [`MAX_SINGLE_MEETINGS`] meetings, beginning with the
+    /// meetings that were not requested for the longest time.
     async fn fetch_one_by_one(
         &self,
         api: &Api,

@@ -19,10 +19,10 @@ pub(crate) struct Page {
 
 impl Page {
     /// Parses a page. Returns `None` if the reply is not a page.
-    pub(crate) fn read(reply: Map<String, Value>) -> Option<Self> {
+    pub(crate) fn parse(reply: Map<String, Value>) -> Option<Self> {
         let entries = take_items(reply)?;
         let entry_count = entries.len();
-        let recordings: Vec<_> = entries.into_iter().filter_map(Recording::read).collect();
+        let recordings: Vec<_> = entries.into_iter().filter_map(Recording::parse).collect();
         Some(Self { unreadable_count: entry_count - recordings.len(), recordings })
     }
 }
@@ -86,7 +86,7 @@ impl Recording {
 impl Recording {
     /// Parses an entry. Returns `None` unless it is an object with an id that can be a path
     /// segment.
-    pub(crate) fn read(entry: Value) -> Option<Self> {
+    pub(crate) fn parse(entry: Value) -> Option<Self> {
         serde_json::from_value::<Self>(entry)
             .ok()
             .filter(|recording| recording.id.as_deref().is_some_and(is_path_segment))
@@ -133,7 +133,7 @@ fn deserialize_direct_urls<'de, D: Deserializer<'de>>(
     Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
-/// Deserializes a download URL. The ticket in its query is valid only for exactly this text.
+/// Deserializes a download URL. Webex accepts the ticket in its query only if the URL is unchanged.
 fn deserialize_direct_url<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SecretUrl>, D::Error> {
@@ -191,11 +191,11 @@ mod tests {
 
     fn page(value: Value) -> Page {
         let Value::Object(reply) = value else { panic!() };
-        Page::read(reply).unwrap()
+        Page::parse(reply).unwrap()
     }
 
     #[test]
-    fn bad_entry_does_not_hide_others() {
+    fn unreadable_entry_does_not_hide_others() {
         let page = page(json!({"items": [
             7, null, "x", [], {}, {"id": ""}, {"id": null, "topic": "lost"}, {"id": ".."},
             {"id": 42, "topic": ["x"], "timeRecorded": 5, "durationSeconds": "ten", "sizeBytes": {}, "format": 3,
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn reply_without_items_is_not_a_page() {
         for reply in [json!({}), json!({"items": {}}), json!({"message": "x"})] {
-            assert!(Page::read(reply.as_object().unwrap().clone()).is_none(), "{reply}");
+            assert!(Page::parse(reply.as_object().unwrap().clone()).is_none(), "{reply}");
         }
         assert!(page(json!({"items": null})).recordings.is_empty());
     }

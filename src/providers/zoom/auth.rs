@@ -129,7 +129,7 @@ impl TokenEndpoint {
 /// Returns the grant in a reply, or `None` if the reply contains no token. `api_url` is the default
 /// base URL of the API if the reply can replace it.
 pub(crate) fn grant(body: Value, api_url: Option<&Url>) -> Option<TokenGrant> {
-    let reply = TokenReply::read(body)?;
+    let reply = TokenReply::parse(body)?;
     let api_url = api_url.zip(reply.api_url.as_deref());
     let api_url = api_url.and_then(|(base, reply_url)| trusted_url(base, reply_url));
     Some(TokenGrant { api_url, ..reply.into_grant(TOKEN_LIFETIMES)? })

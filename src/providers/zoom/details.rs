@@ -90,12 +90,13 @@ impl DetailsReader {
         source: &SourceName,
         meeting: &MeetingId,
     ) -> Result<Option<Details>, ProviderError> {
-        let mut collected = CollectedDetails::default();
+        let mut collected_details = CollectedDetails::default();
         for part in DetailsPart::ALL {
-            self.request_part(part, &mut collected, api, source, meeting).await?;
+            self.request_part(part, &mut collected_details, api, source, meeting).await?;
         }
-        let has_details = collected.has_reply || !collected.details.missing_parts.is_empty();
-        Ok(has_details.then(|| collected.into_details()))
+        let has_details =
+            collected_details.has_reply || !collected_details.details.missing_parts.is_empty();
+        Ok(has_details.then(|| collected_details.into_details()))
     }
 
     /// Requests the parts that `existing` lacks.
@@ -138,28 +139,28 @@ impl DetailsReader {
         meeting: &MeetingId,
         existing: &Details,
     ) -> Result<Details, ProviderError> {
-        let mut collected = CollectedDetails {
+        let mut collected_details = CollectedDetails {
             metadata: existing.metadata.to_map(),
             ..CollectedDetails::default()
         };
-        collected.details = Details { missing_parts: Vec::new(), ..existing.clone() };
+        collected_details.details = Details { missing_parts: Vec::new(), ..existing.clone() };
         for part in DetailsPart::ALL.into_iter().filter(|part| is_needed(*part)) {
-            self.request_part(part, &mut collected, api, source, meeting).await?;
+            self.request_part(part, &mut collected_details, api, source, meeting).await?;
         }
-        Ok(collected.into_details())
+        Ok(collected_details.into_details())
     }
 
     async fn request_part(
         &self,
         part: DetailsPart,
-        collected: &mut CollectedDetails,
+        collected_details: &mut CollectedDetails,
         api: &Api,
         source: &SourceName,
         meeting: &MeetingId,
     ) -> Result<(), ProviderError> {
         let lacks_scope = self.lacks_scope.get(part as usize);
         if lacks_scope.is_some_and(|lacks_scope| lacks_scope.load(Ordering::Relaxed)) {
-            collected.details.missing_parts.push(part.name().into());
+            collected_details.details.missing_parts.push(part.name().into());
             return Ok(());
         }
         let uuid = path_segment::encode_meeting(meeting.provider_id());
@@ -168,18 +169,20 @@ impl DetailsReader {
             DetailsPart::PastMeeting => {
                 let path = format!("/past_meetings/{uuid}");
                 let reply = api.get(label_and_priority, &path, &[], DETAILS_TIMEOUT).await;
-                reply.map(|reply| collected.add_metadata(metadata::from_past_meeting(&reply)))
+                reply.map(|reply| {
+                    collected_details.add_metadata(metadata::from_past_meeting(&reply))
+                })
             }
             DetailsPart::Recordings => {
                 let path = format!("/meetings/{uuid}/recordings");
                 let reply = api.get(label_and_priority, &path, &[], DETAILS_TIMEOUT).await;
-                reply.map(|reply| collected.add_recordings(source, meeting, reply))
+                reply.map(|reply| collected_details.add_recordings(source, meeting, reply))
             }
             DetailsPart::Participants => {
                 let path = format!("/past_meetings/{uuid}/participants");
                 list_participants(api, &path)
                     .await
-                    .map(|participants| collected.add_participants(&participants))
+                    .map(|participants| collected_details.add_participants(&participants))
             }
         };
         let refusal = match outcome {
@@ -189,7 +192,7 @@ impl DetailsReader {
         };
         let error = refusal.to_provider_error(part.subject());
         if refusal.lacks_scope() {
-            collected.details.missing_parts.push(part.name().into());
+            collected_details.details.missing_parts.push(part.name().into());
             if lacks_scope.is_some_and(|lacks_scope| !lacks_scope.swap(true, Ordering::Relaxed)) {
                 tracing::warn!(%source, "{}: {}", part.missing_scope_effect(), line_with_hint(&error));
             }
@@ -210,7 +213,7 @@ async fn list_participants(api: &Api, path: &str) -> Result<Vec<Value>, ApiError
         if reply.is_first {
             participants.clear();
         }
-        participants.extend(wire::participants(reply.object));
+        participants.extend(wire::parse_participants(reply.object));
         if participants.len() > MAX_PARTICIPANTS {
             let problem = format!("a meeting has more than {MAX_PARTICIPANTS} participants");
             return Err(pages.incomplete_list_error(&problem).into());

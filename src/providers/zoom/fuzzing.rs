@@ -19,7 +19,7 @@ use crate::providers::{ProviderError, TrashEntry};
 
 /// Returns the meetings on a page.
 pub fn read_listing(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
-    let page = json_repair::parse_object(body).and_then(wire::Page::read);
+    let page = json_repair::parse_object(body).and_then(wire::Page::parse);
     let meetings = page.into_iter().flat_map(|page| page.meetings);
     meetings.map(|entry| mapping::map_meeting(source, entry).meeting).collect()
 }
@@ -29,7 +29,7 @@ pub fn read_listing(source: &SourceName, body: &[u8]) -> Vec<Meeting> {
 pub fn read_trash(source: &SourceName, meetings: &[u8], files: &[u8]) -> Vec<TrashEntry> {
     let mut entries = HashMap::new();
     for body in [meetings, files] {
-        let page = json_repair::parse_object(body).and_then(wire::Page::read);
+        let page = json_repair::parse_object(body).and_then(wire::Page::parse);
         for entry in page.into_iter().flat_map(|page| page.meetings) {
             let (trashed, urls) = trash::map_trash_entry(source, entry);
             trash::merge_entry(&mut entries, trashed, urls);
@@ -40,19 +40,19 @@ pub fn read_trash(source: &SourceName, meetings: &[u8], files: &[u8]) -> Vec<Tra
 
 /// Returns the days of `requested` that a page does not cover.
 pub fn uncovered_days(requested: DaySpan, today: Date, body: &[u8]) -> Vec<DaySpan> {
-    let page = json_repair::parse_object(body).and_then(wire::Page::read);
+    let page = json_repair::parse_object(body).and_then(wire::Page::parse);
     page.and_then(|page| uncovered_ranges(requested, page.covered_days(requested), today))
         .unwrap_or_default()
 }
 
 /// Returns the number of users on a page.
 pub fn count_users(body: &[u8]) -> usize {
-    json_repair::parse_object(body).map_or(0, |reply| wire::users(reply).len())
+    json_repair::parse_object(body).map_or(0, |reply| wire::parse_users(reply).len())
 }
 
 /// Returns the keys of the files that have a download URL in a reply about one meeting.
 pub fn downloadable_keys(body: &[u8]) -> Vec<String> {
-    let recordings = json_repair::parse_object(body).map(wire::MeetingRecordings::read);
+    let recordings = json_repair::parse_object(body).map(wire::MeetingRecordings::parse);
     let urls = recordings
         .map(|reply| mapping::download_urls(reply.files, reply.participant_files))
         .unwrap_or_default();
@@ -69,7 +69,7 @@ pub fn read_past_meeting(body: &[u8]) -> Map<String, Value> {
 /// Returns the error of a reply that refuses an API call.
 pub fn api_error(status: u16, body: &[u8], secret: &SecretString) -> Option<ProviderError> {
     let reply = json_repair::parse_object(body);
-    Refusal::of(status, reply.as_ref(), secret)
+    Refusal::parse(status, reply.as_ref(), secret)
         .map(|refusal| refusal.to_provider_error("the recordings of user me"))
 }
 
@@ -117,5 +117,5 @@ pub fn read_recordings(source: &SourceName, body: &[u8]) -> Option<Details> {
 
 /// Returns the contents of `participants.csv`.
 pub fn participants_table(body: &[u8]) -> Option<SharedText> {
-    participants::to_csv(&wire::participants(json_repair::parse_object(body)?))
+    participants::to_csv(&wire::parse_participants(json_repair::parse_object(body)?))
 }

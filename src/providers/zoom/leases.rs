@@ -123,8 +123,8 @@ impl Leases {
                 }
             }
         }
-        let refetch_result = self.refetch(api, request, deadline).await;
-        let (url, credential) = match refetch_result {
+        let fetch_result = self.fetch_url_and_token(api, request, deadline).await;
+        let (url, credential) = match fetch_result {
             // The scope for this request may be missing although the listed URL works.
             Err(error) if error.class() == ErrorClass::NotAllowed => {
                 let url = listed_url.into_url(|| error)?;
@@ -148,7 +148,7 @@ impl Leases {
         match self.resolver.resolve(&url, query_credential, deadline).await? {
             Resolution::Lease(lease) => {
                 if is_header_refused {
-                    self.remember_query_host(&url);
+                    self.record_query_host(&url);
                 }
                 Ok(lease)
             }
@@ -221,7 +221,7 @@ impl Leases {
     }
 
     /// Requests the current download URL of a file and the download token of its meeting.
-    async fn refetch(
+    async fn fetch_url_and_token(
         &self,
         api: &Api,
         LeaseRequest { file, version, priority, .. }: LeaseRequest<'_>,
@@ -237,7 +237,7 @@ impl Leases {
             .get((RateLimitLabel::Light, priority), &path, &query, timeout)
             .await
             .map_err(|error| error.into_provider_error("the recordings of this meeting"))?;
-        let recordings = MeetingRecordings::read(reply);
+        let recordings = MeetingRecordings::parse(reply);
         let credential = match recordings.token {
             Some(secret) => Credential {
                 secret,
@@ -264,7 +264,7 @@ impl Leases {
         }
     }
 
-    fn remember_query_host(&self, url: &DownloadUrl) {
+    fn record_query_host(&self, url: &DownloadUrl) {
         /// Maximum number of stored hosts. A source usually has one vanity host and a few numbered
         /// hosts.
         const MAX_HOSTS: usize = 64;

@@ -83,7 +83,7 @@ pub(crate) struct EntryRank {
     /// Whether the meeting is unchanged. If two entries are otherwise equal, the unchanged one is
     /// kept.
     is_unchanged: bool,
-    /// Hash of the metadata, which makes the choice between equal entries deterministic.
+    /// Hash of the metadata. It makes the choice between otherwise equal entries deterministic.
     metadata_hash: u64,
 }
 
@@ -171,8 +171,8 @@ impl Lister<'_> {
     async fn list(&self, window: DaySpan) -> WindowReport<ListedEntry> {
         let mut report = WindowReport::default();
         let mut ranges = RangeQueue::new(window);
-        while let Some((range, is_allowed)) = ranges.next() {
-            let covered_days = match (self.failure.get(), is_allowed) {
+        while let Some((range, range_check)) = ranges.next() {
+            let covered_days = match (self.failure.get(), range_check) {
                 (Some(failure), _) => Err(failure.clone()),
                 (None, Err(error)) => Err(self.incomplete_list_error(&error.to_string())),
                 (None, Ok(())) => self.list_range(range, &mut report).await,
@@ -218,14 +218,14 @@ impl Lister<'_> {
                     return Err(error);
                 }
             };
-            let page = Page::read(reply.object)
+            let page = Page::parse(reply.object)
                 .ok_or_else(|| pages.incomplete_list_error("the reply has no list of meetings"))?;
             covered_days.get_or_insert_with(|| page.covered_days(range));
             report.has_page = true;
-            if page.unreadable > 0 {
+            if page.unreadable_count > 0 {
                 // An unreadable entry may be a known meeting, so no meeting of the range may count
                 // as deleted.
-                let problem = format!("{} meetings cannot be read", page.unreadable);
+                let problem = format!("{} meetings cannot be read", page.unreadable_count);
                 report.failed.push((range, pages.incomplete_list_error(&problem)));
             }
             pages.record_items(page.meetings.iter().map(wire::Meeting::uuid));
@@ -263,7 +263,10 @@ mod tests {
 
     fn map_files(files: serde_json::Value) -> MappedMeeting {
         let entry = json!({"uuid": "u==", "recording_files": files});
-        mapping::map_meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap())
+        mapping::map_meeting(
+            &SourceName::new("acme").unwrap(),
+            wire::Meeting::parse(entry).unwrap(),
+        )
     }
 
     #[test]

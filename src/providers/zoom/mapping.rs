@@ -107,7 +107,7 @@ pub(crate) fn download_urls(
     participants: Vec<wire::File>,
 ) -> Vec<ListedUrl> {
     let keyed_files = assign_keys(files).into_iter().chain(assign_participant_keys(participants));
-    keyed_files.filter_map(|(key, file)| download_url(&key, &file)).collect()
+    keyed_files.filter_map(|(key, file)| listed_url(&key, &file)).collect()
 }
 
 /// Assigns keys to the audio files of participants. No other file of the meeting has the same key.
@@ -121,9 +121,9 @@ fn assign_participant_keys(mut files: Vec<wire::File>) -> Vec<(FileKey, wire::Fi
     assign_keys(files)
 }
 
-fn download_url(key: &FileKey, file: &wire::File) -> Option<ListedUrl> {
+fn listed_url(key: &FileKey, file: &wire::File) -> Option<ListedUrl> {
     let url = file.download_url.clone()?;
-    let url = DownloadUrl { key: key.clone(), url, body: kind(file).body() };
+    let url = DownloadUrl { key: key.clone(), url, body: kind(file).body_kind() };
     Some(ListedUrl { url, facts: version_facts(file) })
 }
 
@@ -196,7 +196,7 @@ fn recording_file(id: FileId, file: &wire::File) -> RecordingFile {
         version: version_facts(file).version(),
         role: kind.role(),
         stem: kind.stem().into(),
-        body: kind.body(),
+        body: kind.body_kind(),
         extension: kind.extension().into(),
         declared_size: declared_size(file),
         recording_start: file.recording_start,
@@ -245,14 +245,14 @@ mod tests {
     use crate::model::{BodyKind, Version};
 
     fn map_entry(entry: Value) -> Meeting {
-        map_meeting(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap()).meeting
+        map_meeting(&SourceName::new("acme").unwrap(), wire::Meeting::parse(entry).unwrap()).meeting
     }
 
     fn map_files(files: Value) -> Meeting {
         map_entry(json!({"uuid": "u==", "recording_files": files}))
     }
 
-    fn single_file(file: Value) -> RecordingFile {
+    fn map_single_file(file: Value) -> RecordingFile {
         map_files(json!([file])).files.remove(0)
     }
 
@@ -275,13 +275,13 @@ mod tests {
 
     fn page(value: Value) -> wire::Page {
         let Value::Object(reply) = value else { panic!() };
-        wire::Page::read(reply).unwrap()
+        wire::Page::parse(reply).unwrap()
     }
 
     #[test]
     fn irregular_page_is_read() {
         let page = page(serde_json::from_str(PAGE).unwrap());
-        assert_eq!(page.unreadable, 0);
+        assert_eq!(page.unreadable_count, 0);
         assert_eq!(page.first_day.unwrap().to_string(), "2026-10-01");
         let source = SourceName::new("acme").unwrap();
         let mut meetings: Vec<_> =
@@ -334,7 +334,7 @@ mod tests {
             {"uuid": "c", "recording_files": null},
         ]}));
         let ids: Vec<_> = page.meetings.iter().map(wire::Meeting::uuid).collect();
-        assert_eq!((ids, page.unreadable), (vec!["42", "b", "c"], 8));
+        assert_eq!((ids, page.unreadable_count), (vec!["42", "b", "c"], 8));
         let source = SourceName::new("acme").unwrap();
         let files: Vec<_> = page
             .meetings
@@ -372,7 +372,7 @@ mod tests {
             (json!({"file_type": "HOLOGRAM"}), "hologram.bin"),
             (json!({}), "recording.bin"),
         ] {
-            let mapped = single_file(file.clone());
+            let mapped = map_single_file(file.clone());
             assert_eq!(format!("{}.{}", mapped.stem, mapped.extension), name, "{file}");
         }
     }
@@ -389,22 +389,22 @@ mod tests {
             (json!("completed"), json!(""), false),
         ] {
             let file =
-                single_file(json!({"status": status, "file_type": kind, "download_url": url}));
+                map_single_file(json!({"status": status, "file_type": kind, "download_url": url}));
             let expected = if ready { Availability::Ready } else { Availability::Processing };
             assert_eq!(file.availability, expected, "{status} {kind}");
         }
-        let file = single_file(json!({"file_type": "MP4", "file_path": "/mnt/x"}));
+        let file = map_single_file(json!({"file_type": "MP4", "file_path": "/mnt/x"}));
         assert!(
             matches!(file.availability, Availability::Unavailable(why) if why.contains("Meeting Connector"))
         );
-        let file = single_file(json!({"file_type": "MP4", "download_url": "not a URL"}));
+        let file = map_single_file(json!({"file_type": "MP4", "download_url": "not a URL"}));
         assert!(matches!(file.availability, Availability::Unavailable(_)));
     }
 
     #[test]
     fn version_ignores_the_download_url() {
         let file = |size: u64, end: &str, path: &str| {
-            single_file(
+            map_single_file(
                 json!({"id": "a", "file_type": "MP4", "file_size": size, "recording_end": end,
                        "download_url": format!("https://zoom.us/{path}")}),
             )
@@ -480,18 +480,21 @@ mod tests {
 
     #[test]
     fn role_follows_type_and_body_extension() {
-        let file = single_file(json!({"file_type": "CC", "file_size": 0}));
+        let file = map_single_file(json!({"file_type": "CC", "file_size": 0}));
         assert_eq!(
             (file.role, file.body, file.declared_size),
             (Role::Captions, BodyKind::WebVtt, None)
         );
-        let file = single_file(json!({"file_type": "MP4", "file_size": "3100000"}));
+        let file = map_single_file(json!({"file_type": "MP4", "file_size": "3100000"}));
         assert_eq!(
             (file.role, file.body, file.declared_size),
             (Role::View, BodyKind::IsoMedia, Some(3_100_000))
         );
-        let file = single_file(json!({"file_type": "TIMELINE"}));
+        let file = map_single_file(json!({"file_type": "TIMELINE"}));
         assert_eq!((file.role, file.body), (Role::Other, BodyKind::Json));
-        assert_eq!(single_file(json!({"file_type": "CHAT", "file_size": -4})).declared_size, None);
+        assert_eq!(
+            map_single_file(json!({"file_type": "CHAT", "file_size": -4})).declared_size,
+            None
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Builds the contents of `meeting.json`, which are the same after every listing.
 //!
-//! The file contains the URLs and passcodes that play a recording in a browser, because only its
-//! owner can read it. It contains nothing that can download a file.
+//! The file contains the URLs and passcodes that play a recording in a browser, because only the
+//! owner of the mount can read it. It contains no URL and no token that can download a file.
 
 use serde_json::{Map, Value};
 
@@ -122,7 +122,7 @@ mod tests {
     use crate::providers::zoom::mapping;
 
     fn metadata_of(entry: Value) -> MeetingMetadata {
-        let meeting = wire::Meeting::read(entry).unwrap();
+        let meeting = wire::Meeting::parse(entry).unwrap();
         mapping::map_meeting(&SourceName::new("acme").unwrap(), meeting).meeting.metadata
     }
 

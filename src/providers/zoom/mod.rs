@@ -1,7 +1,8 @@
 //! The provider of Zoom cloud recordings.
 //!
 //! Input: a credential, the users whose recordings are listed, and base URLs. Output: meetings, the
-//! details of past meetings, and leases. The module does not know directories or cache blocks.
+//! details of past meetings, and leases. The module must not know directories, cache blocks or the
+//! mount.
 //!
 //! Peculiarities of Zoom, and the modules that handle them:
 //!

@@ -29,8 +29,8 @@ pub(crate) struct Pages<'a> {
     query: Vec<(&'a str, &'a str)>,
     /// The noun phrase that names the list in error messages, as in "the recordings of user me".
     subject: &'a str,
-    next: NextPage,
-    restarts: usize,
+    next_page: NextPage,
+    restart_count: usize,
     guard: PageGuard,
     /// The reason why the list counts as endless, if it does.
     endless_list: Option<EndlessList>,
@@ -65,8 +65,8 @@ impl<'a> Pages<'a> {
             path,
             query,
             subject,
-            next: NextPage::First,
-            restarts: 0,
+            next_page: NextPage::First,
+            restart_count: 0,
             guard,
             endless_list: None,
         }
@@ -78,7 +78,7 @@ impl<'a> Pages<'a> {
     /// The request failed, or the list is endless.
     pub(crate) async fn next(&mut self) -> Result<Option<PageReply>, ApiError> {
         loop {
-            let token = match std::mem::replace(&mut self.next, NextPage::None) {
+            let token = match std::mem::replace(&mut self.next_page, NextPage::None) {
                 NextPage::None => return Ok(None),
                 NextPage::First => None,
                 NextPage::Token(token) => Some(token),
@@ -98,15 +98,15 @@ impl<'a> Pages<'a> {
                     Err(ApiError::Refused(refusal))
                         if token.is_some() && refusal.is_request_error() =>
                     {
-                        if self.restarts == MAX_RESTARTS {
+                        if self.restart_count == MAX_RESTARTS {
                             return Err(self
                                 .incomplete_list_error(
                                     "Zoom repeatedly refused the page tokens that it had issued",
                                 )
                                 .into());
                         }
-                        self.restarts += 1;
-                        self.next = NextPage::First;
+                        self.restart_count += 1;
+                        self.next_page = NextPage::First;
                         self.guard.restart();
                         tracing::debug!(?refusal, "listing {} again", self.subject);
                         continue;
@@ -114,7 +114,7 @@ impl<'a> Pages<'a> {
                     reply => reply?,
                 };
             let is_first = token.is_none();
-            self.next = match serde_lenient::first_text(&object, &["next_page_token"]) {
+            self.next_page = match serde_lenient::first_text(&object, &["next_page_token"]) {
                 Some(token) => NextPage::Token(token),
                 None => NextPage::None,
             };

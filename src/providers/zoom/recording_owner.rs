@@ -155,7 +155,7 @@ async fn list_users(api: &Api) -> Result<Vec<User>, ProviderError> {
         while let Some(reply) =
             pages.next().await.map_err(|error| error.into_provider_error(SUBJECT))?
         {
-            users.extend(wire::users(reply.object));
+            users.extend(wire::parse_users(reply.object));
         }
     }
     Ok(users)

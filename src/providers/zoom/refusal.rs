@@ -41,9 +41,9 @@ impl ApiRefusal for Refusal {
 }
 
 impl Refusal {
-    /// Returns the refusal in a reply, or `None` if the reply does not refuse the call. The message
-    /// of the refusal does not contain `secret`.
-    pub(crate) fn of(
+    /// Parses an error reply. Returns `None` if the reply does not refuse the call. The stored
+    /// message never contains `secret`.
+    pub(crate) fn parse(
         status: u16,
         reply: Option<&Map<String, Value>>,
         secret: &SecretString,
@@ -67,8 +67,8 @@ impl Refusal {
         })
     }
 
-    /// Whether another request with the same token may succeed. It cannot if the token, its scopes
-    /// or its app are the reason for the refusal.
+    /// Whether the request itself was refused, and not the token, its scopes or its app. Another
+    /// request with the same token may then succeed.
     pub(crate) fn is_request_error(&self) -> bool {
         !self.is_token_error()
             && self.code.is_none_or(|code| !APP_CODES.contains(&code) && code != MISSING_SCOPES)
@@ -208,9 +208,9 @@ impl Refusal {
 fn missing_scopes(code: Option<i64>, message: &str) -> Option<String> {
     let is_about_scopes = code == Some(MISSING_SCOPES)
         || (code == Some(UNSPECIFIED_ERROR) && message.contains("contain scopes"));
-    let in_brackets = message.split_once('[').and_then(|(_, end)| end.split_once(']'));
+    let bracketed_text = message.split_once('[').and_then(|(_, end)| end.split_once(']'));
     is_about_scopes
-        .then(|| in_brackets.map(|(scopes, _)| scopes.trim().to_owned()).unwrap_or_default())
+        .then(|| bracketed_text.map(|(scopes, _)| scopes.trim().to_owned()).unwrap_or_default())
 }
 
 /// Zoom's code for errors without a specific code.
@@ -275,7 +275,7 @@ mod tests {
     use crate::providers::ErrorClass;
 
     fn parse_refusal(status: u16, body: Value) -> Option<Refusal> {
-        Refusal::of(status, body.as_object(), &SecretString::from("t0ken-s3cret"))
+        Refusal::parse(status, body.as_object(), &SecretString::from("t0ken-s3cret"))
     }
 
     #[test]
@@ -313,7 +313,7 @@ mod tests {
         let (token, of_token) = ("Invalid access token.", "the details of past meetings");
         let per_second =
             "You have reached the maximum per-second rate limit for this API. Try again later.";
-        let daily = "You have reached the maximum daily rate limit for this API. Refer to the response header.";
+        let daily_limit_message = "You have reached the maximum daily rate limit for this API. Refer to the response header.";
         #[rustfmt::skip]
         let rows = [
             (401, Some(124), token, "the recordings of user me", "credential: Zoom refused the request for the recordings of user me: the token is not valid, and a new token is not valid either (\"Invalid access token\") (hint: Check in the Zoom App Marketplace that the app is activated and that its credentials match the configured ones.)"),
@@ -343,7 +343,7 @@ mod tests {
             (401, Some(4741), "The token has been revoked.", "the recordings of user me", "credential: Zoom refused the request for the recordings of user me: the token was revoked because the app was authorized again (\"The token has been revoked\") (hint: Create a separate app for meetfs, or authorize this app again.)"),
             (400, Some(12702), "Can not access a meeting a year ago.", of_token, "not found: Zoom refused the request for the details of past meetings: Zoom keeps details for a year only (\"Can not access a meeting a year ago\")"),
             (429, Some(429), per_second, "the recordings of user me", "unavailable: the limit of requests per second is reached, so Zoom refused the request for the recordings of user me (\"You have reached the maximum per-second rate limit for this API. Try again later\") (hint: A running mount retries automatically. If the error persists, check that `plan` is the plan of the account.)"),
-            (429, Some(429), daily, "the recordings of user me", "unavailable: the daily limit of the account is reached, so Zoom refused the request for the recordings of user me (\"You have reached the maximum daily rate limit for this API. Refer to the response header\") (hint: A running mount retries automatically. The limit is reset every day. A higher plan has a higher limit.)"),
+            (429, Some(429), daily_limit_message, "the recordings of user me", "unavailable: the daily limit of the account is reached, so Zoom refused the request for the recordings of user me (\"You have reached the maximum daily rate limit for this API. Refer to the response header\") (hint: A running mount retries automatically. The limit is reset every day. A higher plan has a higher limit.)"),
             (401, None, "", "the recordings of user me", "credential: Zoom refused the token in the request for the recordings of user me (hint: Check the credentials of the source.)"),
             (403, None, "", "the recordings of user me", "not allowed: Zoom forbids access to the recordings of user me (hint: Check the scopes of the app and the role of its user.)"),
             (404, None, "", "the recordings of user me", "not found: the server does not find the recordings of user me (hint: Check api_url.)"),

@@ -8,14 +8,16 @@ use crate::providers::toolkit::scopes::{Permission, Requirement, check};
 pub(crate) fn permissions(granted: &str, users: &[String]) -> Vec<Permission> {
     let includes_all = users.iter().any(|name| name == "all");
     let has_patterns = users.iter().any(|name| name.contains(['*', '?', '[']));
-    let whole_account = Requirement {
+    let whole_account_requirement = Requirement {
         purpose: "listing the whole account at once",
         scopes: WHOLE_ACCOUNT_SCOPES,
         is_needed: false,
     };
     let can_list_at_once = includes_all
-        && check(granted, [whole_account]).iter().all(|permission| permission.is_granted);
-    let list_users = (has_patterns || includes_all).then_some(Requirement {
+        && check(granted, [whole_account_requirement])
+            .iter()
+            .all(|permission| permission.is_granted);
+    let list_users_requirement = (has_patterns || includes_all).then_some(Requirement {
         purpose: "listing the account's users",
         scopes: &["user:read", "user:read:list_users"],
         is_needed: !can_list_at_once,
@@ -27,22 +29,22 @@ pub(crate) fn permissions(granted: &str, users: &[String]) -> Vec<Permission> {
             is_needed: true,
         },
         Requirement {
-            purpose: "new download URLs in long reads, and the audio of individual participants",
+            purpose: "requesting new download URLs, and showing the audio of individual participants",
             scopes: &["recording:read", "cloud_recording:read:list_recording_files"],
             is_needed: true,
         },
         Requirement {
-            purpose: "additional fields in meeting.json",
+            purpose: "showing additional fields in meeting.json",
             scopes: &["meeting:read", "meeting:read:past_meeting"],
             is_needed: false,
         },
         Requirement {
-            purpose: "participants.csv",
+            purpose: "showing participants.csv",
             scopes: &["meeting:read", "meeting:read:list_past_participants"],
             is_needed: false,
         },
     ];
-    check(granted, base_requirements.into_iter().chain(list_users))
+    check(granted, base_requirements.into_iter().chain(list_users_requirement))
 }
 
 const WHOLE_ACCOUNT_SCOPES: &[&str] =
@@ -70,8 +72,10 @@ mod tests {
     fn missing_scopes_depend_on_the_listed_users() {
         let granular_scopes = "cloud_recording:read:list_user_recordings:admin \
                         cloud_recording:read:list_recording_files:admin";
-        let optional_permissions =
-            [("additional fields in meeting.json", false), ("participants.csv", false)];
+        let optional_permissions = [
+            ("showing additional fields in meeting.json", false),
+            ("showing participants.csv", false),
+        ];
         assert_eq!(missing_permissions(granular_scopes, &["me"]), optional_permissions);
         assert_eq!(missing_permissions("recording:read meeting:read", &["me"]), []);
         let users = ("listing the account's users", true);
@@ -83,11 +87,11 @@ mod tests {
             missing_permissions(granular_scopes, &["all"]),
             [optional_permissions[0], optional_permissions[1], users]
         );
-        let whole_account = format!(
+        let account_scopes = format!(
             "{granular_scopes} cloud_recording:read:list_account_recordings:admin meeting:read"
         );
         assert_eq!(
-            missing_permissions(&whole_account, &["all"]),
+            missing_permissions(&account_scopes, &["all"]),
             [("listing the account's users", false)]
         );
         assert_eq!(missing_permissions("", &["me"]).len(), 4);

@@ -76,7 +76,8 @@ fn service_error(status: u16, quoted_reason: &str) -> ProviderError {
 
 struct Refusal {
     error: String,
-    /// A space and Zoom's reason in parentheses and quotes. Empty if the reply contains no reason.
+    /// A space and Zoom's reason in parentheses and quotes, or an empty string if the reply
+    /// contains no reason.
     quoted_reason: String,
 }
 

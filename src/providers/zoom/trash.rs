@@ -116,10 +116,10 @@ async fn list_owner(
                 Ok(None) => break,
                 Err(error) => return Err(error.into_provider_error(&subject)),
             };
-            let page = Page::read(reply.object)
+            let page = Page::parse(reply.object)
                 .ok_or_else(|| pages.incomplete_list_error("the reply has no list of meetings"))?;
-            if page.unreadable > 0 {
-                let problem = format!("{} meetings cannot be read", page.unreadable);
+            if page.unreadable_count > 0 {
+                let problem = format!("{} meetings cannot be read", page.unreadable_count);
                 return Err(pages.incomplete_list_error(&problem));
             }
             entries.extend(page.meetings.into_iter().map(|entry| map_trash_entry(source, entry)));
@@ -161,10 +161,10 @@ pub(crate) fn merge_entry(
             existing.meeting.files.push(file);
         }
     }
-    const FILES: &str = "recording_files";
+    const FILES_FIELD: &str = "recording_files";
     let mut metadata = existing.meeting.metadata.to_map();
-    if let Some(Value::Array(files)) = metadata.get_mut(FILES)
-        && let Some(Value::Array(entry_files)) = entry.meeting.metadata.to_map().get(FILES)
+    if let Some(Value::Array(files)) = metadata.get_mut(FILES_FIELD)
+        && let Some(Value::Array(entry_files)) = entry.meeting.metadata.to_map().get(FILES_FIELD)
     {
         let new_files: Vec<_> =
             entry_files.iter().filter(|file| !files.contains(file)).cloned().collect();
@@ -184,8 +184,8 @@ mod tests {
 
     use super::*;
 
-    fn read(entry: serde_json::Value) -> (TrashEntry, Vec<ListedUrl>) {
-        map_trash_entry(&SourceName::new("acme").unwrap(), wire::Meeting::read(entry).unwrap())
+    fn map_entry(entry: serde_json::Value) -> (TrashEntry, Vec<ListedUrl>) {
+        map_trash_entry(&SourceName::new("acme").unwrap(), wire::Meeting::parse(entry).unwrap())
     }
 
     fn file(id: &str, deleted: &str) -> serde_json::Value {
@@ -196,19 +196,20 @@ mod tests {
     #[test]
     fn first_deletion_determines_the_expiry() {
         let (first, second) = ("2026-10-06T07:00:00Z", "2026-10-09T07:00:00Z");
-        let (trashed, urls) =
-            read(json!({"uuid": "u==", "recording_files": [file("a", second), file("b", first)]}));
+        let (trashed, urls) = map_entry(
+            json!({"uuid": "u==", "recording_files": [file("a", second), file("b", first)]}),
+        );
         assert_eq!(trashed.deleted, Some(first.parse().unwrap()));
         assert_eq!(urls.len(), 2);
         let (trashed, _) =
-            read(json!({"uuid": "u==", "deleted_time": second, "recording_files": []}));
+            map_entry(json!({"uuid": "u==", "deleted_time": second, "recording_files": []}));
         assert_eq!(trashed.deleted, Some(second.parse().unwrap()));
-        assert_eq!(read(json!({"uuid": "u=="})).0.deleted, None);
+        assert_eq!(map_entry(json!({"uuid": "u=="})).0.deleted, None);
     }
 
     #[test]
     fn trashed_meeting_has_its_own_id() {
-        let (trashed, _) = read(json!({"uuid": "u==", "recording_files": [file("a", "")]}));
+        let (trashed, _) = map_entry(json!({"uuid": "u==", "recording_files": [file("a", "")]}));
         assert_eq!(trashed.meeting.id, MeetingId::from("u==").to_trash_id());
         assert!(trashed.meeting.files.iter().all(|file| file.id.meeting.is_in_trash()));
         assert_eq!(trashed.meeting.id.provider_id(), "u==");
@@ -221,7 +222,7 @@ mod tests {
             [("a", "2026-10-09T07:00:00Z"), ("b", "2026-10-06T07:00:00Z"), ("a", "")]
         {
             let (trashed, urls) =
-                read(json!({"uuid": "u==", "recording_files": [file(id, deleted)]}));
+                map_entry(json!({"uuid": "u==", "recording_files": [file(id, deleted)]}));
             merge_entry(&mut entries, trashed, urls);
         }
         let (trashed, urls) = entries.into_values().next().unwrap();

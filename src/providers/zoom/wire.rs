@@ -16,26 +16,26 @@ pub(crate) struct Page {
     pub(crate) first_day: Option<Date>,
     /// Last day that the list covers, if the reply states it.
     pub(crate) last_day: Option<Date>,
-    /// The entries that could be read.
+    /// The entries that could be parsed.
     pub(crate) meetings: Vec<Meeting>,
-    /// Number of entries that could not be read.
-    pub(crate) unreadable: usize,
+    /// Number of entries that could not be parsed.
+    pub(crate) unreadable_count: usize,
 }
 
 impl Page {
-    /// Reads a page. Returns `None` if the reply has no field `meetings`, as in an error reply.
-    pub(crate) fn read(mut reply: Map<String, Value>) -> Option<Self> {
+    /// Parses a page. Returns `None` if the reply has no field `meetings`, as in an error reply.
+    pub(crate) fn parse(mut reply: Map<String, Value>) -> Option<Self> {
         let entries = match reply.remove("meetings")? {
             Value::Array(entries) => entries,
             Value::Null => Vec::new(),
             _ => return None,
         };
         let listed = entries.len();
-        let meetings: Vec<_> = entries.into_iter().filter_map(Meeting::read).collect();
+        let meetings: Vec<_> = entries.into_iter().filter_map(Meeting::parse).collect();
         Some(Self {
             first_day: parse_date(&reply, "from"),
             last_day: parse_date(&reply, "to"),
-            unreadable: listed - meetings.len(),
+            unreadable_count: listed - meetings.len(),
             meetings,
         })
     }
@@ -60,13 +60,13 @@ pub(crate) struct User {
 }
 
 /// Returns the readable users of a page. A reply without users is an empty page.
-pub(crate) fn users(reply: Map<String, Value>) -> Vec<User> {
+pub(crate) fn parse_users(reply: Map<String, Value>) -> Vec<User> {
     let entries = take_entries(reply, "users").into_iter();
     entries.filter_map(|entry| serde_json::from_value(entry).ok()).collect()
 }
 
 /// Returns the participants of a page. A reply without participants is an empty page.
-pub(crate) fn participants(reply: Map<String, Value>) -> Vec<Value> {
+pub(crate) fn parse_participants(reply: Map<String, Value>) -> Vec<Value> {
     take_entries(reply, "participants")
 }
 
@@ -106,10 +106,10 @@ pub(crate) struct Meeting {
     pub(crate) duration: Option<i64>,
     #[serde(default, deserialize_with = "serde_lenient::text")]
     pub(crate) share_url: Option<String>,
-    #[serde(default, deserialize_with = "file_list")]
+    #[serde(default, deserialize_with = "deserialize_files")]
     pub(crate) recording_files: Vec<File>,
     /// The audio files of individual participants. Only a reply about one meeting contains them.
-    #[serde(default, deserialize_with = "file_list")]
+    #[serde(default, deserialize_with = "deserialize_files")]
     pub(crate) participant_audio_files: Vec<File>,
     /// All other fields, including passcodes.
     #[serde(flatten)]
@@ -117,9 +117,9 @@ pub(crate) struct Meeting {
 }
 
 impl Meeting {
-    /// Reads a meeting. Returns `None` unless the entry is an object with a UUID, and its files are
-    /// a list or missing.
-    pub(crate) fn read(entry: Value) -> Option<Self> {
+    /// Parses a meeting. Returns `None` unless the entry is an object with a UUID, and its files
+    /// are a list or missing.
+    pub(crate) fn parse(entry: Value) -> Option<Self> {
         // A meeting whose list of files is unreadable must not appear as a meeting without files.
         let files = entry.get("recording_files");
         if files.is_some_and(|files| !files.is_array() && !files.is_null()) {
@@ -170,8 +170,8 @@ pub(crate) struct File {
     pub(crate) deleted_time: Option<Timestamp>,
 }
 
-/// Reads the entries of a list of files. Ignores entries that are not objects.
-fn file_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
+/// Deserializes the file entries and skips those that are not objects.
+fn deserialize_files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<File>, D::Error> {
     let Value::Array(entries) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
     Ok(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
 }
@@ -186,8 +186,8 @@ pub(crate) struct MeetingRecordings {
 }
 
 impl MeetingRecordings {
-    /// Reads the reply, which may contain no files.
-    pub(crate) fn read(mut reply: Map<String, Value>) -> Self {
+    /// Parses a reply, which need not contain files.
+    pub(crate) fn parse(mut reply: Map<String, Value>) -> Self {
         let token = reply.remove("download_access_token").as_ref().and_then(serde_lenient::as_text);
         let (files, participant_files) = serde_json::from_value::<Meeting>(Value::Object(reply))
             .map(|meeting| (meeting.recording_files, meeting.participant_audio_files))

@@ -12,7 +12,7 @@ pub(crate) fn is_error_object(body: &[u8]) -> bool {
 /// Parses `body`. Returns `None` if it is not an error object, which has a code other than zero or
 /// the status `false`.
 ///
-/// Zoom refuses a download with `{"status":false,"errorCode":124,…}` and a call with
+/// Zoom refuses a download with `{"status":false,"errorCode":124,…}` and an API call with
 /// `{"code":…,"message":…}`.
 pub(crate) fn parse(body: &[u8]) -> Option<Map<String, Value>> {
     let object = serde_json::from_slice::<Map<String, Value>>(body).ok()?;

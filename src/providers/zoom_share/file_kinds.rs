@@ -18,7 +18,7 @@ pub(crate) struct FileKind<'a> {
 }
 
 impl FileKind<'_> {
-    /// Returns the file type in upper case; empty if there is none.
+    /// Returns the file type in upper case, or an empty string if there is none.
     pub(crate) fn file_type(self) -> String {
         self.file_type.unwrap_or_default().to_ascii_uppercase()
     }
@@ -80,7 +80,7 @@ impl FileKind<'_> {
     }
 
     /// Returns the format of the file.
-    pub(crate) fn body(self) -> BodyKind {
+    pub(crate) fn body_kind(self) -> BodyKind {
         match self.extension().as_str() {
             "mp4" | "m4a" => BodyKind::IsoMedia,
             "vtt" => BodyKind::WebVtt,
