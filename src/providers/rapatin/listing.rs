@@ -21,7 +21,7 @@ use crate::http::Priority;
 use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::toolkit::fan_out::{FanOutLimits, JobOutcome, StopReason, fan_out};
 use crate::providers::toolkit::listing_failures::{merge_overlapping, most_actionable_error};
-use crate::providers::toolkit::windowed_listing::keep_highest;
+use crate::providers::toolkit::windowed_listing::keep_highest_ranked;
 use crate::providers::{ErrorClass, ProviderError};
 
 /// Maximum number of meetings that are requested concurrently. Rapatin publishes no rate limit.
@@ -153,7 +153,7 @@ impl Lister {
                     self.history.lock().record(meeting, is_empty, is_old);
                     for session in listed.sessions {
                         let id = MeetingId::from(session.uuid());
-                        keep_highest(&mut sessions, id, (meeting, session), rank);
+                        keep_highest_ranked(&mut sessions, id, (meeting, session), rank);
                     }
                 }
                 // A schedule may contain meetings of other accounts. If Rapatin refuses only some

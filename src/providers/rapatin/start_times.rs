@@ -45,11 +45,11 @@ impl StartTimes {
         if let Some(start) = starts.get(&id) {
             return *start;
         }
-        let scheduled = session.recorded_on.and_then(|day| schedule.start(meeting, day));
+        let scheduled_start = session.recorded_on.and_then(|day| schedule.start(meeting, day));
         let midnight =
             || TimeZone::UTC.to_timestamp(session.recorded_on?.to_datetime(Time::midnight())).ok();
-        let start = scheduled.or_else(midnight).unwrap_or(Timestamp::UNIX_EPOCH);
-        if scheduled.is_some() || schedule_is_complete {
+        let start = scheduled_start.or_else(midnight).unwrap_or(Timestamp::UNIX_EPOCH);
+        if scheduled_start.is_some() || schedule_is_complete {
             starts.insert(id, start);
         }
         start

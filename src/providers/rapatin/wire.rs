@@ -236,8 +236,8 @@ fn normalize_meeting_id(text: &str) -> Option<String> {
     const MAX_LENGTH: usize = 64;
     let characters = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
     let id: String = characters.take(MAX_LENGTH + 1).collect();
-    let is_word = id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    (is_word && (1..=MAX_LENGTH).contains(&id.len())).then_some(id)
+    let is_alphanumeric = id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (is_alphanumeric && (1..=MAX_LENGTH).contains(&id.len())).then_some(id)
 }
 
 fn time_of_day(text: &str) -> Option<Time> {
@@ -380,10 +380,10 @@ mod tests {
         let mut series = item(json!(true), json!(null));
         series["occurrences"] = json!([{"start_date": "2026-09-24", "start_time": "09:00"}, 3]);
         assert_eq!(starts(series), [Some(start), None]);
-        let malformed = json!({"meeting_id": 1, "start_date": "24/09/2026", "start_time": "soon", "timezone": "Mars"});
-        assert_eq!(starts(malformed), [None]);
-        let too_long = "8".repeat(65);
-        for invalid_id in [" - ", "..", "8|5", "a/b", &too_long] {
+        let malformed_item = json!({"meeting_id": 1, "start_date": "24/09/2026", "start_time": "soon", "timezone": "Mars"});
+        assert_eq!(starts(malformed_item), [None]);
+        let long_id = "8".repeat(65);
+        for invalid_id in [" - ", "..", "8|5", "a/b", &long_id] {
             assert!(starts(json!({"meeting_id": invalid_id})).is_empty(), "{invalid_id}");
         }
     }

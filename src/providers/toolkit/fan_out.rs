@@ -59,11 +59,11 @@ pub(crate) async fn fan_out<K, T>(
     let mut finished_jobs = stream::iter(numbered_jobs).buffer_unordered(limits.concurrency);
     let mut consecutive_failures = 0;
     let reason = loop {
-        let next = match limits.deadline {
+        let next_result = match limits.deadline {
             Some(deadline) => timeout_at(deadline, finished_jobs.next()).await,
             None => Ok(finished_jobs.next().await),
         };
-        let (number, result) = match next {
+        let (number, result) = match next_result {
             Ok(Some(finished_job)) => finished_job,
             Ok(None) => return None,
             Err(_elapsed) => break StopReason::Deadline,

@@ -82,20 +82,20 @@ fn parse_text(text: &str) -> Result<Map<String, Value>, UnreadableObject> {
 
 /// The remaining memory for one reply.
 struct Budget {
-    remaining: usize,
+    remaining_bytes: usize,
     is_exceeded: bool,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { remaining: MAX_REPLY_BYTES, is_exceeded: false }
+        Self { remaining_bytes: MAX_REPLY_BYTES, is_exceeded: false }
     }
 }
 
 impl Budget {
     fn charge<E: serde::de::Error>(&mut self, bytes: usize) -> Result<(), E> {
-        match self.remaining.checked_sub(bytes) {
-            Some(remaining) => self.remaining = remaining,
+        match self.remaining_bytes.checked_sub(bytes) {
+            Some(remaining_bytes) => self.remaining_bytes = remaining_bytes,
             None => self.is_exceeded = true,
         }
         self.check()
@@ -187,9 +187,9 @@ fn parse_element(raw: &RawValue, budget: &mut Budget) -> Result<Value, serde_jso
         return Ok(value);
     }
     budget.check::<serde_json::Error>()?;
-    let repaired = parse_value(&replace_lone_surrogates(raw.get()), budget);
+    let repaired_value = parse_value(&replace_lone_surrogates(raw.get()), budget);
     budget.check::<serde_json::Error>()?;
-    Ok(repaired.unwrap_or(Value::Null))
+    Ok(repaired_value.unwrap_or(Value::Null))
 }
 
 fn parse_value(text: &str, budget: &mut Budget) -> Result<Value, serde_json::Error> {
@@ -270,11 +270,11 @@ fn replace_control_characters(text: &str) -> Option<String> {
 
 /// Replaces escaped lone surrogates (RFC 8259, 8.2) with the replacement character.
 fn replace_lone_surrogates(text: &str) -> String {
-    let mut repaired = String::with_capacity(text.len());
-    let mut remaining = text;
-    while let Some(index) = remaining.find('\\') {
-        let (before, escape) = remaining.split_at(index);
-        repaired.push_str(before);
+    let mut repaired_text = String::with_capacity(text.len());
+    let mut remaining_text = text;
+    while let Some(index) = remaining_text.find('\\') {
+        let (before, escape) = remaining_text.split_at(index);
+        repaired_text.push_str(before);
         let (length, replacement) = match (utf16_unit(escape), escape.get(6..).and_then(utf16_unit))
         {
             (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (12, escape.get(..12)),
@@ -285,11 +285,11 @@ fn replace_lone_surrogates(text: &str) -> String {
                 (length, escape.get(..length))
             }
         };
-        repaired.push_str(replacement.unwrap_or_default());
-        remaining = escape.get(length..).unwrap_or_default();
+        repaired_text.push_str(replacement.unwrap_or_default());
+        remaining_text = escape.get(length..).unwrap_or_default();
     }
-    repaired.push_str(remaining);
-    repaired
+    repaired_text.push_str(remaining_text);
+    repaired_text
 }
 
 /// Returns the UTF-16 code unit of an escape such as `\uD83C` at the beginning of `text`.

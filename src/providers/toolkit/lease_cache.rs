@@ -236,7 +236,7 @@ mod tests {
     /// A provider that returns `error`, if any, for leases of version 1.
     struct FakeProvider {
         descriptor: SourceDescriptor,
-        requests: AtomicUsize,
+        request_count: AtomicUsize,
         error: Mutex<Option<ProviderError>>,
     }
 
@@ -255,7 +255,7 @@ mod tests {
         }
 
         async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError> {
-            self.requests.fetch_add(1, Ordering::Relaxed);
+            self.request_count.fetch_add(1, Ordering::Relaxed);
             match &*self.error.lock() {
                 Some(error) if request.version == Version(1) => Err(error.clone()),
                 _ => {
@@ -270,40 +270,40 @@ mod tests {
         let identity = ArchiveIdentity { words: Vec::new(), names_account: true };
         let name = SourceName::new("acme").unwrap();
         let descriptor = SourceDescriptor { name, identity, base_urls: Vec::new() };
-        let requests = AtomicUsize::new(0);
-        Arc::new(FakeProvider { descriptor, requests, error: Mutex::new(error) })
+        let request_count = AtomicUsize::new(0);
+        Arc::new(FakeProvider { descriptor, request_count, error: Mutex::new(error) })
     }
 
-    fn slot(leases: &LeaseCache, version: u64) -> Arc<dyn LeaseSource> {
-        let source = leases.provider.source().clone();
+    fn slot(cache: &LeaseCache, version: u64) -> Arc<dyn LeaseSource> {
+        let source = cache.provider.source().clone();
         let file = FileId { source, meeting: "m".into(), key: "video".into() };
-        leases.slot(&file, Version(version))
+        cache.slot(&file, Version(version))
     }
 
     #[tokio::test(start_paused = true)]
     async fn ttl_doubles_with_each_refusal() {
         let provider = provider(Some(ProviderError::not_allowed("no")));
-        let leases = LeaseCache::new(provider.clone());
+        let cache = LeaseCache::new(provider.clone());
         let mut ttl = MIN_REFUSAL_TTL;
         for round in 1..=6 {
             for _ in 0..10 {
-                let error = slot(&leases, 1).current_lease(Priority::Demand).await.unwrap_err();
+                let error = slot(&cache, 1).current_lease(Priority::Demand).await.unwrap_err();
                 assert!(matches!(error, FetchError::NotAllowed(_)), "{error}");
             }
-            assert_eq!(provider.requests.load(Ordering::Relaxed), round);
+            assert_eq!(provider.request_count.load(Ordering::Relaxed), round);
             tokio::time::advance(ttl - Duration::from_millis(1)).await;
-            assert!(slot(&leases, 1).current_lease(Priority::Demand).await.is_err());
-            assert_eq!(provider.requests.load(Ordering::Relaxed), round);
+            assert!(slot(&cache, 1).current_lease(Priority::Demand).await.is_err());
+            assert_eq!(provider.request_count.load(Ordering::Relaxed), round);
             tokio::time::advance(Duration::from_millis(1)).await;
             ttl = (ttl * 2).min(MAX_REFUSAL_TTL);
         }
         *provider.error.lock() = None;
-        let lease = slot(&leases, 1).current_lease(Priority::Demand).await.unwrap();
-        slot(&leases, 1).report_served(&lease);
-        slot(&leases, 1).report_final_refusal(&lease, &FetchError::NotAllowed("again".into()));
+        let lease = slot(&cache, 1).current_lease(Priority::Demand).await.unwrap();
+        slot(&cache, 1).report_served(&lease);
+        slot(&cache, 1).report_final_refusal(&lease, &FetchError::NotAllowed("again".into()));
         tokio::time::advance(MIN_REFUSAL_TTL).await;
         assert!(
-            slot(&leases, 1).current_lease(Priority::Demand).await.is_ok(),
+            slot(&cache, 1).current_lease(Priority::Demand).await.is_ok(),
             "the TTL is short again"
         );
     }
@@ -311,39 +311,39 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn transient_error_is_not_cached() {
         let provider = provider(Some(ProviderError::unavailable("down")));
-        let leases = LeaseCache::new(provider.clone());
+        let cache = LeaseCache::new(provider.clone());
         for _ in 0..3 {
-            assert!(slot(&leases, 1).current_lease(Priority::Demand).await.is_err());
+            assert!(slot(&cache, 1).current_lease(Priority::Demand).await.is_err());
         }
-        assert_eq!(provider.requests.load(Ordering::Relaxed), 3);
+        assert_eq!(provider.request_count.load(Ordering::Relaxed), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn versions_share_neither_lease_nor_refusal() {
         let provider = provider(Some(ProviderError::changed("another version")));
-        let leases = LeaseCache::new(provider.clone());
-        let first_error = slot(&leases, 1).current_lease(Priority::Demand).await.unwrap_err();
+        let cache = LeaseCache::new(provider.clone());
+        let first_error = slot(&cache, 1).current_lease(Priority::Demand).await.unwrap_err();
         assert!(matches!(first_error, FetchError::Changed(_)), "{first_error}");
-        let second_error = slot(&leases, 1).current_lease(Priority::Demand).await.unwrap_err();
+        let second_error = slot(&cache, 1).current_lease(Priority::Demand).await.unwrap_err();
         assert!(
             matches!(second_error, FetchError::Gone(_)),
             "a change is reported once: {second_error}"
         );
-        let lease = slot(&leases, 2).current_lease(Priority::Demand).await.unwrap();
-        let other_lease = slot(&leases, 3).current_lease(Priority::Demand).await.unwrap();
+        let lease = slot(&cache, 2).current_lease(Priority::Demand).await.unwrap();
+        let other_lease = slot(&cache, 3).current_lease(Priority::Demand).await.unwrap();
         assert!(!Arc::ptr_eq(&lease, &other_lease));
     }
 
     #[tokio::test(start_paused = true)]
     async fn final_refusal_is_cached() {
         let provider = provider(None);
-        let leases = LeaseCache::new(provider.clone());
-        let lease = slot(&leases, 1).current_lease(Priority::Demand).await.unwrap();
+        let cache = LeaseCache::new(provider.clone());
+        let lease = slot(&cache, 1).current_lease(Priority::Demand).await.unwrap();
         let refusal = FetchError::NotAllowed("status 403".into());
-        slot(&leases, 1).report_final_refusal(&lease, &refusal);
-        assert!(slot(&leases, 1).current_lease(Priority::Demand).await.is_err());
-        assert_eq!(provider.requests.load(Ordering::Relaxed), 1);
+        slot(&cache, 1).report_final_refusal(&lease, &refusal);
+        assert!(slot(&cache, 1).current_lease(Priority::Demand).await.is_err());
+        assert_eq!(provider.request_count.load(Ordering::Relaxed), 1);
         tokio::time::advance(MIN_REFUSAL_TTL).await;
-        assert!(slot(&leases, 1).current_lease(Priority::Demand).await.is_ok());
+        assert!(slot(&cache, 1).current_lease(Priority::Demand).await.is_ok());
     }
 }

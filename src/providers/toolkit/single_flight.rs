@@ -116,7 +116,7 @@ mod tests {
     #[derive(Default)]
     struct Server {
         flight: SingleFlight<Option<(Instant, usize)>>,
-        calls: AtomicUsize,
+        call_count: AtomicUsize,
     }
 
     impl Server {
@@ -135,7 +135,7 @@ mod tests {
             if let Some(error) = flight.shared_failure() {
                 return Err(error.clone());
             }
-            let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+            let number = self.call_count.fetch_add(1, Ordering::Relaxed) + 1;
             tokio::time::sleep(CALL_DURATION).await;
             if is_down {
                 let error = ProviderError::unavailable("down");
@@ -146,7 +146,7 @@ mod tests {
             Ok(number)
         }
 
-        async fn fetch_at_once(
+        async fn fetch_concurrently(
             self: &Arc<Self>,
             is_down: bool,
         ) -> Vec<Result<usize, ProviderError>> {
@@ -168,20 +168,23 @@ mod tests {
     async fn waiters_share_one_result() {
         let server = Arc::new(Server::default());
         let start = Instant::now();
-        let results = server.fetch_at_once(false).await;
+        let results = server.fetch_concurrently(false).await;
         assert!(results.iter().all(|result| matches!(result, Ok(1))));
         assert_eq!(start.elapsed(), CALL_DURATION);
         tokio::time::advance(CALL_DURATION).await;
         server.fetch(false, Duration::ZERO).await.unwrap();
-        assert_eq!(server.calls.load(Ordering::Relaxed), 2, "a later caller fetches again");
+        assert_eq!(server.call_count.load(Ordering::Relaxed), 2, "a later caller fetches again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiters_share_one_failure() {
         let server = Arc::new(Server::default());
         let start = Instant::now();
-        assert!(server.fetch_at_once(true).await.iter().all(Result::is_err));
-        assert_eq!((start.elapsed(), server.calls.load(Ordering::Relaxed)), (CALL_DURATION, 1));
+        assert!(server.fetch_concurrently(true).await.iter().all(Result::is_err));
+        assert_eq!(
+            (start.elapsed(), server.call_count.load(Ordering::Relaxed)),
+            (CALL_DURATION, 1)
+        );
         assert_eq!(server.fetch(false, Duration::ZERO).await.unwrap(), 2);
     }
 
@@ -190,7 +193,7 @@ mod tests {
         let server = Server::default();
         server.fetch(true, CALL_DURATION).await.unwrap_err();
         server.fetch(false, CALL_DURATION).await.unwrap_err();
-        assert_eq!(server.calls.load(Ordering::Relaxed), 1);
+        assert_eq!(server.call_count.load(Ordering::Relaxed), 1);
         tokio::time::advance(CALL_DURATION).await;
         assert_eq!(server.fetch(false, CALL_DURATION).await.unwrap(), 2);
     }

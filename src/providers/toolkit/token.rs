@@ -121,14 +121,14 @@ pub(crate) trait TokenIssuer: Send + Sync {
     /// breaker is open.
     async fn check_breaker(&self) -> Result<(), ProviderError>;
 
-    /// Requests a token other than `refused`. The implementation limits the duration of the
+    /// Requests a token other than `refused_token`. The implementation limits the duration of the
     /// request.
     ///
     /// # Errors
     /// Returns an error if the credentials are wrong or the service is unavailable.
     async fn issue(
         &self,
-        refused: Option<&Token>,
+        refused_token: Option<&Token>,
         priority: Priority,
     ) -> Result<Token, ProviderError>;
 
@@ -148,7 +148,7 @@ enum TokenSource {
     },
     Issued {
         issuer: Box<dyn TokenIssuer>,
-        current: SingleFlight<Option<Arc<Token>>>,
+        current_token: SingleFlight<Option<Arc<Token>>>,
     },
 }
 
@@ -161,7 +161,10 @@ impl Tokens {
 
     /// Returns the tokens of `issuer`.
     pub(crate) fn issued_by(issuer: impl TokenIssuer + 'static) -> Self {
-        Self(TokenSource::Issued { issuer: Box::new(issuer), current: SingleFlight::default() })
+        Self(TokenSource::Issued {
+            issuer: Box::new(issuer),
+            current_token: SingleFlight::default(),
+        })
     }
 
     /// Returns the current token. Requests a new one if there is none or if it is about to expire.
@@ -172,17 +175,17 @@ impl Tokens {
         self.get_or_issue(None, priority).await
     }
 
-    /// Returns a token other than `refused`: a token that another caller has obtained in the
+    /// Returns a token other than `refused_token`: a token that another caller has obtained in the
     /// meantime, or a new token.
     ///
     /// # Errors
     /// Returns the errors of [`current`](Self::current), and an error if the token is fixed.
     pub(crate) async fn renew(
         &self,
-        refused: &Arc<Token>,
+        refused_token: &Arc<Token>,
         priority: Priority,
     ) -> Result<Arc<Token>, ProviderError> {
-        self.get_or_issue(Some(refused), priority).await
+        self.get_or_issue(Some(refused_token), priority).await
     }
 
     /// Whether [`renew`](Self::renew) can return another token.
@@ -199,35 +202,36 @@ impl Tokens {
 
     async fn get_or_issue(
         &self,
-        refused: Option<&Arc<Token>>,
+        refused_token: Option<&Arc<Token>>,
         priority: Priority,
     ) -> Result<Arc<Token>, ProviderError> {
-        let (issuer, current) = match &self.0 {
-            TokenSource::Fixed { token, .. } if refused.is_none() => return Ok(token.clone()),
+        let (issuer, current_token) = match &self.0 {
+            TokenSource::Fixed { token, .. } if refused_token.is_none() => return Ok(token.clone()),
             TokenSource::Fixed { refusal, .. } => return Err(refusal.clone()),
-            TokenSource::Issued { issuer, current } => (issuer, current),
+            TokenSource::Issued { issuer, current_token } => (issuer, current_token),
         };
         let check_breaker =
             async { if priority.is_for_reader() { issuer.check_breaker().await } else { Ok(()) } };
-        let mut current = current.enter_unless_breaker_open(check_breaker).await?;
+        let mut flight = current_token.enter_unless_breaker_open(check_breaker).await?;
         let now = Instant::now();
-        let is_refused =
-            |token: &Arc<Token>| refused.is_some_and(|refused| Arc::ptr_eq(refused, token));
+        let is_refused = |token: &Arc<Token>| {
+            refused_token.is_some_and(|refused_token| Arc::ptr_eq(refused_token, token))
+        };
         let usable_token =
-            current.as_ref().filter(|token| !token.is_expired(now) && !is_refused(token)).cloned();
+            flight.as_ref().filter(|token| !token.is_expired(now) && !is_refused(token)).cloned();
         if let Some(token) = usable_token.as_ref().filter(|token| !token.is_due_for_renewal(now)) {
             return Ok(token.clone());
         }
-        let error = match current.shared_failure() {
+        let error = match flight.shared_failure() {
             Some(error) => error.clone(),
-            None => match issuer.issue(refused.map(|token| &**token), priority).await {
+            None => match issuer.issue(refused_token.map(|token| &**token), priority).await {
                 Ok(token) => {
                     let token = Arc::new(token);
-                    current.succeed(Some(token.clone()));
+                    flight.succeed(Some(token.clone()));
                     return Ok(token);
                 }
                 Err(error) => {
-                    current.fail(error.clone(), Duration::ZERO);
+                    flight.fail(error.clone(), Duration::ZERO);
                     error
                 }
             },

@@ -239,7 +239,7 @@ pub(crate) fn uncovered_ranges(
 }
 
 /// Keeps only the item with the highest rank for each key, regardless of the order of the items.
-pub(crate) fn keep_highest<K: Eq + Hash, T, R: Ord>(
+pub(crate) fn keep_highest_ranked<K: Eq + Hash, T, R: Ord>(
     items: &mut HashMap<K, T>,
     key: K,
     item: T,
@@ -273,9 +273,9 @@ mod tests {
 
     #[test]
     fn windows_cover_a_span_exactly() {
-        let last = date(2026, 11, 23);
+        let last_day = date(2026, 11, 23);
         for days in (0..=120).chain([365, 730, 731]) {
-            let complete_span = span(last.saturating_sub(days.days()), last);
+            let complete_span = span(last_day.saturating_sub(days.days()), last_day);
             for overlap in [Overlap::None, Overlap::OneDay] {
                 let windows = windows(complete_span, first_day_of_month, overlap);
                 assert_eq!(windows.first().unwrap().to, complete_span.to);
@@ -376,7 +376,7 @@ mod tests {
         span(date(2026, 1, first), date(2026, 1, last))
     }
 
-    async fn report(
+    async fn window_report(
         items: &[u8],
         has_page: bool,
         failed: Vec<(DaySpan, ProviderError)>,
@@ -391,9 +391,9 @@ mod tests {
     #[tokio::test]
     async fn failed_window_does_not_affect_the_others() {
         let windows = vec![
-            (days(20, 31), report(&[1, 2], true, vec![])),
-            (days(10, 19), report(&[], false, vec![(days(8, 19), unavailable_error())])),
-            (days(1, 9), report(&[3], true, vec![(days(1, 9), unavailable_error())])),
+            (days(20, 31), window_report(&[1, 2], true, vec![])),
+            (days(10, 19), window_report(&[], false, vec![(days(8, 19), unavailable_error())])),
+            (days(1, 9), window_report(&[3], true, vec![(days(1, 9), unavailable_error())])),
         ];
         let mut items = Vec::new();
         let failed = list_windows(2, windows, |item| items.push(item)).await.unwrap();
@@ -405,15 +405,18 @@ mod tests {
 
     #[tokio::test]
     async fn windows_of_unreachable_provider_are_skipped() {
-        let unreachable = |first, last| {
-            (days(first, last), report(&[], false, vec![(days(first, last), unavailable_error())]))
+        let unreachable_window = |first, last| {
+            (
+                days(first, last),
+                window_report(&[], false, vec![(days(first, last), unavailable_error())]),
+            )
         };
         let windows = vec![
-            (days(30, 31), report(&[1], true, vec![])),
-            unreachable(20, 29),
-            unreachable(10, 19),
-            (days(5, 9), report(&[2], true, vec![])),
-            (days(1, 4), report(&[3], true, vec![])),
+            (days(30, 31), window_report(&[1], true, vec![])),
+            unreachable_window(20, 29),
+            unreachable_window(10, 19),
+            (days(5, 9), window_report(&[2], true, vec![])),
+            (days(1, 4), window_report(&[3], true, vec![])),
         ];
         let mut items = Vec::new();
         let failed = list_windows(2, windows, |item| items.push(item)).await.unwrap();
@@ -424,7 +427,7 @@ mod tests {
         assert!(failed_days[0], "the days of a skipped window are incomplete");
         let result = list_windows(
             2,
-            vec![unreachable(1, 9), unreachable(10, 19), unreachable(20, 29)],
+            vec![unreachable_window(1, 9), unreachable_window(10, 19), unreachable_window(20, 29)],
             |_| {},
         )
         .await;
@@ -449,7 +452,7 @@ mod tests {
         for order in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
             let mut items = HashMap::new();
             for item in order {
-                keep_highest(&mut items, "key", item, |item| *item);
+                keep_highest_ranked(&mut items, "key", item, |item| *item);
             }
             assert_eq!(items["key"], 3);
         }

@@ -16,7 +16,7 @@ use crate::model::{DaySpan, Meeting, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::ListingBudget;
 use crate::providers::toolkit::windowed_listing::{
-    Overlap, PermanentFailure, WindowReport, keep_highest, list_windows, windows,
+    Overlap, PermanentFailure, WindowReport, keep_highest_ranked, list_windows, windows,
 };
 
 /// Number of days in one query. This is the maximum of the administrator's list ("List Recordings
@@ -153,7 +153,12 @@ pub(crate) async fn list(
     }
     let mut recordings = HashMap::new();
     let failed = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedRecording| {
-        keep_highest(&mut recordings, listed.meeting.id.clone(), listed, ListedRecording::rank);
+        keep_highest_ranked(
+            &mut recordings,
+            listed.meeting.id.clone(),
+            listed,
+            ListedRecording::rank,
+        );
     })
     .await?;
     Ok(RecordingListing { recordings: recordings.into_values().collect(), failed })

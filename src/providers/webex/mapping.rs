@@ -404,10 +404,10 @@ mod tests {
     #[test]
     fn version_depends_on_size_creation_and_format() {
         let version = |entry: Value| map_entry(entry).files[0].version;
-        let original = version(example_entry());
-        assert_eq!(original, version(with_field(example_entry(), "topic", json!("other"))));
+        let original_version = version(example_entry());
+        assert_eq!(original_version, version(with_field(example_entry(), "topic", json!("other"))));
         assert_eq!(
-            original,
+            original_version,
             version(with_field(
                 example_entry(),
                 "downloadUrl",
@@ -419,10 +419,14 @@ mod tests {
             ("createTime", json!("2026-07-14T00:00:00Z")),
             ("format", json!("ARF")),
         ] {
-            assert_ne!(original, version(with_field(example_entry(), name, value)), "{name}");
+            assert_ne!(
+                original_version,
+                version(with_field(example_entry(), name, value)),
+                "{name}"
+            );
         }
         // A different value would invalidate every cached file.
-        assert_eq!(original, Version(xxh3_64(b"16810345|2026-07-13T17:11:35Z|MP4")));
+        assert_eq!(original_version, Version(xxh3_64(b"16810345|2026-07-13T17:11:35Z|MP4")));
     }
 
     #[test]

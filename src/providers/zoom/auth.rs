@@ -99,7 +99,7 @@ impl TokenEndpoint {
     }
 
     /// Requests a token. `refusal` creates the error for a reply that refuses the request.
-    async fn grant(
+    async fn request_grant(
         &self,
         authorization: Option<SecretString>,
         form: Vec<(&'static str, SecretString)>,
@@ -117,7 +117,7 @@ impl TokenEndpoint {
         let reply = self.client.call(&request).await?;
         let body = json_repair::parse_object(&reply.body).map_or(Value::Null, Value::Object);
         match reply.status {
-            200..300 => grant(body, self.api_url.as_ref()).ok_or_else(|| {
+            200..300 => parse_grant(body, self.api_url.as_ref()).ok_or_else(|| {
                 ProviderError::unavailable("Zoom's token service returned no token")
                     .with_hint("Check oauth_url.")
             }),
@@ -128,7 +128,7 @@ impl TokenEndpoint {
 
 /// Returns the grant in a reply, or `None` if the reply contains no token. `api_url` is the default
 /// base URL of the API if the reply can replace it.
-pub(crate) fn grant(body: Value, api_url: Option<&Url>) -> Option<TokenGrant> {
+pub(crate) fn parse_grant(body: Value, api_url: Option<&Url>) -> Option<TokenGrant> {
     let reply = TokenReply::parse(body)?;
     let api_url = api_url.zip(reply.api_url.as_deref());
     let api_url = api_url.and_then(|(base, reply_url)| trusted_url(base, reply_url));
@@ -163,7 +163,8 @@ impl TokenIssuer for ServerApp {
         let refusal = |reply: &ApiReply, body: Option<&Map<String, Value>>| {
             app_refusal(reply, body, &self.client_secret)
         };
-        let grant = self.endpoint.grant(Some(authorization), form, priority, refusal).await?;
+        let grant =
+            self.endpoint.request_grant(Some(authorization), form, priority, refusal).await?;
         let TokenGrant { access_token, lifetime, scopes, api_url, .. } = grant;
         Ok(Token::with_lifetime(access_token, requested_at, lifetime)
             .with_api_url(api_url)
@@ -215,7 +216,7 @@ impl TokenService for UserApp {
                 [&client_secret, code_or_token],
             )
         };
-        self.endpoint.grant(authorization, form, priority, refusal).await
+        self.endpoint.request_grant(authorization, form, priority, refusal).await
     }
 }
 

@@ -84,7 +84,7 @@ impl DetailsReader {
     ///
     /// # Errors
     /// A request failed. A retry may succeed.
-    pub(crate) async fn read(
+    pub(crate) async fn fetch(
         &self,
         api: &Api,
         source: &SourceName,

@@ -76,7 +76,7 @@ pub fn api_error(status: u16, body: &[u8], secret: &SecretString) -> Option<Prov
 /// Returns the lifetime of the token in a reply, the base URL if the reply contains a trusted one,
 /// and the sign-in file if the token can be renewed.
 pub fn read_grant(base: &Url, body: &[u8]) -> Option<(Duration, Option<Url>, Option<Vec<u8>>)> {
-    let grant = auth::grant(serde_json::from_slice(body).ok()?, Some(base))?;
+    let grant = auth::parse_grant(serde_json::from_slice(body).ok()?, Some(base))?;
     let sign_in_file = oauth::fuzzing::file_content_for(&grant);
     Some((grant.lifetime, grant.api_url, sign_in_file))
 }

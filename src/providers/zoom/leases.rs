@@ -55,7 +55,7 @@ impl Leases {
 
     /// Stores the download URLs of a listing of `span`. `is_complete` states whether all days of
     /// the span were listed.
-    pub(crate) fn store(&self, span: DaySpan, is_complete: bool, entries: &mut [ListedEntry]) {
+    pub(crate) fn store_urls(&self, span: DaySpan, is_complete: bool, entries: &mut [ListedEntry]) {
         let take_urls = |entry: &mut ListedEntry| match entry {
             ListedEntry::New(mapped) => {
                 let MappedMeeting { meeting, urls } = &mut **mapped;
@@ -67,13 +67,18 @@ impl Leases {
     }
 
     /// Stores the download URLs of one meeting during a listing.
-    pub(crate) fn insert(&self, meeting: &MeetingId, start: Timestamp, urls: Vec<ListedUrl>) {
+    pub(crate) fn store_meeting_urls(
+        &self,
+        meeting: &MeetingId,
+        start: Timestamp,
+        urls: Vec<ListedUrl>,
+    ) {
         self.urls.insert(meeting, start, urls);
     }
 
     /// Stores the download URLs of a listing of the trash. `is_complete` states whether the whole
     /// trash was listed.
-    pub(crate) fn store_trash(
+    pub(crate) fn store_trash_urls(
         &self,
         is_complete: bool,
         meetings: Vec<(MeetingId, Timestamp, Vec<ListedUrl>)>,
@@ -112,7 +117,7 @@ impl Leases {
             && let UrlLookup::Found(url) = &listed_url
         {
             let placement = self.credential_placement(url);
-            match self.resolve_listed(api, url, placement, priority, deadline).await? {
+            match self.resolve_listed_url(api, url, placement, priority, deadline).await? {
                 Resolution::Lease(lease) => return Ok(lease),
                 Resolution::TokenRefused(reason) | Resolution::Refused(reason) => {
                     is_header_refused = placement == CredentialPlacement::Header;
@@ -183,7 +188,8 @@ impl Leases {
             }
         })?;
         let placement = self.credential_placement(&url);
-        let mut resolution = self.resolve_listed(api, &url, placement, priority, deadline).await?;
+        let mut resolution =
+            self.resolve_listed_url(api, &url, placement, priority, deadline).await?;
         if !matches!(resolution, Resolution::Lease(_)) && placement == CredentialPlacement::Header {
             let credential = Credential::of(&*api.tokens().current(priority).await?);
             let query_credential = Some((&credential, CredentialPlacement::Query));
@@ -201,7 +207,7 @@ impl Leases {
 
     /// Resolves a listed URL with the token of the source. Renews the token once if the host
     /// refuses it.
-    async fn resolve_listed(
+    async fn resolve_listed_url(
         &self,
         api: &Api,
         url: &DownloadUrl,

@@ -17,7 +17,7 @@ use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::{EndlessList, ListingBudget, PageLimits};
 use crate::providers::toolkit::windowed_listing::{
-    Overlap, PermanentFailure, RangeQueue, WindowReport, keep_highest, list_windows, windows,
+    Overlap, PermanentFailure, RangeQueue, WindowReport, keep_highest_ranked, list_windows, windows,
 };
 
 /// Number of windows that are listed at the same time. A free account may send two such requests
@@ -144,7 +144,7 @@ pub(crate) async fn list(
     }
     let mut meetings = HashMap::new();
     let failed_days = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedEntry| {
-        keep_highest(&mut meetings, listed.id().clone(), listed, ListedEntry::rank);
+        keep_highest_ranked(&mut meetings, listed.id().clone(), listed, ListedEntry::rank);
     })
     .await?;
     Ok(ListedMeetings { meetings: meetings.into_values().collect(), failed: failed_days })
@@ -281,7 +281,7 @@ mod tests {
             let mut meetings = HashMap::new();
             for index in order {
                 let listed = ListedEntry::New(Box::new(map_files(entries[index].clone())));
-                keep_highest(&mut meetings, listed.id().clone(), listed, ListedEntry::rank);
+                keep_highest_ranked(&mut meetings, listed.id().clone(), listed, ListedEntry::rank);
             }
             let Some(ListedEntry::New(entry)) = meetings.into_values().next() else {
                 panic!("the entry is not new")

@@ -54,11 +54,11 @@ pub(crate) fn from_recordings(recordings: &wire::Meeting) -> Map<String, Value> 
             serde_lenient::first_text(&recordings.other_fields, &[passcode]),
         );
     }
-    let participants = file_values(&recordings.participant_audio_files);
+    let participant_files = file_values(&recordings.participant_audio_files);
     put(
         &mut fields,
         "participant_audio_files",
-        Some(participants).filter(|files| !files.is_empty()),
+        Some(participant_files).filter(|files| !files.is_empty()),
     );
     fields
 }

@@ -110,7 +110,7 @@ impl Zoom {
         }
         let rank = EntryRank::of(&mapped.meeting, true);
         let MappedMeeting { meeting, urls } = mapped;
-        self.leases.insert(&meeting.id, meeting.start, urls);
+        self.leases.store_meeting_urls(&meeting.id, meeting.start, urls);
         ListedEntry::Unchanged { id: meeting.id, start: meeting.start, rank }
     }
 }
@@ -130,7 +130,7 @@ impl Provider for Zoom {
         let owners = recording_owner::resolve(&self.api, &self.users).await?;
         let classify = |mapped| self.classify(mapped);
         let mut listing = listing::list(&self.api, self.source(), &owners, span, &classify).await?;
-        self.leases.store(span, listing.failed.is_empty(), &mut listing.meetings);
+        self.leases.store_urls(span, listing.failed.is_empty(), &mut listing.meetings);
         let (mut meetings, mut unchanged) = (Vec::new(), Vec::new());
         for listed in listing.meetings {
             match listed {
@@ -148,12 +148,12 @@ impl Provider for Zoom {
     async fn list_trash(&self, _span: DaySpan) -> Result<TrashListing, ProviderError> {
         let owners = recording_owner::resolve_users(&self.api, &self.users).await?;
         let (listing, urls) = trash::list(&self.api, self.source(), &owners).await?;
-        self.leases.store_trash(listing.failed.is_none(), urls);
+        self.leases.store_trash_urls(listing.failed.is_none(), urls);
         Ok(listing)
     }
 
     async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
-        self.details.read(&self.api, self.source(), meeting).await
+        self.details.fetch(&self.api, self.source(), meeting).await
     }
 
     async fn complete_details(

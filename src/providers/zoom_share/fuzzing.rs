@@ -11,7 +11,7 @@ use super::{resolver, signed_url};
 use crate::http::{AllowedHosts, ProbeReply};
 use crate::model::{BodyKind, SecretUrl};
 
-/// Returns the target of a redirect to an allowed host, or the message for any other reply.
+/// Returns the target of a redirect to an allowed host, or an error message for any other reply.
 pub fn next_url(
     url: &Url,
     reply: &ProbeReply,

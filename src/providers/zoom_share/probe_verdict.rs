@@ -107,12 +107,12 @@ mod tests {
     #[test]
     fn error_object_refuses_the_token_with_any_status() {
         for status in [200, 206, 400, 401, 403] {
-            for kind in ["application/json", "video/mp4", ""] {
+            for media_type in ["application/json", "video/mp4", ""] {
                 for body in [BodyKind::IsoMedia, BodyKind::Json] {
-                    let verdict = verdict(status, kind, REFUSED_TOKEN, body);
+                    let verdict = verdict(status, media_type, REFUSED_TOKEN, body);
                     assert!(
                         matches!(verdict, ProbeVerdict::TokenRefused(_)),
-                        "{status} {kind}: {verdict:?}"
+                        "{status} {media_type}: {verdict:?}"
                     );
                 }
             }
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn web_pages_and_other_errors_are_refusals() {
-        for (status, kind, body_start) in [
+        for (status, media_type, body_start) in [
             (200, "text/html", "<title>Password Required - Zoom</title>"),
             (206, "text/html", "<"),
             (403, "", ""),
@@ -130,9 +130,9 @@ mod tests {
             (304, "", ""),
             (200, "application/json", r#"{"status":false,"errorMessage":"s3cret"}"#),
         ] {
-            let verdict = verdict(status, kind, body_start, BodyKind::IsoMedia);
+            let verdict = verdict(status, media_type, body_start, BodyKind::IsoMedia);
             let ProbeVerdict::Refused(reason) = verdict else {
-                panic!("{status} {kind}: {verdict:?}")
+                panic!("{status} {media_type}: {verdict:?}")
             };
             assert!(!reason.contains("s3cret"), "{reason}");
         }

@@ -83,8 +83,9 @@ impl PackedUrls {
 
     fn unpack(&self, index: usize) -> Option<DownloadUrl> {
         let entry = self.entries.get(index)?;
-        let previous = index.checked_sub(1).and_then(|previous| self.entries.get(previous));
-        let start = previous.map_or(self.prefix_len, |previous| previous.end as usize);
+        let previous_entry =
+            index.checked_sub(1).and_then(|previous_index| self.entries.get(previous_index));
+        let start = previous_entry.map_or(self.prefix_len, |entry| entry.end as usize);
         let text = self.text.expose_secret();
         let url = [text.get(..self.prefix_len)?, text.get(start..entry.end as usize)?].concat();
         Some(DownloadUrl {
@@ -104,19 +105,19 @@ impl DownloadUrlCache {
         &self,
         span: DaySpan,
         is_complete: bool,
-        listed: impl Iterator<Item = (MeetingId, Timestamp, Option<Vec<ListedUrl>>)>,
+        listed_meetings: impl Iterator<Item = (MeetingId, Timestamp, Option<Vec<ListedUrl>>)>,
     ) {
         let mut meetings = self.0.lock();
         let mut previous_meetings = HashMap::new();
         if is_complete {
             previous_meetings.extend(meetings.extract_if(|_, meeting| span.contains(meeting.day)));
         }
-        for (id, start, urls) in listed {
+        for (id, start, urls) in listed_meetings {
             let day = TimeZone::UTC.to_datetime(start).date();
             let urls = match urls {
                 Some(urls) => PackedUrls::of(urls),
                 None => match previous_meetings.remove(&id) {
-                    Some(previous) => previous.urls,
+                    Some(previous_meeting) => previous_meeting.urls,
                     None => continue,
                 },
             };
@@ -186,17 +187,17 @@ mod tests {
         ] {
             let entries =
                 urls.iter().enumerate().map(|(key, url)| listed_url(&key.to_string(), url));
-            let packed = PackedUrls::of(entries.collect());
+            let packed_urls = PackedUrls::of(entries.collect());
             for (key, url) in urls.iter().enumerate() {
                 let key = key.to_string().as_str().into();
-                let UrlLookup::Found(found) = packed.lookup(&key, facts(1).version()) else {
+                let UrlLookup::Found(found) = packed_urls.lookup(&key, facts(1).version()) else {
                     panic!("{url} is missing")
                 };
                 assert_eq!(found.url.expose().as_str(), *url);
-                let result = packed.lookup(&key, facts(2).version());
+                let result = packed_urls.lookup(&key, facts(2).version());
                 assert!(matches!(result, UrlLookup::OtherVersion));
             }
-            let result = packed.lookup(&"other".into(), facts(1).version());
+            let result = packed_urls.lookup(&"other".into(), facts(1).version());
             assert!(matches!(result, UrlLookup::Missing));
         }
     }
