@@ -82,7 +82,7 @@ async fn sign_in(
         }
         None => (paste::read_code(&authorization_request, source).await?, None),
     };
-    let result = service.finish(authorization_request, code).await;
+    let result = service.exchange_code(authorization_request, code).await;
     if let Some(browser) = browser {
         browser.show_result(result.is_ok()).await;
     }

@@ -24,9 +24,9 @@ use crate::providers::toolkit::token::{Token, TokenIssuer};
 ///
 /// A renewal runs in its own task. Even if its caller times out, the new refresh token must be
 /// stored, because the old one no longer works.
-pub(crate) struct RefreshTokenIssuer(Arc<Renewal>);
+pub(crate) struct RefreshTokenIssuer(Arc<Renewer>);
 
-struct Renewal {
+struct Renewer {
     source: SourceName,
     service: Box<dyn TokenService>,
     store: Option<SignInStore>,
@@ -49,7 +49,7 @@ impl RefreshTokenIssuer {
         service: impl TokenService + 'static,
         file: SignInFile,
     ) -> Self {
-        Self(Arc::new(Renewal::new(source, service, file, None)))
+        Self(Arc::new(Renewer::new(source, service, file, None)))
     }
 
     /// Returns the issuer of a source with a configured refresh token. The service may replace the
@@ -60,11 +60,11 @@ impl RefreshTokenIssuer {
         configured_token: SecretString,
         file: SignInFile,
     ) -> Self {
-        Self(Arc::new(Renewal::new(source, service, file, Some(configured_token))))
+        Self(Arc::new(Renewer::new(source, service, file, Some(configured_token))))
     }
 }
 
-impl Renewal {
+impl Renewer {
     fn new(
         source: SourceName,
         service: impl TokenService + 'static,
@@ -244,10 +244,10 @@ impl TokenIssuer for RefreshTokenIssuer {
         refused_token: Option<&Token>,
         priority: Priority,
     ) -> Result<Token, ProviderError> {
-        let renewal = self.0.clone();
+        let renewer = self.0.clone();
         let refused_token = refused_token.map(|token| token.secret().clone());
         let task =
-            tokio::spawn(async move { renewal.issue(refused_token.as_ref(), priority).await });
+            tokio::spawn(async move { renewer.issue(refused_token.as_ref(), priority).await });
         task.await.unwrap_or_else(|error| {
             let source = &self.0.source;
             Err(ProviderError::unavailable(format!("the sign-in of {source} cannot be renewed"))

@@ -147,7 +147,7 @@ impl SignInService {
     ///
     /// # Errors
     /// Returns an error if the code is refused or the tokens cannot be stored.
-    pub async fn finish(
+    pub async fn exchange_code(
         &self,
         request: AuthorizationRequest,
         code: SecretString,

@@ -59,10 +59,10 @@ impl Leases {
         api: &Api,
         request: LeaseRequest<'_>,
     ) -> Result<Lease, ProviderError> {
-        within_lease_timeout(|deadline| self.find(api, request, deadline)).await
+        within_lease_timeout(|deadline| self.find_lease(api, request, deadline)).await
     }
 
-    async fn find(
+    async fn find_lease(
         &self,
         api: &Api,
         request @ LeaseRequest { file, effort, .. }: LeaseRequest<'_>,

@@ -185,7 +185,7 @@ impl Lister {
         });
         if failed.is_empty() {
             let listed_ids = sessions.iter().map(|mapped| mapped.meeting.id.clone()).collect();
-            self.start_times.retain(span, &listed_ids);
+            self.start_times.remove_unlisted(span, &listed_ids);
         }
         Ok(SessionListing { sessions, failed: merge_overlapping(failed) })
     }

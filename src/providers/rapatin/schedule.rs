@@ -64,7 +64,7 @@ impl Schedule {
             .collect()
     }
 
-    fn add(&mut self, entries: Vec<ScheduleEntry>) {
+    fn add_entries(&mut self, entries: Vec<ScheduleEntry>) {
         for entry in entries {
             self.entries.entry(entry.meeting.clone()).or_default().push(entry);
         }
@@ -113,7 +113,7 @@ async fn fetch_pages(
         }
         last_page = parsed_page.page_count.unwrap_or(last_page);
         guard.record_items(parsed_page.entries.iter().map(|entry| entry.meeting.as_str()));
-        schedule.add(parsed_page.entries);
+        schedule.add_entries(parsed_page.entries);
         page += 1;
         if page <= last_page {
             guard.check_next_page(&page.to_string()).map_err(|error| {

@@ -57,7 +57,7 @@ impl StartTimes {
 
     /// Removes the sessions in `span` that a complete listing no longer contains. This bounds the
     /// size of the table.
-    pub(crate) fn retain(&self, span: DaySpan, listed: &HashSet<MeetingId>) {
+    pub(crate) fn remove_unlisted(&self, span: DaySpan, listed: &HashSet<MeetingId>) {
         self.0.lock().retain(|id, start| {
             !span.contains(TimeZone::UTC.to_datetime(*start).date()) || listed.contains(id)
         });

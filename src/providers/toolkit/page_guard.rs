@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn new_item_resets_the_count_of_pages() {
+    fn new_item_resets_pages_without_new_items() {
         let mut guard = guard();
         for (number, items) in
             [vec!["a"], vec!["a"], vec!["a", "b"], vec![]].into_iter().enumerate()

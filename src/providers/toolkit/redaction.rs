@@ -37,7 +37,7 @@ pub(crate) fn redact(text: &str, secret: &SecretString) -> String {
     for form in encoded_secrets.iter().filter(|form| !form.is_empty()) {
         text = replace_secret(&text, form);
     }
-    let redacted = text.split_inclusive(|c| !is_token_char(c)).map(|word| {
+    let redacted_words = text.split_inclusive(|c| !is_token_char(c)).map(|word| {
         let end = word.trim_end_matches(|c| !is_token_char(c)).len();
         match word.split_at(end) {
             (token, suffix)
@@ -48,7 +48,7 @@ pub(crate) fn redact(text: &str, secret: &SecretString) -> String {
             _ => word.to_owned(),
         }
     });
-    redacted.collect::<String>().chars().take(MAX_LENGTH).collect()
+    redacted_words.collect::<String>().chars().take(MAX_LENGTH).collect()
 }
 
 fn is_visible(c: char) -> bool {
@@ -64,14 +64,14 @@ fn replace_secret(text: &str, secret: &str) -> String {
     // The conversion to lower case does not change the length in bytes.
     let (lowercase, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
     let mut copied_length = 0;
-    let mut redacted = String::with_capacity(text.len());
+    let mut redacted_text = String::with_capacity(text.len());
     for (index, _) in lowercase.match_indices(&secret) {
-        redacted.push_str(text.get(copied_length..index).unwrap_or_default());
-        redacted.push('…');
+        redacted_text.push_str(text.get(copied_length..index).unwrap_or_default());
+        redacted_text.push('…');
         copied_length = index + secret.len();
     }
-    redacted.push_str(text.get(copied_length..).unwrap_or_default());
-    redacted
+    redacted_text.push_str(text.get(copied_length..).unwrap_or_default());
+    redacted_text
 }
 
 /// Whether a word contains a part of a secret.

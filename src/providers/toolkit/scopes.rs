@@ -24,7 +24,7 @@ pub(crate) struct Requirement {
 ///
 /// A scope for administrators (`:admin`, `:master`) includes the scope of the same name without the
 /// suffix ("Scopes" in Zoom's documentation of OAuth).
-pub(crate) fn check(
+pub(crate) fn check_permissions(
     granted_scopes: &str,
     requirements: impl IntoIterator<Item = Requirement>,
 ) -> Vec<Permission> {
@@ -59,7 +59,7 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(
-                check(granted_scopes, requirement()).first().unwrap().is_granted,
+                check_permissions(granted_scopes, requirement()).first().unwrap().is_granted,
                 is_granted,
                 "{granted_scopes}"
             );

@@ -116,7 +116,7 @@ pub(crate) async fn list_windows<T>(
     }
 }
 
-/// Stores an error of one list that its other windows would also return, so they need not be
+/// Stores an error that applies to all windows of a list. The remaining windows need not be
 /// requested.
 pub(crate) struct PermanentFailure<'a> {
     list_error: OnceLock<ProviderError>,

@@ -156,11 +156,11 @@ pub(crate) fn refusal_error(
         serde_lenient::first_text(body, &["error_description", "message", "error"])
     });
     let message = message.unwrap_or_default();
-    let redacted = secrets
+    let redacted_message = secrets
         .into_iter()
         .filter(|secret| !secret.expose_secret().is_empty())
         .fold(message, |message, secret| redact(&message, secret));
-    let quote = quote_in_parentheses(&redacted);
+    let quote = quote_in_parentheses(&redacted_message);
     match reply.status {
         400 | 401 | 403 => {
             ProviderError::credential(format!("Webex refused to issue a token{quote}"))

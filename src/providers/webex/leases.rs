@@ -130,7 +130,7 @@ impl Leases {
     ) -> Result<Recording, ProviderError> {
         let flight = self.flight(recording);
         let mut flight = flight.enter().await;
-        self.fetch(api, recording, timeout, Priority::Background, &mut flight).await
+        self.fetch_details(api, recording, timeout, Priority::Background, &mut flight).await
     }
 
     pub(crate) async fn lease(
@@ -169,7 +169,7 @@ impl Leases {
                 return Err(error.clone());
             }
             let timeout = deadline.saturating_duration_since(now);
-            self.fetch(api, &file.meeting, timeout, priority, &mut flight).await?;
+            self.fetch_details(api, &file.meeting, timeout, priority, &mut flight).await?;
         }
         let Some(reply) = flight.value_mut() else {
             return Err(ProviderError::unavailable(
@@ -194,7 +194,7 @@ impl Leases {
     }
 
     /// Requests the details and stores the download URLs in `flight`.
-    async fn fetch(
+    async fn fetch_details(
         &self,
         api: &Api,
         recording: &MeetingId,

@@ -1,7 +1,7 @@
 //! Compares the scopes of a Webex token with those that a source needs ("Integrations &
 //! Authorization" in Webex's documentation).
 
-use crate::providers::toolkit::scopes::{Permission, Requirement, check};
+use crate::providers::toolkit::scopes::{Permission, Requirement, check_permissions};
 
 /// Returns the permissions that a source needs. `granted` is the list of granted scopes. The list
 /// of an administrator needs different scopes than the list of a user.
@@ -19,7 +19,7 @@ pub(crate) fn permissions(granted: &str, is_admin: bool) -> Vec<Permission> {
             is_needed: false,
         },
     ];
-    check(granted, requirements)
+    check_permissions(granted, requirements)
 }
 
 #[cfg(test)]

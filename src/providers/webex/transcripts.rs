@@ -84,7 +84,7 @@ impl Transcripts {
         if self.refusal.get().is_some() {
             return Vec::new();
         }
-        let error = match fetch(api, leases, recording, meeting_id).await {
+        let error = match fetch_transcripts(api, leases, recording, meeting_id).await {
             Ok(transcripts) => return transcripts,
             Err(error) => error,
         };
@@ -173,7 +173,7 @@ impl Transcripts {
                     })?;
                     for transcript in transcripts {
                         if let Some(meeting_id) = transcript.meeting_id.clone() {
-                            search.add(&meeting_id, vec![transcript]);
+                            search.add_transcripts(&meeting_id, vec![transcript]);
                         }
                     }
                 }
@@ -206,12 +206,12 @@ impl Transcripts {
         for id in meeting_ids {
             let recordings = search.recordings.get(&id).into_iter().flatten();
             let Some(recording) = recordings.map(|meeting| &meeting.id).next() else { continue };
-            let outcome = fetch(api, leases, recording, &id).await;
+            let outcome = fetch_transcripts(api, leases, recording, &id).await;
             self.last_requests.lock().insert(id.clone(), Instant::now());
             match outcome {
                 Ok(transcripts) => {
                     is_permitted = true;
-                    search.add(&id, transcripts);
+                    search.add_transcripts(&id, transcripts);
                 }
                 Err(error) if error.class() == ErrorClass::NotAllowed => {
                     refusal.get_or_insert(error);
@@ -230,7 +230,7 @@ impl Transcripts {
 }
 
 /// Requests the transcripts of one meeting. `recording` is one of its recordings.
-async fn fetch(
+async fn fetch_transcripts(
     api: &Api,
     leases: &Leases,
     recording: &MeetingId,
@@ -287,7 +287,7 @@ impl<'a> Search<'a> {
     }
 
     /// Adds transcripts of a meeting, without duplicates.
-    fn add(&mut self, meeting_id: &str, transcripts: Vec<Transcript>) {
+    fn add_transcripts(&mut self, meeting_id: &str, transcripts: Vec<Transcript>) {
         if !self.recordings.contains_key(meeting_id) || transcripts.is_empty() {
             return;
         }

@@ -5,8 +5,8 @@
 //! 1. The listed URL, with the token of the source in the header. This is the usual case. If Zoom
 //!    refuses the token, it is renewed once.
 //! 2. A newly requested URL, with the download token of the meeting in the header.
-//! 3. The same URL, with the token in the query. If it succeeds, later requests to the same host
-//!    start with the token in the query.
+//! 3. The same URL, with the token in the query. If this request succeeds, later requests to the
+//!    same host start with the token in the query.
 
 use std::collections::HashSet;
 
@@ -97,15 +97,15 @@ impl Leases {
     ) -> Result<Lease, ProviderError> {
         within_lease_timeout(async |deadline| {
             if request.file.meeting.is_in_trash() {
-                self.resolve_trashed(api, request, deadline).await
+                self.find_trash_lease(api, request, deadline).await
             } else {
-                self.resolve(api, request, deadline).await
+                self.find_lease(api, request, deadline).await
             }
         })
         .await
     }
 
-    async fn resolve(
+    async fn find_lease(
         &self,
         api: &Api,
         request @ LeaseRequest { file, effort, priority, version }: LeaseRequest<'_>,
@@ -172,7 +172,7 @@ impl Leases {
 
     /// Returns a lease of a file in the trash. Zoom returns no details of a trashed meeting, so
     /// only the listed URL can be used.
-    async fn resolve_trashed(
+    async fn find_trash_lease(
         &self,
         api: &Api,
         LeaseRequest { file, priority, version, .. }: LeaseRequest<'_>,

@@ -35,7 +35,7 @@ pub(crate) fn map_meeting(source: &SourceName, mut entry: wire::Meeting) -> Mapp
         .or_else(|| add_minutes(start, entry.duration?))
         .unwrap_or(start)
         .max(start);
-    let urls = files.iter().filter_map(|(key, file)| download_url(key, file)).collect();
+    let urls = files.iter().filter_map(|(key, file)| listed_url(key, file)).collect();
     let metadata = metadata::from_meeting(&entry, &files);
     // Iterates by reference, which allocates a new vector. `into_iter().collect()` would reuse the
     // allocation of the listed files, which is twice as large and would fragment the heap when it

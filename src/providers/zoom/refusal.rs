@@ -32,7 +32,7 @@ impl ApiRefusal for Refusal {
         object: Option<&Map<String, Value>>,
         secret: &SecretString,
     ) -> Option<Self> {
-        Self::of(reply.status, object, secret)
+        Self::parse(reply.status, object, secret)
     }
 
     fn is_token_error(&self) -> bool {
@@ -192,11 +192,17 @@ impl Refusal {
             }
             404 | 410 => ProviderError::not_found(format!("Zoom does not find {subject}{quote}")),
             _ => {
-                let code = self.code.map(|code| format!(" with code {code}")).unwrap_or_default();
-                ProviderError::unavailable(format!(
-                    "Zoom returned status {status}{code} for the request for {subject}{quote}"
-                ))
-                .with_hint("A running mount retries automatically.")
+                let message = match self.code {
+                    Some(code) => format!(
+                        "Zoom returned status {status} with code {code} for the request for \
+                         {subject}{quote}"
+                    ),
+                    None => format!(
+                        "Zoom returned status {status} for the request for {subject}{quote}"
+                    ),
+                };
+                ProviderError::unavailable(message)
+                    .with_hint("A running mount retries automatically.")
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The scopes that the operations of a source need, classic and granular ("OAuth scopes" in Zoom's
 //! documentation).
 
-use crate::providers::toolkit::scopes::{Permission, Requirement, check};
+use crate::providers::toolkit::scopes::{Permission, Requirement, check_permissions};
 
 /// Returns the permissions that a source with these `users` needs or can use. `granted` contains
 /// the scopes of its token.
@@ -14,7 +14,7 @@ pub(crate) fn permissions(granted: &str, users: &[String]) -> Vec<Permission> {
         is_needed: false,
     };
     let can_list_at_once = includes_all
-        && check(granted, [whole_account_requirement])
+        && check_permissions(granted, [whole_account_requirement])
             .iter()
             .all(|permission| permission.is_granted);
     let list_users_requirement = (has_patterns || includes_all).then_some(Requirement {
@@ -44,7 +44,7 @@ pub(crate) fn permissions(granted: &str, users: &[String]) -> Vec<Permission> {
             is_needed: false,
         },
     ];
-    check(granted, base_requirements.into_iter().chain(list_users_requirement))
+    check_permissions(granted, base_requirements.into_iter().chain(list_users_requirement))
 }
 
 const WHOLE_ACCOUNT_SCOPES: &[&str] =

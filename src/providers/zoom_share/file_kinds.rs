@@ -6,7 +6,7 @@ use crate::model::{BodyKind, Role};
 /// The suffix of the file name of a view with burnt-in captions.
 pub(crate) const CAPTIONED_SUFFIX: &str = "(CC)";
 
-/// The type of a file as its listing states it.
+/// The type of a file as stated in its listing.
 #[derive(Clone, Copy)]
 pub(crate) struct FileKind<'a> {
     /// The file type, as in `MP4` or `TRANSCRIPT`.
