@@ -26,8 +26,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Maximum wait for the mountpoint to leave the mount table.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Maximum wait for the file system to end after the unmount. The kernel keeps the file system until
-/// its last user closes it.
+/// Maximum wait for the file system to end after the unmount. The kernel keeps the file system
+/// until its last user closes it.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Replaces [`END_TIMEOUT`] if only the exit of the daemon process can be observed. Before it exits,
