@@ -40,7 +40,7 @@ impl TrashedMeeting {
     /// Returns the time at which the provider deletes the meeting permanently. If the provider does
     /// not state when the meeting was moved to the recycle bin, the result is an upper bound.
     pub(super) fn expires_at(&self, recycle_bin: RecycleBin) -> Timestamp {
-        let retention_time = SignedDuration::from_hours(24 * i64::from(recycle_bin.days));
+        let retention_time = SignedDuration::from_hours(24 * i64::from(recycle_bin.retention_days));
         let start = self.entry.deleted.unwrap_or(self.first_seen);
         start.checked_add(retention_time).unwrap_or(Timestamp::MAX)
     }

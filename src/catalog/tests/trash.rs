@@ -10,7 +10,8 @@ use crate::catalog::{Catalog, CatalogDatabase, SourceOptions};
 use crate::model::{Availability, BodyKind, Details, FileId, MeetingId, Version};
 use crate::providers::{ProviderError, RecycleBin, TrashEntry, TrashListing};
 
-const RECYCLE_BIN: RecycleBin = RecycleBin { name: "the trash", fix: "restore it", days: 30 };
+const RECYCLE_BIN: RecycleBin =
+    RecycleBin { name: "the trash", fix: "restore it", retention_days: 30 };
 
 fn catalog(database: CatalogDatabase) -> Arc<Catalog> {
     let options = SourceOptions { recycle_bin: Some(RECYCLE_BIN), ..options() };

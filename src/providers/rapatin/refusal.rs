@@ -158,8 +158,9 @@ mod tests {
                 .to_provider_error(meeting);
             assert_eq!((error.class(), line_with_hint(&error).as_str()), (class, expected));
         }
-        const WRONG_PASSWORD: &str = "Rapatin refused the e-mail address or the password (\"m\") (hint: \
-                             Check `email` and `password` by signing in at rapatin.id.)";
+        const WRONG_PASSWORD: &str = "Rapatin refused the e-mail address or the password (\"m\") \
+                                      (hint: Check `email` and `password` by signing in at \
+                                      rapatin.id.)";
         for (status, class, expected) in [
             (401, Credential, WRONG_PASSWORD),
             (422, Credential, WRONG_PASSWORD),

@@ -19,7 +19,7 @@ pub struct RecycleBin {
     /// Recordings > Trash".
     pub fix: &'static str,
     /// Number of days after which a deleted recording is purged.
-    pub days: u8,
+    pub retention_days: u8,
 }
 
 /// The contents of a recycle bin.

@@ -59,7 +59,7 @@ pub(crate) fn recording_lists(meeting_hosts: &[String], is_admin: bool) -> Vec<R
     meeting_hosts.iter().map(|host| list(Some(host.clone()))).collect()
 }
 
-/// Returns the lists of the recycle bins of the same users.
+/// Returns the lists of the recycle bins of the users whose recordings `lists` contains.
 pub(crate) fn trash_lists(lists: &[RecordingList]) -> Vec<RecordingList> {
     lists.iter().map(|list| RecordingList { is_trash: true, ..list.clone() }).collect()
 }

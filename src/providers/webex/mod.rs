@@ -76,7 +76,7 @@ const DETAILS_TIMEOUT: Duration = Duration::from_secs(30);
 const RECYCLE_BIN: RecycleBin = RecycleBin {
     name: "Webex's recycle bin",
     fix: "restore it on the Webex site under Recordings > Deleted",
-    days: 30,
+    retention_days: 30,
 };
 
 /// One Webex account.

@@ -25,7 +25,7 @@ use crate::providers::{ErrorClass, ProviderError, RecycleBin, TrashEntry, TrashL
 pub(crate) const RECYCLE_BIN: RecycleBin = RecycleBin {
     name: "Zoom's trash",
     fix: "restore it in Zoom's web portal under Recordings > Trash",
-    days: 30,
+    retention_days: 30,
 };
 
 /// The types of the two lists of each user: deleted meetings, and deleted files of meetings that
