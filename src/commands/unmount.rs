@@ -30,8 +30,8 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// until its last user closes it.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Replaces [`END_TIMEOUT`] if only the exit of the daemon process can be observed. Before it exits,
-/// the daemon may wait for a token renewal.
+/// Replaces [`END_TIMEOUT`] if only the exit of the daemon process can be observed. Before it
+/// exits, the daemon may wait for a token renewal.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Interval between checks, and between attempts to unmount.
@@ -130,8 +130,8 @@ impl ServingCheck {
     }
 }
 
-/// Unmounts the file system. Retries for at most [`BUSY_TIMEOUT`] while the mount is busy. The error
-/// of a busy mount names `stopped_daemon`, if its daemon is stopped.
+/// Unmounts the file system. Retries for at most [`BUSY_TIMEOUT`] while the mount is busy. If its
+/// daemon is stopped, the error of a busy mount names the process `stopped_daemon`.
 fn detach(path: &Path, entry: &MountEntry, stopped_daemon: Option<u32>) -> Result<(), Error> {
     let start = Instant::now();
     loop {

@@ -1,9 +1,9 @@
 //! Mounts in the background: a child process serves, and the parent waits until the child is ready.
 //!
 //! The child is this program executed again rather than forked, so the child inherits no thread,
-//! lock or descriptor of the parent. The child writes `ready` to its standard output. Both processes
-//! share standard error, on which the child reports failures. The parent then exits with the exit
-//! code of the child.
+//! lock or descriptor of the parent. The child writes `ready` to its standard output. Both
+//! processes share standard error, on which the child reports failures. The parent then exits with
+//! the exit code of the child.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};

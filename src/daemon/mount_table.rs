@@ -24,8 +24,8 @@ pub(crate) struct MountEntry {
     /// Device number of the file system, as in stat(2). Bind mounts of a file system have the same
     /// number.
     pub(crate) device: u64,
-    /// The directory of the file system that the mountpoint shows. It is `/` unless a subdirectory is
-    /// bind-mounted.
+    /// The directory of the file system that the mountpoint shows. It is `/` unless a subdirectory
+    /// is bind-mounted.
     pub(crate) root: PathBuf,
     pub(crate) mountpoint: PathBuf,
     pub(crate) fs_type: String,

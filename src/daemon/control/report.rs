@@ -157,8 +157,8 @@ pub(crate) struct DiskReport {
 }
 
 impl MountReport {
-    /// Collects the state of an archive and its mount. Takes long for a large archive, so do not call
-    /// it on an async worker.
+    /// Collects the state of an archive and its mount. Takes long for a large archive, so do not
+    /// call it on an async worker.
     pub(crate) fn of(
         archive: &Archive,
         mountpoint: &Path,
