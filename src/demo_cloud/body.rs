@@ -66,6 +66,8 @@ pub(super) struct ReplyBody {
     end: u64,
     interruption: Option<(u64, BodyInterruption)>,
     rate: Option<Bandwidth>,
+    /// Whether the length is not stated, so hyper sends the body in chunks.
+    pub(super) hides_length: bool,
     /// Size of a slice that must not be sent yet, and the timer until it may be sent. The slice
     /// already counts against the rate limit.
     delayed_slice: Option<(Pin<Box<Sleep>>, u64)>,
@@ -87,6 +89,7 @@ impl ReplyBody {
             end,
             interruption: None,
             rate,
+            hides_length: false,
             delayed_slice: None,
             connection,
         }
@@ -173,6 +176,9 @@ impl Body for ReplyBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.end - self.position)
+        match self.hides_length {
+            true => SizeHint::default(),
+            false => SizeHint::with_exact(self.end - self.position),
+        }
     }
 }

@@ -92,8 +92,11 @@ pub enum Effect {
     Reset {
         after_bytes: u64,
     },
-    /// Answers a range request with 200 and the whole file.
+    /// Answers a range request with 200 and the whole file. A later fault can apply to the same
+    /// request, for example to interrupt the body.
     WholeFile,
+    /// Sends the body without stating its length. A later fault can apply to the same request.
+    UnknownLength,
     /// Returns a range other than the requested one. `Content-Range` states the returned range.
     WrongRange {
         /// Number of bytes by which the range is moved. The range stays within the file.
@@ -180,6 +183,8 @@ pub(super) struct FaultOutcome {
     pub(super) latency: Duration,
     pub(super) bandwidth: Option<Bandwidth>,
     pub(super) header_changes: Vec<HeaderChange>,
+    pub(super) hides_length: bool,
+    pub(super) ignores_range: bool,
     pub(super) effect: Option<Effect>,
 }
 
@@ -246,6 +251,8 @@ impl Faults {
                     outcome.bandwidth =
                         Some(Bandwidth { slice_bytes: *slice_bytes, interval: *interval });
                 }
+                Effect::WholeFile => outcome.ignores_range = true,
+                Effect::UnknownLength => outcome.hides_length = true,
                 Effect::Headers(changes) => outcome.header_changes.extend(changes.iter().cloned()),
                 effect => {
                     outcome.effect = Some(effect.clone());

@@ -137,8 +137,12 @@ async fn answer(
         shared_state.faults.outcome_for(server, &request.path, range.map(|(first, _)| first));
     let is_black_hole = matches!(outcome.effect, Some(Effect::BlackHole));
     let faults_cleared = shared_state.faults.subscribe_to_clearing();
-    let reply = (!is_black_hole)
-        .then(|| create_reply(shared_state, server, &request, &body, outcome.effect.as_ref()));
+    let reply_effect = match outcome.ignores_range {
+        true => Some(&Effect::WholeFile),
+        false => outcome.effect.as_ref(),
+    };
+    let reply =
+        (!is_black_hole).then(|| create_reply(shared_state, server, &request, &body, reply_effect));
     let is_head = request.method == "HEAD";
     let entry = shared_state.log.record(Request {
         received_at,
@@ -192,7 +196,8 @@ fn build_response(
         reply.span
     };
     let rate = outcome.bandwidth.or(shared_state.bytes_per_second.map(Bandwidth::from_rate));
-    let body = ReplyBody::new(reply.content, span, rate, Arc::clone(connection));
+    let mut body = ReplyBody::new(reply.content, span, rate, Arc::clone(connection));
+    body.hides_length = outcome.hides_length;
     let body = match outcome.effect {
         Some(Effect::ShortBody { missing_bytes }) => {
             body.interrupted_after(length.saturating_sub(missing_bytes), BodyInterruption::Close)
@@ -299,6 +304,7 @@ fn replacement_reply(effect: &Effect, server: Server, request: &RequestHead) -> 
         | Effect::Stall { .. }
         | Effect::Reset { .. }
         | Effect::WholeFile
+        | Effect::UnknownLength
         | Effect::WrongRange { .. }
         | Effect::WrongTotal { .. }
         | Effect::ShortRange { .. }

@@ -43,6 +43,7 @@ mod tests {
             (FetchError::WrongTotal { expected_length: 1, served_length: 2 }, Errno::ESTALE),
             (FetchError::Deadline(cause()), Errno::EIO),
             (FetchError::Down(cause()), Errno::EIO),
+            (FetchError::RangesIgnored(cause()), Errno::EIO),
             (FetchError::Failed(cause()), Errno::EIO),
             (FetchError::NotTheFile(cause()), Errno::EIO),
         ] {

@@ -38,6 +38,10 @@ pub enum FetchError {
     /// The read reached its deadline. The cause is the error of the last attempt.
     #[error("no bytes arrived within the deadline")]
     Deadline(#[source] FetchCause),
+    /// The server sends the whole file instead of a range, and the range is too far from the start
+    /// of the transfer.
+    #[error("the server ignores ranges")]
+    RangesIgnored(#[source] FetchCause),
     /// Any other failure, after which a retry may succeed.
     #[error(transparent)]
     Failed(FetchCause),
@@ -126,6 +130,7 @@ impl FetchError {
             | Self::Down(cause)
             | Self::NotTheFile(cause)
             | Self::Deadline(cause)
+            | Self::RangesIgnored(cause)
             | Self::Failed(cause) => Some(cause),
             Self::WrongTotal { .. } => None,
         }
@@ -139,7 +144,9 @@ impl Diagnostic for FetchError {
             Self::Gone(_) => ErrorKind::NotFound,
             Self::Changed(_) | Self::WrongTotal { .. } => ErrorKind::Changed,
             Self::NotTheFile(_) => ErrorKind::Protocol,
-            Self::Down(_) | Self::Deadline(_) | Self::Failed(_) => ErrorKind::Unavailable,
+            Self::Down(_) | Self::Deadline(_) | Self::RangesIgnored(_) | Self::Failed(_) => {
+                ErrorKind::Unavailable
+            }
         }
     }
 

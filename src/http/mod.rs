@@ -65,6 +65,6 @@ pub use lease_source::{LeaseSource, MAX_LEASE_ATTEMPTS};
 pub use priority::Priority;
 pub use probe::{ProbeReply, probe};
 pub use range::{ByteRange, ExpectedFile};
-pub use range_stream::RangeStream;
+pub use range_stream::{MAX_SKIPPED_BYTES, RangeStream, skip_limit_error};
 pub use rate_limiter::{RateLimiter, RatePermit};
 pub use validator::Validator;

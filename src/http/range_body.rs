@@ -54,15 +54,24 @@ pub(super) struct RangeBody {
     bytes_to_skip: u64,
     position: u64,
     end: u64,
-    /// Whether the body must end where the range ends, because no header states the length of the
-    /// body.
-    must_end: bool,
+    is_whole_file: bool,
+    is_length_unknown: bool,
     stall_timeout: Duration,
     transfer: Arc<Transfer>,
     /// Length of the whole file, in bytes.
     pub(super) total_length: u64,
     pub(super) version: VersionHeaders,
     _permit: Option<ConnectionPermit>,
+}
+
+/// The next part of a body.
+pub(super) enum BodyPart {
+    /// Bytes of the range. They are never empty.
+    Range(Bytes),
+    /// Bytes that precede the range. They have been dropped.
+    BeforeRange,
+    /// The end of the range.
+    End,
 }
 
 impl RangeBody {
@@ -92,60 +101,65 @@ impl RangeBody {
             ));
         }
         let head = head?;
-        let is_partial = response.status() == StatusCode::PARTIAL_CONTENT;
         let mut body = Self {
             response,
             buffer: whole_body.unwrap_or_default(),
-            bytes_to_skip: head.bytes_to_skip,
+            bytes_to_skip: if head.is_whole_file { range.start } else { 0 },
             position: range.start,
             end: head.end,
-            must_end: head.is_length_unknown && (is_partial || head.end == head.total_length),
+            is_whole_file: head.is_whole_file,
+            is_length_unknown: head.is_length_unknown,
             stall_timeout,
             transfer: transfer.clone(),
             total_length: head.total_length,
             version: head.version,
             _permit: permit,
         };
-        if head.bytes_to_skip == 0 && range.start == 0 {
+        if body.begins_at_file_start() {
             body.check_start(expected.body).await?;
         }
         Ok(body)
     }
 
-    /// Returns the next chunk, which is never empty. Returns `None` after the last byte of the
-    /// range.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, RangeError> {
+    /// Returns the next part of the body.
+    pub(super) async fn next_part(&mut self) -> Result<BodyPart, RangeError> {
         if self.position >= self.end {
-            return Ok(None);
+            return Ok(BodyPart::End);
         }
         let mut chunk = self.receive().await?;
-        while self.bytes_to_skip > 0 {
+        if self.bytes_to_skip > 0 {
             let skipped_length = self.bytes_to_skip.min(chunk.len() as u64);
             chunk.advance(usize::try_from(skipped_length).unwrap_or(chunk.len()));
             self.bytes_to_skip -= skipped_length;
-            if chunk.is_empty() {
-                chunk = self.receive().await?;
-            }
+            self.buffer = chunk;
+            return Ok(BodyPart::BeforeRange);
         }
         let missing_length = self.end - self.position;
         if chunk.len() as u64 > missing_length {
-            if self.must_end {
-                return Err(RangeError::transient("the body is longer than the requested range"));
+            if self.must_end() {
+                return Err(self.excess_error());
             }
             // A whole file that is accepted instead of a range continues after the range.
             chunk.truncate(usize::try_from(missing_length).unwrap_or(usize::MAX));
-        } else if chunk.len() as u64 == missing_length && self.must_end {
+        } else if chunk.len() as u64 == missing_length && self.must_end() {
             self.expect_end().await?;
         }
         self.position += chunk.len() as u64;
-        Ok(Some(chunk))
+        Ok(BodyPart::Range(chunk))
     }
 
-    /// Returns the first `length` bytes of the range, or the whole range if it is shorter.
-    /// [`chunk`](Self::chunk) returns these bytes again.
+    /// Whether the body must end where the range ends, because no header states the length of the
+    /// body.
+    fn must_end(&self) -> bool {
+        self.is_length_unknown && (!self.is_whole_file || self.end == self.total_length)
+    }
+
+    /// Returns the first `length` bytes of the body, or the whole body if it is shorter.
+    /// [`next_part`](Self::next_part) returns these bytes again.
     pub(super) async fn peek(&mut self, length: usize) -> Result<Bytes, RangeError> {
-        let available_length = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
-        let needed_length = length.min(available_length);
+        let body_length =
+            if self.is_whole_file { self.total_length } else { self.end - self.position };
+        let needed_length = length.min(usize::try_from(body_length).unwrap_or(usize::MAX));
         if self.buffer.len() < needed_length {
             let mut peeked_bytes = BytesMut::from(self.buffer.as_ref());
             while peeked_bytes.len() < needed_length {
@@ -157,10 +171,32 @@ impl RangeBody {
         Ok(self.buffer.slice(..needed_length))
     }
 
+    fn begins_at_file_start(&self) -> bool {
+        self.is_whole_file || self.position == 0
+    }
+
     /// Whether the body begins with the first byte of the file and contains its first `length`
     /// bytes.
     pub(super) fn contains_head(&self, length: u64) -> bool {
-        self.position == 0 && self.end >= length
+        self.is_whole_file || (self.position == 0 && self.end >= length)
+    }
+
+    /// Whether the server sends the whole file instead of the requested range.
+    pub(super) fn is_whole_file(&self) -> bool {
+        self.is_whole_file
+    }
+
+    /// Returns the number of bytes of the body that precede the range.
+    pub(super) fn bytes_to_skip(&self) -> u64 {
+        self.bytes_to_skip
+    }
+
+    /// Extends the range of a body that is the whole file to all bytes of the file. No part may
+    /// have been taken before.
+    pub(super) fn extend_to_whole_file(&mut self) {
+        self.bytes_to_skip = 0;
+        self.position = 0;
+        self.end = self.total_length;
     }
 
     /// Returns the offset in the file of the next byte that the body yields.
@@ -196,10 +232,18 @@ impl RangeBody {
             receive(&mut self.response, self.stall_timeout, &self.transfer).await?
         {
             if !chunk.is_empty() {
-                return Err(RangeError::transient("the body is longer than the requested range"));
+                return Err(self.excess_error());
             }
         }
         Ok(())
+    }
+
+    /// Returns the error for a body that continues after the end of the range.
+    fn excess_error(&self) -> RangeError {
+        match self.is_whole_file {
+            true => RangeError::ExcessBytes,
+            false => RangeError::transient("the body is longer than the requested range"),
+        }
     }
 
     async fn check_start(&mut self, kind: BodyKind) -> Result<(), RangeError> {

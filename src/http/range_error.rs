@@ -20,6 +20,9 @@ pub(super) enum RangeError {
         /// The length in bytes that the reply states.
         served_length: u64,
     },
+    /// The server sends the whole file without stating its length, and continues after the expected
+    /// length. Another request would transfer the whole file again.
+    ExcessBytes,
     /// The reply contains another version of the file.
     Changed(String),
 }

@@ -13,7 +13,7 @@ use super::lease_source::{LeaseSource, MAX_LEASE_ATTEMPTS};
 use super::length_proof::is_length_proved;
 use super::priority::Priority;
 use super::range::{ByteRange, ExpectedFile};
-use super::range_body::{RangeBody, RangeRequest};
+use super::range_body::{BodyPart, RangeBody, RangeRequest};
 use super::range_error::RangeError;
 use super::retry;
 use super::transfer::Transfer;
@@ -37,6 +37,11 @@ const MIN_PARTIAL_REPLY_LENGTH: u64 = 16 * 1024;
 /// is known. If the file has really changed, the retries cost two more requests.
 const MAX_VERSION_MISMATCHES: u32 = 2;
 
+/// Maximum number of bytes that a stream receives and drops because the server sends the whole file
+/// instead of a range. A line of 100 Mbit/s transfers this many bytes in 21 s, and the default
+/// deadline of a read is 30 s.
+pub const MAX_SKIPPED_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Yields exactly the bytes of a range, in order. After a body breaks off, it resumes at the first
 /// missing byte.
 pub struct RangeStream {
@@ -52,6 +57,8 @@ pub struct RangeStream {
     body: Option<RangeBody>,
     transfer: Arc<Transfer>,
     total_length: Option<u64>,
+    /// Number of bytes before the range in all replies so far.
+    skipped_bytes: u64,
     /// Number of consecutive leases that the server has refused.
     refusals: u32,
     /// Number of consecutive replies with another version of the file.
@@ -78,7 +85,8 @@ impl RangeStream {
     /// Creates a stream of the bytes of `range`. The first call of [`chunk`](Self::chunk) or
     /// [`open`](Self::open) sends the first request.
     ///
-    /// `timeout` is the maximum time without a new byte, including all retries.
+    /// `timeout` is the maximum time without a new byte, including all retries. The time in which
+    /// bytes before the range arrive does not count.
     pub fn new(
         client: Client,
         leases: Arc<dyn LeaseSource>,
@@ -100,6 +108,7 @@ impl RangeStream {
             body: None,
             transfer: Arc::default(),
             total_length: None,
+            skipped_bytes: 0,
             refusals: 0,
             version_mismatches: 0,
             is_breaker_checked: false,
@@ -141,11 +150,42 @@ impl RangeStream {
         self.retry_until_deadline(true).await
     }
 
+    /// Whether the server sends the whole file instead of the requested range. It is known after
+    /// [`open`](Self::open).
+    pub fn sends_whole_file(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| {
+            body.is_whole_file() && (self.position > 0 || self.end < body.total_length)
+        })
+    }
+
+    /// Extends the range to all bytes of the file, because the server
+    /// [sends the whole file](Self::sends_whole_file). Must be called before the first
+    /// [`chunk`](Self::chunk).
+    pub fn extend_to_whole_file(&mut self) {
+        let Some(body) = self.body.as_mut().filter(|body| body.is_whole_file()) else { return };
+        body.extend_to_whole_file();
+        self.position = 0;
+        self.end = body.total_length;
+        self.skipped_bytes = 0;
+        self.class = TrafficClass::Bulk;
+    }
+
+    /// Waits for `event` without receiving bytes. If another request needs the connection during
+    /// the wait, the stream closes it, and the next [`chunk`](Self::chunk) sends a new request.
+    pub async fn pause(&mut self, event: impl Future<Output = ()>) {
+        tokio::pin!(event);
+        if self.body.is_some() && self.transfer.wait(&mut event).await.is_some() {
+            return;
+        }
+        self.body = None;
+        event.await;
+    }
+
     async fn retry_until_deadline(
         &mut self,
         needs_bytes: bool,
     ) -> Result<Option<Bytes>, FetchError> {
-        let deadline = Instant::now() + self.timeout;
+        let mut deadline = Instant::now() + self.timeout;
         let mut delays = retry::backoff(MAX_ATTEMPTS);
         let mut last_cause = FetchCause::from("the server did not answer");
         loop {
@@ -155,6 +195,10 @@ impl RangeStream {
                 Ok(Ok(bytes)) => return Ok(bytes),
                 Ok(Err(AttemptError::Final(error))) => return Err(error),
                 Ok(Err(AttemptError::Repeat)) => continue,
+                Ok(Err(AttemptError::Skipped(time))) => {
+                    deadline += time;
+                    continue;
+                }
                 Ok(Err(AttemptError::Transient(cause, retry_after))) => (cause, retry_after),
             };
             self.body = None;
@@ -182,7 +226,12 @@ impl RangeStream {
         if !needs_bytes {
             return Ok(None);
         }
-        let chunk = body.chunk().await.map_err(AttemptError::from)?;
+        let start = Instant::now();
+        let chunk = match body.next_part().await.map_err(AttemptError::from)? {
+            BodyPart::BeforeRange => return Err(AttemptError::Skipped(start.elapsed())),
+            BodyPart::Range(bytes) => Some(bytes),
+            BodyPart::End => None,
+        };
         self.position = body.position();
         self.refusals = 0;
         self.version_mismatches = 0;
@@ -214,7 +263,12 @@ impl RangeStream {
             Ok(body) => body,
             Err(error) => return Err(self.classify(error, &lease).await),
         };
-        tracing::debug!(start = self.position, total = body.total_length, "range reply");
+        let skipped = body.bytes_to_skip();
+        tracing::debug!(start = self.position, total = body.total_length, skipped, "range reply");
+        self.skipped_bytes += skipped;
+        if self.skipped_bytes > MAX_SKIPPED_BYTES {
+            return Err(AttemptError::Final(skip_limit_error(self.skipped_bytes)));
+        }
         if body.end() < self.end.min(body.total_length)
             && body.end() - self.position < MIN_PARTIAL_REPLY_LENGTH
         {
@@ -375,12 +429,26 @@ impl RangeStream {
     }
 }
 
+/// Returns the error of a read that would have to receive and drop `skipped` bytes, which is more
+/// than [`MAX_SKIPPED_BYTES`].
+pub fn skip_limit_error(skipped: u64) -> FetchError {
+    const MIB: u64 = 1024 * 1024;
+    let statement = format!(
+        "{} MiB before the requested bytes would have to be transferred, and the limit is {} MiB",
+        skipped.div_ceil(MIB),
+        MAX_SKIPPED_BYTES / MIB
+    );
+    FetchError::RangesIgnored(statement.into())
+}
+
 /// The reason why an attempt returned no bytes.
 enum AttemptError {
     Final(FetchError),
     /// The attempt must be repeated at once, with another lease or with the version that is now
     /// known.
     Repeat,
+    /// Bytes before the range have arrived, which took this time. The attempt continues.
+    Skipped(Duration),
     Transient(FetchCause, Option<Duration>),
 }
 
@@ -401,6 +469,9 @@ impl From<RangeError> for AttemptError {
             RangeError::Missing(cause) => Self::Final(FetchError::Gone(cause.into())),
             RangeError::NotTheFile(cause) => Self::Final(FetchError::NotTheFile(cause.into())),
             RangeError::Changed(cause) => Self::Final(FetchError::Changed(cause.into())),
+            RangeError::ExcessBytes => Self::Final(FetchError::Failed(
+                "the server sends more bytes than the file has".into(),
+            )),
             RangeError::WrongTotal { served_length } => {
                 Self::Final(FetchError::WrongTotal { expected_length: 0, served_length })
             }

@@ -24,6 +24,10 @@ pub(super) const FAILURE_TTL: Duration = Duration::from_secs(1);
 /// Time for which a file is not prefetched after a prefetch of it has failed.
 const PREFETCH_BACKOFF: Duration = Duration::from_secs(60);
 
+/// Time for which the requests of a content share one transfer after its server has ignored a range.
+/// After this time, one request is wasted if the server still ignores ranges.
+const IGNORED_RANGES_TTL: Duration = Duration::from_secs(600);
+
 /// Whether the server has confirmed the size that readers see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SizeState {
@@ -55,6 +59,8 @@ pub struct Content {
     validator: Mutex<Option<Validator>>,
     failures: Mutex<HashMap<BlockIndex, BlockFailure>>,
     last_prefetch_failure: Mutex<Option<Instant>>,
+    /// The last time at which the server sent the whole file instead of a range.
+    ranges_ignored_at: Mutex<Option<Instant>>,
     /// The time and the cause of the last failed request.
     last_failure: Mutex<Option<(Instant, FetchCause)>>,
     /// The blocks that the disk cache listed but could not load.
@@ -116,6 +122,7 @@ impl Content {
             validator: Mutex::new(validator),
             failures: Mutex::default(),
             last_prefetch_failure: Mutex::default(),
+            ranges_ignored_at: Mutex::default(),
             last_failure: Mutex::default(),
             disk_misses: Mutex::default(),
             handles: Mutex::new(HandleCount {
@@ -272,6 +279,21 @@ impl Content {
         self.last_prefetch_failure.lock().is_some_and(|at| at.elapsed() < PREFETCH_BACKOFF)
     }
 
+    /// Records that the server has sent the whole file instead of a range.
+    pub(super) fn record_ignored_range(&self) {
+        *self.ranges_ignored_at.lock() = Some(Instant::now());
+    }
+
+    /// Records that the server has sent a range.
+    pub(super) fn record_served_range(&self) {
+        *self.ranges_ignored_at.lock() = None;
+    }
+
+    /// Whether the server has ignored a range within the last [`IGNORED_RANGES_TTL`].
+    pub(super) fn ignores_ranges(&self) -> bool {
+        self.ranges_ignored_at.lock().is_some_and(|at| at.elapsed() < IGNORED_RANGES_TTL)
+    }
+
     /// Returns the token that cancels the requests that are started now.
     pub(super) fn request_token(&self) -> CancellationToken {
         self.handles.lock().request_token.clone()
@@ -344,6 +366,20 @@ mod tests {
         assert!(content.is_prefetch_suspended());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(!content.is_prefetch_suspended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ignored_range_is_remembered_for_its_ttl() {
+        let content = content(SIZE);
+        assert!(!content.ignores_ranges());
+        content.record_ignored_range();
+        tokio::time::advance(IGNORED_RANGES_TTL - Duration::from_secs(1)).await;
+        assert!(content.ignores_ranges());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!content.ignores_ranges());
+        content.record_ignored_range();
+        content.record_served_range();
+        assert!(!content.ignores_ranges());
     }
 
     #[tokio::test(start_paused = true)]

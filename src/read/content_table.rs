@@ -147,6 +147,8 @@ impl ContentTable {
                 self.make_stale(content, error);
                 self.observer.on_content_changed(&content.recording.id);
             }
+            // The reply states the size.
+            FetchError::RangesIgnored(_) => return,
             _ => {}
         }
         content.mark_size_unconfirmed();

@@ -17,7 +17,8 @@ use super::file_breaker::Admission;
 use super::observer::Observer;
 use super::open_file::OpenFile;
 use super::prefetcher::Prefetcher;
-use super::range_fetch::{FetchContext, RangeFetcher};
+use super::range_fetch::FetchContext;
+use super::range_fetcher::RangeFetcher;
 use super::recording::Recording;
 use crate::cache::disk::{CompleteFile, DiskCache};
 use crate::cache::{BlockIndex, BlockSpan, MemoryCache};
@@ -82,7 +83,7 @@ impl Engine {
         let loader = Arc::new(BlockLoader {
             caches: caches.clone(),
             in_flight: Arc::default(),
-            fetcher: Arc::new(RangeFetcher(context)),
+            fetcher: Arc::new(RangeFetcher::new(context)),
             runtime: runtime.clone(),
         });
         let prefetcher = Prefetcher::new(loader.clone(), client.max_connections());

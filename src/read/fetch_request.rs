@@ -70,7 +70,10 @@ impl FetchRequest {
         // The failure that waiters get, and the error to record for the block, if any.
         let (failure, error_to_record) = match failure {
             FetchFailure::Failed(
-                FetchError::Deadline(_) | FetchError::Failed(_) | FetchError::Down(_),
+                FetchError::Deadline(_)
+                | FetchError::Failed(_)
+                | FetchError::Down(_)
+                | FetchError::RangesIgnored(_),
             ) if !self.purpose.is_demand() => (FetchFailure::Abandoned, Some(None)),
             FetchFailure::Failed(error) => (FetchFailure::Failed(error.clone()), Some(Some(error))),
             FetchFailure::Abandoned => (FetchFailure::Abandoned, None),

@@ -102,6 +102,21 @@ impl InFlightFetch {
         self.progress.notify_waiters();
     }
 
+    /// Appends the bytes of the fetch that `block` contains and that have not been appended before.
+    /// `block` begins with the first byte of the block. Returns the number of bytes appended.
+    pub(super) fn append_from_block(&self, block: &[u8]) -> usize {
+        let appended_length = match &*self.state.lock() {
+            State::Filling(buffer) => buffer.len(),
+            State::Complete(_) | State::Failed(_) => return 0,
+        };
+        let from = self.extent.from + appended_length;
+        let bytes = block.get(from..block.len().min(self.extent.to)).unwrap_or_default();
+        if !bytes.is_empty() {
+            self.append(bytes);
+        }
+        bytes.len()
+    }
+
     /// Completes the fetch with the bytes that have been appended, and returns these bytes.
     pub(super) fn complete(&self) -> Bytes {
         let mut state = self.state.lock();
@@ -280,6 +295,16 @@ mod tests {
         fetch.append(b"efghij");
         assert_eq!(last_waiter.await.unwrap().unwrap(), "fghij");
         assert_eq!(fetch.complete(), "abcdefghij");
+    }
+
+    #[test]
+    fn each_byte_of_a_block_is_appended_once() {
+        let fetch = fetch(2, 5);
+        for (block, length) in [("a", 0), ("abcd", 2), ("abcd", 0), ("abcdefg", 1), ("abcdefg", 0)]
+        {
+            assert_eq!(fetch.append_from_block(block.as_bytes()), length, "{block}");
+        }
+        assert_eq!(fetch.complete(), "cde");
     }
 
     #[tokio::test(start_paused = true)]

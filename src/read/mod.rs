@@ -16,6 +16,9 @@
 //!    [`concurrency`] determines. It also fetches the [`media_index`] of a video when the first
 //!    bytes of the video have arrived.
 //!
+//! If the server ignores ranges, [`range_fetcher`] lets all fetches of the content share one
+//! [`download`] of the whole file.
+//!
 //! After a failed read, further reads that need the network fail at once: each file content has a
 //! [`file_breaker`].
 //!
@@ -37,6 +40,7 @@ mod content_revisions;
 mod content_table;
 mod deadline;
 mod disk_load;
+mod download;
 mod engine;
 mod fetch_purpose;
 mod fetch_request;
@@ -50,6 +54,7 @@ mod open_file;
 mod prefetch_window;
 mod prefetcher;
 mod range_fetch;
+mod range_fetcher;
 mod recording;
 mod sequential_run;
 mod stream;

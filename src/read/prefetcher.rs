@@ -96,7 +96,9 @@ impl Prefetcher {
         loop {
             let mut pattern = file.pattern.lock();
             let Some(stream) = pattern.stream_mut(id) else { return };
-            let Some(chunk) = stream.next_chunk(size, self.reader_share()) else { return };
+            let Some(chunk) = stream.next_chunk(size, self.reader_share(&file.content)) else {
+                return;
+            };
             let purpose = FetchPurpose::Chunk(Arc::downgrade(file), id, stream.chunk_token());
             // The chunk is recorded before it starts, because it may end before `request_missing`
             // returns.
@@ -116,11 +118,13 @@ impl Prefetcher {
     /// Returns the share of the budget and the connections that each handle with chunks in flight
     /// gets. If the budget were not shared, the first reader would lose its blocks before it reads
     /// them. If the connections were not shared, all readers would request small chunks.
-    fn reader_share(&self) -> ReaderShare {
+    /// All reads of a content share one connection if its server ignores ranges.
+    fn reader_share(&self, content: &Content) -> ReaderShare {
         let readers = self.active_readers.load(Ordering::Relaxed).max(1);
+        let max_connections = if content.ignores_ranges() { 1 } else { self.max_connections };
         ReaderShare {
             window: self.loader.caches.memory.max_prefetch() / readers as u64,
-            connections: (self.max_connections / readers).max(1),
+            connections: (max_connections / readers).max(1),
         }
     }
 }
@@ -258,10 +262,13 @@ mod tests {
         let max_prefetch = setup.prefetcher.loader.caches.memory.max_prefetch();
         for (readers, connections) in [(0, 8), (1, 8), (2, 4), (16, 1)] {
             setup.prefetcher.active_readers.store(readers, Ordering::Relaxed);
-            let share = setup.prefetcher.reader_share();
+            let share = setup.prefetcher.reader_share(&setup.file.content);
             let window = max_prefetch / readers.max(1) as u64;
             assert_eq!((share.window, share.connections), (window, connections), "{readers}");
         }
+        setup.prefetcher.active_readers.store(1, Ordering::Relaxed);
+        setup.file.content.record_ignored_range();
+        assert_eq!(setup.prefetcher.reader_share(&setup.file.content).connections, 1);
     }
 
     #[tokio::test(start_paused = true)]

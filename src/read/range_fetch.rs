@@ -6,13 +6,12 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use super::content_table::ContentTable;
 use super::fetch_purpose::FetchPurpose;
-use super::fetch_request::{FetchRequest, Fetcher};
+use super::fetch_request::FetchRequest;
 use super::in_flight::FetchFailure;
-use crate::cache::BlockSpan;
+use crate::cache::{BlockExtent, BlockIndex, BlockSpan};
 use crate::http::{ByteRange, Client, FetchError, RangeStream};
 
 /// Number of bytes between two progress reports of a fetch. This gives about ten reports during a
@@ -29,39 +28,12 @@ pub(super) struct FetchContext {
     pub(super) runtime: tokio::runtime::Handle,
 }
 
-/// Starts range fetches over HTTP.
-pub(super) struct RangeFetcher(pub(super) Arc<FetchContext>);
-
-impl Fetcher for RangeFetcher {
-    fn start(&self, request: FetchRequest) {
-        let span = tracing::debug_span!(
-            "fetch",
-            content = request.content.id.0,
-            start = request.span.start,
-            end = request.span.end,
-            purpose = request.purpose.name(),
-        );
-        if let FetchPurpose::Chunk(file, ..) = &request.purpose
-            && let Some(file) = file.upgrade()
-        {
-            file.add_chunk();
-        }
-        let content_token = request.content.request_token();
-        let fetch = RangeFetch {
-            context: self.0.clone(),
-            start: Instant::now(),
-            delivered_until: request.span.start,
-            request,
-            has_delivered: false,
-            unreported_bytes: 0,
-        };
-        self.0.runtime.spawn(async move { fetch.run(content_token).await }.instrument(span));
-    }
-}
-
-struct RangeFetch {
+/// One fetch of a range.
+pub(super) struct RangeFetch {
     context: Arc<FetchContext>,
     request: FetchRequest,
+    /// The token that cancels the requests of the content.
+    content_token: CancellationToken,
     start: Instant,
     /// The offset after the last byte that has arrived.
     delivered_until: u64,
@@ -72,16 +44,90 @@ struct RangeFetch {
 }
 
 impl RangeFetch {
-    /// Fills the in-flight fetches. Ends early if `content_token` or the token of the purpose is
-    /// canceled.
-    async fn run(mut self, content_token: CancellationToken) {
+    pub(super) fn new(context: Arc<FetchContext>, request: FetchRequest) -> Self {
+        if let FetchPurpose::Chunk(file, ..) = &request.purpose
+            && let Some(file) = file.upgrade()
+        {
+            file.add_chunk();
+        }
+        Self {
+            context,
+            content_token: request.content.request_token(),
+            start: Instant::now(),
+            delivered_until: request.span.start,
+            request,
+            has_delivered: false,
+            unreported_bytes: 0,
+        }
+    }
+
+    pub(super) fn request(&self) -> &FetchRequest {
+        &self.request
+    }
+
+    /// Returns the token that cancels the requests of the content.
+    pub(super) fn content_token(&self) -> CancellationToken {
+        self.content_token.clone()
+    }
+
+    /// Sends the request and fills the in-flight fetches. Returns the stream without filling them
+    /// if the server sends the whole file instead of the range. Ends early if the token of the
+    /// content or of the purpose is canceled.
+    pub(super) async fn run(&mut self) -> Result<Option<RangeStream>, FetchFailure> {
         tracing::debug!("fetch started");
+        let content_token = self.content_token.clone();
         let purpose_token = self.request.purpose.cancellation_token();
-        let result = tokio::select! {
+        tokio::select! {
             result = self.fill_fetches() => result,
             () = content_token.cancelled() => Err(FetchFailure::Abandoned),
             () = purpose_token.cancelled() => Err(FetchFailure::Abandoned),
-        };
+        }
+    }
+
+    /// Whether a reader or the prefetch window still needs the missing bytes.
+    pub(super) fn is_needed(&self) -> bool {
+        let is_reader_gone = matches!(&self.request.purpose, FetchPurpose::Demand(_, file) if file.strong_count() == 0);
+        let mut missing = self.request.fetches.iter();
+        !is_reader_gone
+            && !self.request.purpose.cancellation_token().is_cancelled()
+            && missing.any(|fetch| self.request.is_registered(fetch))
+    }
+
+    /// Whether a transfer can start again for the fetch: a reader waits for it, and no byte of it
+    /// has arrived.
+    pub(super) fn can_restart(&self) -> bool {
+        self.request.purpose.is_demand() && self.delivered_until == self.request.span.start
+    }
+
+    /// Returns the first block with missing bytes, or `None` if no byte is missing.
+    pub(super) fn next_block(&self) -> Option<BlockIndex> {
+        self.request.fetches.first().map(|fetch| fetch.extent.index)
+    }
+
+    /// Fills the in-flight fetch of a block from the bytes that `block` contains. `block` begins
+    /// with the first byte of the block. Fetches are filled in order, so nothing happens if an
+    /// earlier block is missing. Returns the extent that has become complete, if any.
+    pub(super) fn fill_from_block(
+        &mut self,
+        index: BlockIndex,
+        block: &[u8],
+    ) -> Option<BlockExtent> {
+        let next = self.request.fetches.first();
+        let fetch = next.filter(|fetch| fetch.extent.index == index).cloned()?;
+        let length = fetch.append_from_block(block);
+        if length > 0 {
+            self.record_bytes(length);
+        }
+        if block.len() < fetch.extent.to {
+            return None;
+        }
+        self.request.complete(&fetch);
+        self.request.fetches.remove(0);
+        Some(fetch.extent)
+    }
+
+    /// Ends the fetch. If it has failed, its waiters get the failure.
+    pub(super) fn finish(self, result: Result<(), FetchFailure>) {
         match &result {
             Ok(()) => tracing::debug!("fetch complete"),
             Err(FetchFailure::Abandoned) => tracing::debug!("fetch canceled"),
@@ -115,7 +161,7 @@ impl RangeFetch {
         }
     }
 
-    async fn fill_fetches(&mut self) -> Result<(), FetchFailure> {
+    async fn fill_fetches(&mut self) -> Result<Option<RangeStream>, FetchFailure> {
         let FetchRequest { content, span, purpose, .. } = &self.request;
         let (content, span) = (content.clone(), *span);
         let mut body = RangeStream::new(
@@ -129,6 +175,9 @@ impl RangeFetch {
         body.open().await.map_err(FetchFailure::Failed)?;
         let contents = &self.context.contents;
         contents.record_reply(&content, body.validator()).map_err(FetchFailure::Failed)?;
+        if body.sends_whole_file() {
+            return Ok(Some(body));
+        }
         let mut bytes = self.receive(&mut body).await?;
         if span.start == 0 {
             self.request.listener.clone().on_head(&content, &bytes);
@@ -154,7 +203,7 @@ impl RangeFetch {
                 disk.wait_for_writer().await;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Returns the next bytes of the body, and adds them to the meter of the handle that needs
@@ -166,7 +215,13 @@ impl RangeFetch {
                 "the reply ended before the end of the requested range".into(),
             ))
         })?;
-        self.delivered_until += bytes.len() as u64;
+        self.record_bytes(bytes.len());
+        Ok(bytes)
+    }
+
+    /// Records that the next `length` bytes of the range have arrived.
+    fn record_bytes(&mut self, length: usize) {
+        self.delivered_until += length as u64;
         let FetchRequest { content, span, .. } = &self.request;
         let delivered_span = BlockSpan::new(span.start, self.delivered_until);
         content.breaker.record_delivery(
@@ -178,8 +233,8 @@ impl RangeFetch {
             if !std::mem::replace(&mut self.has_delivered, true) {
                 file.meter.add_connection();
             }
-            file.meter.add_bytes(bytes.len());
-            self.unreported_bytes += bytes.len();
+            file.meter.add_bytes(length);
+            self.unreported_bytes += length;
             if self.unreported_bytes >= PROGRESS_INTERVAL {
                 self.unreported_bytes = 0;
                 let stream = match self.request.purpose {
@@ -191,6 +246,5 @@ impl RangeFetch {
                 }
             }
         }
-        Ok(bytes)
     }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use meetfs::cache::MemoryCache;
 use meetfs::cache::disk::{DiskCache, DiskOptions};
 use meetfs::demo_cloud::{
-    Archive, Content, DemoCloud, DemoCloudOptions, FaultPlan, PATTERN_HEAD, pattern_bytes,
-    pattern_seed,
+    Archive, Content, DemoCloud, DemoCloudOptions, Effect, FaultPlan, PATTERN_HEAD, Server,
+    Trigger, pattern_bytes, pattern_seed,
 };
 use meetfs::http::{Client, FetchError, Validator};
 use meetfs::model::{Availability, DaySpan, FileId, Version};
@@ -57,6 +57,8 @@ enum Step {
     Prefetch(usize),
     ExpireLeases,
     ExpireTokens,
+    /// The server answers this number of requests with the whole file.
+    IgnoreRanges(u32),
     /// The file gets other bytes of the same length, and its listing stays the same.
     Change(usize),
     Pause(u64),
@@ -73,6 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..FILES.len()).prop_map(Step::Prefetch),
         1 => Just(Step::ExpireLeases),
         1 => Just(Step::ExpireTokens),
+        1 => (1u32..12).prop_map(Step::IgnoreRanges),
         1 => (0..FILES.len()).prop_map(Step::Change),
         1 => (1u64..60).prop_map(Step::Pause),
     ]
@@ -199,6 +202,10 @@ impl Model {
             }
             Step::ExpireLeases => self.cloud.expire_signed_urls(),
             Step::ExpireTokens => self.cloud.expire_tokens(),
+            Step::IgnoreRanges(requests) => {
+                let trigger = Trigger::next(Server::Media, requests);
+                self.cloud.inject(trigger.with_effect(Effect::WholeFile));
+            }
             Step::Change(file) => {
                 self.changes += 1;
                 let seed = pattern_seed(&format!("{} {}", FILES[file].0, self.changes));

@@ -6,11 +6,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use meetfs::http::{
-    ByteRange, Client, ExpectedFile, FetchError, LeaseSource, Priority, RangeStream, TrafficClass,
+    ByteRange, Client, ExpectedFile, FetchError, LeaseSource, MAX_SKIPPED_BYTES, Priority,
+    RangeStream, TrafficClass,
 };
 use meetfs::model::{BodyKind, Lease, SecretUrl};
 
@@ -28,8 +29,9 @@ struct Request {
     range: Option<Range<u64>>,
 }
 
-/// Creates the raw reply to a request. The server closes the connection after the reply.
-type Script = dyn Fn(&Request) -> Vec<u8> + Send + Sync;
+/// Sends the raw reply to a request. The server closes the connection after the reply. An error
+/// means that the client has closed the connection.
+type Script = dyn Fn(&Request, &mut TcpStream) -> std::io::Result<()> + Send + Sync;
 
 /// The name of a kind of reply, and the function that creates it.
 type NamedReply = (&'static str, fn(&Request) -> Vec<u8>);
@@ -61,11 +63,12 @@ fn partial(content: &[u8], request: &Request, lines: &str) -> Vec<u8> {
 }
 
 fn whole(content: &[u8], lines: &str) -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{lines}Connection: close\r\n\r\n",
-        content.len()
-    );
-    [head.as_bytes(), content].concat()
+    [whole_head(content.len() as u64, lines), content.to_vec()].concat()
+}
+
+fn whole_head(length: u64, lines: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{lines}Connection: close\r\n\r\n")
+        .into_bytes()
 }
 
 fn refusal(total: u64) -> Vec<u8> {
@@ -84,6 +87,13 @@ struct Server {
 
 impl Server {
     fn new(script: impl Fn(&Request) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::streaming(move |request, socket| socket.write_all(&script(request)))
+    }
+
+    /// Starts a server whose script sends its replies in parts.
+    fn streaming(
+        script: impl Fn(&Request, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}/file", listener.local_addr().expect("an address"));
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -125,9 +135,7 @@ impl Server {
         let mut copy = Vec::new();
         for piece in pieces {
             let mut stream = self.stream(piece.clone(), expected.clone());
-            while let Some(bytes) = stream.chunk().await? {
-                copy.extend_from_slice(&bytes);
-            }
+            copy.extend_from_slice(&read_all(&mut stream).await?);
             expected.validator = stream.validator().cloned();
         }
         Ok(copy)
@@ -152,7 +160,7 @@ fn answer(mut socket: TcpStream, script: &Script, log: &Mutex<Vec<Request>>) {
         request
     };
     // The client may have closed the connection.
-    let _ = socket.write_all(&script(&request));
+    let _ = script(&request, &mut socket);
 }
 
 #[derive(Debug)]
@@ -171,6 +179,14 @@ impl LeaseSource for OneLease {
     fn is_error_body(&self, _body: &[u8]) -> bool {
         false
     }
+}
+
+async fn read_all(stream: &mut RangeStream) -> Result<Vec<u8>, FetchError> {
+    let mut copy = Vec::new();
+    while let Some(bytes) = stream.chunk().await? {
+        copy.extend_from_slice(&bytes);
+    }
+    Ok(copy)
 }
 
 fn expected_file() -> ExpectedFile {
@@ -275,10 +291,115 @@ async fn whole_file_without_length_header_must_be_complete() {
         }
     };
     assert_exact(&Server::new(sent(file(0))), "no length").await;
-    let longer = [file(0), vec![0; 10]].concat();
-    assert_fails(&Server::new(sent(longer)), "a longer file", is_deadline).await;
+    // Another request for a longer file would transfer the whole file again.
+    let longer = Server::new(sent([file(0), vec![0; 10]].concat()));
+    assert_fails(&longer, "a longer file", |error| matches!(error, FetchError::Failed(_))).await;
+    assert_eq!(longer.requests(), 2);
     let shorter = file(0)[..LENGTH as usize - 1].to_vec();
     assert_fails(&Server::new(sent(shorter)), "a shorter file", is_deadline).await;
+}
+
+#[tokio::test]
+async fn endless_body_ends_with_the_file() {
+    // The body never ends. It is chunked, or ends with the connection.
+    for encoding in ["Transfer-Encoding: chunked\r\n", ""] {
+        let server = Server::streaming(move |_request, socket| {
+            let head = format!("HTTP/1.1 200 OK\r\n{encoding}ETag: \"a\"\r\n\r\n");
+            socket.write_all(head.as_bytes())?;
+            let mut bytes = file(0);
+            loop {
+                if encoding.is_empty() {
+                    socket.write_all(&bytes)?;
+                } else {
+                    write!(socket, "{:x}\r\n", bytes.len())?;
+                    socket.write_all(&bytes)?;
+                    socket.write_all(b"\r\n")?;
+                }
+                bytes.fill(0);
+            }
+        });
+        let mut stream = server.stream(0..50_000, expected_file());
+        let start = Instant::now();
+        assert_eq!(read_all(&mut stream).await.unwrap(), file(0)[..50_000], "{encoding}");
+        let mut stream = server.stream(50_000..LENGTH, expected_file());
+        let error = read_all(&mut stream).await.expect_err("a body without an end");
+        assert!(matches!(error, FetchError::Failed(_)), "{encoding}: {error:?}");
+        assert!(start.elapsed() < DEADLINE, "{encoding}: {:?}", start.elapsed());
+        assert_eq!(server.requests(), 2, "{encoding}");
+    }
+}
+
+#[tokio::test]
+async fn skipped_bytes_do_not_use_up_the_deadline() {
+    // The bytes before the range arrive for longer than the deadline.
+    let server = Server::streaming(|_request, socket| {
+        socket.write_all(&whole_head(LENGTH, ""))?;
+        for part in file(0).chunks(LENGTH as usize / 16) {
+            std::thread::sleep(DEADLINE / 10);
+            socket.write_all(part)?;
+        }
+        Ok(())
+    });
+    let mut stream = server.stream(LENGTH - 100..LENGTH, expected_file());
+    let start = Instant::now();
+    assert_eq!(read_all(&mut stream).await.unwrap(), file(0)[LENGTH as usize - 100..]);
+    assert!(start.elapsed() > DEADLINE, "{:?}", start.elapsed());
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn whole_file_can_be_read_in_place_of_a_range() {
+    // The first reply breaks off, and the second one begins at the start of the file again.
+    for lines in ["ETag: \"a\"\r\n", ""] {
+        let server = Server::new(move |request| {
+            let mut reply = whole(&file(0), lines);
+            reply.truncate(reply.len() - if request.number == 0 { 20_000 } else { 0 });
+            reply
+        });
+        let mut stream = server.stream(70_000..80_000, expected_file());
+        stream.open().await.unwrap();
+        assert!(stream.sends_whole_file());
+        stream.extend_to_whole_file();
+        assert!(read_all(&mut stream).await.unwrap() == file(0), "{lines}");
+        assert_eq!(server.requests(), 2, "the start of the file needs no request of its own");
+    }
+}
+
+#[tokio::test]
+async fn whole_file_of_another_version_is_not_joined() {
+    for (before, after) in [("ETag: \"a\"\r\n", "ETag: \"b\"\r\n"), ("", "")] {
+        let server = Server::new(move |request| match request.number {
+            0 => {
+                let mut reply = whole(&file(0), before);
+                reply.truncate(reply.len() - 20_000);
+                reply
+            }
+            _ => whole(&file(1), after),
+        });
+        let mut stream = server.stream(70_000..80_000, expected_file());
+        stream.open().await.unwrap();
+        stream.extend_to_whole_file();
+        let error = read_all(&mut stream).await.expect_err("another version");
+        assert!(is_changed(&error), "{before:?}, then {after:?}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn range_beyond_the_skip_limit_fails_at_once() {
+    let total = 2 * MAX_SKIPPED_BYTES;
+    let server = Server::streaming(move |_request, socket| {
+        socket.write_all(&whole_head(total, "ETag: \"a\"\r\n"))?;
+        loop {
+            socket.write_all(&file(0))?;
+        }
+    });
+    let expected = ExpectedFile { total_length: Some(total), ..expected_file() };
+    let mut stream = server.stream(MAX_SKIPPED_BYTES + 1..MAX_SKIPPED_BYTES + 2, expected);
+    let start = Instant::now();
+    let error = stream.open().await.expect_err("a range that is too far away");
+    assert!(matches!(error, FetchError::RangesIgnored(_)), "{error:?}");
+    assert!(start.elapsed() < DEADLINE / 3, "{:?}", start.elapsed());
+    assert_eq!(server.requests(), 1);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod faults;
 mod help;
 mod host_down;
 mod hostile_listing;
+mod ignored_ranges;
 mod keep_deleted;
 mod large_archives;
 mod lifecycle;
