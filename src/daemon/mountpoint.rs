@@ -69,7 +69,7 @@ pub enum MountpointError {
         /// Process id of the daemon, if a signal has stopped it.
         stopped_daemon: Option<u32>,
     },
-    /// The mount is no longer in the mount table, but its daemon cannot exit.
+    /// The mount has left the mount table, but its daemon cannot exit.
     #[error(
         "{} is unmounted, but its daemon (process {daemon_pid}) is stopped",
         mountpoint.display()

@@ -24,8 +24,8 @@ pub(super) const FAILURE_TTL: Duration = Duration::from_secs(1);
 /// Time for which a file is not prefetched after a prefetch of it has failed.
 const PREFETCH_BACKOFF: Duration = Duration::from_secs(60);
 
-/// Time for which the requests of a content share one transfer after its server has ignored a range.
-/// After this time, one request is wasted if the server still ignores ranges.
+/// Time for which the requests of a content share one transfer after its server has ignored a
+/// range. After this time, one request is wasted if the server still ignores ranges.
 const IGNORED_RANGES_TTL: Duration = Duration::from_secs(600);
 
 /// Whether the server has confirmed the size that readers see.

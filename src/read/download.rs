@@ -129,7 +129,8 @@ impl Download {
         }
     }
 
-    /// Receives the next bytes. In the meantime, takes over the fetches that are added to the queue.
+    /// Receives the next bytes. In the meantime, takes over the fetches that are added to the
+    /// queue.
     async fn receive(
         &mut self,
         stream: &mut RangeStream,

@@ -256,8 +256,8 @@ fn probe_window_end(
 }
 
 /// Whether the next read of the file would most likely fail in the same way after a wait. A host
-/// that is down has its own breaker, and a file that has changed is read with a new content. A range
-/// that is too far away fails without a wait, and other ranges of the file can be read.
+/// that is down has its own breaker, and a file that has changed is read with a new content. A
+/// range that is too far away fails without a wait, and other ranges of the file can be read.
 fn is_persistent(error: &FetchError) -> bool {
     match error {
         FetchError::NotAllowed(_)

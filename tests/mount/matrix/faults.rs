@@ -88,7 +88,8 @@ pub(super) fn all() -> Vec<Fault> {
     faults
 }
 
-/// Creates a fault of a whole mount. The servers are slow enough that it begins while programs read.
+/// Creates a fault of a whole mount. The servers are slow enough that it begins while programs
+/// read.
 fn on_mount((name, mount_fault): (String, MountFault)) -> Fault {
     let fault = fault(name, |request| {
         let reply = Reply::correct(request);
