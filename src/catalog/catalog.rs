@@ -146,7 +146,12 @@ impl Catalog {
         let listed_ids: HashSet<_> = listed_ids.cloned().collect();
         let was_listed_completely = |meeting: &Meeting| {
             let day = utc_day(meeting);
-            span.contains(day) && !listing.failed.iter().any(|(failed, _)| failed.contains(day))
+            span.contains(day)
+                && !listing.failed.iter().any(|(failed, _)| failed.contains(day))
+                && listing
+                    .refused_users
+                    .as_ref()
+                    .is_none_or(|refused_users| refused_users.is_of_listed_user(meeting))
         };
         let is_removed =
             |meeting: &Meeting| !listed_ids.contains(&meeting.id) && was_listed_completely(meeting);

@@ -24,6 +24,9 @@ pub struct RefreshState {
     /// Ranges of days that could not be listed, with the errors. Known meetings on these days are
     /// shown unchanged.
     pub incomplete_days: Vec<(DaySpan, ProviderError)>,
+    /// The errors of users whose recordings the provider refuses to list, although it lists those
+    /// of other users. Known meetings of these users are shown unchanged.
+    pub refused_users: Vec<ProviderError>,
     /// The time of the next refresh.
     pub next_refresh_at: Option<Timestamp>,
     /// The error that prevented a complete listing of the recycle bin.

@@ -62,6 +62,13 @@ impl std::fmt::Debug for Refresher {
     }
 }
 
+/// The parts of a span of days that could not be listed.
+struct ListingGaps {
+    incomplete_days: Vec<(DaySpan, ProviderError)>,
+    /// One error for each user that the provider refuses to list.
+    refused_users: Vec<ProviderError>,
+}
+
 /// The days that a refresh lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RefreshKind {
@@ -194,10 +201,13 @@ impl Refresher {
     async fn refresh(&self, kind: RefreshKind) {
         let source = self.provider.source();
         let mut remaining_spans: VecDeque<DaySpan> = self.day_spans(kind).into();
-        let mut incomplete_days = Vec::new();
+        let (mut incomplete_days, mut refused_users) = (Vec::new(), Vec::new());
         while let Some(span) = remaining_spans.pop_front() {
             match self.list_span(span).await {
-                Ok(days) => incomplete_days.extend(days),
+                Ok(gaps) => {
+                    incomplete_days.extend(gaps.incomplete_days);
+                    refused_users.extend(gaps.refused_users);
+                }
                 Err(error) => {
                     tracing::warn!(%source, "cannot list recordings: {}", line_with_hint(&error));
                     // Days that were not requested stay incomplete. A failed full listing does not
@@ -219,6 +229,7 @@ impl Refresher {
         let mut is_complete = false;
         self.state.send_modify(|state| {
             state.incomplete_days = incomplete_days;
+            self.replace_refused_users(state, refused_users);
             state.last_failure = None;
             if kind == RefreshKind::Full || state.fully_listed_at.is_none() {
                 // Incomplete days are listed one by one later.
@@ -313,11 +324,25 @@ impl Refresher {
         self.state.send_modify(|state| state.trash_error = error);
     }
 
-    /// Lists the days in `span` and returns the days that could not be listed.
-    async fn list_span(
-        &self,
-        span: DaySpan,
-    ) -> Result<Vec<(DaySpan, ProviderError)>, ProviderError> {
+    /// Stores the users that the last refresh found to be refused. Logs a refusal only when it is
+    /// new, because it lasts until the configuration or the account is changed.
+    fn replace_refused_users(&self, state: &mut RefreshState, errors: Vec<ProviderError>) {
+        let mut refused_users = Vec::new();
+        for error in errors {
+            if refused_users.contains(&error) {
+                continue;
+            }
+            if !state.refused_users.contains(&error) {
+                let source = self.provider.source();
+                tracing::warn!(%source, "a user is not listed: {}", line_with_hint(&error));
+            }
+            refused_users.push(error);
+        }
+        state.refused_users = refused_users;
+    }
+
+    /// Lists the days in `span` and returns what could not be listed.
+    async fn list_span(&self, span: DaySpan) -> Result<ListingGaps, ProviderError> {
         let source = self.provider.source();
         let listing = self.provider.list(span).await?;
         for (days, error) in &listing.failed {
@@ -332,10 +357,14 @@ impl Refresher {
         let (changed, unchanged) = (listing.meetings.len(), listing.unchanged.len());
         tracing::info!(%source, changed, unchanged, from = %span.from, to = %span.to, "listed");
         self.state.send_modify(|state| state.listed_at = Some(Timestamp::now()));
-        let incomplete_days = listing.failed.clone();
+        let refused_users = listing.refused_users.as_ref().map(|users| users.errors.clone());
+        let gaps = ListingGaps {
+            incomplete_days: listing.failed.clone(),
+            refused_users: refused_users.unwrap_or_default(),
+        };
         let name = source.clone();
         self.call_catalog(move |catalog| catalog.apply(&name, span, listing)).await;
-        Ok(incomplete_days)
+        Ok(gaps)
     }
 
     async fn call_catalog(&self, call: impl FnOnce(&Catalog) + Send + 'static) {

@@ -80,6 +80,22 @@ pub enum ListingError {
     Failed { source_name: SourceName, source: ProviderError },
     #[error("{source_name}: some days could not be listed")]
     Incomplete { source_name: SourceName },
+    /// The provider refuses to list some users, although it lists others.
+    #[error(
+        "{source_name}: some recordings are not listed{}",
+        match .other_users {
+            0 => String::new(),
+            1 => ", and 1 more user is refused".to_owned(),
+            count => format!(", and {count} more users are refused"),
+        }
+    )]
+    UserRefused {
+        source_name: SourceName,
+        /// The error of the first user.
+        source: ProviderError,
+        /// Number of further users.
+        other_users: usize,
+    },
     #[error("{source_name} has not answered yet")]
     Pending { source_name: SourceName },
 }
@@ -87,14 +103,14 @@ pub enum ListingError {
 impl Diagnostic for ListingError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Failed { source, .. } => source.kind(),
+            Self::Failed { source, .. } | Self::UserRefused { source, .. } => source.kind(),
             Self::Incomplete { .. } | Self::Pending { .. } => ErrorKind::Unavailable,
         }
     }
 
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Failed { source, .. } => source.hint(),
+            Self::Failed { source, .. } | Self::UserRefused { source, .. } => source.hint(),
             Self::Incomplete { .. } => {
                 Some("`meetfs status` shows the days and the reason.".into())
             }

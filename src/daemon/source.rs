@@ -37,7 +37,11 @@ impl Source {
             None if is_awaited && !state.is_first_listing_done => {
                 Some(ListingError::Pending { source_name })
             }
-            None => None,
+            None => {
+                let (source, others) = state.refused_users.split_first()?;
+                let (source, other_users) = (source.clone(), others.len());
+                Some(ListingError::UserRefused { source_name, source, other_users })
+            }
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Trigger {
     pub server: Server,
     /// Part of the path in the request line. An empty string matches every path.
     pub path_contains: String,
+    /// Part of the query, as it is encoded. An empty string matches every query.
+    pub query_contains: String,
     pub skip: u32,
     /// Number of affected requests; `u32::MAX` for all further requests.
     pub count: u32,
@@ -33,7 +35,8 @@ pub struct Trigger {
 impl Trigger {
     /// Creates a trigger that matches the next `count` requests to a server.
     pub fn next(server: Server, count: u32) -> Self {
-        Self { server, path_contains: String::new(), skip: 0, count, min_offset: None }
+        let (path_contains, query_contains) = (String::new(), String::new());
+        Self { server, path_contains, query_contains, skip: 0, count, min_offset: None }
     }
 
     /// Creates a trigger that matches every request to a server.
@@ -44,6 +47,12 @@ impl Trigger {
     /// Restricts the trigger to paths that contain `part`.
     pub fn with_path(mut self, part: &str) -> Self {
         self.path_contains = part.into();
+        self
+    }
+
+    /// Restricts the trigger to requests whose query contains `part`.
+    pub fn with_query(mut self, part: &str) -> Self {
+        self.query_contains = part.into();
         self
     }
 
@@ -63,9 +72,10 @@ impl Trigger {
         Fault { trigger: self, effect }
     }
 
-    fn matches(&self, server: Server, path: &str, offset: Option<u64>) -> bool {
+    fn matches(&self, server: Server, path: &str, query: &str, offset: Option<u64>) -> bool {
         self.server == server
             && path.contains(&self.path_contains)
+            && query.contains(&self.query_contains)
             && self.min_offset.is_none_or(|minimum| offset.is_some_and(|offset| offset >= minimum))
     }
 }
@@ -229,12 +239,13 @@ impl Faults {
         &self,
         server: Server,
         path: &str,
+        query: &str,
         offset: Option<u64>,
     ) -> FaultOutcome {
         let mut outcome = FaultOutcome::default();
         for pending_fault in self.pending_faults.lock().iter_mut() {
             let trigger = &pending_fault.fault.trigger;
-            if !trigger.matches(server, path, offset) {
+            if !trigger.matches(server, path, query, offset) {
                 continue;
             }
             let index = pending_fault.match_count;
@@ -336,7 +347,7 @@ mod tests {
             Trigger::next(Server::Media, 2).after_requests(1).with_effect(Effect::Html200),
         ]);
         let is_affected: Vec<bool> = (0..5)
-            .map(|_| faults.outcome_for(Server::Media, "/a", None).effect.is_some())
+            .map(|_| faults.outcome_for(Server::Media, "/a", "", None).effect.is_some())
             .collect();
         assert_eq!(is_affected, [false, true, true, false, false]);
     }
@@ -345,11 +356,11 @@ mod tests {
     fn fault_matches_server_path_and_offset() {
         let trigger = Trigger::next(Server::Media, 1).with_path("b.mp4").from_offset(100);
         let faults = Faults::new(vec![trigger.with_effect(Effect::Html200)]);
-        assert!(faults.outcome_for(Server::Web, "/b.mp4", Some(100)).effect.is_none());
-        assert!(faults.outcome_for(Server::Media, "/a.mp4", Some(100)).effect.is_none());
-        assert!(faults.outcome_for(Server::Media, "/b.mp4", Some(99)).effect.is_none());
-        assert!(faults.outcome_for(Server::Media, "/b.mp4", None).effect.is_none());
-        assert!(faults.outcome_for(Server::Media, "/b.mp4", Some(100)).effect.is_some());
+        assert!(faults.outcome_for(Server::Web, "/b.mp4", "", Some(100)).effect.is_none());
+        assert!(faults.outcome_for(Server::Media, "/a.mp4", "", Some(100)).effect.is_none());
+        assert!(faults.outcome_for(Server::Media, "/b.mp4", "", Some(99)).effect.is_none());
+        assert!(faults.outcome_for(Server::Media, "/b.mp4", "", None).effect.is_none());
+        assert!(faults.outcome_for(Server::Media, "/b.mp4", "", Some(100)).effect.is_some());
     }
 
     #[test]
@@ -359,7 +370,7 @@ mod tests {
             every_request().with_effect(Effect::Latency(Duration::from_millis(5))),
             every_request().with_effect(Effect::Html200),
         ]);
-        let outcome = faults.outcome_for(Server::Api, "/", None);
+        let outcome = faults.outcome_for(Server::Api, "/", "", None);
         assert_eq!(outcome.latency, Duration::from_millis(5));
         assert!(matches!(outcome.effect, Some(Effect::Html200)));
     }

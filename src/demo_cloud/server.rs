@@ -133,8 +133,12 @@ async fn answer(
         Some(RangeHeader::FromOffset(first, last)) => Some((first, last)),
         _ => None,
     };
-    let outcome =
-        shared_state.faults.outcome_for(server, &request.path, range.map(|(first, _)| first));
+    let outcome = shared_state.faults.outcome_for(
+        server,
+        &request.path,
+        &request.query,
+        range.map(|(first, _)| first),
+    );
     let is_black_hole = matches!(outcome.effect, Some(Effect::BlackHole));
     let faults_cleared = shared_state.faults.subscribe_to_clearing();
     let reply_effect = match outcome.ignores_range {

@@ -33,6 +33,7 @@ pub use oauth::fuzzing as oauth_fuzzing;
 pub use oauth::{AuthorizationRequest, SignInError, SignInService};
 pub use provider::{
     Conventions, KnownMeetings, LateFiles, LeaseEffort, LeaseRequest, Listing, Provider,
+    RefusedUsers,
 };
 pub use registry::Registry;
 pub use source_descriptor::SourceDescriptor;

@@ -1,5 +1,6 @@
 //! The trait that every provider implements.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -184,6 +185,31 @@ pub struct Listing {
     /// The days that were not listed completely, with the reason. A meeting that is missing on such
     /// a day may still exist.
     pub failed: Vec<(DaySpan, ProviderError)>,
+    /// The users whose recordings the provider refuses to list, although it lists those of other
+    /// users.
+    pub refused_users: Option<RefusedUsers>,
+}
+
+/// The users of a source whose recordings the provider refuses to list. The recordings of the other
+/// users are listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedUsers {
+    /// One error for each user. Its message names the user.
+    pub errors: Vec<ProviderError>,
+    /// The e-mail addresses of the users that are listed, in lower case.
+    pub listed_users: BTreeSet<String>,
+    /// The metadata field that contains the e-mail address of the meeting host.
+    pub meeting_host_field: &'static str,
+}
+
+impl RefusedUsers {
+    /// Whether the meeting belongs to a user that is listed. Only such a meeting can be known to be
+    /// deleted. A user can have several addresses, so a meeting with an unknown address can belong
+    /// to a refused user.
+    pub fn is_of_listed_user(&self, meeting: &Meeting) -> bool {
+        let host = meeting.metadata.text(self.meeting_host_field);
+        host.is_some_and(|host| self.listed_users.contains(&host.to_lowercase()))
+    }
 }
 
 /// Files that were created after the details of their meeting were requested.

@@ -34,6 +34,7 @@ mod permissions;
 mod rapatin;
 mod reading;
 mod refusals;
+mod refused_users;
 mod renewal;
 mod restart;
 mod secrets;

@@ -74,6 +74,14 @@ async fn check_source(archive: &Archive, source: &Source, report: &mut Report) {
     };
     let count = listing.meetings.len();
     let finding = format!("{count} meeting{} since {first_day}", if count == 1 { "" } else { "s" });
+    for error in listing.refused_users.iter().flat_map(|users| &users.errors) {
+        report.add(Check::from_error(
+            Verdict::Warning,
+            format!("{name}, users"),
+            error,
+            MOUNT_RETRIES_FIX,
+        ));
+    }
     report.add(match listing.failed.first() {
         None => Check::ok(format!("{name}, listing"), finding),
         Some((days, error)) => Check::from_error_with_context(

@@ -20,6 +20,7 @@ use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
 use crate::http::DownHost;
 use crate::model::{Diagnostic, one_line};
+use crate::providers::ErrorClass;
 use crate::read::FailingFile;
 use crate::tree::SourceTotals;
 
@@ -126,6 +127,18 @@ pub(crate) struct SourceReport {
     /// Days that could not be listed; the tree shows their previous listing.
     #[serde(rename = "incomplete")]
     pub incomplete_days: Vec<IncompleteDays>,
+    /// Users that the provider refuses to list, although it lists other users.
+    #[serde(default)]
+    pub refused_users: Vec<RefusedUser>,
+}
+
+/// A user that the provider refuses to list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RefusedUser {
+    /// The error, which names the user.
+    pub error: String,
+    /// Whether the provider knows the user, so that recordings can be missing.
+    pub is_known: bool,
 }
 
 /// Days that could not be listed.
@@ -331,6 +344,7 @@ impl SourceReport {
             next_refresh_at,
             trash_error,
             late_files_error,
+            refused_users,
             ..
         } = source.state.borrow().clone();
         let incomplete_days = incomplete_days.into_iter().map(|(days, error)| IncompleteDays {
@@ -352,12 +366,21 @@ impl SourceReport {
             error: last_failure.as_ref().map(|(_, error)| with_hint(error)),
             failed_at: last_failure.map(|(time, _)| time),
             incomplete_days: incomplete_days.collect(),
+            refused_users: refused_users
+                .iter()
+                .map(|error| RefusedUser {
+                    error: with_hint(error),
+                    is_known: error.class() != ErrorClass::NotFound,
+                })
+                .collect(),
         }
     }
 
-    /// Whether the last refresh failed or was incomplete.
+    /// Whether the last refresh failed, or did not list all recordings.
     pub(crate) fn is_incomplete(&self) -> bool {
-        self.error.is_some() || !self.incomplete_days.is_empty()
+        self.error.is_some()
+            || !self.incomplete_days.is_empty()
+            || self.refused_users.iter().any(|user| user.is_known)
     }
 
     fn write(&self, text: &mut String, wall_clock: &WallClock) {
@@ -429,6 +452,9 @@ impl SourceReport {
         if let Some(error) = &self.late_files_error {
             line(format_args!("          late transcripts missing: {error}"));
         }
+        for user in &self.refused_users {
+            line(format_args!("          NOT LISTED: {}", user.error));
+        }
         for days in &self.incomplete_days {
             line(format_args!("          INCOMPLETE {} to {}: {}", days.from, days.to, days.error));
         }
@@ -497,6 +523,7 @@ mod tests {
                 to: "2026-01-30".parse().unwrap(),
                 error: "out of reach".into(),
             }],
+            refused_users: vec![RefusedUser { error: "no access to bo".into(), is_known: true }],
         };
         MountReport {
             mountpoint: "/mnt/m".into(),
@@ -544,6 +571,7 @@ mod tests {
                        FAILED 12:30:01 +0530: the secret is wrong\n          \
                         recycle bin incomplete: no scope\n          \
                         late transcripts missing: no scope either\n          \
+                        NOT LISTED: no access to bo\n          \
                         INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n  \
                 DOWN    https://api.zoom.us (acme): no answer since 12:29:00 +0530; \
                  reads fail until the retry at 12:33:05 +0530\n  \

@@ -13,6 +13,7 @@ pub(crate) mod listing_failures;
 pub(crate) mod page_guard;
 pub(crate) mod recycle_bin;
 pub(crate) mod redaction;
+pub(crate) mod refused_users;
 pub(crate) mod scopes;
 pub(crate) mod serde_lenient;
 pub(crate) mod single_flight;

@@ -61,11 +61,13 @@ pub(crate) struct WindowReport<T> {
     /// The days whose listing is incomplete, each with the error. An item that is missing on such a
     /// day may still exist.
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
+    /// Whether the provider replied with a refusal.
+    pub(crate) is_refused: bool,
 }
 
 impl<T> Default for WindowReport<T> {
     fn default() -> Self {
-        Self { has_page: false, items: Vec::new(), failed: Vec::new() }
+        Self { has_page: false, items: Vec::new(), failed: Vec::new(), is_refused: false }
     }
 }
 
@@ -73,7 +75,9 @@ impl<T> WindowReport<T> {
     fn outcome(&self) -> JobOutcome {
         let mut errors = self.failed.iter().map(|(_, error)| error);
         match errors.find(|error| error.is_transient()) {
-            Some(error) if !self.has_page => JobOutcome::Unreachable(error.clone()),
+            Some(error) if !self.has_page && !self.is_refused => {
+                JobOutcome::Unreachable(error.clone())
+            }
             _ => JobOutcome::Answered,
         }
     }
@@ -381,7 +385,7 @@ mod tests {
         has_page: bool,
         failed: Vec<(DaySpan, ProviderError)>,
     ) -> WindowReport<u8> {
-        WindowReport { has_page, items: items.to_vec(), failed }
+        WindowReport { has_page, items: items.to_vec(), failed, is_refused: false }
     }
 
     fn unavailable_error() -> ProviderError {

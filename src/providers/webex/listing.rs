@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use jiff::ToSpan;
 use jiff::civil::Date;
 
+use super::MEETING_HOST_FIELD;
 use super::api::Api;
 use super::mapping::{self, Removal};
 use super::pages::Pages;
@@ -13,11 +14,12 @@ use super::paging::MAX_PAGE_SIZE;
 use super::refusal;
 use super::wire::{self, Page};
 use crate::model::{DaySpan, Meeting, SourceName};
-use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::ListingBudget;
+use crate::providers::toolkit::refused_users::{UserReplies, take_refused_users};
 use crate::providers::toolkit::windowed_listing::{
     Overlap, PermanentFailure, WindowReport, keep_highest_ranked, list_windows, windows,
 };
+use crate::providers::{ProviderError, RefusedUsers};
 
 /// Number of days in one query. This is the maximum of the administrator's list ("List Recordings
 /// For an Admin"). The owner's list accepts more days, but that would not be faster, because a page
@@ -121,6 +123,7 @@ pub(crate) struct RecordingListing {
     pub(crate) recordings: Vec<ListedRecording>,
     /// The days whose listing is incomplete, each with the error.
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
+    pub(crate) refused_users: Option<RefusedUsers>,
 }
 
 /// Lists the recordings of `lists` on the days of `span`.
@@ -142,6 +145,7 @@ pub(crate) async fn list(
             list,
             budget: &budget,
             failure: PermanentFailure::new(&credential_failure),
+            replies: UserReplies::default(),
         })
         .collect();
     let mut jobs = Vec::new();
@@ -152,7 +156,7 @@ pub(crate) async fn list(
         }
     }
     let mut recordings = HashMap::new();
-    let failed = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedRecording| {
+    let mut failed = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedRecording| {
         keep_highest_ranked(
             &mut recordings,
             listed.meeting.id.clone(),
@@ -161,7 +165,10 @@ pub(crate) async fn list(
         );
     })
     .await?;
-    Ok(RecordingListing { recordings: recordings.into_values().collect(), failed })
+    let replies = listers.iter().map(|lister| &lister.replies);
+    let refused_users = take_refused_users(&mut failed, replies, MEETING_HOST_FIELD);
+    let recordings = recordings.into_values().collect();
+    Ok(RecordingListing { recordings, failed, refused_users })
 }
 
 /// Splits `span` into windows, newest first.
@@ -220,6 +227,7 @@ struct Lister<'a> {
     list: &'a RecordingList,
     budget: &'a ListingBudget,
     failure: PermanentFailure<'a>,
+    replies: UserReplies,
 }
 
 impl Lister<'_> {
@@ -267,11 +275,21 @@ impl Lister<'_> {
             {
                 self.failure.record_for_list(error);
             }
+            if let Err(error) = &result
+                && pages.is_user_refused
+                && self.list.meeting_host.is_some()
+            {
+                report.is_refused = true;
+                self.replies.record_refusal(error);
+            }
             let Some(reply) = result? else { return Ok(()) };
             let page = Page::parse(reply).ok_or_else(|| {
                 pages.incomplete_list_error("the reply has no list of recordings")
             })?;
             report.has_page = true;
+            let page_hosts =
+                page.recordings.iter().filter_map(|recording| recording.host_email.as_deref());
+            self.replies.record_page(page_hosts.chain(self.list.meeting_host.as_deref()));
             if page.unreadable_count > 0 {
                 // Any known recording may be among the unreadable ones, so no recording of the
                 // window may count as deleted.

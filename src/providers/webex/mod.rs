@@ -31,7 +31,7 @@ use async_trait::async_trait;
 
 use self::api::Api;
 use self::leases::Leases;
-use self::listing::RecordingList;
+use self::listing::{RecordingList, RecordingListing};
 use self::transcripts::Transcripts;
 use super::{
     Conventions, LateFiles, LeaseRequest, Listing, Permission, Provider, ProviderError, RecycleBin,
@@ -61,6 +61,9 @@ mod wire;
 pub use factory::WebexFactory;
 
 pub use crate::config::{WebexConfig, WebexCredential};
+
+/// The metadata field that contains the e-mail address of the meeting host.
+const MEETING_HOST_FIELD: &str = "hostEmail";
 
 /// The settings of a Webex source.
 pub type WebexOptions = SourceOptions<WebexConfig>;
@@ -119,7 +122,7 @@ impl Provider for Webex {
     }
 
     fn conventions(&self) -> Conventions {
-        Conventions { meeting_host_field: Some("hostEmail"), ..Conventions::default() }
+        Conventions { meeting_host_field: Some(MEETING_HOST_FIELD), ..Conventions::default() }
     }
 
     fn restore(&self, listed: &[Arc<Meeting>]) {
@@ -130,9 +133,11 @@ impl Provider for Webex {
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
         let listing = listing::list(&self.api, self.source(), &self.lists, span).await?;
-        self.leases.record_meeting_hosts(span, listing.failed.is_empty(), &listing.recordings);
-        let meetings = listing.recordings.into_iter().map(|listed| listed.meeting).collect();
-        Ok(Listing { meetings, failed: listing.failed, ..Listing::default() })
+        let RecordingListing { recordings, failed, refused_users } = listing;
+        let is_complete = failed.is_empty() && refused_users.is_none();
+        self.leases.record_meeting_hosts(span, is_complete, &recordings);
+        let meetings = recordings.into_iter().map(|listed| listed.meeting).collect();
+        Ok(Listing { meetings, failed, refused_users, ..Listing::default() })
     }
 
     fn recycle_bin(&self) -> Option<RecycleBin> {
@@ -142,8 +147,9 @@ impl Provider for Webex {
     async fn list_trash(&self, span: DaySpan) -> Result<TrashListing, ProviderError> {
         let lists = listing::trash_lists(&self.lists);
         let listing = listing::list(&self.api, self.source(), &lists, span).await?;
-        self.leases.record_trash_meeting_hosts(listing.failed.is_empty(), &listing.recordings);
-        let failed = listing_failures::most_actionable_error(&listing.failed).cloned();
+        let refusal = listing.refused_users.and_then(|users| users.errors.into_iter().next());
+        let failed = listing_failures::most_actionable_error(&listing.failed).cloned().or(refusal);
+        self.leases.record_trash_meeting_hosts(failed.is_none(), &listing.recordings);
         let meetings = listing
             .recordings
             .into_iter()

@@ -37,6 +37,8 @@ pub(crate) struct Pages<'a> {
     guard: PageGuard,
     /// The reason why the list counts as endless, if it does.
     endless_reason: Option<EndlessList>,
+    /// Whether the first page was refused for a reason that can concern one user alone.
+    pub(crate) is_user_refused: bool,
 }
 
 enum NextPage {
@@ -67,6 +69,7 @@ impl<'a> Pages<'a> {
             smaller_sizes: PAGE_SIZES.into_iter().skip(1),
             guard: PageGuard::new(LIMITS),
             endless_reason: None,
+            is_user_refused: false,
         }
     }
 
@@ -75,6 +78,7 @@ impl<'a> Pages<'a> {
     /// # Errors
     /// Returns an error if the page cannot be requested or the list is endless.
     pub(crate) async fn next(&mut self) -> Result<Option<Map<String, Value>>, ProviderError> {
+        let is_first_page = matches!(self.next_page, NextPage::First(_));
         let mut url = match std::mem::replace(&mut self.next_page, NextPage::None) {
             NextPage::None => return Ok(None),
             NextPage::First(url) => url,
@@ -99,6 +103,9 @@ impl<'a> Pages<'a> {
                     continue;
                 }
                 page => {
+                    if let Err(ApiError::Refused(refusal)) = &page {
+                        self.is_user_refused = is_first_page && refusal.can_concern_one_user();
+                    }
                     page.map_err(|error| error.into_provider_error(&self.subject, self.scope))?
                 }
             };

@@ -74,6 +74,12 @@ impl Refusal {
         self.status == 504
     }
 
+    /// Whether the reason can be the requested meeting host alone, so that another host is listed
+    /// with the same token.
+    pub(crate) fn can_concern_one_user(&self) -> bool {
+        matches!(self.status, 400 | 403 | 404 | 410)
+    }
+
     /// Returns the error of a request for `subject` (such as "this recording"), which needs the
     /// scope `scope`.
     pub(crate) fn to_provider_error(&self, subject: &str, scope: &str) -> ProviderError {

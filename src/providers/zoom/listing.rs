@@ -8,17 +8,19 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::MEETING_HOST_FIELD;
 use super::api::{Api, ApiError, incomplete_list_error};
 use super::mapping::{self, MappedMeeting};
 use super::pages::Pages;
 use super::recording_owner::RecordingOwner;
 use super::wire::{self, Page};
 use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName};
-use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::{EndlessList, ListingBudget, PageLimits};
+use crate::providers::toolkit::refused_users::{UserReplies, take_refused_users};
 use crate::providers::toolkit::windowed_listing::{
     Overlap, PermanentFailure, RangeQueue, WindowReport, keep_highest_ranked, list_windows, windows,
 };
+use crate::providers::{ProviderError, RefusedUsers};
 
 /// Number of windows that are listed at the same time. A free account may send two such requests
 /// per second, so more windows would only reach this limit sooner.
@@ -110,6 +112,7 @@ pub(crate) struct ListedMeetings {
     pub(crate) meetings: Vec<ListedEntry>,
     /// The days that were not listed completely, with the reason.
     pub(crate) failed: Vec<(DaySpan, ProviderError)>,
+    pub(crate) refused_users: Option<RefusedUsers>,
 }
 
 /// Lists the meetings of all `owners` on the days of `span`. Calls `classify` for each meeting as
@@ -134,6 +137,7 @@ pub(crate) async fn list(
             classify,
             budget: &budget,
             failure: PermanentFailure::new(&credential_failure),
+            replies: UserReplies::default(),
         })
         .collect();
     let mut jobs = Vec::new();
@@ -143,11 +147,14 @@ pub(crate) async fn list(
         }
     }
     let mut meetings = HashMap::new();
-    let failed_days = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedEntry| {
+    let mut failed_days = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedEntry| {
         keep_highest_ranked(&mut meetings, listed.id().clone(), listed, ListedEntry::rank);
     })
     .await?;
-    Ok(ListedMeetings { meetings: meetings.into_values().collect(), failed: failed_days })
+    let replies = listers.iter().map(|lister| &lister.replies);
+    let refused_users = take_refused_users(&mut failed_days, replies, MEETING_HOST_FIELD);
+    let meetings = meetings.into_values().collect();
+    Ok(ListedMeetings { meetings, failed: failed_days, refused_users })
 }
 
 /// Returns the first day of the longest window that ends on `to`. Zoom lists at most one month, and
@@ -165,6 +172,7 @@ struct Lister<'a> {
     classify: &'a (dyn Fn(MappedMeeting) -> ListedEntry + Sync),
     budget: &'a ListingBudget,
     failure: PermanentFailure<'a>,
+    replies: UserReplies,
 }
 
 impl Lister<'_> {
@@ -211,7 +219,15 @@ impl Lister<'_> {
                 }
                 Ok(None) => break,
                 Err(error) => {
+                    let is_refusal_of_user = match &error {
+                        ApiError::Refused(refusal) => refusal.can_concern_one_user(),
+                        ApiError::Failed(_) => false,
+                    };
                     let error = error.into_provider_error(&subject);
+                    if is_refusal_of_user {
+                        report.is_refused = true;
+                        self.replies.record_refusal(&error);
+                    }
                     if pages.is_endless_for_all_days() {
                         self.failure.record_for_list(&error);
                     }
@@ -222,6 +238,8 @@ impl Lister<'_> {
                 .ok_or_else(|| pages.incomplete_list_error("the reply has no list of meetings"))?;
             covered_days.get_or_insert_with(|| page.covered_days(range));
             report.has_page = true;
+            let hosts = page.meetings.iter().filter_map(|meeting| meeting.host_email.as_deref());
+            self.replies.record_page(hosts.chain(self.owner.email()));
             if page.unreadable_count > 0 {
                 // An unreadable entry may be a known meeting, so no meeting of the range may count
                 // as deleted.

@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use self::api::{Api, RateLimiters};
 use self::details::DetailsReader;
 use self::leases::Leases;
-use self::listing::{EntryRank, ListedEntry};
+use self::listing::{EntryRank, ListedEntry, ListedMeetings};
 use self::mapping::MappedMeeting;
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, Lease, MeetingId};
@@ -62,6 +62,9 @@ mod wire;
 pub use factory::ZoomFactory;
 
 pub use crate::config::{ZoomConfig, ZoomCredential, ZoomPlan};
+
+/// The metadata field that contains the e-mail address of the meeting host.
+const MEETING_HOST_FIELD: &str = "host_email";
 
 /// The settings of a Zoom source.
 pub type ZoomOptions = SourceOptions<ZoomConfig>;
@@ -130,7 +133,8 @@ impl Provider for Zoom {
         let owners = recording_owner::resolve(&self.api, &self.users).await?;
         let classify = |mapped| self.classify(mapped);
         let mut listing = listing::list(&self.api, self.source(), &owners, span, &classify).await?;
-        self.leases.store_urls(span, listing.failed.is_empty(), &mut listing.meetings);
+        let is_complete = listing.failed.is_empty() && listing.refused_users.is_none();
+        self.leases.store_urls(span, is_complete, &mut listing.meetings);
         let (mut meetings, mut unchanged) = (Vec::new(), Vec::new());
         for listed in listing.meetings {
             match listed {
@@ -138,7 +142,8 @@ impl Provider for Zoom {
                 ListedEntry::Unchanged { id, .. } => unchanged.push(id),
             }
         }
-        Ok(Listing { meetings, unchanged, failed: listing.failed })
+        let ListedMeetings { failed, refused_users, .. } = listing;
+        Ok(Listing { meetings, unchanged, failed, refused_users })
     }
 
     fn recycle_bin(&self) -> Option<RecycleBin> {
@@ -182,7 +187,7 @@ impl Provider for Zoom {
 
     fn conventions(&self) -> Conventions {
         Conventions {
-            meeting_host_field: Some("host_email"),
+            meeting_host_field: Some(MEETING_HOST_FIELD),
             redundant_view_suffix: Some(file_kinds::CAPTIONED_SUFFIX),
         }
     }

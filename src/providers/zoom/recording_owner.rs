@@ -39,8 +39,12 @@ pub(crate) enum RecordingOwner {
     Account,
     /// One configured user: `me`, an id, or an e-mail address.
     User(String),
-    /// A user from the list of the account who matches a pattern, by id or e-mail address.
-    ListedUser(String),
+    /// A user from the list of the account who matches a pattern.
+    ListedUser {
+        /// The id or, if the list has none, the e-mail address.
+        name: String,
+        email: Option<String>,
+    },
 }
 
 impl RecordingOwner {
@@ -48,7 +52,7 @@ impl RecordingOwner {
     pub(crate) fn path(&self) -> String {
         match self {
             Self::Account => "/accounts/me/recordings".into(),
-            Self::User(user) | Self::ListedUser(user) => {
+            Self::User(user) | Self::ListedUser { name: user, .. } => {
                 format!("/users/{}/recordings", path_segment::encode_user(user))
             }
         }
@@ -63,14 +67,24 @@ impl RecordingOwner {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Account => "the whole account".into(),
-            Self::User(user) | Self::ListedUser(user) => format!("user {user}"),
+            Self::User(user) => format!("user {user}"),
+            Self::ListedUser { name, email } => format!("user {}", email.as_ref().unwrap_or(name)),
         }
     }
 
     /// Whether a refusal of the list means that the owner has no recordings. Zoom's list of users
     /// contains users whose recordings it cannot find: pending users, and users who have just left.
     pub(crate) fn has_no_recordings(&self, refusal: &Refusal) -> bool {
-        matches!(self, Self::ListedUser(_)) && refusal.is_unknown_user()
+        matches!(self, Self::ListedUser { .. }) && refusal.is_unknown_user()
+    }
+
+    /// Returns the known e-mail address of the owner.
+    pub(crate) fn email(&self) -> Option<&str> {
+        match self {
+            Self::Account => None,
+            Self::User(user) => Some(user),
+            Self::ListedUser { email, .. } => email.as_deref(),
+        }
     }
 }
 
@@ -103,7 +117,7 @@ pub(crate) async fn resolve_users(
         .iter()
         .partition(|name| *name == ALL_USERS || name.contains(['*', '?', '[']));
     let is_configured = |owner: &RecordingOwner| match owner {
-        RecordingOwner::ListedUser(user) => names.contains(&user),
+        RecordingOwner::ListedUser { name, .. } => names.contains(&name),
         RecordingOwner::Account | RecordingOwner::User(_) => false,
     };
     let mut owners: Vec<_> = names.iter().copied().cloned().map(RecordingOwner::User).collect();
@@ -116,7 +130,11 @@ pub(crate) async fn resolve_users(
             |email: &str| patterns.iter().any(|pattern| pattern.matches(&email.to_lowercase()));
         for user in list_users(api).await? {
             if includes_all || user.email.as_deref().is_some_and(matches_pattern) {
-                let listed = user.id.or(user.email).map(RecordingOwner::ListedUser);
+                let email = user.email;
+                let listed = user
+                    .id
+                    .or_else(|| email.clone())
+                    .map(|name| RecordingOwner::ListedUser { name, email });
                 owners.extend(listed.filter(|listed| !is_configured(listed)));
             }
         }

@@ -74,6 +74,12 @@ impl Refusal {
             && self.code.is_none_or(|code| !APP_CODES.contains(&code) && code != MISSING_SCOPES)
     }
 
+    /// Whether the reason can be the requested user alone, so that another user is listed with the
+    /// same token. A server error and a rate limit concern every user.
+    pub(crate) fn can_concern_one_user(&self) -> bool {
+        self.is_request_error() && self.status < 500 && self.status != 429 && self.code != Some(429)
+    }
+
     /// Whether the requested user does not exist in the account.
     pub(crate) fn is_unknown_user(&self) -> bool {
         matches!(self.code, Some(1001 | 1010))

@@ -110,7 +110,8 @@ async fn list_owner(
         loop {
             let reply = match pages.next().await {
                 Ok(Some(reply)) => reply,
-                Err(ApiError::Refused(refusal)) if owner.has_no_recordings(&refusal) => {
+                // The listing of the recordings reports a configured user who does not exist.
+                Err(ApiError::Refused(refusal)) if refusal.is_unknown_user() => {
                     return Ok(Vec::new());
                 }
                 Ok(None) => break,
