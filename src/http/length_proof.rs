@@ -40,15 +40,28 @@ enum ByteReply {
 /// byte and must not serve a byte after it. If `length` is 0, it must serve the file with an empty
 /// body.
 ///
+/// Many servers and proxies that fail reply to each request with status 200 and an empty body. So
+/// if the file is listed with bytes, an empty file must also be stated by status 416.
+///
 /// # Errors
 /// A request failed, so the length is neither proved nor disproved.
 pub(super) async fn is_length_proved(
     client: &Client,
     lease: &Lease,
     length: u64,
+    listed_length: Option<u64>,
     timeout: Duration,
 ) -> Result<bool, RangeError> {
+    let is_consistent =
+        |total_length: Option<u64>| total_length.is_none_or(|total_length| total_length == length);
     if length == 0 {
+        let is_listed_with_bytes = listed_length.is_some_and(|listed_length| listed_length > 0);
+        if is_listed_with_bytes {
+            match request_byte(client, lease, Some(0), timeout).await? {
+                ByteReply::PastEnd { total_length } if is_consistent(total_length) => {}
+                _ => return Ok(false),
+            }
+        }
         return Ok(request_byte(client, lease, None, timeout).await? == ByteReply::WholeFile(0));
     }
     match request_byte(client, lease, Some(length - 1), timeout).await? {
@@ -58,8 +71,6 @@ pub(super) async fn is_length_proved(
         _ => return Ok(false),
     }
     let next_byte = request_byte(client, lease, Some(length), timeout).await?;
-    let is_consistent =
-        |total_length: Option<u64>| total_length.is_none_or(|total_length| total_length == length);
     Ok(matches!(next_byte, ByteReply::PastEnd { total_length } if is_consistent(total_length)))
 }
 

@@ -399,7 +399,9 @@ impl RangeStream {
     /// Returns the error for a reply that states the length `served_length` instead of the expected
     /// length. The error is final only if the server proves the stated length.
     async fn check_total(&self, served_length: u64, lease: &Lease) -> AttemptError {
-        match is_length_proved(&self.client, lease, served_length, self.stall_timeout()).await {
+        let listed_length = self.expected.total_length;
+        let timeout = self.stall_timeout();
+        match is_length_proved(&self.client, lease, served_length, listed_length, timeout).await {
             Ok(true) => AttemptError::Final(FetchError::WrongTotal {
                 expected_length: self.expected.total_length.unwrap_or_default(),
                 served_length,

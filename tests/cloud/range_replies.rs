@@ -451,11 +451,27 @@ async fn proven_length_is_reported() {
         let content = move || file(0).into_iter().cycle().take(length as usize).collect::<Vec<_>>();
         let ranges = Server::new(move |request| partial(&content(), request, "ETag: \"a\"\r\n"));
         let no_ranges = Server::new(move |_request| whole(&content(), ""));
-        for server in [ranges, no_ranges] {
+        // An empty reply to a range request is not sufficient.
+        let no_ranges = (length > 0).then_some(no_ranges);
+        for server in std::iter::once(ranges).chain(no_ranges) {
             let error = server.copy(&HALVES).await.expect_err("another length");
             let is_expected = matches!(error, FetchError::WrongTotal { served_length, .. } if served_length == length);
             assert!(is_expected, "{name}: {error:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn empty_reply_does_not_prove_an_empty_file() {
+    let empty_replies: [NamedReply; 3] = [
+        ("200 without bytes", |_request| whole(b"", "")),
+        ("200 without length and bytes", |_request| {
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec()
+        }),
+        ("206 without bytes", |_request| replace(&whole(b"", ""), "200 OK", "206 Partial Content")),
+    ];
+    for (description, script) in empty_replies {
+        assert_fails(&Server::new(script), description, is_deadline).await;
     }
 }
 
