@@ -15,7 +15,7 @@ use crate::providers::ProviderError;
 use crate::providers::toolkit::backoff::RefusalCache;
 use crate::providers::toolkit::json_repair;
 use crate::providers::toolkit::serde_lenient;
-use crate::providers::toolkit::token::{Token, TokenIssuer, Tokens};
+use crate::providers::toolkit::token::{Token, TokenIssuer, Tokens, bearer_token};
 
 /// Timeout of a login, including retries. It is short because a read may wait for the login.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ pub(crate) fn tokens(credential: RapatinCredential, base_url: Url, client: Clien
 
 /// Returns the token in the reply to a login.
 pub(crate) fn token_in_reply(reply: &Map<String, Value>) -> Option<SecretString> {
-    serde_lenient::as_text(reply.get("data")?.get("token")?).map(SecretString::from)
+    serde_lenient::as_text(reply.get("data")?.get("token")?).and_then(bearer_token)
 }
 
 /// Issues tokens by logging in. The lifetime of a token is not documented, so a token is used until

@@ -20,6 +20,19 @@ use crate::providers::ProviderError;
 /// margin is longer than any call that may still use the token.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(60);
 
+/// Maximum length of a token in a reply. Servers reject requests with larger headers, so a larger
+/// token would fail each request until its expiry. Tokens of Zoom and Webex have up to 2 KB.
+const MAX_TOKEN_LENGTH: usize = 8 * 1024;
+
+/// Converts a field of a reply to a token. Returns `None` if no `Authorization` header can contain
+/// it (RFC 6750, 2.1, allows fewer characters).
+pub(crate) fn bearer_token(text: String) -> Option<SecretString> {
+    let is_usable = !text.is_empty()
+        && text.len() <= MAX_TOKEN_LENGTH
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_usable.then(|| text.into())
+}
+
 /// An access token. To compare two tokens, callers compare their `Arc`s by pointer.
 pub(crate) struct Token {
     secret: SecretString,

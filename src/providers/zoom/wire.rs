@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::model::{DaySpan, SecretUrl};
 use crate::providers::toolkit::serde_lenient;
+use crate::providers::toolkit::token::bearer_token;
 
 /// One page of a listing.
 pub(crate) struct Page {
@@ -192,6 +193,6 @@ impl MeetingRecordings {
         let (files, participant_files) = serde_json::from_value::<Meeting>(Value::Object(reply))
             .map(|meeting| (meeting.recording_files, meeting.participant_audio_files))
             .unwrap_or_default();
-        Self { files, participant_files, token: token.map(SecretString::from) }
+        Self { files, participant_files, token: token.and_then(bearer_token) }
     }
 }
