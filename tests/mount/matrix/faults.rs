@@ -18,10 +18,19 @@ pub(super) struct Fault {
     pub(super) is_valid: bool,
     /// Each read gets some bytes within its deadline, so a copy can last for minutes.
     pub(super) is_slow: bool,
-    /// The server replaces the file by another version, so a copy of either is exact.
-    pub(super) has_two_versions: bool,
+    /// What the server consistently sends in place of the file. A copy of it is exact.
+    pub(super) other_content: Option<OtherContent>,
     /// A fault of the whole mount. The servers of the files are not affected.
     pub(super) mount_fault: Option<Arc<MountFault>>,
+}
+
+/// Content that cannot be distinguished from the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OtherContent {
+    /// Another version of the file.
+    Version,
+    /// The first half of the file, as if the listed size were wrong. A refresh corrects that.
+    Half,
 }
 
 impl Fault {
@@ -33,8 +42,8 @@ impl Fault {
         Self { is_slow: true, ..self }
     }
 
-    fn two_versions(self) -> Self {
-        Self { has_two_versions: true, ..self }
+    fn with_content(self, content: OtherContent) -> Self {
+        Self { other_content: Some(content), ..self }
     }
 }
 
@@ -47,7 +56,7 @@ fn fault(
         reply: Arc::new(reply),
         is_valid: false,
         is_slow: false,
-        has_two_versions: false,
+        other_content: None,
         mount_fault: None,
     }
 }
@@ -454,7 +463,8 @@ fn ranges() -> Vec<Fault> {
             let half = request.file.slice(..request.file.len() / 2);
             Reply::with_body("200 OK", "video/mp4", half).steps()
         })
-        .slow(),
+        .slow()
+        .with_content(OtherContent::Half),
         fault("200 with a longer file", |request| {
             let longer = [&request.file[..], &[0; 5000]].concat();
             Reply::with_body("200 OK", "video/mp4", longer).steps()
@@ -721,7 +731,7 @@ fn validators() -> Vec<Fault> {
             let body = request.other_version.slice(request.start..request.end);
             Reply { body, ..reply }.steps()
         })
-        .two_versions()
+        .with_content(OtherContent::Version)
     }
     fn tag(reply: Reply, etag: Option<&str>) -> Reply {
         Reply { etag: etag.map(Into::into), ..reply }
@@ -761,7 +771,7 @@ fn validators() -> Vec<Fault> {
         replaced(
             "replaced, a new ETag",
             |reply| tag(reply, None),
-            |reply| tag(reply, Some("\"a\"")),
+            |reply| tag(reply, Some("\"b\"")),
         ),
         replaced(
             "replaced with another Last-Modified",
@@ -780,6 +790,6 @@ fn validators() -> Vec<Fault> {
             let etag = Some(if version { "\"b\"" } else { "\"a\"" });
             Reply { body, ..tag(Reply::correct(request), etag) }.steps()
         })
-        .two_versions(),
+        .with_content(OtherContent::Version),
     ]
 }

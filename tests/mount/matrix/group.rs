@@ -19,7 +19,7 @@ use meetfs::demo_cloud::{Archive, Content, DemoCloudOptions, Meeting, MeetingFil
 use parking_lot::Mutex;
 
 use super::content::{content, length};
-use super::faults::Fault;
+use super::faults::{Fault, OtherContent};
 use super::mount_faults::{MountFault, Scene};
 use super::origin::{Origin, OriginFault};
 use super::programs::{Kill, Outcome, Program, READ_DEADLINE, copy_path, run_to_end};
@@ -60,7 +60,8 @@ pub(super) struct CellResult {
 struct Place {
     cell: Cell,
     origin: Origin,
-    versions: Vec<Bytes>,
+    /// What an exact copy can contain: the file, and the other content of the fault.
+    contents: Vec<Bytes>,
     /// Path of the file in the mount.
     path: PathBuf,
     directory: PathBuf,
@@ -125,11 +126,15 @@ pub(super) fn run_group(cells: Vec<Cell>) -> Vec<CellResult> {
         .map(|(number, (cell, origin))| {
             let directory = rig.directory.path().join(number.to_string());
             std::fs::create_dir(&directory).expect("a directory");
-            let versions = if cell.fault.has_two_versions { 0..2 } else { 0..1 };
+            let file = content(number, 0);
+            let other = cell.fault.other_content.map(|other| match other {
+                OtherContent::Version => content(number, 1),
+                OtherContent::Half => file.slice(..file.len() / 2),
+            });
             Place {
                 cell,
                 origin,
-                versions: versions.map(|version| content(number, version)).collect(),
+                contents: std::iter::once(file).chain(other).collect(),
                 path: paths.remove(&number).expect("a file"),
                 directory,
             }
@@ -181,6 +186,10 @@ fn run_places(rig: &Rig, places: &[Place], mount_fault: Option<&MountFault>) -> 
     if let Some(fault) = mount_fault {
         (fault.end)(&scene);
     }
+    if places.iter().any(Place::needs_refresh) {
+        let refreshed = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
+        assert!(refreshed.status.success(), "{}", text(&refreshed));
+    }
     let recovered = in_parallel(places, Place::recover);
     places.iter().for_each(|place| place.origin.silence());
     rig.unmount();
@@ -194,27 +203,24 @@ fn run_places(rig: &Rig, places: &[Place], mount_fault: Option<&MountFault>) -> 
             Err(problem) => result.problems.push(problem),
         }
         result.problems.extend(disk);
-        if !result.problems.is_empty() {
-            result.problems.push(log_of(rig, result));
-        }
     }
     results
 }
 
-/// Returns the warnings of the daemon, which are about the reads of all cells.
-fn log_of(rig: &Rig, result: &CellResult) -> String {
-    let log = rig.log();
-    let errors: Vec<_> = log.lines().filter(|line| line.contains("cannot read")).collect();
-    let start = errors.len().saturating_sub(5);
-    format!("{} {:?}: {}", result.cell.fault.name, result.cell.program, errors[start..].join("\n"))
-}
-
 impl Place {
+    fn needs_refresh(&self) -> bool {
+        self.cell.fault.other_content == Some(OtherContent::Half)
+    }
+
+    fn has_whole_copy(&self) -> bool {
+        std::fs::metadata(copy_path(&self.directory)).is_ok_and(|copy| copy.len() == length())
+    }
+
     fn run_program(&self) -> CellResult {
         let cell = &self.cell;
         let kill = (cell.program == Program::Kill).then_some(cell.kill);
         let run = cell.program.run(&self.path, &self.directory, kill);
-        let outcome = cell.program.outcome(&run, &self.directory, &self.versions);
+        let outcome = cell.program.outcome(&run, &self.directory, &self.contents);
         let problems = match &outcome {
             Outcome::Wrong(problem) => vec![format!("wrong bytes: {problem}")],
             Outcome::Hang => vec![format!("hung for {:?}", run.longest_wait)],
@@ -246,7 +252,7 @@ impl Place {
         command.args(["-c", &script]).arg(&self.path).arg(&to);
         let run = run_to_end(&mut command, &self.directory, None);
         let read = std::fs::read(&to).unwrap_or_default();
-        let wrong = self.versions.iter().map(|version| wrong_block(&read, version, BLOCK));
+        let wrong = self.contents.iter().map(|version| wrong_block(&read, version, BLOCK));
         let wrong = wrong.min_by_key(Option::is_some).flatten();
         wrong.map(|at| format!("{what}: wrong bytes at {at} of {}, {:?}", read.len(), run.took))
     }
@@ -260,8 +266,10 @@ impl Place {
         loop {
             let _ = std::fs::remove_file(copy_path(&self.directory));
             let run = Program::Cp.run(&self.path, &self.directory, None);
-            match Program::Cp.outcome(&run, &self.directory, &self.versions) {
-                Outcome::Exact => return Ok(started.elapsed()),
+            match Program::Cp.outcome(&run, &self.directory, &self.contents) {
+                Outcome::Exact if !self.needs_refresh() || self.has_whole_copy() => {
+                    return Ok(started.elapsed());
+                }
                 Outcome::Wrong(problem) => {
                     return Err(format!("wrong bytes after the fault: {problem}"));
                 }

@@ -221,7 +221,10 @@ impl Run {
         match self.status.signal() {
             Some(7) => "SIGBUS".into(),
             _ if printed.is_empty() => self.status.to_string(),
-            _ => printed.lines().last().unwrap_or_default().chars().take(60).collect(),
+            _ => {
+                let line = printed.lines().last().unwrap_or_default();
+                line.rsplit(": ").next().unwrap_or_default().chars().take(60).collect()
+            }
         }
     }
 }
