@@ -2,14 +2,14 @@
 //! reads.
 //!
 //! - Input: the stream of the whole file, and the fetches in the queue of the content.
-//! - The transfer advances only while a fetch needs bytes after its position. So a reader that stops
-//!   also stops the transfer, and the memory for prefetched bytes is limited as usual.
+//! - The transfer advances only while a fetch needs bytes after its position. So a reader that
+//!   stops also stops the transfer, and the memory for prefetched bytes is limited as usual.
 //! - All bytes that pass by are put in the caches, whether a fetch needs them or not.
 //! - A fetch for bytes before the position starts the transfer again if a reader waits for it. This
 //!   is rare, because these bytes were put in the caches.
 //! - A fetch that is too far after the position fails at once.
-//! - If the transfer fails, all its fetches fail with the same error. It ends when the last handle is
-//!   closed.
+//! - If the transfer fails, all its fetches fail with the same error. It ends when the last handle
+//!   is closed.
 
 use std::sync::Arc;
 

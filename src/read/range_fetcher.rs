@@ -60,8 +60,8 @@ impl Fetcher for RangeFetcher {
 }
 
 impl FetchQueues {
-    /// Adds a fetch to the queue of its content. Without a queue, opens one and returns it
-    /// together with the fetch.
+    /// Adds a fetch to the queue of its content. If the content has none, opens one and returns
+    /// it together with the fetch.
     fn join_or_open(&self, fetch: RangeFetch) -> Option<(RangeFetch, Arc<FetchQueue>)> {
         let mut queues = self.0.lock();
         let content = fetch.request().content.id;

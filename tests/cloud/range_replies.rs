@@ -113,13 +113,17 @@ impl Server {
     }
 
     fn stream(&self, range: Range<u64>, expected: ExpectedFile) -> RangeStream {
+        self.stream_of(&Client::new(4).expect("a client"), range, expected)
+    }
+
+    fn stream_of(&self, client: &Client, range: Range<u64>, expected: ExpectedFile) -> RangeStream {
         let lease = Lease {
             url: SecretUrl::new(self.url.parse().expect("a URL")),
             authorization: None,
             expires: None,
         };
         RangeStream::new(
-            Client::new(4).expect("a client"),
+            client.clone(),
             Arc::new(OneLease(Arc::new(lease))),
             ByteRange { start: range.start, end: range.end },
             expected,
@@ -382,6 +386,29 @@ async fn whole_file_of_another_version_is_not_joined() {
         let error = read_all(&mut stream).await.expect_err("another version");
         assert!(is_changed(&error), "{before:?}, then {after:?}: {error:?}");
     }
+}
+
+#[tokio::test]
+async fn paused_stream_gives_up_its_connection() {
+    let server = Server::new(|_request| whole(&file(0), "ETag: \"a\"\r\n"));
+    let client = Client::new(1).expect("a client");
+    let mut paused = server.stream_of(&client, 70_000..80_000, expected_file());
+    paused.open().await.unwrap();
+    paused.extend_to_whole_file();
+    let end = tokio::sync::Notify::new();
+    let pause = paused.pause(end.notified());
+    let other = async {
+        let mut stream = server.stream_of(&client, 0..LENGTH, expected_file());
+        // The paused stream counts as slow after three seconds, which is the deadline of a stream.
+        let _first_attempt = stream.open().await;
+        let bytes = read_all(&mut stream).await;
+        end.notify_one();
+        bytes
+    };
+    let ((), bytes) = tokio::join!(pause, other);
+    assert!(bytes.unwrap() == file(0));
+    assert!(read_all(&mut paused).await.unwrap() == file(0));
+    assert_eq!(server.requests(), 3);
 }
 
 #[tokio::test]
