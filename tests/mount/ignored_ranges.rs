@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::memory::{OTHER_MEMORY, peak_memory};
 use crate::support::processes::RunningCommand;
 use crate::support::{COMMAND_TIMEOUT, Rig, text, wait_until};
 use meetfs::demo_cloud::{
@@ -178,6 +179,9 @@ fn evicted_bytes_are_transferred_again() {
     read_exactly(&rig, 2, 4);
     let bytes = rig.media_bytes();
     assert!(bytes < 3 * LENGTH, "{bytes} bytes of {LENGTH}\n{}", rig.log());
+    let memory = peak_memory(rig.daemon().expect("a daemon"));
+    eprintln!("peak memory: {} MiB", memory / MIB);
+    assert!(memory < 8 * MIB + OTHER_MEMORY, "{memory}");
     drop(open);
     rig.unmount();
 }

@@ -10,7 +10,7 @@ const MIB: u64 = 1024 * 1024;
 
 /// Memory in addition to the block buffers: the program, threads, connections, the tree and replies
 /// in flight.
-const OTHER_MEMORY: u64 = 64 * MIB;
+pub(crate) const OTHER_MEMORY: u64 = 64 * MIB;
 
 const FILES: usize = 10;
 
