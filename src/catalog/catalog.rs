@@ -10,7 +10,7 @@ use tokio::task::JoinError;
 
 use super::database::{CatalogDatabase, ListingChange};
 use super::enrichment_task::{DetailsRequest, EnrichmentTask};
-use super::entry::{CatalogEntry, listing_hash, shrink_files};
+use super::entry::{CatalogEntry, listing_hash, shrink_files_to_fit};
 use super::retention::RetentionCandidates;
 use super::source::{Source, SourceOptions};
 use super::source_counts::SourceCounts;
@@ -178,7 +178,7 @@ impl Catalog {
             {
                 continue;
             }
-            let meeting = shrink_files(meeting);
+            let meeting = shrink_files_to_fit(meeting);
             change.updated_meetings.push(meeting.clone());
             source.meetings_with_incomplete_details.remove(&meeting.id);
             let details = source.details.get(&meeting.id);

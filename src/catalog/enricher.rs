@@ -264,7 +264,7 @@ impl Worker {
         let known_details = request.known_details;
         let details = match &known_details {
             Some(known) if request.is_outdated => {
-                self.provider.renew_details(meeting, known).await.map(Some)
+                self.provider.refetch_details(meeting, known).await.map(Some)
             }
             Some(known) => self.provider.complete_details(meeting, known).await.map(Some),
             None => self.provider.details(meeting).await,

@@ -19,7 +19,7 @@ pub enum EnrichmentTask {
 #[derive(Debug, Default)]
 pub(super) struct DetailsRequest {
     pub(super) known_details: Option<Arc<Details>>,
-    /// Whether the files in `known_details` may be out of date.
+    /// Whether the files in `known_details` are out of date.
     pub(super) is_outdated: bool,
     /// The hash of the listed files, as stored in [`Details::listing_hash`].
     pub(super) listing_hash: Option<u64>,

@@ -60,7 +60,7 @@ impl CatalogEntry {
 
 /// Frees the unused capacity of the list of files. In a large archive, the unused capacity takes as
 /// much memory as the files.
-pub(super) fn shrink_files(mut meeting: Meeting) -> Arc<Meeting> {
+pub(super) fn shrink_files_to_fit(mut meeting: Meeting) -> Arc<Meeting> {
     meeting.files.shrink_to_fit();
     Arc::new(meeting)
 }

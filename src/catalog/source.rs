@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::database::CatalogDatabase;
 use super::enrichment_task::EnrichmentTask;
-use super::entry::{CatalogEntry, shrink_files};
+use super::entry::{CatalogEntry, shrink_files_to_fit};
 use super::filter::Filter;
 use super::measured_sizes::MeasuredSizes;
 use super::retention::{
@@ -108,7 +108,7 @@ impl Source {
             let details = &source.details;
             let entries = listing.meetings.into_iter().map(|meeting| {
                 let details = details.get(&meeting.id);
-                (meeting.id.clone(), CatalogEntry::new(shrink_files(meeting), details))
+                (meeting.id.clone(), CatalogEntry::new(shrink_files_to_fit(meeting), details))
             });
             source.meetings = entries.collect();
             source.mark_contradicted_sizes_unconfirmed();

@@ -1,9 +1,9 @@
 //! The flags that override the configuration file, with their environment variables and defaults.
 //!
-//! clap reads the flag, or the environment variable if the flag is not given, and shows the default
-//! in the help. The value in the file takes precedence over the default, so [`crate::config`]
-//! applies the default. It also checks the value. Its errors name the flag, the variable or the
-//! line of the file that the value comes from.
+//! clap reads the flag or, without a flag, the environment variable. It shows the default in the
+//! help but does not apply it, because clap does not know the values in the file. [`crate::config`]
+//! merges the value with the file, applies the default and checks the result. Its errors name the
+//! flag, the variable or the line of the file.
 
 use std::ffi::OsString;
 

@@ -68,8 +68,8 @@ impl Diagnostic for CommandError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
             Self::IncompleteRefresh { .. } => {
-                "The mount keeps the previous listing of the missing days and retries \
-                 automatically. `meetfs status` shows the reason."
+                "For days that could not be listed, the mount keeps the previous listing and \
+                 retries automatically. `meetfs status` shows the reason."
             }
             Self::UnfinishedRefresh { .. } => {
                 "The refresh continues in the background. `meetfs status` shows its progress."

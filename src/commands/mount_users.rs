@@ -41,7 +41,7 @@ impl Display for DependentMount {
         match self.relation {
             Relation::Inside => write!(f, "{mountpoint} is mounted inside it"),
             Relation::Bind => write!(f, "it is also mounted at {mountpoint}"),
-            Relation::Overlay => write!(f, "the overlay {mountpoint} uses it"),
+            Relation::Overlay => write!(f, "the overlay mounted at {mountpoint} uses it"),
         }
     }
 }
@@ -302,7 +302,11 @@ mod tests {
         let dependents = dependents_in(&table, &table[0]);
         assert_eq!(
             texts(&dependents),
-            ["it is also mounted at /b", "/m/acme is mounted inside it", "the overlay /o uses it"]
+            [
+                "it is also mounted at /b",
+                "/m/acme is mounted inside it",
+                "the overlay mounted at /o uses it"
+            ]
         );
         assert!(!dependents.is_bind_mount);
     }

@@ -54,7 +54,7 @@ pub enum ValueProblem {
         total_bytes: u64,
     },
     /// With this mode, the owner of the mount could not read it.
-    #[error("must include {required_bits:04o}, so that the owner can read")]
+    #[error("must include {required_bits:04o}, so that the owner can read it")]
     OwnerCannotRead { required_bits: u16 },
     #[error("must be at least {}, the size of one block", ByteSize(DiskLimit::MIN_BYTES))]
     DiskTooSmall,
@@ -123,10 +123,10 @@ impl Diagnostic for ValueProblem {
             Self::MemoryTooSmall => "With less memory, concurrent reads would wait for each other.",
             Self::MemoryTooLarge { total_bytes, .. } => {
                 let example = suggested_memory(*total_bytes);
-                return Some(format!("Write a smaller size, for example \"{example}\".").into());
+                return Some(format!("Use a smaller size, for example \"{example}\".").into());
             }
-            Self::DiskTooSmall => "Write a larger size, or \"off\" to store nothing on disk.",
-            Self::DiskTooLarge => "Write a smaller size, or \"off\".",
+            Self::DiskTooSmall => "Use a larger size, or \"off\" to store nothing on disk.",
+            Self::DiskTooLarge => "Use a smaller size, or \"off\".",
             Self::NoHome => "Write the absolute path.",
             Self::NoDays { .. } => "No meeting would be shown. Correct `since` or `until`.",
             Self::Pattern { .. } => {

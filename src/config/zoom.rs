@@ -141,10 +141,7 @@ impl ZoomConfig {
                 return Err(ConfigError::TwoCredentials { origin: token.origin, other_key });
             }
             (None, Some(account_id), Some(client_id), Some(client_secret)) => {
-                section.refuse_login(
-                    "the Server-to-Server OAuth app of its `account_id`",
-                    LOGIN_APP,
-                )?;
+                section.refuse_login("its Server-to-Server OAuth app (`account_id`)", LOGIN_APP)?;
                 ZoomCredential::ServerToServer {
                     account_id: account_id.validate(value::parse_identifier)?,
                     client_id: client_id.validate(value::parse_identifier)?,

@@ -206,7 +206,7 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Returns the sources whose directory names use another time zone than before.
+    /// Returns the sources whose directory names use a different time zone than before.
     pub fn zone_changes(&self) -> &[ZoneChange] {
         &self.zone_changes
     }

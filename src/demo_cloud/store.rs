@@ -32,9 +32,11 @@ pub struct Object {
     pub recording_type: Option<String>,
     pub recording_start: Timestamp,
     pub length: u64,
-    /// Path of the download URL on the web host, for a [`Trigger`](super::Trigger).
+    /// Path of the file's download URL on the web host. [`Trigger`](super::Trigger) selects
+    /// requests by it.
     pub web_path: String,
-    /// Path of the signed URLs on the media host, for a [`Trigger`](super::Trigger).
+    /// Path of the file's signed URLs on the media host. [`Trigger`](super::Trigger) selects
+    /// requests by it.
     pub media_path: String,
     pub content: Content,
 }

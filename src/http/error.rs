@@ -24,7 +24,7 @@ pub enum HttpError {
         timeout: Duration,
     },
     /// The server requested a delay that exceeds the timeout of the caller.
-    #[error("{host} limits the rate of requests and asks to wait {}", format_delay(*.wait))]
+    #[error("{host} limits the rate of requests and requests a delay of {}", format_delay(*.wait))]
     RateLimited {
         /// Origin of the URL: scheme, host name and port.
         host: String,

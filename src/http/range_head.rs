@@ -392,8 +392,8 @@ mod tests {
         let range = [("content-range", "bytes 10-19/*")];
         assert_eq!(check(206, &range, RANGE, &expected_file(100)).unwrap().total_length, 100);
         assert!(check(206, &range, RANGE, &expected_file(15)).is_err());
-        let unlisted_file = ExpectedFile { total_length: None, ..expected_file(0) };
-        assert!(check(206, &range, RANGE, &unlisted_file).is_err());
+        let file_of_unknown_length = ExpectedFile { total_length: None, ..expected_file(0) };
+        assert!(check(206, &range, RANGE, &file_of_unknown_length).is_err());
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// # Errors
     /// The request failed. A retry may succeed.
-    async fn renew_details(
+    async fn refetch_details(
         &self,
         meeting: &MeetingId,
         existing: &Details,

@@ -29,7 +29,7 @@ const MIN_MEASURED_BYTES: u64 = BLOCK_LENGTH / 4;
 
 /// Minimum duration of a measurement. On a fast line, [`MIN_MEASURED_BYTES`] arrive almost at once,
 /// and the measurement would show scheduling delays instead of throughput.
-const MIN_MEASURED_TIME: Duration = Duration::from_millis(20);
+const MIN_MEASUREMENT_DURATION: Duration = Duration::from_millis(20);
 
 /// Controls the number of connections of one stream. The number starts small and grows as long as
 /// the throughput grows with it. If the throughput does not grow, the previous number is restored.
@@ -102,7 +102,7 @@ impl ConcurrencyController {
         let bytes = reading.bytes.saturating_sub(self.interval_start.bytes);
         let is_long_enough = bytes >= self.current_connections as u64 * MIN_MEASURED_BYTES
             && reading.time.saturating_duration_since(self.interval_start.time)
-                >= MIN_MEASURED_TIME;
+                >= MIN_MEASUREMENT_DURATION;
         if !self.is_settled || !is_long_enough {
             return;
         }
@@ -224,7 +224,7 @@ mod tests {
         let mut controller = ConcurrencyController::new(1, 8, meter.read());
         meter.add_connection();
         for _ in 0..10 {
-            tokio::time::advance(2 * MIN_MEASURED_TIME).await;
+            tokio::time::advance(2 * MIN_MEASUREMENT_DURATION).await;
             meter.add_bytes(MIB as usize);
             controller.observe(meter.read());
         }
@@ -237,11 +237,11 @@ mod tests {
         let _waiter = meter.add_waiter();
         let mut controller = ConcurrencyController::new(1, 8, meter.read());
         meter.add_connection();
-        tokio::time::advance(MIN_MEASURED_TIME / 2).await;
+        tokio::time::advance(MIN_MEASUREMENT_DURATION / 2).await;
         meter.add_bytes(MIB as usize);
         controller.observe(meter.read());
         assert_eq!(controller.current_connections(), 1);
-        tokio::time::advance(MIN_MEASURED_TIME / 2).await;
+        tokio::time::advance(MIN_MEASUREMENT_DURATION / 2).await;
         controller.observe(meter.read());
         assert_eq!(controller.current_connections(), FIRST_GROWTH_FACTOR);
     }

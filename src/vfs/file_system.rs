@@ -55,7 +55,8 @@ pub struct FileSystemOptions {
     pub allows_passthrough: bool,
 }
 
-/// The file system. A value of the type `B` keeps a backing file registered with the kernel.
+/// The file system. `B` is the registration of a backing file with the kernel. It ends when the
+/// value is dropped.
 #[derive(Debug)]
 pub struct FileSystem<B> {
     tree: Arc<LiveTree>,

@@ -216,7 +216,7 @@ fn invalid_value_is_refused_with_hint() {
         &rig,
         &huge,
         3,
-        &["`cache.memory`", "is 4.0 PiB", "this machine has ", "hint: Write a smaller size"],
+        &["`cache.memory`", "is 4.0 PiB", "this machine has ", "hint: Use a smaller size"],
     );
 }
 

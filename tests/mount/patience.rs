@@ -56,17 +56,17 @@ fn assert_every_form_is_awaited(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) 
         let source = source();
         let message = format!("{} {}", source["error"], source["incomplete"]);
         assert!(
-            message.contains("limits the rate of requests and asks to wait"),
+            message.contains("limits the rate of requests and requests a delay of"),
             "{form:?}: {source}"
         );
-        assert_eq!(message.contains("asks to wait 7 min"), is_stated, "{form:?}: {source}");
+        assert_eq!(message.contains("requests a delay of 7 min"), is_stated, "{form:?}: {source}");
         let next: Timestamp = source["next"].as_str().expect("a time").parse().expect("a time");
         let wait = next.duration_since(Timestamp::now()).as_secs();
         let expected = if is_stated { 370..=450 } else { 1..=330 };
         assert!(expected.contains(&wait), "{form:?}: {wait} s, {source}");
         let words = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
         let words = String::from_utf8_lossy(&words.stdout).into_owned();
-        assert!(words.contains(", next ") && words.contains("asks to wait"), "{words}");
+        assert!(words.contains(", next ") && words.contains("requests a delay of"), "{words}");
         rig.unmount();
         rig.cloud.clear_faults();
     }

@@ -311,7 +311,10 @@ fn overlay_is_named_before_anything_is_unmounted() {
     shell("umount over", &rig);
     let message = text(&output);
     assert_eq!(output.status.code(), Some(4), "{message}");
-    assert!(message.contains(&format!("the overlay {} uses it", over.display())), "{message}");
+    assert!(
+        message.contains(&format!("the overlay mounted at {} uses it", over.display())),
+        "{message}"
+    );
     rig.unmount();
     assert_nothing_left(&rig, COMMAND_TIMEOUT);
 }

@@ -261,7 +261,7 @@ impl Drop for DiskCache {
     }
 }
 
-/// A running load of a block. Its caller can stop waiting before the load finishes.
+/// An in-flight load of a block. Its caller can stop waiting before the load finishes.
 #[derive(Debug, Default)]
 pub(super) struct LoadAttempt(AtomicU8);
 

@@ -32,7 +32,7 @@ const MAX_CLOCK_OFFSET: Duration = Duration::from_secs(30);
 const MOUNT_RETRIES_FIX: &str = "A running mount retries automatically. If the error persists, \
                                 mount with --log-level debug and see the log.";
 const DOWNLOAD_PERMISSION_FIX: &str =
-    "Check at the provider that this credential may download the recordings.";
+    "Check at the provider that this credential is allowed to download the recordings.";
 const RUN_LATER_FIX: &str = "Run the command again in a few minutes. If the error persists, mount \
                          with --log-level debug and see the log.";
 

@@ -215,8 +215,12 @@ impl From<ErrorKind> for RequestError {
 }
 
 impl RequestError {
-    /// Whether no daemon of this user owns the socket: it does not exist, its daemon was killed, it
-    /// belongs to another user, or its path is too long for a socket (unix(7)).
+    /// Whether no daemon of this user listens on the socket. There are four reasons:
+    ///
+    /// - The socket does not exist.
+    /// - The daemon was killed.
+    /// - The socket belongs to another user.
+    /// - The path is too long for a socket (unix(7)).
     fn has_no_daemon(&self) -> bool {
         let Self::Io(error) = self else { return false };
         matches!(

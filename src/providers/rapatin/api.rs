@@ -57,8 +57,8 @@ impl Api {
         }
     }
 
-    /// Requests the object at `path`. If the token is refused, the request is repeated with a new
-    /// token. Each of the two attempts may take as long as `timeout`.
+    /// Requests the JSON object at `path`. If the token is refused, the request is repeated with a
+    /// new token. Each of the two attempts may take as long as `timeout`.
     pub(crate) async fn get(
         &self,
         path: &[&str],

@@ -103,7 +103,8 @@ fn listed_url(key: &FileKey, file: &File, day: Option<Date>) -> Option<ListedUrl
     Some(ListedUrl { url, facts: version_facts(file, day) })
 }
 
-/// Returns the facts that distinguish the versions of a file in a session of `day`.
+/// Returns the attributes from which the version of a file is derived. `day` is the day on which
+/// its session was recorded.
 fn version_facts(file: &File, day: Option<Date>) -> VersionFacts {
     VersionFacts {
         size: declared_size(file.file_size),

@@ -33,7 +33,7 @@ pub(crate) enum EndlessList {
     PagesWithoutNewItems,
     #[error("the list has more than {MAX_ITEMS} entries")]
     TooManyItems,
-    #[error("the last page was not received within {} s", LIST_TIMEOUT.as_secs())]
+    #[error("the list was not received completely within {} s", LIST_TIMEOUT.as_secs())]
     TooSlow,
     #[error(
         "the provider listed more new recordings than one refresh can store; the next refresh \

@@ -1,8 +1,8 @@
 //! Separates the refusals of single users from the failures of a listing.
 //!
-//! Input: the replies to the requests for the list of each user. Output: the users that the provider
-//! refuses, although it lists other users. The module does not know which refusals of a provider
-//! can concern a single user.
+//! Input: the replies to the requests for the list of each user. Output: the users that the
+//! provider refuses, although it lists other users. The module does not know which refusals of a
+//! provider can concern a single user.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

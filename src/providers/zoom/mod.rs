@@ -169,7 +169,7 @@ impl Provider for Zoom {
         self.details.complete(&self.api, self.source(), meeting, existing).await
     }
 
-    async fn renew_details(
+    async fn refetch_details(
         &self,
         meeting: &MeetingId,
         existing: &Details,
