@@ -5,6 +5,7 @@
 //! `scripts/matrix` runs all cells and prints a report. The test suite runs a random sample.
 
 mod content;
+mod endurance;
 mod faults;
 mod group;
 mod mount_faults;
