@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use super::MEETING_HOST_FIELD;
 use super::api::Api;
 use super::mapping::{self, Removal};
+use super::metadata::MEETING_HOST_FIELD;
 use super::pages::Pages;
 use super::paging::MAX_PAGE_SIZE;
 use super::refusal;

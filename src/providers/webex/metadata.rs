@@ -7,6 +7,9 @@ use super::wire;
 use crate::providers::toolkit::document::{is_harmless, put};
 use crate::providers::toolkit::serde_lenient;
 
+/// The metadata field that contains the e-mail address of the meeting host.
+pub(crate) const MEETING_HOST_FIELD: &str = "hostEmail";
+
 /// Returns the metadata of a recording from a listing or from its details. The field names are
 /// Webex's.
 pub(crate) fn recording_metadata(recording: &wire::Recording) -> Map<String, Value> {

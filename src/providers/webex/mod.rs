@@ -62,9 +62,6 @@ pub use factory::WebexFactory;
 
 pub use crate::config::{WebexConfig, WebexCredential};
 
-/// The metadata field that contains the e-mail address of the meeting host.
-const MEETING_HOST_FIELD: &str = "hostEmail";
-
 /// The settings of a Webex source.
 pub type WebexOptions = SourceOptions<WebexConfig>;
 
@@ -122,7 +119,10 @@ impl Provider for Webex {
     }
 
     fn conventions(&self) -> Conventions {
-        Conventions { meeting_host_field: Some(MEETING_HOST_FIELD), ..Conventions::default() }
+        Conventions {
+            meeting_host_field: Some(metadata::MEETING_HOST_FIELD),
+            ..Conventions::default()
+        }
     }
 
     fn restore(&self, listed: &[Arc<Meeting>]) {

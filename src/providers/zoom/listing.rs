@@ -8,9 +8,9 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::MEETING_HOST_FIELD;
 use super::api::{Api, ApiError, incomplete_list_error};
 use super::mapping::{self, MappedMeeting};
+use super::metadata::MEETING_HOST_FIELD;
 use super::pages::Pages;
 use super::recording_owner::RecordingOwner;
 use super::wire::{self, Page};

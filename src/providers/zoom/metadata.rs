@@ -11,6 +11,9 @@ use crate::model::FileKey;
 use crate::providers::toolkit::document::{is_harmless, put};
 use crate::providers::toolkit::serde_lenient;
 
+/// The metadata field that contains the e-mail address of the meeting host.
+pub(crate) const MEETING_HOST_FIELD: &str = "host_email";
+
 /// The fields with the passcodes that open a recording in a browser.
 const PASSCODES: [&str; 2] = ["password", "recording_play_passcode"];
 

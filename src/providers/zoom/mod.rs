@@ -63,9 +63,6 @@ pub use factory::ZoomFactory;
 
 pub use crate::config::{ZoomConfig, ZoomCredential, ZoomPlan};
 
-/// The metadata field that contains the e-mail address of the meeting host.
-const MEETING_HOST_FIELD: &str = "host_email";
-
 /// The settings of a Zoom source.
 pub type ZoomOptions = SourceOptions<ZoomConfig>;
 
@@ -187,7 +184,7 @@ impl Provider for Zoom {
 
     fn conventions(&self) -> Conventions {
         Conventions {
-            meeting_host_field: Some(MEETING_HOST_FIELD),
+            meeting_host_field: Some(metadata::MEETING_HOST_FIELD),
             redundant_view_suffix: Some(file_kinds::CAPTIONED_SUFFIX),
         }
     }
