@@ -57,7 +57,7 @@ pub(super) struct CellResult {
 }
 
 /// A cell, its file and its server.
-struct Place {
+struct PreparedCell {
     cell: Cell,
     origin: Origin,
     /// What an exact copy can contain: the file, and the other content of the fault.
@@ -119,7 +119,7 @@ pub(super) fn run_group(cells: Vec<Cell>) -> Vec<CellResult> {
     let mounted = run(&mut mount, COMMAND_TIMEOUT);
     assert!(mounted.status.success(), "{}\n{}", text(&mounted), rig.log());
     let mut paths = paths(&rig);
-    let places: Vec<_> = cells
+    let prepared_cells: Vec<_> = cells
         .into_iter()
         .zip(origins)
         .enumerate()
@@ -131,7 +131,7 @@ pub(super) fn run_group(cells: Vec<Cell>) -> Vec<CellResult> {
                 OtherContent::Version => content(number, 1),
                 OtherContent::Half => file.slice(..file.len() / 2),
             });
-            Place {
+            PreparedCell {
                 cell,
                 origin,
                 contents: std::iter::once(file).chain(other).collect(),
@@ -140,7 +140,7 @@ pub(super) fn run_group(cells: Vec<Cell>) -> Vec<CellResult> {
             }
         })
         .collect();
-    let results = run_places(&rig, &places, mount_fault.as_deref());
+    let results = run_cells(&rig, &prepared_cells, mount_fault.as_deref());
     rig.unmount();
     results
 }
@@ -167,34 +167,38 @@ impl Drop for CacheDisk {
     }
 }
 
-fn run_places(rig: &Rig, places: &[Place], mount_fault: Option<&MountFault>) -> Vec<CellResult> {
-    let scene = Scene { rig, origins: places.iter().map(|place| &place.origin).collect() };
+fn run_cells(
+    rig: &Rig,
+    prepared_cells: &[PreparedCell],
+    mount_fault: Option<&MountFault>,
+) -> Vec<CellResult> {
+    let scene = Scene { rig, origins: prepared_cells.iter().map(|it| &it.origin).collect() };
     if let Some(fault) = mount_fault {
         if fault.needs_cache {
-            let reads = in_parallel(places, Place::recover);
+            let reads = in_parallel(prepared_cells, PreparedCell::recover);
             assert!(reads.iter().all(Result::is_ok), "{reads:?}");
         }
         (fault.begin)(&scene);
     }
     let mut results = std::thread::scope(|scope| {
         scope.spawn(|| mount_fault.map(|fault| (fault.during)(&scene)));
-        in_parallel(places, Place::run_program)
+        in_parallel(prepared_cells, PreparedCell::run_program)
     });
-    places.iter().for_each(|place| place.origin.silence());
-    let failed_cache = in_parallel(places, |place| place.check_cache("cache"));
-    places.iter().for_each(|place| place.origin.heal());
+    scene.origins.iter().for_each(|origin| origin.silence());
+    let failed_cache = in_parallel(prepared_cells, |it| it.check_cache("cache"));
+    scene.origins.iter().for_each(|origin| origin.heal());
     if let Some(fault) = mount_fault {
         (fault.end)(&scene);
     }
-    if places.iter().any(Place::needs_refresh) {
+    if prepared_cells.iter().any(PreparedCell::needs_refresh) {
         let refreshed = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
         assert!(refreshed.status.success(), "{}", text(&refreshed));
     }
-    let recovered = in_parallel(places, Place::recover);
-    places.iter().for_each(|place| place.origin.silence());
+    let recovered = in_parallel(prepared_cells, PreparedCell::recover);
+    scene.origins.iter().for_each(|origin| origin.silence());
     rig.unmount();
     rig.mount();
-    let failed_disk = in_parallel(places, |place| place.check_cache("disk cache"));
+    let failed_disk = in_parallel(prepared_cells, |it| it.check_cache("disk cache"));
     let checks = failed_cache.into_iter().zip(recovered).zip(failed_disk);
     for (result, ((cache, recovery), disk)) in results.iter_mut().zip(checks) {
         result.problems.extend(cache);
@@ -207,7 +211,7 @@ fn run_places(rig: &Rig, places: &[Place], mount_fault: Option<&MountFault>) -> 
     results
 }
 
-impl Place {
+impl PreparedCell {
     fn needs_refresh(&self) -> bool {
         self.cell.fault.other_content == Some(OtherContent::Half)
     }
@@ -251,13 +255,16 @@ impl Place {
         let mut command = Command::new("sh");
         command.args(["-c", &script]).arg(&self.path).arg(&to);
         let run = run_to_end(&mut command, &self.directory, None);
+        if run.has_hung {
+            return Some(format!("{what}: hung for {:?}", run.longest_wait));
+        }
         let read = std::fs::read(&to).unwrap_or_default();
         let wrong = self.contents.iter().map(|version| wrong_block(&read, version, BLOCK));
         let wrong = wrong.min_by_key(Option::is_some).flatten();
         wrong.map(|at| format!("{what}: wrong bytes at {at} of {}, {:?}", read.len(), run.took))
     }
 
-    /// Copies the file until a copy is exact. Returns the time until then.
+    /// Copies the file until a copy is exact. Returns the time that this takes.
     ///
     /// # Errors
     /// Returns a problem if a copy succeeds and is not exact, or if none is exact in time.
@@ -294,18 +301,21 @@ fn wrong_block(read: &[u8], version: &[u8], block: usize) -> Option<usize> {
     })
 }
 
-/// Applies a function to each place, a limited number at a time. The results have the order of the
-/// places.
-fn in_parallel<T: Send>(places: &[Place], apply: impl Fn(&Place) -> T + Sync) -> Vec<T> {
+/// Applies a function to each cell, a limited number at a time. The results have the order of the
+/// cells.
+fn in_parallel<T: Send>(
+    prepared_cells: &[PreparedCell],
+    apply: impl Fn(&PreparedCell) -> T + Sync,
+) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
-        for _ in 0..MAX_CONCURRENT.min(places.len()) {
+        for _ in 0..MAX_CONCURRENT.min(prepared_cells.len()) {
             scope.spawn(|| {
                 while let number = next.fetch_add(1, Ordering::SeqCst)
-                    && let Some(place) = places.get(number)
+                    && let Some(prepared_cell) = prepared_cells.get(number)
                 {
-                    let result = apply(place);
+                    let result = apply(prepared_cell);
                     results.lock().insert(number, result);
                 }
             });

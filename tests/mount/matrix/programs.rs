@@ -198,7 +198,7 @@ pub(super) struct Run {
     pub(super) took: Duration,
     /// The longest time without progress.
     pub(super) longest_wait: Duration,
-    has_hung: bool,
+    pub(super) has_hung: bool,
     was_killed: bool,
     was_ended: bool,
 }

@@ -36,15 +36,11 @@ impl Report {
             result.problems.iter().map(move |problem| format!("{}: {problem}", name(result)))
         });
         let failed = self.failed_groups.iter().map(|fault| format!("{fault}: the mount failed"));
-        problems
-            .chain(failed)
-            .chain(self.faults_without_effect())
-            .chain(self.failed_valid_replies())
-            .collect()
+        problems.chain(failed).chain(self.faults_without_effect()).collect()
     }
 
     /// Returns the valid kinds of replies from which no program got the whole file.
-    fn failed_valid_replies(&self) -> impl Iterator<Item = String> {
+    pub(super) fn failed_valid_replies(&self) -> Vec<String> {
         let mut is_read: BTreeMap<&str, bool> = BTreeMap::new();
         for result in &self.results {
             let cell = &result.cell;
@@ -54,7 +50,7 @@ impl Report {
             }
         }
         let failed = is_read.into_iter().filter(|(_, is_read)| !is_read);
-        failed.map(|(name, _)| format!("{name}: no program could read the file"))
+        failed.map(|(name, _)| format!("{name}: no program could read the file")).collect()
     }
 
     /// Returns the faults that a program that reads all bytes did not meet.
