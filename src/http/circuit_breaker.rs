@@ -2,9 +2,10 @@
 //!
 //! Every request reports its outcome. A reply without a server error is a good reply. A host
 //! without a good reply for [`MIN_OUTAGE`] is down: its breaker is open, and new reads fail at
-//! once. Every [`PROBE_INTERVAL`], one new read probes the host (half-open). A good reply closes
-//! the breaker. Reads that started earlier continue until their deadline, and listings continue to
-//! retry. The outcomes of these requests count as well.
+//! once. Every [`PROBE_INTERVAL`], one new read probes the host (half-open), and the reads that
+//! start in the meantime wait for the result: a host that has recovered must not fail any of them.
+//! A good reply closes the breaker. Reads that started earlier continue until their deadline, and
+//! listings continue to retry. The outcomes of these requests count as well.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,11 @@ const NO_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The circuit breaker of one host.
 #[derive(Debug, Default)]
-pub(super) struct CircuitBreaker(Mutex<State>);
+pub(super) struct CircuitBreaker {
+    state: Mutex<State>,
+    /// Locked during a probe. Other reads wait for the result of the probe.
+    pub(super) probe_flight: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -62,19 +67,19 @@ impl State {
 impl CircuitBreaker {
     /// Records that a reply without a server error arrived.
     pub(super) fn record_success(&self) {
-        *self.0.lock() = State::default();
+        *self.state.lock() = State::default();
     }
 
     /// Records that a request that started at `start` failed: no connection, no reply, or status
     /// 5xx.
     pub(super) fn record_failure(&self, start: Instant) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.failing_since.get_or_insert(start);
         state.failures = state.failures.saturating_add(1);
     }
 
     pub(super) fn state(&self, now: Instant) -> BreakerState {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let Some(failing_for) = state.outage_duration(now) else { return BreakerState::Closed };
         if state
             .last_probe
@@ -89,7 +94,7 @@ impl CircuitBreaker {
     /// Returns how long the host has been failing and the time until the next probe, or `None` if
     /// the host is not down.
     pub(super) fn outage(&self, now: Instant) -> Option<(Duration, Duration)> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let failing_for = state.outage_duration(now)?;
         let next_probe = state.last_probe.map(|last_probe| last_probe + PROBE_INTERVAL);
         Some((

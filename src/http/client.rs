@@ -23,7 +23,10 @@ use super::error::{HttpError, TransportError, origin};
 use super::priority::Priority;
 use super::rate_limiter::RateLimiter;
 use super::retry;
+#[cfg(test)]
+use super::simulated_server::SimulatedTransport;
 use super::transfer::Transfer;
+use super::transport::Transport;
 use crate::model::SecretUrl;
 
 /// Maximum length of the body of an API reply. A page of 300 meetings with a dozen files each has
@@ -99,7 +102,10 @@ pub struct DownHost {
 /// The HTTP client. All parts of the process share its connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
+    /// Builds the requests.
     http: reqwest::Client,
+    /// Sends the requests.
+    transport: Arc<dyn Transport>,
     pools: Arc<Mutex<HashMap<String, Arc<ConnectionPool>>>>,
     breakers: Arc<Mutex<HashMap<String, Arc<CircuitBreaker>>>>,
     rate_limiters: Arc<Mutex<HashMap<String, Arc<RateLimiter>>>>,
@@ -131,12 +137,24 @@ impl Client {
             .build()
             .map_err(|error| HttpError::Setup(TransportError::new(error)))?;
         Ok(Self {
+            transport: Arc::new(http.clone()),
             http,
             pools: Arc::default(),
             breakers: Arc::default(),
             rate_limiters: Arc::default(),
             max_connections,
         })
+    }
+
+    /// Creates a client that sends its requests to a server in the same process.
+    #[cfg(test)]
+    pub(crate) fn with_server(
+        connections: usize,
+        server: Arc<dyn super::SimulatedServer>,
+    ) -> Result<Self, HttpError> {
+        let client = Self::new(connections)?;
+        let http = client.http.clone();
+        Ok(Self { transport: Arc::new(SimulatedTransport { server, http }), ..client })
     }
 
     /// Calls an API. Retries after transport errors and after status 429 and 5xx, until the maximum
@@ -345,12 +363,17 @@ impl Client {
     }
 
     /// Checks the circuit breaker of the host of `url`. If the host is down and a probe is due,
-    /// sends the probe.
+    /// sends the probe. If another caller is sending a probe, waits for its result, for at most
+    /// [`PROBE_TIMEOUT`].
     ///
     /// # Errors
     /// [`HttpError::Down`] if the host is down, so a read that needs it must fail at once.
     pub async fn check_breaker(&self, url: &SecretUrl) -> Result<(), HttpError> {
         let breaker = self.breaker(url);
+        if breaker.outage(Instant::now()).is_none() {
+            return Ok(());
+        }
+        let _probe_flight = breaker.probe_flight.lock().await;
         let start = Instant::now();
         let failing_for = match breaker.state(start) {
             BreakerState::Closed => return Ok(()),
@@ -359,7 +382,7 @@ impl Client {
                 let mut root_url = url.expose().clone();
                 root_url.set_path("/");
                 root_url.set_query(None);
-                let probe = self.http.get(root_url).send();
+                let probe = self.execute(self.http.get(root_url));
                 match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
                     Ok(Ok(reply)) if !reply.status().is_server_error() => {
                         breaker.record_success();
@@ -386,7 +409,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<Response, SendError> {
         let pending_request = PendingRequest::start(self.breaker(url));
-        match tokio::time::timeout(timeout, request.send()).await {
+        match tokio::time::timeout(timeout, self.execute(request)).await {
             Ok(Ok(response)) => {
                 pending_request.record_reply(response.status());
                 Ok(response)
@@ -400,6 +423,10 @@ impl Client {
                 Err(SendError::TimedOut)
             }
         }
+    }
+
+    async fn execute(&self, request: RequestBuilder) -> Result<Response, reqwest::Error> {
+        self.transport.send(request.build()?).await
     }
 
     /// Waits for a permit to use a connection to the host of `url`. The wait has no timeout of its
@@ -443,4 +470,33 @@ pub(super) fn sensitive_header(value: &str) -> Result<HeaderValue, HttpError> {
     let mut header = HeaderValue::from_str(value).map_err(|_| HttpError::InvalidCredential)?;
     header.set_sensitive(true);
     Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{SimulatedHead, SimulatedReply, SimulatedRequest, SimulatedServer};
+    use super::*;
+
+    /// A server whose replies take a tenth of a second.
+    struct SlowServer;
+
+    impl SimulatedServer for SlowServer {
+        fn reply(&self, _request: &SimulatedRequest<'_>) -> SimulatedReply {
+            let head = SimulatedHead::Received { status: 404, headers: Vec::new() };
+            SimulatedReply { delay: Duration::from_millis(100), head, body: Vec::new() }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reads_wait_for_the_probe_of_a_host() {
+        let client = Client::with_server(1, Arc::new(SlowServer)).unwrap();
+        let url = SecretUrl::new("https://down.example/file".parse().unwrap());
+        let breaker = client.breaker(&url);
+        for _ in 0..2 {
+            breaker.record_failure(Instant::now());
+        }
+        tokio::time::advance(MIN_OUTAGE).await;
+        let (first, second) = tokio::join!(client.check_breaker(&url), client.check_breaker(&url));
+        assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+    }
 }

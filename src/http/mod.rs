@@ -26,8 +26,9 @@
 //! 9. A download URL can return a redirect, a page or the file: [`probe()`] finds out which of
 //!    these it returns, without downloading the file.
 //!
-//! Each lock protects one map or state machine and is held for a single operation. No two locks are
-//! held at the same time, and no lock is held across an await.
+//! Each lock protects one map or state machine and is held for a single operation. No two of these
+//! locks are held at the same time, and none is held across an await. The exception is the lock of
+//! a probe in `circuit_breaker`, which is held until the result of the probe is recorded.
 //!
 //! This module must not contain the concepts of a meeting, an inode or a block, or the rules of a
 //! particular provider.
@@ -52,7 +53,10 @@ mod range_head;
 mod range_stream;
 mod rate_limiter;
 pub mod retry;
+#[cfg(test)]
+mod simulated_server;
 mod transfer;
+mod transport;
 mod validator;
 
 pub use client::{ApiReply, ApiRequest, Client, DownHost};
@@ -67,4 +71,8 @@ pub use probe::{ProbeReply, probe};
 pub use range::{ByteRange, ExpectedFile};
 pub use range_stream::{MAX_SKIPPED_BYTES, RangeStream, skip_limit_error};
 pub use rate_limiter::{RateLimiter, RatePermit};
+#[cfg(test)]
+pub(crate) use simulated_server::{
+    BodyPart, SimulatedHead, SimulatedReply, SimulatedRequest, SimulatedServer,
+};
 pub use validator::Validator;
