@@ -9,7 +9,9 @@
 //! failed read can send requests for the [`probe_timeout`]. So a copy that starts after the server
 //! has recovered does not fail.
 //!
-//! Half-open: after the [`retry_interval`], one read sends requests and has the whole deadline.
+//! Half-open: after the [`retry_interval`], one read sends requests and has the whole deadline. Reads
+//! that start in the meantime wait for its result: the kernel splits one read of a program into
+//! several, and a program must not get an error for a file that has recovered.
 //!
 //! When bytes of the failed range arrive, the breaker closes. When a request that was sent after
 //! the failure delivers bytes of another range, the breaker closes except for the failed range. If
@@ -65,6 +67,8 @@ struct Outage {
     start: Instant,
     /// The time from which one read may send requests and use the whole deadline.
     retry_at: Instant,
+    /// The deadline of the last read that the half-open breaker admitted.
+    trial_end: Option<Instant>,
     error: FetchError,
     /// The ranges that could not be read and have not arrived since.
     failed_ranges: Vec<BlockSpan>,
@@ -112,8 +116,8 @@ impl FileBreaker {
     }
 
     /// Decides about a read of `span` that needs the network. A half-open breaker admits one read
-    /// per [`retry_interval`] and does not wait for its result, so a canceled read needs no
-    /// cleanup.
+    /// per [`retry_interval`], and other reads wait until its deadline. A canceled read therefore
+    /// needs no cleanup.
     pub(super) fn admit(
         &self,
         span: BlockSpan,
@@ -128,7 +132,11 @@ impl FileBreaker {
         let now = Instant::now();
         if now >= outage.retry_at {
             outage.retry_at = now + retry_interval(deadline);
+            outage.trial_end = Some(now + deadline);
             return Admission::Admitted;
+        }
+        if let Some(end) = outage.trial_end.filter(|end| now < *end) {
+            return Admission::Probe(end);
         }
         match probe_window_end(window, outage, epoch, deadline) {
             Some(end) if now < end => Admission::Probe(end),
@@ -172,6 +180,7 @@ impl FileBreaker {
         state.outage = Some(Outage {
             start,
             retry_at: now + retry_interval(deadline),
+            trial_end: None,
             error: error.clone(),
             failed_ranges,
             affects_whole_file: true,
@@ -333,6 +342,25 @@ mod tests {
         assert!(!is_admitted(&breaker, FILE_START, &old_handle));
         advance_time(Duration::from_millis(1)).await;
         assert!(is_admitted(&breaker, FILE_START, &old_handle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn later_reads_wait_for_the_admitted_read() {
+        let (breaker, old_handle) = open_breaker().await;
+        advance_time(retry_interval(DEADLINE)).await;
+        assert!(is_admitted(&breaker, FILE_START, &old_handle));
+        let trial_end = Instant::now() + DEADLINE;
+        advance_time(DEADLINE / 2).await;
+        for window in [&old_handle, &ProbeWindow::new()] {
+            let admission = admit(&breaker, FAILED_RANGE, window);
+            assert!(
+                matches!(admission, Admission::Probe(end) if end == trial_end),
+                "{admission:?}"
+            );
+        }
+        fail_read(&breaker, FILE_START);
+        let admission = admit(&breaker, FAILED_RANGE, &old_handle);
+        assert!(matches!(admission, Admission::Refused(_)), "{admission:?}");
     }
 
     #[tokio::test(start_paused = true)]
