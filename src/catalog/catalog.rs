@@ -217,13 +217,16 @@ impl Catalog {
         self.database.save_trash(name, &change);
     }
 
-    /// Records the measured size of a file version. Does blocking I/O.
+    /// Records the measured size of a file version. If it differs from the previous size, the
+    /// validator belongs to other bytes and is removed. Otherwise the first read of these bytes
+    /// would fail. Does blocking I/O.
     pub fn record_size(&self, id: &FileId, version: Version, size: u64) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
         let has_changed = source.record_size(id, version, size);
         drop(sources);
         if has_changed {
+            self.validators.remove(id);
             // The revision is incremented before the database is written, because an `open` call
             // may wait for the tree.
             self.increment_revision();

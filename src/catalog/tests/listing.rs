@@ -168,6 +168,22 @@ fn document_is_missing_until_details_are_known() {
 }
 
 #[test]
+fn new_size_removes_the_validator() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = CatalogDatabase::open(directory.path()).unwrap();
+    let catalog = super::fixtures::catalog(database, options());
+    let listed_file = file("m", "a");
+    super::fixtures::list(&catalog, vec![super::fixtures::meeting("m", &["a"])]);
+    let (id, version) = (&listed_file.id, listed_file.version);
+    catalog.record_size(id, version, 500);
+    catalog.record_validator(id, version, "\"a\"");
+    catalog.record_size(id, version, 500);
+    assert_eq!(catalog.validator(id, version).as_deref(), Some("\"a\""), "the same size");
+    catalog.record_size(id, version, 501);
+    assert_eq!(catalog.validator(id, version), None);
+}
+
+#[test]
 fn contradicted_size_is_measured_again_after_listing() {
     let directory = tempfile::tempdir().unwrap();
     let open_catalog = || {
