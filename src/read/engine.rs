@@ -143,10 +143,12 @@ impl Engine {
         let head = BlockIndex(0).span(content.recording.size);
         if self.caches.memory.contiguous_end(content.key(BlockIndex(0)), 0) as u64 >= head.end {
             // The block was read before, and a later request failed. A request for one byte is
-            // sufficient to find out the size.
-            let Recording { id, version, body, .. } = &content.recording;
-            if let Ok(size) = self.find_size(id, *version, *body).await {
-                self.record_size(content, size);
+            // sufficient to confirm the size.
+            let Recording { id, version, body, size } = &content.recording;
+            match self.find_size(id, *version, *body).await {
+                Ok(stated_size) if stated_size == *size => content.confirm_size(),
+                Ok(_) => self.check_contradicted_size(content).await,
+                Err(_) => {}
             }
             return;
         }
@@ -158,11 +160,20 @@ impl Engine {
         let _ = size_state.wait_for(|state| *state != SizeState::Unconfirmed).await;
     }
 
-    fn record_size(&self, content: &Content, size: u64) {
-        if size == content.recording.size {
-            content.confirm_size();
-        } else {
-            self.contents.record_wrong_size(content, size);
+    /// Requests one byte of a file again, because the last reply stated another size than readers
+    /// see. If the server proves another size or serves other bytes, retires the content.
+    async fn check_contradicted_size(&self, content: &Content) {
+        let mut reply = RangeStream::new(
+            self.client.clone(),
+            content.leases.clone(),
+            ByteRange { start: 0, end: 1 },
+            content.expected_file(),
+            (TrafficClass::Interactive, Priority::Demand),
+            self.deadline,
+        );
+        match reply.open().await {
+            Ok(()) => content.confirm_size(),
+            Err(error) => self.contents.record_error(content, &error),
         }
     }
 
@@ -353,6 +364,14 @@ impl Engine {
     /// Returns the files whose reads currently fail at once.
     pub fn failing_files(&self) -> Vec<FailingFile> {
         self.contents.failing_files()
+    }
+
+    /// Returns the number of in-flight fetches and the number of handles with chunks in flight.
+    #[cfg(test)]
+    pub(crate) fn pending_work(&self) -> (usize, usize) {
+        let active_readers = self.prefetcher.active_readers();
+        let active_readers = active_readers.load(std::sync::atomic::Ordering::Relaxed);
+        (self.loader.in_flight.lock().len(), active_readers)
     }
 
     /// Prefetches all bytes of a small file. Returns `false` if the memory budget does not allow

@@ -88,6 +88,22 @@ async fn wrong_listed_length_is_corrected_before_open_returns() {
 }
 
 #[tokio::test]
+async fn unproved_length_is_rejected_at_a_later_open() {
+    let fixture = Fixture::new(&[("budget", 5 * MIB)]).await;
+    let ino = fixture.video_of("budget");
+    let handle = fixture.open(ino).await.unwrap().handle;
+    fixture.read(handle, 0, MIB as u32).await.unwrap();
+    // After a failed read, the next open confirms the length again.
+    fixture.silence_media();
+    fixture.read(handle, 4 * MIB, 1000).await.unwrap_err();
+    fixture.cloud.clear_faults();
+    let effect = Effect::WrongTotal { delta: 1000 };
+    fixture.cloud.inject(Trigger::always(Server::Media).with_effect(effect));
+    fixture.open(ino).await.unwrap();
+    assert_eq!(fixture.file_system.getattr(ino).unwrap().size, 5 * MIB);
+}
+
+#[tokio::test]
 async fn silent_server_delays_open_briefly() {
     let fixture = Fixture::new(&[("budget", 1000)]).await;
     fixture.silence_media();
