@@ -174,6 +174,13 @@ impl MemoryCache {
         self.budget
     }
 
+    /// Returns the number of cached bytes and the number of reserved bytes.
+    #[cfg(test)]
+    pub(crate) fn usage(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.cached_bytes, state.reserved_bytes)
+    }
+
     /// Reserves memory for bytes that a reader waits for. Always succeeds, and evicts blocks if
     /// needed.
     pub fn reserve_for_demand(self: &Arc<Self>, bytes: u64) -> Reservation {

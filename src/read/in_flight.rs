@@ -222,6 +222,12 @@ impl InFlightFetches {
             .find(|fetch| fetch.extent.from <= position && position < fetch.extent.to)
     }
 
+    /// Returns the number of fetches in the table.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.fetches_by_block.values().map(Vec::len).sum()
+    }
+
     /// Returns the position in a block at which the next fetch after `position` begins.
     pub(super) fn next_start(&self, key: BlockKey, position: usize) -> Option<usize> {
         let start_positions =

@@ -587,6 +587,12 @@ impl<B> FileSystem<B> {
         xattr::list(self.tree.current().node(ino), size)
     }
 
+    /// Returns the number of open handles.
+    #[cfg(test)]
+    pub(super) fn open_handle_count(&self) -> usize {
+        self.handles.len()
+    }
+
     /// Returns the path of an inode relative to the mountpoint, for log messages.
     pub fn path_of(&self, ino: Ino) -> String {
         self.tree.path_of(ino)

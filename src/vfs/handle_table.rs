@@ -34,6 +34,11 @@ impl<H: Clone> HandleTable<H> {
         self.handles.read().get(&id).cloned()
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.handles.read().len()
+    }
+
     /// Replaces an open handle and returns the old value. Does nothing if the handle is closed.
     pub(super) fn replace(&self, id: HandleId, handle: H) -> Option<H> {
         let mut handles = self.handles.write();

@@ -3,6 +3,7 @@
 mod directories;
 pub(super) mod fake_kernel;
 mod metadata;
+mod model;
 mod opening;
 mod prefetch;
 mod reading;
