@@ -303,7 +303,7 @@ fn login_is_refused_before_credentials_are_read() {
         (
             zoom,
             "account_id = 'x'\nclient_id = 'y'\nclient_secret_file = 'absent'",
-            "the Server-to-Server OAuth app of its `account_id`",
+            "its Server-to-Server OAuth app (`account_id`)",
         ),
         (webex, "token_command = 'exit 1'", "its `token_command`"),
         (

@@ -276,7 +276,7 @@ mod tests {
         }
         for excluded in ["0000", "0400", "0055"] {
             let error = parse_mode(excluded.into(), 0o500).unwrap_err();
-            assert_eq!(error.to_string(), "must include 0500, so that the owner can read");
+            assert_eq!(error.to_string(), "must include 0500, so that the owner can read it");
         }
     }
 
