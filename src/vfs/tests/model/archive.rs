@@ -224,12 +224,26 @@ impl ServedFile {
     }
 
     fn allows(&self, outcome: Outcome, since: Instant) -> bool {
-        self.fault.is_some_and(|fault| fault.outcomes().contains(&outcome))
+        self.fault_outcomes().contains(&outcome)
             || self.last_outcomes[outcome as usize].is_some_and(|time| time >= since)
     }
 
+    /// The errors that a read may return because of the current fault.
+    fn fault_outcomes(&self) -> &'static [Outcome] {
+        let has_been_empty = || {
+            let mut revisions = self.urls.values().flat_map(|served| &served.revisions);
+            revisions.any(|revision| revision.length == 0)
+        };
+        match self.fault {
+            // Without status 416, the server does not prove that a file is empty.
+            Some(Fault::IgnoresRange) if has_been_empty() => &[Outcome::Unavailable],
+            Some(fault) => fault.outcomes(),
+            None => &[],
+        }
+    }
+
     fn set_fault(&mut self, fault: Option<Fault>) {
-        for outcome in self.fault.into_iter().flat_map(Fault::outcomes) {
+        for outcome in self.fault_outcomes() {
             self.last_outcomes[*outcome as usize] = Some(Instant::now());
         }
         if self.fault == Some(Fault::ChangingTags) {
