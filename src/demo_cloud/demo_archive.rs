@@ -171,7 +171,7 @@ fn meetings_with_edge_case_files(day: Date) -> Vec<Meeting> {
         .with_file(speaker_view(start))
         .with_file(clip(start, "CC", asset!("captions.vtt")));
     let start = utc_time(day, 50, 9, 30);
-    let wrong_size_meeting = meeting("wRoNgSiZe0000000000==", "Listed size is wrong", start)
+    let wrong_size_meeting = meeting("wRoNgSiZe0000000000==", "Provider lists a wrong size", start)
         .with_file(speaker_view(start).with_listed_size(ListedSize::Wrong(-7)))
         .with_file(audio(start).with_listed_size(ListedSize::Wrong(1024)))
         .with_file(transcript(start).with_listed_size(ListedSize::Absent));

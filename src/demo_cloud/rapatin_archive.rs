@@ -130,7 +130,7 @@ impl RapatinSession {
         let wrong_size_session = Self::new(
             "wRoNgSiZe000==",
             "85555555555",
-            "Listed size is wrong",
+            "Provider lists a wrong size",
             utc_time(day, 3, 4, 5),
         )
         .with_file(gallery_view("wrong").with_listed_size(ListedSize::Wrong(-7)))

@@ -29,7 +29,7 @@ impl WebexArchive {
             clip.transcript = Some(asset!("review.vtt"));
             clip
         };
-        let mut wrong_size_recording = recording(5, "Listed size is wrong", 20);
+        let mut wrong_size_recording = recording(5, "Provider lists a wrong size", 20);
         wrong_size_recording.listed_size = ListedSize::Wrong(-9);
         let mut protected_recording = recording(6, "Not to be downloaded", 30);
         protected_recording.prevents_downloads = true;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::support::{COMMAND_TIMEOUT, Rig, run};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 
 fn demo() -> DemoCloudOptions {
@@ -155,7 +155,7 @@ fn debug_log_names_the_request_behind_a_fetch() {
 #[test]
 fn wrong_listed_size_is_corrected_permanently() {
     let rig = Rig::mounted(demo());
-    let directory = "\"$(find . -type d -name '*Listed size is wrong')\"";
+    let directory = "\"$(find . -type d -name '*Provider lists a wrong size')\"";
     let copy = rig.directory.path().join("copy");
     rig.shell(&format!("cp -r {directory} '{}'", copy.display()));
     let expected: BTreeSet<String> =
@@ -172,6 +172,24 @@ fn wrong_listed_size_is_corrected_permanently() {
     rig.unmount();
     rig.mount();
     assert_eq!(rig.shell(&sizes), before);
+}
+
+#[test]
+fn demo_shows_true_sizes_despite_a_wrong_list() {
+    let rig = Rig::new(demo());
+    let mut mount = rig.meetfs();
+    mount.args(["mount", "--demo", "--log-file"]).arg(rig.log_path()).arg(&rig.mountpoint);
+    let output = run(&mut mount, COMMAND_TIMEOUT);
+    assert!(output.status.success(), "{}", text(&output));
+    let files = "find . -path '*Provider lists a wrong size/*' -type f";
+    let sizes = rig.shell(&format!("{files} -printf '%P %s\\n' | sort"));
+    let providers: BTreeSet<_> = sizes.lines().filter_map(|line| line.split('/').next()).collect();
+    assert_eq!(providers, BTreeSet::from(["rapatin", "webex", "zoom"]));
+    let read = format!(
+        "{files} -printf '%P\\n' | sort | while IFS= read -r f; do echo \"$f $(cat \"$f\" | wc -c)\"; done"
+    );
+    assert_eq!(rig.shell(&read), sizes);
+    rig.unmount();
 }
 
 #[test]

@@ -229,6 +229,51 @@ fn new_logs_are_private_and_existing_ones_kept() {
     rig.unmount();
 }
 
+#[test]
+fn log_through_another_user_is_refused() {
+    let rig = rig();
+    // The protection of the kernel (`protected_symlinks`) does not cover a directory that is not
+    // sticky.
+    let shared = rig.directory.path().join("shared");
+    let [link, foreign, victim] = ["link", "foreign", "victim"].map(|name| shared.join(name));
+    std::fs::create_dir(&shared).expect("a directory");
+    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    for path in [&victim, &foreign] {
+        std::fs::write(path, "untouched").expect("a file");
+    }
+    std::fs::set_permissions(&foreign, std::fs::Permissions::from_mode(0o666)).expect("a mode");
+    std::os::unix::fs::symlink(&victim, &link).expect("a link");
+    std::os::unix::fs::lchown(&link, Some(65534), Some(65534)).expect("an owner");
+    std::os::unix::fs::chown(&foreign, Some(65534), Some(65534)).expect("an owner");
+    let state = rig.directory.path().join("state");
+    std::fs::create_dir_all(state.join("meetfs")).expect("a directory");
+    std::os::unix::fs::chown(state.join("meetfs"), Some(65534), Some(65534)).expect("an owner");
+    for (log, expected) in [
+        (Some(&link), "is a symbolic link of another user (uid 65534)"),
+        (Some(&foreign), "belongs to another user (uid 65534)"),
+        (None, "belongs to another user (uid 65534)"),
+    ] {
+        for foreground in [false, true] {
+            if foreground && log.is_none() {
+                // Without --log-file, a mount in the foreground logs to standard error.
+                continue;
+            }
+            let mut mount = rig.meetfs();
+            mount.args(["mount", "--config"]).arg(rig.config_path()).arg(&rig.mountpoint);
+            mount.args(log.iter().flat_map(|log| ["--log-file".as_ref(), log.as_os_str()]));
+            mount.args(foreground.then_some("--foreground"));
+            let output = run(&mut mount, COMMAND_TIMEOUT);
+            assert!(!output.status.success(), "{log:?}: {}", text(&output));
+            assert!(text(&output).contains(expected), "{log:?}: {}", text(&output));
+            assert_eq!(rig.entries_in_mount_table(), 0);
+        }
+    }
+    for path in [&victim, &foreign] {
+        assert_eq!(std::fs::read_to_string(path).expect("a file"), "untouched");
+    }
+    assert_eq!(std::fs::read_dir(state.join("meetfs")).expect("a directory").count(), 0);
+}
+
 /// Runs shell lines as root in a mount namespace in which every user can open `/dev/fuse`. The
 /// mountpoint is in `$M`, and `user` runs a command as another user.
 fn with_public_fuse_device(rig: &Rig, lines: &str) -> Output {

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use super::error::LoginError;
-use super::{browser, paste};
+use super::{browser, launcher, paste};
 use crate::cli::LoginArgs;
 use crate::commands::error::Error;
 use crate::commands::output::print_line;
@@ -73,8 +73,7 @@ async fn sign_in(
     let (code, browser) = match listener {
         Some(listener) => {
             if std::io::stdout().is_terminal() {
-                // If no browser opens, the user opens the printed URL.
-                let _ = open::that_detached(authorization_request.url.as_str());
+                launcher::open_in_browser(authorization_request.url.as_str());
             }
             let (code, browser) =
                 browser::wait_for_code(listener, &authorization_request, source).await?;

@@ -11,6 +11,7 @@ pub(crate) mod command;
 pub(crate) mod error;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+pub(crate) mod launcher;
 pub(crate) mod paste;
 pub(crate) mod redirect;
 

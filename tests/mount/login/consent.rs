@@ -1,6 +1,7 @@
 //! Sign-ins in a browser, on this machine or another one.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use meetfs::demo_cloud::{DemoCloudOptions, Effect, Server, Trigger, UserApp};
@@ -9,7 +10,8 @@ use super::rig::{
     assert_exact, begin, browse, cloud, code_in, curl, free_port, login_command, mount,
     redirect_url, sign_in, sign_in_files, url_in, write_config,
 };
-use crate::support::{COMMAND_TIMEOUT, Rig, mode_of, run, text};
+use crate::support::processes::RunningCommand;
+use crate::support::{COMMAND_TIMEOUT, Rig, mode_of, run, text, wait_until};
 
 #[test]
 fn sign_in_in_a_browser_permits_a_mount() {
@@ -25,6 +27,39 @@ fn sign_in_in_a_browser_permits_a_mount() {
         assert_eq!(rig.cloud.sign_in_counts().sign_ins, 1);
         rig.unmount();
     }
+}
+
+#[test]
+fn browser_does_not_inherit_secrets() {
+    let rig = Rig::new(cloud(1));
+    write_config(&rig, &UserApp::demo());
+    let directory = rig.directory.path().join("bin");
+    std::fs::create_dir(&directory).expect("a directory");
+    let (launcher, seen) = (directory.join("xdg-open"), rig.directory.path().join("seen"));
+    let script = format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$@\" > '{0}.new'; env >> '{0}.new'; mv '{0}.new' '{0}'\n",
+        seen.display()
+    );
+    std::fs::write(&launcher, script).expect("a script");
+    std::fs::set_permissions(&launcher, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let path = std::env::var("PATH").expect("a path");
+    let mut login = login_command(&rig, free_port());
+    login.env("PATH", format!("{}:{path}", directory.display())).env("DISPLAY", ":9");
+    login.env("VAULT_SECRET", "s3cr3t-of-the-vault").env("MEETFS_TIMEZONE", "UTC");
+    // A browser is opened only if the output is a terminal.
+    let login = format!("{login:?}");
+    let mut terminal = std::process::Command::new("script");
+    let mut running = RunningCommand::start(terminal.args(["-qec", &login, "/dev/null"]));
+    wait_until(COMMAND_TIMEOUT, "the browser is started and its URL is shown", || {
+        seen.exists() && url_in(&running.output()).is_some()
+    });
+    let seen = std::fs::read_to_string(&seen).expect("the arguments and variables");
+    let address = url_in(&running.output()).expect("an address");
+    assert_eq!(seen.lines().next(), Some(address.as_str()));
+    assert!(seen.contains("\nDISPLAY=:9\n") && seen.contains("\nPATH="), "{seen}");
+    assert!(!seen.contains("s3cr3t") && !seen.contains("MEETFS_"), "{seen}");
+    assert!(browse(&address).contains("You are signed in"));
+    assert_eq!(running.end(COMMAND_TIMEOUT).0.code(), Some(0), "{}", running.output());
 }
 
 #[test]
