@@ -9,9 +9,9 @@
 //! failed read can send requests for the [`probe_timeout`]. So a copy that starts after the server
 //! has recovered does not fail.
 //!
-//! Half-open: after the [`retry_interval`], one read sends requests and has the whole deadline. Reads
-//! that start in the meantime wait for its result: the kernel splits one read of a program into
-//! several, and a program must not get an error for a file that has recovered.
+//! Half-open: after the [`retry_interval`], one read sends requests and has the whole deadline.
+//! Reads that start in the meantime wait for its result: the kernel splits one read of a program
+//! into several, and a program must not get an error for a file that has recovered.
 //!
 //! When bytes of the failed range arrive, the breaker closes. When a request that was sent after
 //! the failure delivers bytes of another range, the breaker closes except for the failed range. If

@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
 /// Environment variables that the browser and the program that starts it inherit: the user, the
-/// locale, the desktop session and the proxies. The environment of meetfs can contain secrets, which
-/// a browser would keep and pass to its own children.
+/// locale, the desktop session and the proxies. The environment of meetfs can contain secrets,
+/// which a browser would keep and pass to its own children.
 const INHERITED_VARIABLES: [&str; 47] = [
     "PATH",
     "HOME",

@@ -102,8 +102,8 @@ pub(super) struct ServedVersion {
     /// The last time at which the URL returned status 404.
     last_gone: Option<Instant>,
     last_change: Option<Instant>,
-    /// The times at which readers were told of the last change. The library and the recycle bin list
-    /// the file under different ids.
+    /// The times at which readers were told of the last change. The library and the recycle bin
+    /// list the file under different ids.
     change_reports: HashMap<FileId, Instant>,
 }
 
@@ -247,7 +247,7 @@ impl ServedFile {
             self.last_outcomes[*outcome as usize] = Some(Instant::now());
         }
         if self.fault == Some(Fault::ChangingTags) {
-            // The next request notices that the last tag is no longer served.
+            // The next request notices that the server has dropped the last tag.
             self.urls.values_mut().for_each(ServedVersion::record_change);
         }
         self.fault = fault;
