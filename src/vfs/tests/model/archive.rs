@@ -522,6 +522,10 @@ impl Archive {
         if file.last_expiry.is_none_or(|time| time.elapsed() > MIN_LEASE_TIME) {
             file.last_expiry = Some(Instant::now());
             file.min_lease = file.next_lease;
+            if file.urls.values().any(|served| served.is_gone) {
+                // The last of several attempts at a URL that is gone may use an expired lease.
+                file.last_outcomes[Outcome::NotAllowed as usize] = Some(Instant::now());
+            }
         }
         format!("the leases of file {number} expire")
     }
