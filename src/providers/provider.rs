@@ -50,11 +50,14 @@ pub trait Provider: Send + Sync + 'static {
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError>;
 
     /// Requests the details of a meeting that a listing does not contain. Returns `None` if they
-    /// are permanently unavailable (too old, no permission).
+    /// are permanently unavailable (too old, no permission). By default, there are none: the
+    /// listing is complete.
     ///
     /// # Errors
     /// The request failed. A retry may succeed.
-    async fn details(&self, meeting: &MeetingId) -> Result<Option<Details>, ProviderError>;
+    async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
+        Ok(None)
+    }
 
     /// Requests only the details that `existing` lacks. Returns `existing` unchanged if no further
     /// details are available.

@@ -23,7 +23,7 @@ use meetfs::daemon::archive::Archive;
 use meetfs::daemon::cache_storage::CacheStorage;
 use meetfs::http::{AllowedHosts, Client};
 use meetfs::model::{
-    Availability, BodyKind, DaySpan, Details, FileId, Lease, Meeting, MeetingId, MeetingMetadata,
+    Availability, BodyKind, DaySpan, FileId, Lease, Meeting, MeetingId, MeetingMetadata,
     RecordingFile, Role, SourceName, Version,
 };
 use meetfs::providers::{
@@ -131,10 +131,6 @@ impl Provider for DirectoryProvider {
         let meetings = index.lines().filter_map(|line| self.parse_meeting(line));
         let meetings = meetings.filter(|meeting| span.contains(day(meeting))).collect();
         Ok(Listing { meetings, ..Listing::default() })
-    }
-
-    async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
-        Ok(None)
     }
 
     async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError> {

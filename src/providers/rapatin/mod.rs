@@ -27,7 +27,7 @@ use self::api::Api;
 use self::leases::Leases;
 use self::listing::Lister;
 use crate::http::{AllowedHosts, Client};
-use crate::model::{DaySpan, Details, Lease, Meeting, MeetingId};
+use crate::model::{DaySpan, Lease, Meeting};
 use crate::providers::zoom_share::error_object::is_error_object;
 use crate::providers::zoom_share::{ZOOM_HOSTS, file_kinds};
 use crate::providers::{
@@ -103,11 +103,6 @@ impl Provider for Rapatin {
         let meetings: Vec<Meeting> =
             listing.sessions.into_iter().map(|mapped| mapped.meeting).collect();
         Ok(Listing { meetings, failed: listing.failed, ..Listing::default() })
-    }
-
-    /// Returns `None`: a listing already contains all details.
-    async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
-        Ok(None)
     }
 
     fn is_error_body(&self, body: &[u8]) -> bool {

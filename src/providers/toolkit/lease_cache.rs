@@ -230,7 +230,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::model::{DaySpan, Details, MeetingId, SecretUrl, SourceName};
+    use crate::model::{DaySpan, SecretUrl, SourceName};
     use crate::providers::{ArchiveIdentity, Listing, SourceDescriptor};
 
     /// A provider that returns `error`, if any, for leases of version 1.
@@ -248,10 +248,6 @@ mod tests {
 
         async fn list(&self, _span: DaySpan) -> Result<Listing, ProviderError> {
             Ok(Listing::default())
-        }
-
-        async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
-            Ok(None)
         }
 
         async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError> {

@@ -14,9 +14,7 @@ use url::Url;
 
 use super::mount::FileVersion;
 use crate::http::{BodyPart, SimulatedHead, SimulatedReply, SimulatedRequest, SimulatedServer};
-use crate::model::{
-    Availability, BodyKind, DaySpan, Details, FileId, Lease, MeetingId, SecretUrl, SourceName,
-};
+use crate::model::{Availability, BodyKind, DaySpan, FileId, Lease, SecretUrl, SourceName};
 use crate::providers::{
     ArchiveIdentity, LeaseRequest, Listing, Provider, ProviderError, SourceDescriptor,
 };
@@ -760,10 +758,6 @@ impl Provider for SimulatedProvider {
 
     async fn list(&self, _span: DaySpan) -> Result<Listing, ProviderError> {
         Ok(Listing::default())
-    }
-
-    async fn details(&self, _meeting: &MeetingId) -> Result<Option<Details>, ProviderError> {
-        Ok(None)
     }
 
     async fn lease(&self, request: LeaseRequest<'_>) -> Result<Lease, ProviderError> {
