@@ -9,7 +9,11 @@ use crate::vfs::Error;
 /// a busy loop or abort.
 pub(super) fn errno(error: &Error) -> Errno {
     match error {
-        Error::StaleInode | Error::NotRecording | Error::EarlierRevisionOpen => Errno::ESTALE,
+        Error::StaleInode
+        | Error::NotRecording
+        | Error::EarlierRevisionOpen
+        | Error::ChangedDuringOpen
+        | Error::BecameLonger => Errno::ESTALE,
         Error::NameTooLong => Errno::ENAMETOOLONG,
         Error::UnknownHandle => Errno::EBADF,
         Error::IsDirectory => Errno::EISDIR,
@@ -58,6 +62,8 @@ mod tests {
             (Error::StaleInode, libc::ESTALE),
             (Error::NotRecording, libc::ESTALE),
             (Error::EarlierRevisionOpen, libc::ESTALE),
+            (Error::ChangedDuringOpen, libc::ESTALE),
+            (Error::BecameLonger, libc::ESTALE),
             (Error::NameTooLong, libc::ENAMETOOLONG),
             (Error::UnknownHandle, libc::EBADF),
             (Error::IsDirectory, libc::EISDIR),

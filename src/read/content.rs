@@ -1,7 +1,7 @@
 //! The content of one version of a recording file, which all handles on the same bytes share.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -50,9 +50,6 @@ pub struct Content {
     pub(super) size_state: watch::Sender<SizeState>,
     pub(super) breaker: FileBreaker,
     revision: ContentRevision,
-    /// The contents of earlier revisions of the same file. Handles on these contents may still be
-    /// open.
-    predecessors: Vec<Weak<Content>>,
     /// The error that showed that the bytes on the server have changed. All reads fail once it is
     /// set.
     stale_reason: OnceLock<FetchError>,
@@ -103,13 +100,7 @@ impl Content {
         id: ContentId,
         leases: Arc<dyn LeaseSource>,
         (revision, validator): (ContentRevision, Option<Validator>),
-        predecessor: Option<Arc<Self>>,
     ) -> Self {
-        let predecessors = predecessor.iter().flat_map(|content| {
-            let older_contents =
-                content.predecessors.iter().filter(|older| older.strong_count() > 0).cloned();
-            older_contents.chain(std::iter::once(Arc::downgrade(content)))
-        });
         Self {
             recording,
             id,
@@ -117,7 +108,6 @@ impl Content {
             size_state: watch::Sender::new(SizeState::Unconfirmed),
             breaker: FileBreaker::default(),
             revision,
-            predecessors: predecessors.collect(),
             stale_reason: OnceLock::new(),
             validator: Mutex::new(validator),
             failures: Mutex::default(),
@@ -222,14 +212,6 @@ impl Content {
         self.breaker.close();
     }
 
-    /// Whether an earlier revision of the file still has an open handle.
-    pub fn has_open_predecessor(&self) -> bool {
-        let mut predecessors = self.predecessors.iter().filter_map(Weak::upgrade);
-        predecessors.any(|content| {
-            content.revision != self.revision && content.handles.lock().open_count > 0
-        })
-    }
-
     /// Records that a block could not be fetched, and the error that its readers got. `error` is
     /// `None` if no reader waited for the block.
     pub(super) fn record_failure(&self, index: BlockIndex, error: Option<&FetchError>) {
@@ -328,7 +310,7 @@ impl Content {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_support::{NoLeases, content, recording};
+    use super::super::test_support::content;
     use super::*;
     use crate::cache::BLOCK_LENGTH;
 
@@ -424,29 +406,5 @@ mod tests {
         assert!(!content.is_size_confirmed());
         content.confirm_size();
         assert!(content.is_size_confirmed());
-    }
-
-    #[test]
-    fn open_handle_on_earlier_revision_is_found() {
-        let first_content = content(SIZE);
-        let new_revision = |number, predecessor: &Arc<Content>| {
-            let revision = (ContentRevision(number), None);
-            let leases = Arc::new(NoLeases);
-            let predecessor = Some(predecessor.clone());
-            Arc::new(Content::new(
-                recording(SIZE),
-                ContentId(number),
-                leases,
-                revision,
-                predecessor,
-            ))
-        };
-        let second_content = new_revision(2, &first_content);
-        let third_content = new_revision(3, &second_content);
-        assert!(!third_content.has_open_predecessor());
-        first_content.add_handle();
-        assert!(second_content.has_open_predecessor() && third_content.has_open_predecessor());
-        first_content.remove_handle();
-        assert!(!third_content.has_open_predecessor());
     }
 }

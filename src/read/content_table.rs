@@ -87,17 +87,13 @@ impl ContentTable {
         if let Some(content) = usable_content(open_contents.get(key), recording) {
             return content;
         }
-        let predecessor = open_contents.get(key).and_then(Weak::upgrade);
         if open_contents.len() > 2 * MAX_RECENT_CONTENTS.get() {
             open_contents.retain(|_, content| content.strong_count() > 0);
         }
         let id = ContentId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let revision = self.revisions.find_or_begin(recording, last_validator);
-        let content =
-            Arc::new(Content::new(recording.clone(), id, leases, revision, predecessor.clone()));
+        let content = Arc::new(Content::new(recording.clone(), id, leases, revision));
         open_contents.insert(key.clone(), Arc::downgrade(&content));
-        drop(open_contents);
-        drop(predecessor);
         content
     }
 

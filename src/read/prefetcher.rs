@@ -279,7 +279,7 @@ mod tests {
         let revision = (setup.file.content.revision(), None);
         let leases = setup.file.content.leases.clone();
         let id = setup.file.content.id;
-        let content = Arc::new(Content::new(video, id, leases, revision, None));
+        let content = Arc::new(Content::new(video, id, leases, revision));
         let media_length = SIZE - 16 - BLOCK_LENGTH;
         let mut head = b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x01mdat".to_vec();
         head.extend_from_slice(&media_length.to_be_bytes());

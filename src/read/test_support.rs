@@ -46,7 +46,7 @@ pub(super) fn recording(size: u64) -> Recording {
 
 pub(super) fn content(size: u64) -> Arc<Content> {
     let revision = (ContentRevision(1), None);
-    Arc::new(Content::new(recording(size), ContentId(1), Arc::new(NoLeases), revision, None))
+    Arc::new(Content::new(recording(size), ContentId(1), Arc::new(NoLeases), revision))
 }
 
 /// Opens a handle on a content.

@@ -36,6 +36,13 @@ pub enum Error {
     /// not accept a second backing file for the inode.
     #[error("an earlier revision of the file is still open")]
     EarlierRevisionOpen,
+    /// The tree got another length of the file while it was being opened.
+    #[error("the file changed while it was being opened")]
+    ChangedDuringOpen,
+    /// The inode has become longer than the content of the handle, so a read through the kernel's
+    /// pages cannot end where the content ends.
+    #[error("the file has become longer since it was opened")]
+    BecameLonger,
     #[error(transparent)]
     Fetch(#[from] FetchError),
 }
@@ -44,7 +51,9 @@ impl Diagnostic for Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::StaleInode | Self::NotRecording | Self::NoSuchAttribute => ErrorKind::NotFound,
-            Self::EarlierRevisionOpen => ErrorKind::Changed,
+            Self::EarlierRevisionOpen | Self::ChangedDuringOpen | Self::BecameLonger => {
+                ErrorKind::Changed
+            }
             Self::ReadOnly => ErrorKind::NotAllowed,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::NameTooLong

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::attributes::{Attributes, BLOCK_SIZE, FileKind, Owner};
 use super::directory_stream::{DirectoryEntry, DirectoryEntryPlus, DirectoryStream};
 use super::error::Error;
 use super::handle_table::{HandleId, HandleTable};
-use super::invalidation::InvalidationQueue;
-use super::open_recording::{OpenRecording, recording_of};
+use super::invalidation::{Invalidation, InvalidationQueue};
+use super::open_files::{OpenContent, OpenFiles};
+use super::open_recording::{OpenRecording, PageUse, recording_of};
 use super::page_cache::{PageCache, PageMode};
 use super::passthrough::{BackingFile, BackingRegistrar, Passthrough, ReadRoute};
 use super::read_error_log::ReadErrorLog;
@@ -65,6 +67,7 @@ pub struct FileSystem<B> {
     runtime: tokio::runtime::Handle,
     invalidations: Arc<InvalidationQueue>,
     handles: HandleTable<Handle>,
+    open_files: OpenFiles,
     pages: PageCache,
     passthrough: Passthrough<B>,
     prefetcher: Arc<SiblingPrefetcher>,
@@ -74,9 +77,22 @@ pub struct FileSystem<B> {
 #[derive(Clone, Debug)]
 enum Handle {
     Recording(Arc<OpenRecording>),
-    /// A small file whose bytes are in memory.
-    Text(Bytes),
+    Text(OpenText),
     Directory(DirectoryStream),
+}
+
+/// An open file whose bytes are in memory.
+#[derive(Clone, Debug)]
+struct OpenText {
+    ino: Ino,
+    text: Bytes,
+    uses_pages: bool,
+}
+
+impl OpenText {
+    fn content(&self) -> OpenContent {
+        OpenContent { length: self.text.len() as u64, hash: xxh3_64(&self.text) }
+    }
 }
 
 /// The result of looking up a name.
@@ -112,7 +128,7 @@ pub struct ReadyOpen(ReadyContent);
 
 #[derive(Debug)]
 enum ReadyContent {
-    Text(Bytes),
+    Text { ino: Ino, text: Bytes },
     Recording { ino: Ino, file: Arc<OpenFile>, complete_file: Option<CompleteFile> },
 }
 
@@ -137,6 +153,18 @@ pub enum OpenMode<B> {
     /// The kernel bypasses its page cache (`FOPEN_DIRECT_IO`). The reply still names the stale
     /// backing file, because other handles read it.
     DirectIoWithStaleBacking(Arc<BackingFile<B>>),
+}
+
+impl<B> OpenMode<B> {
+    fn page_use(&self) -> PageUse {
+        match self {
+            Self::KeepCache => PageUse::Keep,
+            Self::DropCache => PageUse::Refill,
+            Self::DirectIo | Self::Passthrough(_) | Self::DirectIoWithStaleBacking(_) => {
+                PageUse::Bypass
+            }
+        }
+    }
 }
 
 /// The next step of a read.
@@ -201,6 +229,7 @@ impl<B> FileSystem<B> {
             runtime,
             invalidations,
             handles: HandleTable::default(),
+            open_files: OpenFiles::default(),
             pages: PageCache::default(),
             passthrough: Passthrough::new(allows_passthrough),
             prefetcher,
@@ -229,7 +258,7 @@ impl<B> FileSystem<B> {
         let tree = self.tree.current();
         // All names in the tree are UTF-8.
         let node = name.to_str().and_then(|name| tree.lookup(parent, name));
-        let attributes = node.map(|node| self.owner.attributes(node));
+        let attributes = node.map(|node| self.attributes(node));
         let ttl = if attributes.is_some() { ATTRIBUTE_TTL } else { ABSENT_TTL };
         Ok(Lookup { attributes, ttl })
     }
@@ -241,7 +270,21 @@ impl<B> FileSystem<B> {
     pub fn getattr(&self, ino: Ino) -> Result<Attributes, Error> {
         let tree = self.tree.current();
         let node = tree.node(ino).ok_or(Error::StaleInode)?;
-        Ok(self.owner.attributes(node))
+        Ok(self.attributes(node))
+    }
+
+    /// Returns the attributes of a node. The length of a file is at least that of each open handle.
+    fn attributes(&self, node: &Node) -> Attributes {
+        let mut attributes = self.owner.attributes(node);
+        attributes.size = attributes.size.max(self.open_files.longest(node.ino));
+        attributes
+    }
+
+    /// Returns the length that the kernel may have for an inode, also after its removal from the
+    /// tree.
+    fn length(&self, ino: Ino) -> u64 {
+        let listed_length = self.tree.current().node(ino).map_or(0, Node::size);
+        listed_length.max(self.open_files.longest(ino))
     }
 
     /// Answers access(2). Rejects only writes, because the kernel checks the mode and the owner.
@@ -265,7 +308,7 @@ impl<B> FileSystem<B> {
             Content::Text(text) | Content::Note { text, .. } => text.clone(),
             Content::Document(document) => document.text(),
         };
-        Ok(OpenStep::Ready(ReadyOpen(ReadyContent::Text(text))))
+        Ok(OpenStep::Ready(ReadyOpen(ReadyContent::Text { ino, text })))
     }
 
     fn open_recording(&self, node: &Node) -> Result<OpenStep, Error> {
@@ -317,51 +360,86 @@ impl<B> FileSystem<B> {
     ///
     /// # Errors
     /// Returns [`Error::EarlierRevisionOpen`] if open handles read an earlier revision from a
-    /// backing file.
+    /// backing file, and [`Error::ChangedDuringOpen`] if the file no longer has the length with
+    /// which the `open` call started.
     pub fn finish_open(
         &self,
         ready_open: ReadyOpen,
         kernel: &dyn BackingRegistrar<B>,
     ) -> Result<OpenReply<B>, Error> {
-        let (ino, file, complete_file) = match ready_open.0 {
-            ReadyContent::Recording { ino, file, complete_file } => (ino, file, complete_file),
-            // The content of a text file can change while its length and time stay the same, so the
-            // kernel must drop its pages.
-            ReadyContent::Text(text) => {
-                let handle = self.handles.insert(Handle::Text(text));
-                return Ok(OpenReply { handle, mode: OpenMode::DropCache });
+        match ready_open.0 {
+            ReadyContent::Text { ino, text } => {
+                let mut open_text = OpenText { ino, text, uses_pages: true };
+                let has_other_content = self.add_open_file(ino, open_text.content())?;
+                open_text.uses_pages = !has_other_content;
+                // The content of a text file can change while its length and time stay the same, so
+                // the kernel must drop its pages.
+                let mode = if has_other_content { OpenMode::DirectIo } else { OpenMode::DropCache };
+                Ok(OpenReply { handle: self.handles.insert(Handle::Text(open_text)), mode })
             }
-        };
-        let content = file.content();
-        let revision = content.revision();
-        let mode = match self.passthrough.open(ino, revision, complete_file, kernel) {
-            ReadRoute::Conflict => return Err(Error::EarlierRevisionOpen),
-            ReadRoute::Backing(backing) => OpenMode::Passthrough(backing),
-            ReadRoute::DaemonWithStaleBacking(backing) => {
-                OpenMode::DirectIoWithStaleBacking(backing)
+            ReadyContent::Recording { ino, file, complete_file } => {
+                let content = OpenRecording::content_of(&file);
+                let has_other_content = self.add_open_file(ino, content)?;
+                let revision = file.content().revision();
+                let mode = match self.passthrough.open(ino, revision, complete_file, kernel) {
+                    ReadRoute::Backing(backing) => OpenMode::Passthrough(backing),
+                    ReadRoute::DaemonWithStaleBacking(backing) => {
+                        OpenMode::DirectIoWithStaleBacking(backing)
+                    }
+                    ReadRoute::Daemon => {
+                        match self.pages.choose_mode(ino, revision, has_other_content) {
+                            PageMode::Keep => OpenMode::KeepCache,
+                            PageMode::Drop => OpenMode::DropCache,
+                            PageMode::Bypass => OpenMode::DirectIo,
+                        }
+                    }
+                    ReadRoute::Conflict => {
+                        self.remove_open_file(ino, content);
+                        return Err(Error::EarlierRevisionOpen);
+                    }
+                };
+                let recording = Arc::new(OpenRecording::new(ino, file, mode.page_use()));
+                Ok(OpenReply { handle: self.handles.insert(Handle::Recording(recording)), mode })
             }
-            ReadRoute::Daemon => {
-                match self.pages.choose_mode(ino, revision, content.has_open_predecessor()) {
-                    PageMode::Keep => OpenMode::KeepCache,
-                    PageMode::Drop => OpenMode::DropCache,
-                    PageMode::Bypass => OpenMode::DirectIo,
-                }
-            }
-        };
-        let fills_pages = matches!(mode, OpenMode::DropCache);
-        let recording = Arc::new(OpenRecording::new(ino, file, fills_pages));
-        Ok(OpenReply { handle: self.handles.insert(Handle::Recording(recording)), mode })
+        }
+    }
+
+    /// Records the content of a file that is being opened. Returns whether another content of the
+    /// inode is open.
+    fn add_open_file(&self, ino: Ino, content: OpenContent) -> Result<bool, Error> {
+        let has_other_content = self.open_files.add(ino, content);
+        // If the tree has a new length, the kernel may already have it. From now on, every new
+        // length includes that of this file. The kernel repeats an `open` that fails with `ESTALE`
+        // once, and looks up the name again.
+        if self.tree.current().node(ino).is_some_and(|node| node.size() == content.length) {
+            return Ok(has_other_content);
+        }
+        self.remove_open_file(ino, content);
+        Err(Error::ChangedDuringOpen)
+    }
+
+    /// Removes the content of a closed file. If its inode becomes shorter, the kernel must drop the
+    /// length.
+    fn remove_open_file(&self, ino: Ino, content: OpenContent) {
+        let earlier_length = self.open_files.remove(ino, content);
+        if earlier_length.is_some_and(|length| length > self.length(ino)) {
+            self.invalidations.push([Invalidation::Attributes(ino)]);
+        }
     }
 
     /// Starts a read, and finishes it if all its bytes are in memory.
     ///
     /// # Errors
-    /// The handle is not an open file.
+    /// The handle is not an open file, or the file has become longer since it was opened.
     pub fn read_cached(&self, handle: HandleId, offset: u64, size: u32) -> Result<ReadStep, Error> {
         let recording = match self.handles.get(handle) {
             Some(Handle::Recording(recording)) => recording,
-            Some(Handle::Text(text)) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+            Some(Handle::Text(OpenText { ino, text, uses_pages })) => {
+                let length = text.len() as u64;
+                if uses_pages {
+                    self.check_end(ino, length, offset, size)?;
+                }
+                let start = offset.min(length) as usize;
                 let end = start.saturating_add(size as usize).min(text.len());
                 return Ok(ReadStep::Ready(text.slice(start..end)));
             }
@@ -376,6 +454,7 @@ impl<B> FileSystem<B> {
         {
             self.prefetch_siblings(recording.ino);
         }
+        self.check_end_of_recording(&recording, offset, size)?;
         Ok(match self.engine.read_from_memory(&recording.file, offset, size) {
             Some(bytes) => ReadStep::Ready(bytes),
             None => {
@@ -383,6 +462,31 @@ impl<B> FileSystem<B> {
                 ReadStep::Pending(ReadRequest { recording, offset, size, call_start })
             }
         })
+    }
+
+    fn check_end_of_recording(
+        &self,
+        recording: &OpenRecording,
+        offset: u64,
+        size: u32,
+    ) -> Result<(), Error> {
+        if !recording.uses_pages() {
+            return Ok(());
+        }
+        self.check_end(recording.ino, recording.content().length, offset, size)
+    }
+
+    /// Checks that a read of pages may end at the end of an open file of `length` bytes.
+    ///
+    /// If the inode has become longer, the kernel fills the rest of the page with zeros, and the
+    /// program reads them as content. Or it takes `length` as the length of the inode, and programs
+    /// that read the longer content see an early end of the file.
+    fn check_end(&self, ino: Ino, length: u64, offset: u64, size: u32) -> Result<(), Error> {
+        let reaches_end = offset.saturating_add(u64::from(size)) > length;
+        if reaches_end && self.length(ino) > length {
+            return Err(Error::BecameLonger);
+        }
+        Ok(())
     }
 
     /// Reports a read of a file to the sibling prefetcher. Runs in a task and not on the event
@@ -396,7 +500,8 @@ impl<B> FileSystem<B> {
     /// file.
     ///
     /// # Errors
-    /// The bytes could not be fetched within the deadline, or `interruption` completed first.
+    /// The bytes could not be fetched within the deadline, the file has become longer since it was
+    /// opened, or `interruption` completed first.
     pub async fn read(
         &self,
         request: ReadRequest,
@@ -422,6 +527,8 @@ impl<B> FileSystem<B> {
             }
         }
         let bytes = result?;
+        // The tree may have changed during the read.
+        self.check_end_of_recording(&recording, offset, size)?;
         tracing::debug!(bytes = bytes.len(), elapsed = ?start.elapsed(), "read complete");
         Ok(bytes)
     }
@@ -447,9 +554,13 @@ impl<B> FileSystem<B> {
     /// Closes a file. Call this before the reply to the kernel: otherwise the next `open` of the
     /// file may not get a backing file.
     pub fn release(&self, handle: HandleId) {
-        let closed_handle = self.handles.remove(handle);
-        if let Some(Handle::Recording(recording)) = &closed_handle {
-            self.passthrough.close(recording.ino);
+        match self.handles.remove(handle) {
+            Some(Handle::Recording(recording)) => {
+                self.passthrough.close(recording.ino);
+                self.remove_open_file(recording.ino, recording.content());
+            }
+            Some(Handle::Text(text)) => self.remove_open_file(text.ino, text.content()),
+            Some(Handle::Directory(_)) | None => {}
         }
     }
 
@@ -532,7 +643,7 @@ impl<B> FileSystem<B> {
                 || current_tree
                     .lookup(node.parent, &node.name)
                     .is_some_and(|current_node| current_node.ino == node.ino);
-            let attributes = self.owner.attributes(current_tree.node(node.ino).unwrap_or(node));
+            let attributes = self.attributes(current_tree.node(node.ino).unwrap_or(node));
             let ttl = if is_valid { ATTRIBUTE_TTL } else { Duration::ZERO };
             add(DirectoryEntryPlus { next_offset, name, attributes, ttl })
         });

@@ -13,13 +13,15 @@
 //!    [`DirectoryStream`](directory_stream::DirectoryStream).
 //! 2. The kernel's cached pages belong to an inode, not to a handle. A handle must not read the
 //!    pages of another revision: [`PageCache`](page_cache::PageCache).
-//! 3. The kernel reads an inode either through its page cache or from one backing file, never both:
+//! 3. The kernel has one length for an inode. A program that reads a longer content must not see an
+//!    early end of the file: [`OpenFiles`](open_files::OpenFiles).
+//! 4. The kernel reads an inode either through its page cache or from one backing file, never both:
 //!    [`Passthrough`](passthrough::Passthrough).
-//! 4. A listed length can be wrong. `open` waits for a bounded time until the server confirms it:
+//! 5. A listed length can be wrong. `open` waits for a bounded time until the server confirms it:
 //!    [`FileSystem::resolve_open`].
-//! 5. A program that reads many small files would wait two round trips for each of them:
+//! 6. A program that reads many small files would wait two round trips for each of them:
 //!    [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher).
-//! 6. The kernel caches names and attributes for an hour, so changes must be reported to it:
+//! 7. The kernel caches names and attributes for an hour, so changes must be reported to it:
 //!    [`InvalidationQueue`].
 //!
 //! This module must not know `fuser`, an errno, a provider or the catalog.
@@ -41,6 +43,7 @@ mod error;
 mod file_system;
 mod handle_table;
 mod invalidation;
+mod open_files;
 mod open_recording;
 mod page_cache;
 mod passthrough;

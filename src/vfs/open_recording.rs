@@ -3,14 +3,27 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::open_files::OpenContent;
 use crate::read::{OpenFile, Recording};
 use crate::tree::{Content, Ino, Node};
+
+/// Whether a handle is read through the kernel's cached pages of its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PageUse {
+    /// The kernel does not use the pages.
+    Bypass,
+    /// The kernel uses the pages that it has.
+    Keep,
+    /// The kernel has dropped the pages for this handle and fills them again.
+    Refill,
+}
 
 /// An open recording file.
 #[derive(Debug)]
 pub(super) struct OpenRecording {
     pub(super) ino: Ino,
     pub(super) file: Arc<OpenFile>,
+    page_use: PageUse,
     /// Whether the next read is the first to fill pages that the kernel has dropped. That read must
     /// be recorded in the [`PageCache`](super::page_cache::PageCache).
     fills_pages: AtomicBool,
@@ -18,10 +31,22 @@ pub(super) struct OpenRecording {
 }
 
 impl OpenRecording {
-    /// Creates a handle on a recording file. `fills_pages` is true if the kernel has dropped the
-    /// pages of the inode for this handle.
-    pub(super) fn new(ino: Ino, file: Arc<OpenFile>, fills_pages: bool) -> Self {
-        Self { ino, file, fills_pages: fills_pages.into(), was_read: false.into() }
+    pub(super) fn new(ino: Ino, file: Arc<OpenFile>, page_use: PageUse) -> Self {
+        let fills_pages = (page_use == PageUse::Refill).into();
+        Self { ino, file, page_use, fills_pages, was_read: false.into() }
+    }
+
+    pub(super) fn content_of(file: &OpenFile) -> OpenContent {
+        let content = file.content();
+        OpenContent { length: content.recording.size, hash: content.revision().0 }
+    }
+
+    pub(super) fn content(&self) -> OpenContent {
+        Self::content_of(&self.file)
+    }
+
+    pub(super) fn uses_pages(&self) -> bool {
+        self.page_use != PageUse::Bypass
     }
 
     /// Returns whether this is the first read through the handle. Only the first call returns true.

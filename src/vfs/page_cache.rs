@@ -20,8 +20,8 @@ pub(super) enum PageMode {
     /// The kernel drops the pages during the `open` call, because they can contain another
     /// revision.
     Drop,
-    /// The handle bypasses the pages, because a handle on another revision is still open. If the
-    /// new handle filled the pages, the old handle would read a mixture of both revisions.
+    /// The handle bypasses the pages, because a handle on another revision is open. If both filled
+    /// the pages, they would read a mixture of both revisions.
     Bypass,
 }
 
@@ -40,15 +40,15 @@ impl Default for PageCache {
 }
 
 impl PageCache {
-    /// Chooses how a new handle on `revision` uses the pages. `has_open_predecessor` is true if a
-    /// handle on an earlier revision is open.
+    /// Chooses how a new handle on `revision` uses the pages. `is_other_revision_open` is true if a
+    /// handle on another revision is open.
     pub(super) fn choose_mode(
         &self,
         ino: Ino,
         revision: ContentRevision,
-        has_open_predecessor: bool,
+        is_other_revision_open: bool,
     ) -> PageMode {
-        if has_open_predecessor {
+        if is_other_revision_open {
             PageMode::Bypass
         } else if self.revisions.lock().get(&ino) == Some(&revision) {
             PageMode::Keep
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn open_predecessor_bypasses_pages() {
+    fn handle_on_another_revision_bypasses_pages() {
         let pages = PageCache::default();
         pages.record_fill(INO, ContentRevision(1));
         assert_eq!(pages.choose_mode(INO, ContentRevision(2), true), PageMode::Bypass);

@@ -140,9 +140,13 @@ struct Reader {
 
 impl Reader {
     fn open(rig: &Rig, source: &'static str) -> Self {
+        Self::open_and_read(rig, source, 100_000)
+    }
+
+    fn open_and_read(rig: &Rig, source: &'static str, length: u64) -> Self {
         let request = rig.directory.path().join(format!("continue {source}"));
         let line = format!(
-            "exec 3< \"$(echo \"$M\"/{source}/*/*Before/*.mp4)\"; head -c 100000 <&3 > '{0}.beginning'; echo open; \
+            "exec 3< \"$(echo \"$M\"/{source}/*/*Before/*.mp4)\"; head -c {length} <&3 > '{0}.beginning'; echo open; \
              while [ ! -e '{0}' ]; do sleep 0.05; done; cat '{0}.beginning' - <&3 | sha256sum; \
              echo \"status ${{PIPESTATUS[0]}}\"",
             request.display()
@@ -260,6 +264,30 @@ fn new_version_is_read_while_the_old_url_works() {
     let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
     assert!(output.status.success(), "{}", text(&output));
     expect_new();
+    rig.unmount();
+}
+
+#[test]
+fn shorter_length_is_not_the_end_of_an_open_file() {
+    /// Longer than what is fetched before it is read.
+    const LONG: u64 = 400_000_000;
+    let path = "acme/*/*Before/*.mp4";
+    let mut archive = Archive::empty();
+    let video = MeetingFile::new("MP4", film(1, LONG));
+    archive.meetings = vec![Meeting::new(CHANGING, "Before", hours_ago(30)).with_file(video)];
+    let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
+    let reader = Reader::open_and_read(&rig, "acme", TRIMMED);
+    // The listing keeps the old length. The next program that reads the end finds the new one.
+    assert!(rig.cloud.change_meeting(CHANGING, |it| it.files[0].content = film(9, TRIMMED)));
+    let read_end = format!("tail -c 1000 \"$(echo {path})\" > /dev/null; sha256sum < {path}");
+    wait_until(COMMAND_TIMEOUT, "the new content is read", || {
+        rig.shell(&read_end).starts_with(&film(9, TRIMMED).sha256())
+    });
+    rig.shell(&format!("stat {path}"));
+    assert!(!reader.finish(), "the bytes after the new end are gone");
+    wait_until(COMMAND_TIMEOUT, "the file has its new length", || {
+        rig.shell(&format!("stat -c %s {path}")).trim() == TRIMMED.to_string()
+    });
     rig.unmount();
 }
 

@@ -27,7 +27,8 @@ use crate::demo_cloud::{
 };
 use crate::http::{Client, Validator};
 use crate::model::{
-    Availability, DaySpan, Document, FileId, MeetingContents, SourceContents, SourceName, Version,
+    Availability, DaySpan, Details, Document, FileId, MeetingContents, SourceContents, SourceName,
+    Version,
 };
 use crate::providers::zoom::{Zoom, ZoomConfig, ZoomCredential, ZoomOptions, ZoomPlan};
 use crate::providers::{LeaseCache, Provider};
@@ -209,6 +210,32 @@ impl Fixture {
     /// Removes a meeting from the tree.
     pub(super) fn remove(&self, topic: &str) {
         self.listing.change(|contents| contents.retain(|contents| contents.meeting.topic != topic));
+    }
+
+    /// Changes the size that the listing has for the video of a meeting.
+    fn set_listed_size(&self, topic: &str, size: u64) {
+        self.change_meeting(topic, |contents| {
+            let key = contents.meeting.files[0].id.key.clone();
+            contents.sizes.insert(key, size);
+        });
+    }
+
+    /// Adds a field to the `meeting.json` of a meeting.
+    fn add_field(&self, topic: &str, name: &str, value: &str) {
+        let value = serde_json::Value::from(value);
+        let metadata = [(name.to_owned(), value)].into_iter().collect();
+        let details = Arc::new(Details { metadata, ..Details::default() });
+        self.change_meeting(topic, |contents| {
+            let document = Document::new(contents.meeting.clone(), Some(details));
+            contents.document = Some(Arc::new(document));
+        });
+    }
+
+    fn change_meeting(&self, topic: &str, change: impl FnOnce(&mut MeetingContents)) {
+        self.listing.change(|meetings| {
+            let meeting = meetings.iter_mut().find(|contents| contents.meeting.topic == topic);
+            change(meeting.expect("the meeting is listed"));
+        });
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {

@@ -1,5 +1,7 @@
 //! Tests of reads.
 
+use std::ffi::OsStr;
+
 use super::*;
 use crate::demo_cloud;
 use crate::http::FetchError;
@@ -98,4 +100,58 @@ async fn wrong_length_is_corrected_before_the_read_fails() {
     assert!(matches!(error, Error::Fetch(FetchError::WrongTotal { .. })), "{error:?}");
     assert_eq!(fixture.file_system.getattr(ino).unwrap().size, 3 * MIB + 5);
     assert!(fixture.sent_invalidations.lock().contains(&Invalidation::Attributes(ino)));
+}
+
+#[tokio::test]
+async fn shorter_length_does_not_end_an_open_file_early() {
+    let fixture = Fixture::new(&[("budget", 3 * MIB)]).await;
+    let ino = fixture.video_of("budget");
+    let handle = fixture.open(ino).await.unwrap().handle;
+    fixture.read(handle, 0, 1000).await.unwrap();
+    fixture.set_listed_size("budget", MIB);
+    // The kernel ends all reads at the length of the inode.
+    assert_eq!(fixture.file_system.getattr(ino).unwrap().size, 3 * MIB);
+    let name = fixture.snapshot().node(ino).unwrap().name.clone();
+    let lookup = fixture.file_system.lookup(fixture.directory_of("budget"), OsStr::new(&*name));
+    assert_eq!(lookup.unwrap().attributes.unwrap().size, 3 * MIB);
+    let bytes = fixture.read(handle, 2 * MIB, 1000).await.unwrap();
+    assert_eq!(bytes, video_bytes("budget", 2 * MIB, 1000));
+    fixture.sent_invalidations.lock().clear();
+    fixture.file_system.release(handle);
+    assert_eq!(fixture.file_system.getattr(ino).unwrap().size, MIB);
+    wait_until("the kernel drops the length of the closed file", || {
+        fixture.sent_invalidations.lock().contains(&Invalidation::Attributes(ino))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn read_to_the_end_fails_if_the_inode_became_longer() {
+    let fixture = Fixture::new(&[("budget", 2 * MIB)]).await;
+    let ino = fixture.video_of("budget");
+    let handle = fixture.open(ino).await.unwrap().handle;
+    assert_eq!(fixture.read(handle, 2 * MIB - 1000, 4096).await.unwrap().len(), 1000);
+    fixture.set_listed_size("budget", 3 * MIB);
+    let error = fixture.read(handle, 2 * MIB - 1000, 4096).await.unwrap_err();
+    assert!(matches!(error, Error::BecameLonger), "{error:?}");
+    let bytes = fixture.read(handle, 2 * MIB - 1000, 1000).await.unwrap();
+    assert_eq!(bytes, video_bytes("budget", 2 * MIB - 1000, 1000));
+}
+
+#[tokio::test]
+async fn text_with_another_content_does_not_share_pages() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let ino = fixture.document_of("budget");
+    let old_handle = fixture.open(ino).await.unwrap().handle;
+    let old_text = fixture.read(old_handle, 0, 1 << 20).await.unwrap();
+    fixture.add_field("budget", "agenda", &"long ".repeat(1000));
+    let reply = fixture.open(ino).await.unwrap();
+    assert!(matches!(reply.mode, OpenMode::DirectIo), "{:?}", reply.mode);
+    let new_text = fixture.read(reply.handle, 0, 1 << 20).await.unwrap();
+    assert!(new_text.len() > old_text.len());
+    let error = fixture.read(old_handle, 0, 1 << 20).await.unwrap_err();
+    assert!(matches!(error, Error::BecameLonger), "{error:?}");
+    fixture.file_system.release(old_handle);
+    let reply = fixture.open(ino).await.unwrap();
+    assert!(matches!(reply.mode, OpenMode::DropCache), "{:?}", reply.mode);
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +16,8 @@ use tokio::time::{Instant, sleep};
 use super::archive::{Outcome, Revision};
 
 use super::mount::{
-    FileVersion, MAX_CORRECTION_DELAY, MEMORY_BUDGET, Mount, PendingOpenModel, PublishedContent,
-    PublishedTree, ensure,
+    FileVersion, MAX_CORRECTION_DELAY, MEMORY_BUDGET, Mount, OpenLength, PendingOpenModel,
+    PublishedContent, PublishedTree, ensure,
 };
 use super::open_file::OpenRecordingModel;
 use super::variable;
@@ -85,8 +86,32 @@ struct OpenFileModel {
 
 #[derive(Debug)]
 enum OpenContent {
-    Text(Bytes),
+    Text { ino: Ino, text: Bytes, uses_pages: bool },
     Recording { ino: Ino, model: OpenRecordingModel, uses_pages: bool },
+}
+
+impl OpenContent {
+    fn ino(&self) -> Ino {
+        match self {
+            Self::Text { ino, .. } | Self::Recording { ino, .. } => *ino,
+        }
+    }
+
+    fn uses_pages(&self) -> bool {
+        match self {
+            Self::Text { uses_pages, .. } | Self::Recording { uses_pages, .. } => *uses_pages,
+        }
+    }
+
+    /// Returns the possible lengths of the file.
+    fn lengths(&self) -> Vec<u64> {
+        match self {
+            Self::Text { text, .. } => vec![text.len() as u64],
+            Self::Recording { model, .. } => {
+                model.sizes.iter().map(|possible| possible.size).collect()
+            }
+        }
+    }
 }
 
 /// An open directory.
@@ -314,7 +339,11 @@ impl Driver {
         if let Some(attributes) = lookup.attributes {
             self.mount.cache_entry(parent, &name, attributes);
         }
-        ensure(lookup.attributes == expected, || {
+        let is_expected = match (&lookup.attributes, &expected) {
+            (Some(attributes), Some(expected)) => self.mount.agrees(attributes, expected),
+            (attributes, expected) => attributes == expected,
+        };
+        ensure(is_expected, || {
             format!("lookup of {name} in {parent}: {:?} instead of {expected:?}", lookup.attributes)
         })
     }
@@ -337,7 +366,12 @@ impl Driver {
         let ino = self.random_ino();
         let published = self.published();
         match (self.mount.file_system.getattr(ino), published.nodes.get(&ino)) {
-            (Ok(attributes), Some(node)) if attributes == node.attributes => Ok(()),
+            (Ok(attributes), Some(node)) if self.mount.agrees(&attributes, &node.attributes) => {
+                if attributes.size > node.attributes.size {
+                    self.count("sizes of longer open files");
+                }
+                Ok(())
+            }
             (Err(Error::StaleInode), None) => Ok(()),
             (result, node) => Err(format!("getattr of {ino}: {result:?} instead of {node:?}")),
         }
@@ -428,7 +462,7 @@ impl Driver {
         let parent = directory.ino;
         for (name, attributes, ttl) in attributes {
             if let Some(node) = published.nodes.get(&attributes.ino) {
-                ensure(attributes == node.attributes, || {
+                ensure(self.mount.agrees(&attributes, &node.attributes), || {
                     format!("readdirplus of {name}: {attributes:?} instead of {node:?}")
                 })?;
             }
@@ -495,7 +529,8 @@ impl Driver {
         let ino = self.random_ino();
         let published = self.published();
         let node = published.nodes.get(&ino);
-        let size = node.map_or(0, |node| node.attributes.size) as i64;
+        let size =
+            self.mount.file_system.getattr(ino).map_or(0, |attributes| attributes.size) as i64;
         let offset = self.rng.i64(-2..size + 3);
         let target = if self.rng.bool() { Seek::Data } else { Seek::Hole };
         let result = self.mount.file_system.lseek(ino, offset, target);
@@ -523,7 +558,7 @@ impl Driver {
             (None, Err(Error::StaleInode))
             | (Some(PublishedContent::Directory(_)), Err(Error::IsDirectory)) => return Ok(()),
             (Some(PublishedContent::Text(text)), Ok(_)) => {
-                return self.finish_open_of_text(result, text.clone());
+                return self.finish_open_of_text(ino, result, text.clone());
             }
             (Some(PublishedContent::Recording { file, size, is_mounted }), _) => {
                 (file.clone(), *size, *is_mounted)
@@ -531,11 +566,7 @@ impl Driver {
             (content, result) => return Err(format!("open of {content:?}: {result:?}")),
         };
         self.record(|| format!("open of {file}, {size} bytes"));
-        let pending = Arc::new(PendingOpenModel {
-            ino,
-            started_at: Instant::now(),
-            sizes: Mutex::new(vec![size]),
-        });
+        let pending = PendingOpenModel::new(ino, size);
         let content = OpenedNode { file, is_mounted };
         self.pending_opens += 1;
         self.mount.pending_opens.lock().push(pending.clone());
@@ -549,6 +580,9 @@ impl Driver {
             };
             let result =
                 ready.and_then(|ready| mount.file_system.finish_open(ready, kernel.as_ref()));
+            if let Ok(reply) = &result {
+                mount.record_open(reply.handle, &pending);
+            }
             let end = Instant::now();
             completions.lock().push(Completion::Open { pending, content, result, end });
         };
@@ -556,14 +590,30 @@ impl Driver {
         Ok(())
     }
 
-    fn finish_open_of_text(&mut self, result: Result<OpenStep, Error>, text: Bytes) -> Check {
+    fn finish_open_of_text(
+        &mut self,
+        ino: Ino,
+        result: Result<OpenStep, Error>,
+        text: Bytes,
+    ) -> Check {
         let Ok(OpenStep::Ready(ready)) = result else {
             return Err(format!("the open of a text file waits: {result:?}"));
         };
         let reply = self.mount.file_system.finish_open(ready, self.kernel.as_ref());
         let reply = reply.map_err(|error| format!("open of a text file: {error}"))?;
-        self.add_file(reply.handle, OpenContent::Text(text));
-        ensure(matches!(reply.mode, OpenMode::DropCache), || {
+        let open_texts = self.handles.iter().map(|handle| &self.files[handle].content);
+        let has_other_text = open_texts.into_iter().any(|content| {
+            matches!(content, OpenContent::Text { ino: other_ino, text: other, .. }
+                if *other_ino == ino && *other != text)
+        });
+        let uses_pages = matches!(reply.mode, OpenMode::DropCache);
+        let is_expected = uses_pages || has_other_text && matches!(reply.mode, OpenMode::DirectIo);
+        let open_length =
+            OpenLength { handle: reply.handle, ino, possible: vec![text.len() as u64] };
+        self.mount.open_lengths.lock().push(open_length);
+        let file = OpenContent::Text { ino, text, uses_pages };
+        self.add_file(reply.handle, file);
+        ensure(is_expected && uses_pages != has_other_text, || {
             format!("a text file is opened with {:?}", reply.mode)
         })
     }
@@ -581,12 +631,7 @@ impl Driver {
         let handles = self.handles.clone();
         let Some(handle) = self.choose(&handles) else { return Ok(()) };
         let file = &self.files[&handle];
-        let length = match &file.content {
-            OpenContent::Text(text) => text.len() as u64,
-            OpenContent::Recording { model, .. } => {
-                model.sizes.iter().map(|possible| possible.size).max().unwrap_or(0)
-            }
-        };
+        let length = file.content.lengths().into_iter().max().unwrap_or(0);
         let rng = &mut self.rng;
         let offset = match rng.u32(0..12) {
             0..=6 => file.position,
@@ -618,10 +663,11 @@ impl Driver {
         let request = match step {
             Ok(ReadStep::Ready(bytes)) => {
                 self.count("reads from memory");
+                self.check_end(handle, offset, size)?;
                 return self.check_bytes(handle, offset, size, &bytes);
             }
             Ok(ReadStep::Pending(request)) => request,
-            Err(error) => return Err(format!("read of an open file: {error}")),
+            Err(error) => return self.check_read_error(handle, &error),
         };
         self.record(|| format!("read of {size} bytes at {offset} of {handle:?}"));
         // Other requests of the same system call may have used up some of the time.
@@ -672,6 +718,7 @@ impl Driver {
 
     fn release_handle(&mut self, handle: HandleId) {
         self.mount.file_system.release(handle);
+        self.mount.open_lengths.lock().retain(|open| open.handle != handle);
         if let Some(file) = self.files.get_mut(&handle) {
             file.is_released = true;
             if file.pending_reads == 0 {
@@ -764,6 +811,12 @@ impl Driver {
         ensure(time <= MAX_OPEN_TIME, || format!("the open of {file} took {time:?}"))?;
         let reply = match result {
             Ok(reply) => reply,
+            Err(Error::ChangedDuringOpen) => {
+                self.count("opens during a change");
+                return ensure(pending.was_changed.load(Ordering::Relaxed), || {
+                    format!("open of {file}, which has not changed")
+                });
+            }
             Err(error) => {
                 return ensure(outcome_of(&error) == Outcome::Changed && !is_mounted, || {
                     format!("open of {file}: {error:?}")
@@ -802,7 +855,7 @@ impl Driver {
             return Err(format!("{handle:?} is not open"));
         };
         match &mut file.content {
-            OpenContent::Text(text) => {
+            OpenContent::Text { text, .. } => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
                 let end = start.saturating_add(size as usize).min(text.len());
                 ensure(text[start..end] == *bytes, || {
@@ -824,10 +877,39 @@ impl Driver {
         }
     }
 
+    /// Checks that a short read does not tell the kernel a length that is shorter than that of the
+    /// inode.
+    fn check_end(&self, handle: HandleId, offset: u64, size: u32) -> Check {
+        let content = &self.files[&handle].content;
+        let end = offset.saturating_add(u64::from(size));
+        let visible_size =
+            self.mount.file_system.getattr(content.ino()).map_or(0, |file| file.size);
+        let is_shorter = content.lengths().iter().all(|length| *length < visible_size.min(end));
+        ensure(!content.uses_pages() || !is_shorter, || {
+            format!("a read of {size} bytes at {offset} of {handle:?} ends too early")
+        })
+    }
+
+    /// Returns whether the inode of an open file can be longer than the file.
+    fn can_be_shorter(&self, handle: HandleId) -> bool {
+        let content = &self.files[&handle].content;
+        let length = content.lengths().into_iter().min().unwrap_or(0);
+        let longest = self.mount.longest_sizes.lock().get(&content.ino()).copied();
+        length < longest.unwrap_or(0)
+    }
+
     fn check_read_error(&mut self, handle: HandleId, error: &Error) -> Check {
         let Some(file) = self.files.get(&handle) else {
             return Err(format!("{handle:?} is not open"));
         };
+        if matches!(error, Error::BecameLonger) {
+            let uses_pages = file.content.uses_pages();
+            let can_be_shorter = self.can_be_shorter(handle);
+            self.count("reads of a file that became longer");
+            return ensure(uses_pages && can_be_shorter, || {
+                format!("{handle:?} has not become longer")
+            });
+        }
         let OpenContent::Recording { model, .. } = &file.content else {
             return Err(format!("read of a text file: {error}"));
         };
@@ -935,9 +1017,7 @@ impl Driver {
                 return Err(format!("{file} is not listed"));
             };
             let size = *size;
-            let started_at = Instant::now();
-            let pending =
-                Arc::new(PendingOpenModel { ino, started_at, sizes: Mutex::new(vec![size]) });
+            let pending = PendingOpenModel::new(ino, size);
             self.mount.pending_opens.lock().push(pending.clone());
             let file_system = &self.mount.file_system;
             let ready = match file_system.open(ino).map_err(|error| error.to_string())? {
@@ -946,9 +1026,13 @@ impl Driver {
             };
             let result =
                 ready.and_then(|ready| file_system.finish_open(ready, self.kernel.as_ref()));
+            self.mount.pending_opens.lock().retain(|other| !Arc::ptr_eq(other, &pending));
+            if matches!(result, Err(Error::ChangedDuringOpen)) {
+                continue;
+            }
             let reply = result.map_err(|error| format!("open of {file}: {error}"))?;
             let (handle, end) = (reply.handle, Instant::now());
-            self.mount.pending_opens.lock().retain(|other| !Arc::ptr_eq(other, &pending));
+            self.mount.record_open(handle, &pending);
             let content = OpenedNode { file: file.clone(), is_mounted: true };
             self.check_open(&pending, content, Ok(reply), end)?;
             self.count("files that are read as a whole");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -22,7 +23,8 @@ use crate::providers::LeaseCache;
 use crate::read::{Engine, EngineOptions};
 use crate::tree::{Ino, LiveTree};
 use crate::vfs::{
-    Attributes, FileKind, FileSystem, FileSystemOptions, Invalidation, InvalidationQueue, Owner,
+    Attributes, FileKind, FileSystem, FileSystemOptions, HandleId, Invalidation, InvalidationQueue,
+    Owner,
 };
 
 /// Deadline of every read.
@@ -113,6 +115,35 @@ pub(super) struct PendingOpenModel {
     pub(super) ino: Ino,
     pub(super) started_at: Instant,
     pub(super) sizes: Mutex<Vec<u64>>,
+    /// Whether the file got another size or was removed in the meantime.
+    pub(super) was_changed: AtomicBool,
+}
+
+impl PendingOpenModel {
+    pub(super) fn new(ino: Ino, size: u64) -> Arc<Self> {
+        let sizes = Mutex::new(vec![size]);
+        Arc::new(Self { ino, started_at: Instant::now(), sizes, was_changed: false.into() })
+    }
+
+    /// Records the node that a new tree has for the file.
+    fn record_node(&self, node: Option<&PublishedNode>) {
+        let mut sizes = self.sizes.lock();
+        if let Some(PublishedContent::Recording { size, .. }) = node.map(|node| &node.content) {
+            sizes.push(*size);
+        }
+        if node.map(|node| node.attributes.size) != sizes.first().copied() {
+            self.was_changed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The length of an open file. There are several possible lengths if the size was corrected during
+/// the open.
+#[derive(Debug)]
+pub(super) struct OpenLength {
+    pub(super) handle: HandleId,
+    pub(super) ino: Ino,
+    pub(super) possible: Vec<u64>,
 }
 
 /// The mounted file system.
@@ -125,6 +156,10 @@ pub(super) struct Mount {
     pub(super) published: Mutex<Arc<PublishedTree>>,
     pub(super) learned: Mutex<Learned>,
     pub(super) pending_opens: Mutex<Vec<Arc<PendingOpenModel>>>,
+    /// The lengths of the files that are open.
+    pub(super) open_lengths: Mutex<Vec<OpenLength>>,
+    /// The greatest size that each file has had.
+    pub(super) longest_sizes: Mutex<HashMap<Ino, u64>>,
     /// The first failure in a background task.
     pub(super) failure: Mutex<Option<String>>,
     invalidations: Arc<InvalidationQueue>,
@@ -211,6 +246,8 @@ impl Mount {
             published: Mutex::default(),
             learned: Mutex::default(),
             pending_opens: Mutex::default(),
+            open_lengths: Mutex::default(),
+            longest_sizes: Mutex::default(),
             failure: Mutex::default(),
             invalidations,
             kernel: Mutex::default(),
@@ -271,12 +308,13 @@ impl Mount {
         self.check_node(&mut tree, Ino::ROOT, Ino::ROOT, &expected)?;
         self.check_statistics(&tree)?;
         self.check_kernel_cache(&tree)?;
+        for (ino, node) in &tree.nodes {
+            let mut longest_sizes = self.longest_sizes.lock();
+            let longest_size = longest_sizes.entry(*ino).or_default();
+            *longest_size = node.attributes.size.max(*longest_size);
+        }
         for pending in &*self.pending_opens.lock() {
-            if let Some(PublishedContent::Recording { size, .. }) =
-                tree.nodes.get(&pending.ino).map(|node| &node.content)
-            {
-                pending.sizes.lock().push(*size);
-            }
+            pending.record_node(tree.nodes.get(&pending.ino));
         }
         *self.published.lock() = Arc::new(tree);
         Ok(())
@@ -306,7 +344,7 @@ impl Mount {
         let expected_attributes = Attributes {
             ino,
             kind,
-            size,
+            size: self.visible_size(ino, size, attributes.size),
             mode,
             modification_time: attributes.modification_time,
             uid: 1000,
@@ -315,6 +353,8 @@ impl Mount {
         ensure(attributes == expected_attributes, || {
             format!("{identity} has {attributes:?} instead of {expected_attributes:?}")
         })?;
+        // The tree has the listed size, whatever files are open.
+        let attributes = Attributes { size, ..attributes };
         let content = match &expected.content {
             ExpectedContent::Directory(entries) => {
                 tree.directories.push(ino);
@@ -414,7 +454,8 @@ impl Mount {
             });
             let node = node.ok_or_else(|| format!("{identity} must not contain {name}"))?;
             self.check_node(tree, attributes.ino, directory, node)?;
-            ensure(tree.nodes[&attributes.ino].attributes == attributes, || {
+            let listed_attributes = tree.nodes[&attributes.ino].attributes;
+            ensure(self.agrees(&attributes, &listed_attributes), || {
                 format!("readdirplus and getattr of {name} differ: {attributes:?}")
             })?;
             listed.push((name, attributes.ino));
@@ -426,6 +467,29 @@ impl Mount {
             format!("{identity} is not sorted: {listed:?}")
         })?;
         Ok(listed)
+    }
+
+    /// Records the length of a file that has just been opened.
+    pub(super) fn record_open(&self, handle: HandleId, pending: &PendingOpenModel) {
+        let possible = pending.sizes.lock().clone();
+        self.open_lengths.lock().push(OpenLength { handle, ino: pending.ino, possible });
+    }
+
+    /// Returns the size that the file system must report for a file. Returns `size` if it is
+    /// allowed. It is the listed size, or that of a longer open file.
+    fn visible_size(&self, ino: Ino, listed_size: u64, size: u64) -> u64 {
+        let open_lengths = self.open_lengths.lock();
+        let mut lengths = open_lengths.iter().filter(|open| open.ino == ino);
+        let shortest = |open: &OpenLength| open.possible.iter().copied().min().unwrap_or(0);
+        let least = lengths.clone().map(shortest).fold(listed_size, u64::max);
+        let is_length = size == listed_size || lengths.any(|open| open.possible.contains(&size));
+        if is_length && size >= least { size } else { least }
+    }
+
+    /// Returns whether the file system may report `attributes` for a node.
+    pub(super) fn agrees(&self, attributes: &Attributes, listed: &Attributes) -> bool {
+        let size = self.visible_size(listed.ino, listed.size, attributes.size);
+        *attributes == Attributes { size, ..*listed }
     }
 
     fn check_statistics(&self, tree: &PublishedTree) -> Result<(), String> {
@@ -452,7 +516,7 @@ impl Mount {
         }
         for (ino, attributes) in &kernel.attributes {
             let current = tree.nodes[ino].attributes;
-            ensure(current == *attributes, || {
+            ensure(self.agrees(attributes, &current), || {
                 format!("the kernel was not told that {attributes:?} changed to {current:?}")
             })?;
         }
