@@ -423,8 +423,7 @@ async fn publish(
                 return;
             }
         }
-        let tree_changes = tree.publish(snapshot);
-        invalidations.push(tree_changes.into_iter().map(Invalidation::from));
+        invalidations.publish(|| tree.publish(snapshot).into_iter().map(Invalidation::from));
         shown_revision.send_replace(Some(revision));
         // Never panics.
         let _ = tokio::task::spawn_blocking(malloc::return_free_memory).await;

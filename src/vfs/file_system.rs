@@ -110,16 +110,35 @@ pub struct Lookup {
 pub enum OpenStep {
     /// The handle can be created with [`FileSystem::finish_open`].
     Ready(ReadyOpen),
-    /// The `open` call must wait for the disk or the server in [`FileSystem::resolve_open`].
+    /// The `open` call must wait for the kernel, the disk or the server in
+    /// [`FileSystem::resolve_open`].
     Pending(PendingOpen),
 }
 
-/// An `open` call that waits for the disk or the server.
+/// An `open` call that waits for the kernel, the disk or the server.
 #[derive(Debug)]
-pub struct PendingOpen {
+pub struct PendingOpen(OpenWait);
+
+#[derive(Debug)]
+enum OpenWait {
+    /// The kernel may still have earlier attributes of the file.
+    Kernel(Ino),
+    Content(UnconfirmedFile),
+}
+
+/// A file whose length the server must confirm, or that the disk cache may have as a whole.
+#[derive(Debug)]
+struct UnconfirmedFile {
     ino: Ino,
     file: Arc<OpenFile>,
     may_be_complete: bool,
+}
+
+/// The content of a file that is being opened.
+#[derive(Debug)]
+enum FoundContent {
+    Ready(ReadyContent),
+    Unconfirmed(UnconfirmedFile),
 }
 
 /// An `open` call that can be finished without waiting.
@@ -300,25 +319,40 @@ impl<B> FileSystem<B> {
     /// # Errors
     /// The inode is stale or a directory, or the source of the file is not mounted.
     pub fn open(&self, ino: Ino) -> Result<OpenStep, Error> {
+        let content = self.find_content(ino)?;
+        // A program that has the earlier length of the file would read too little or too much. The
+        // tree is read first, because a change of the tree is announced before it is made.
+        if self.invalidations.is_changing(ino) {
+            return Ok(OpenStep::Pending(PendingOpen(OpenWait::Kernel(ino))));
+        }
+        Ok(match content {
+            FoundContent::Ready(content) => OpenStep::Ready(ReadyOpen(content)),
+            FoundContent::Unconfirmed(file) => {
+                OpenStep::Pending(PendingOpen(OpenWait::Content(file)))
+            }
+        })
+    }
+
+    fn find_content(&self, ino: Ino) -> Result<FoundContent, Error> {
         let tree = self.tree.current();
         let node = tree.node(ino).ok_or(Error::StaleInode)?;
         let text = match &node.content {
             Content::Directory { .. } => return Err(Error::IsDirectory),
-            Content::Recording { .. } => return self.open_recording(node),
+            Content::Recording { .. } => return self.find_recording(node),
             Content::Text(text) | Content::Note { text, .. } => text.clone(),
             Content::Document(document) => document.text(),
         };
-        Ok(OpenStep::Ready(ReadyOpen(ReadyContent::Text { ino, text })))
+        Ok(FoundContent::Ready(ReadyContent::Text { ino, text }))
     }
 
-    fn open_recording(&self, node: &Node) -> Result<OpenStep, Error> {
+    fn find_recording(&self, node: &Node) -> Result<FoundContent, Error> {
         let (ino, file) = (node.ino, self.open_file(node)?);
         let may_be_complete = self.passthrough.is_enabled() && self.engine.has_complete_file(&file);
-        if file.content().is_size_confirmed() && !may_be_complete {
-            let content = ReadyContent::Recording { ino, file, complete_file: None };
-            return Ok(OpenStep::Ready(ReadyOpen(content)));
-        }
-        Ok(OpenStep::Pending(PendingOpen { ino, file, may_be_complete }))
+        Ok(if file.content().is_size_confirmed() && !may_be_complete {
+            FoundContent::Ready(ReadyContent::Recording { ino, file, complete_file: None })
+        } else {
+            FoundContent::Unconfirmed(UnconfirmedFile { ino, file, may_be_complete })
+        })
     }
 
     fn open_file(&self, node: &Node) -> Result<Arc<OpenFile>, Error> {
@@ -326,16 +360,29 @@ impl<B> FileSystem<B> {
         Ok(self.engine.open(&recording)?)
     }
 
-    /// Waits until the file can be opened: verifies a complete file in the disk cache, or waits for
-    /// the server to confirm the length. If the listed length was wrong, this function returns
-    /// after the tree has the corrected length and the kernel has dropped the old length from its
-    /// cache. The program that opens the file therefore never sees the old length.
+    /// Waits until the file can be opened: until the kernel has dropped the earlier attributes of a
+    /// file that has just changed, until a complete file in the disk cache is verified, or until
+    /// the server confirms the length. If the listed length was wrong, this function returns after
+    /// the tree has the corrected length and the kernel has dropped the old length from its cache.
+    /// The program that opens the file therefore never sees the old length. The waits for the
+    /// kernel have a timeout.
     ///
     /// # Errors
     /// The file with the corrected length cannot be opened. A server that fails or is slow is not
     /// an error.
     pub async fn resolve_open(&self, pending_open: PendingOpen) -> Result<ReadyOpen, Error> {
-        let PendingOpen { ino, mut file, may_be_complete } = pending_open;
+        let unconfirmed_file = match pending_open.0 {
+            OpenWait::Content(file) => file,
+            OpenWait::Kernel(ino) => {
+                let change = self.invalidations.wait_for_change(ino);
+                let _ = tokio::time::timeout(CORRECTION_TIMEOUT, change).await;
+                match self.find_content(ino)? {
+                    FoundContent::Ready(content) => return Ok(ReadyOpen(content)),
+                    FoundContent::Unconfirmed(file) => file,
+                }
+            }
+        };
+        let UnconfirmedFile { ino, mut file, may_be_complete } = unconfirmed_file;
         let complete_file =
             if may_be_complete { self.engine.open_complete_file(&file).await } else { None };
         if complete_file.is_none() && !file.content().is_size_confirmed() {

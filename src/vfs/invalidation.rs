@@ -39,11 +39,17 @@ pub struct InvalidationQueue {
     wakeup: Condvar,
     /// Number of batches that have been sent.
     sent_batches: watch::Sender<u64>,
+    /// Counts the calls of [`publish`](InvalidationQueue::publish) that have ended.
+    publish_count: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct QueueState {
     invalidations: HashSet<Invalidation>,
+    /// The inodes whose attributes the sending thread is invalidating.
+    sending: HashSet<Ino>,
+    /// Number of running calls of [`publish`](InvalidationQueue::publish).
+    running_publishes: usize,
     /// Number of batches that the sending thread has taken.
     taken_batches: u64,
     is_stopped: bool,
@@ -66,6 +72,7 @@ impl Default for InvalidationQueue {
             state: Mutex::default(),
             wakeup: Condvar::new(),
             sent_batches: watch::Sender::new(0),
+            publish_count: watch::Sender::new(0),
         }
     }
 }
@@ -75,6 +82,44 @@ impl InvalidationQueue {
     pub fn push(&self, invalidations: impl IntoIterator<Item = Invalidation>) {
         self.state.lock().invalidations.extend(invalidations);
         self.wakeup.notify_one();
+    }
+
+    /// Publishes a change, and adds the invalidations that `publish` returns to the queue. From the
+    /// beginning of the call until the invalidation of an inode has been sent,
+    /// [`is_changing`](Self::is_changing) returns true for it.
+    pub fn publish<I>(&self, publish: impl FnOnce() -> I)
+    where
+        I: IntoIterator<Item = Invalidation>,
+    {
+        self.state.lock().running_publishes += 1;
+        let invalidations = publish();
+        let mut state = self.state.lock();
+        state.running_publishes -= 1;
+        state.invalidations.extend(invalidations);
+        drop(state);
+        self.wakeup.notify_one();
+        self.publish_count.send_modify(|count| *count += 1);
+    }
+
+    /// Whether the kernel may still have earlier attributes of the inode.
+    pub fn is_changing(&self, ino: Ino) -> bool {
+        let state = self.state.lock();
+        state.running_publishes > 0
+            || state.sending.contains(&ino)
+            || state.invalidations.contains(&Invalidation::Attributes(ino))
+    }
+
+    /// Waits until the kernel has dropped the earlier attributes of the inode. Has no timeout, so
+    /// the caller must set one.
+    pub async fn wait_for_change(&self, ino: Ino) {
+        let mut sent_batches = self.sent_batches.subscribe();
+        let mut publish_count = self.publish_count.subscribe();
+        while self.is_changing(ino) {
+            tokio::select! {
+                _ = sent_batches.changed() => {}
+                _ = publish_count.changed() => {}
+            }
+        }
     }
 
     /// Invalidates the attributes of an inode, and waits until the kernel has dropped them. Has no
@@ -112,12 +157,14 @@ impl InvalidationQueue {
                 other => batch.immediate_invalidations.push(other),
             }
         }
+        state.sending = batch.immediate_invalidations.iter().filter_map(changed_inode).collect();
         Some(batch)
     }
 
     /// Records that the kernel has handled the [immediate
     /// invalidations](InvalidationBatch::immediate_invalidations) of the batch.
     pub fn acknowledge(&self, batch: &InvalidationBatch) {
+        self.state.lock().sending.clear();
         self.sent_batches.send_replace(batch.number);
     }
 
@@ -125,6 +172,14 @@ impl InvalidationQueue {
     pub fn stop(&self) {
         self.state.lock().is_stopped = true;
         self.wakeup.notify_one();
+    }
+}
+
+/// Returns the inode whose attributes an invalidation drops.
+fn changed_inode(invalidation: &Invalidation) -> Option<Ino> {
+    match invalidation {
+        Invalidation::Attributes(ino) => Some(*ino),
+        Invalidation::Entry { .. } | Invalidation::Pages(_) => None,
     }
 }
 
@@ -173,6 +228,24 @@ mod tests {
         assert_eq!(batch.immediate_invalidations, [Invalidation::Attributes(Ino(3))]);
         queue.acknowledge(&batch);
         waiter.await;
+    }
+
+    #[tokio::test]
+    async fn inode_changes_from_the_publish_until_the_kernel_is_told() {
+        let queue = InvalidationQueue::default();
+        let (changed, other) = (Ino(2), Ino(3));
+        queue.publish(|| {
+            assert!(queue.is_changing(changed) && queue.is_changing(other));
+            [Invalidation::Attributes(changed)]
+        });
+        assert!(queue.is_changing(changed) && !queue.is_changing(other));
+        let mut waiter = std::pin::pin!(queue.wait_for_change(changed));
+        assert!(waiter.as_mut().now_or_never().is_none());
+        let batch = queue.next_batch().unwrap();
+        assert!(waiter.as_mut().now_or_never().is_none());
+        queue.acknowledge(&batch);
+        waiter.await;
+        assert!(!queue.is_changing(changed));
     }
 
     #[test]

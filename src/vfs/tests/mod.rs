@@ -61,8 +61,8 @@ impl Listing {
             redundant_view_suffix: None,
         };
         let snapshot = self.builder.lock().build(&[source]);
-        let changes = self.tree.publish(snapshot);
-        self.invalidations.push(changes.into_iter().map(Invalidation::from));
+        self.invalidations
+            .publish(|| self.tree.publish(snapshot).into_iter().map(Invalidation::from));
     }
 }
 

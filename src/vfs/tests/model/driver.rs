@@ -718,6 +718,7 @@ impl Driver {
 
     fn release_handle(&mut self, handle: HandleId) {
         self.mount.file_system.release(handle);
+        self.mount.deliver_invalidations();
         self.mount.open_lengths.lock().retain(|open| open.handle != handle);
         if let Some(file) = self.files.get_mut(&handle) {
             file.is_released = true;

@@ -278,7 +278,7 @@ impl Mount {
     }
 
     /// Passes the invalidations to the kernel.
-    fn deliver_invalidations(&self) {
+    pub(super) fn deliver_invalidations(&self) {
         // The queue is not empty, so `next_batch` does not block.
         self.invalidations.push([Invalidation::Attributes(Ino::ROOT)]);
         let batch = self.invalidations.next_batch().unwrap();
@@ -301,8 +301,13 @@ impl Mount {
 
     /// Publishes the current listing, and checks the whole tree.
     pub(super) fn publish(&self) -> Result<(), String> {
-        let (changes, expected) = self.catalog.refresh();
-        self.invalidations.push(changes.into_iter().map(Invalidation::from));
+        let mut expected = None;
+        self.invalidations.publish(|| {
+            let (changes, node) = self.catalog.refresh();
+            expected = Some(node);
+            changes.into_iter().map(Invalidation::from)
+        });
+        let expected = expected.unwrap();
         self.deliver_invalidations();
         let mut tree = PublishedTree::default();
         self.check_node(&mut tree, Ino::ROOT, Ino::ROOT, &expected)?;
