@@ -52,8 +52,9 @@ pub enum TrafficClass {
     Brief,
 }
 
-/// Interval at which a waiting request looks for a slow transfer that can give up its permit.
-const YIELD_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval at which a waiting request looks for a permit that is no longer reserved, or for a slow
+/// transfer that can give up its permit.
+const PERMIT_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The connection permits of one host.
 #[derive(Debug)]
@@ -140,9 +141,13 @@ impl ConnectionPool {
         }
         self.dispatch();
         loop {
-            match tokio::time::timeout(YIELD_CHECK_INTERVAL, &mut permit).await {
+            match tokio::time::timeout(PERMIT_CHECK_INTERVAL, &mut permit).await {
                 Ok(permit) => return permit.ok(),
-                Err(_elapsed) => self.state.lock().request_yield(kind, self.limit),
+                Err(_elapsed) => {
+                    // The reservation for an interactive request may have ended in the meantime.
+                    self.dispatch();
+                    self.state.lock().request_yield(kind, self.limit);
+                }
             }
         }
     }
@@ -350,6 +355,21 @@ mod tests {
         permits_in_use.pop();
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_none());
         assert!(try_acquire(&pool, TrafficClass::Interactive).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_bulk_request_starts_after_the_reservation() {
+        let pool = ConnectionPool::new(CONNECTIONS);
+        let mut permits_in_use = Vec::new();
+        for _ in 0..CONNECTIONS {
+            permits_in_use.extend(try_acquire(&pool, TrafficClass::Bulk).await);
+        }
+        assert!(try_acquire(&pool, TrafficClass::Interactive).await.is_none());
+        permits_in_use.pop();
+        // No other request begins or ends.
+        let limit = RESERVATION_TIMEOUT + PERMIT_CHECK_INTERVAL;
+        let bulk_permit = tokio::time::timeout(limit, pool.acquire(TrafficClass::Bulk, None)).await;
+        assert!(bulk_permit.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
