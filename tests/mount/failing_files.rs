@@ -258,7 +258,7 @@ fn dripping_files_delay_no_other_file() {
             rig.log()
         );
         // The first read waits until the other files are found to be slow.
-        assert!(elapsed < deadline / 2, "{name}: {elapsed:?}");
+        assert!(elapsed < deadline / 2, "{name}: {elapsed:?}\n{}", rig.log());
     }
     drop(loops);
     rig.unmount();
