@@ -52,8 +52,8 @@ pub enum TrafficClass {
     Brief,
 }
 
-/// Interval at which a waiting request looks for a permit that is no longer reserved, or for a slow
-/// transfer that can give up its permit.
+/// Interval at which a waiting request looks for a permit whose reservation has ended, or for a
+/// slow transfer that can give up its permit.
 const PERMIT_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The connection permits of one host.
