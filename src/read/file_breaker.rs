@@ -162,11 +162,21 @@ impl FileBreaker {
         read_start: Instant,
         deadline: Duration,
     ) {
-        if !is_persistent(error) || span.is_empty() {
-            return;
-        }
         let mut state = self.0.lock();
         let now = Instant::now();
+        if !is_persistent(error) {
+            // The read of a half-open breaker has shown nothing about the file, so the next read
+            // takes its place.
+            if let Some(outage) = state.outage.as_mut().filter(|outage| outage.trial_end.is_some())
+            {
+                outage.retry_at = now;
+                outage.trial_end = None;
+            }
+            return;
+        }
+        if span.is_empty() {
+            return;
+        }
         let (start, mut failed_ranges) = match state.outage.take() {
             Some(outage) if outage.affects_whole_file => (outage.start, outage.failed_ranges),
             _ => {
@@ -305,6 +315,20 @@ mod tests {
     /// Simulates a read that starts now and fails.
     fn fail_read(breaker: &FileBreaker, span: BlockSpan) {
         breaker.record_failure(span, &timeout_error(), Instant::now(), DEADLINE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn read_that_shows_nothing_about_the_file_is_repeated() {
+        let (breaker, old_handle) = open_breaker().await;
+        advance_time(retry_interval(DEADLINE)).await;
+        for _ in 0..2 {
+            assert!(is_admitted(&breaker, FAILED_RANGE, &old_handle));
+            let host_is_down = FetchError::Down("no connection".into());
+            breaker.record_failure(FAILED_RANGE, &host_is_down, Instant::now(), DEADLINE);
+        }
+        assert!(is_admitted(&breaker, FAILED_RANGE, &old_handle));
+        fail_read(&breaker, FAILED_RANGE);
+        assert!(!is_admitted(&breaker, FAILED_RANGE, &old_handle));
     }
 
     async fn advance_time(time: Duration) {
