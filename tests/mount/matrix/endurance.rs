@@ -6,10 +6,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use meetfs::demo_cloud::{Archive, Content, DemoCloudOptions, Meeting, MeetingFile};
+use meetfs::demo_cloud::{
+    Archive, Content, DemoCloudOptions, Effect, Meeting, MeetingFile, RetryAfter, Server, Trigger,
+    pattern_bytes, pattern_seed,
+};
 
 use super::content::content;
 use super::seed;
+use crate::memory::{OTHER_MEMORY, peak_memory};
 use crate::support::processes::{RunningCommand, kill_process, processes_for};
 use crate::support::{COMMAND_TIMEOUT, Rig, run, text};
 
@@ -161,4 +165,107 @@ fn damaged_cache_is_never_served() {
     }
     rig.unmount();
     eprintln!("{damages} damaged files in {rounds} rounds");
+}
+
+/// Reads random ranges of all files in 200 threads, and compares them with the originals. Prints
+/// one line for each problem, and the times of the reads.
+const READERS: &str = r#"
+import os, random, sys, threading, time
+mount, originals, seconds, seed = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
+paths = sorted(os.path.join(at, name) for at, _, names in os.walk(mount) for name in names if name.endswith(".mp4"))
+files = [(path, os.path.join(originals, path.rsplit(" ", 1)[1].split("/")[0])) for path in paths]
+end, times, problems = time.monotonic() + seconds, [], []
+def read(number):
+    rng = random.Random(seed * 1000 + number)
+    while time.monotonic() < end:
+        path, original = rng.choice(files)
+        with open(original, "rb") as file:
+            expected = file.read()
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            problems.append(f"open of {path}: {error}")
+            continue
+        position = rng.randrange(len(expected))
+        for _ in range(rng.choice([1, 1, 4, 40])):
+            length = rng.choice([4096, 65536, 131072, 1048576])
+            start = time.monotonic()
+            try:
+                data = os.pread(handle, length, position)
+                if data != expected[position:position + length]:
+                    problems.append(f"wrong bytes at {position} of {path}")
+            except OSError as error:
+                problems.append(f"read of {path}: {error}")
+            times.append(time.monotonic() - start)
+            position += length
+            if position >= len(expected):
+                break
+        os.close(handle)
+threads = [threading.Thread(target=read, args=(number,)) for number in range(200)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+times.sort()
+print("\\n".join(problems[:20]))
+print(f"{len(times)} reads, p99 {times[len(times) * 99 // 100]:.3f} s, slowest {times[-1]:.3f} s, {len(problems)} problems")
+"#;
+
+#[test]
+#[ignore = "needs ten minutes; scripts/matrix endurance runs it"]
+fn two_hundred_readers_get_exact_bytes() {
+    const FILES: usize = 40;
+    const LENGTH: usize = 5_000_017;
+    const MEMORY: u64 = 64 << 20;
+    let seconds = std::env::var("MATRIX_SECONDS").ok();
+    let seconds: u64 = seconds.map_or(600, |seconds| seconds.parse().expect("a number"));
+    let names: Vec<String> = (0..FILES).map(|number| format!("film{number}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), LENGTH as u64)).collect();
+    let archive = Archive::with_pattern_files(&files);
+    let rig = Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() })
+        .with_cache(&format!("memory = \"{}MiB\"\ndisk = \"64MiB\"", MEMORY >> 20));
+    rig.mount();
+    let originals = rig.directory.path().join("originals");
+    std::fs::create_dir(&originals).expect("a directory");
+    for name in &names {
+        let mut bytes = vec![0; LENGTH];
+        pattern_bytes(pattern_seed(name), 0, &mut bytes);
+        std::fs::write(originals.join(name), bytes).expect("an original");
+    }
+    let script = rig.directory.path().join("readers.py");
+    std::fs::write(&script, READERS).expect("a script");
+    let line = format!(
+        "exec python3 '{}' '{}' '{}' {seconds} {}",
+        script.display(),
+        rig.mountpoint.display(),
+        originals.display(),
+        seed()
+    );
+    let daemon = rig.daemon().expect("a daemon");
+    let open_files = || std::fs::read_dir(format!("/proc/{daemon}/fd")).expect("/proc").count();
+    let before = open_files();
+    let mut readers = RunningCommand::outside(&rig, &line);
+    let (mut requests, mut faults) = (0, 0);
+    while readers.is_running() {
+        std::thread::sleep(Duration::from_millis(500));
+        requests += rig.media_requests().len();
+        rig.cloud.clear_requests();
+        // Otherwise, the kernel would soon answer all reads from its page cache.
+        std::fs::write("/proc/sys/vm/drop_caches", "1").expect("root");
+        // One request in a hundred is reset, and one is rejected.
+        while faults < requests / 100 {
+            faults += 1;
+            let reset = Effect::Reset { after_bytes: (faults as u64 * 7919) % 100_000 };
+            let rejection = Effect::TooManyRequests(RetryAfter::Seconds(1));
+            for effect in [reset, rejection] {
+                rig.cloud.inject(Trigger::next(Server::Media, 1).with_effect(effect));
+            }
+        }
+    }
+    let output = readers.output();
+    eprintln!("{requests} requests, {} of them with a fault\n{output}", 2 * faults);
+    assert!(output.contains(" 0 problems"), "{}", rig.log());
+    let peak = peak_memory(daemon);
+    eprintln!("peak memory {} MiB, {before} open files before, {} after", peak >> 20, open_files());
+    assert!(peak <= MEMORY + OTHER_MEMORY + (200 << 20), "{} MiB", peak >> 20);
+    rig.unmount();
+    assert_eq!(processes_for(&rig.mountpoint), Vec::<u32>::new());
 }
