@@ -35,7 +35,7 @@ const MIN_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// Upper bound for a delay that the provider requests. A wrong value must not stop a source for a
 /// day. If the value is correct, the provider receives only one request per hour.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+const MAX_REQUESTED_DELAY: Duration = Duration::from_secs(60 * 60);
 
 /// Maximum number of incomplete ranges of days that are listed one by one. If there are more, all
 /// days are listed again.
@@ -121,7 +121,9 @@ impl Refresher {
                     () = shutdown.cancelled() => return,
                     result = task => {
                         unlisted_data_task = None;
-                        if let Err(error) = &result {
+                        if let Err(error) = &result
+                            && !error.is_cancelled()
+                        {
                             tracing::error!(
                                 "the task for late files and the recycle bin ended unexpectedly: \
                                  {error}"
@@ -178,7 +180,7 @@ impl Refresher {
         state.last_failure.is_none() && state.incomplete_days.is_empty()
     }
 
-    /// Returns the longest delay that the provider requested, but at most [`MAX_RETRY_AFTER`].
+    /// Returns the longest delay that the provider requested, but at most [`MAX_REQUESTED_DELAY`].
     fn requested_delay(&self) -> Duration {
         let state = self.state.borrow();
         let failures = state.last_failure.iter().map(|(_, error)| error);
@@ -187,7 +189,7 @@ impl Refresher {
             ErrorClass::RateLimited { wait } => Some(wait),
             _ => None,
         });
-        delays.max().unwrap_or_default().min(MAX_RETRY_AFTER)
+        delays.max().unwrap_or_default().min(MAX_REQUESTED_DELAY)
     }
 
     fn is_full_listing_due(&self) -> bool {
@@ -354,8 +356,8 @@ impl Refresher {
                 days.to
             );
         }
-        let (changed, unchanged) = (listing.meetings.len(), listing.unchanged.len());
-        tracing::info!(%source, changed, unchanged, from = %span.from, to = %span.to, "listed");
+        let (received, unchanged) = (listing.meetings.len(), listing.unchanged.len());
+        tracing::info!(%source, received, unchanged, from = %span.from, to = %span.to, "listed");
         self.state.send_modify(|state| state.listed_at = Some(Timestamp::now()));
         let refused_users = listing.refused_users.as_ref().map(|users| users.errors.clone());
         let gaps = ListingGaps {

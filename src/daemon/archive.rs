@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -31,7 +32,7 @@ use crate::http::{Client, FetchError};
 use crate::model::{BodyKind, FileId, SourceName, Version};
 use crate::providers::{LeaseCache, Provider, Registry};
 use crate::read::{Engine, EngineOptions};
-use crate::tree::{LiveTree, TreeBuilder};
+use crate::tree::{LiveTree, TreeBuilder, TreeChange};
 use crate::vfs::{Invalidation, InvalidationQueue};
 
 /// Minimum interval between snapshots. While the enrichment delivers sizes one by one, a rebuild
@@ -222,6 +223,8 @@ impl Archive {
         for source in &self.sources {
             let delay =
                 if self.has_stored_listing(source) { RESTART_DELAY } else { Duration::ZERO };
+            let next_refresh = Timestamp::now().checked_add(delay).ok();
+            source.state.send_modify(|state| state.next_refresh_at = next_refresh);
             let refresh = Source::run_refresher(
                 source.create_refresher(&self.catalog),
                 self.shutdown.clone(),
@@ -405,17 +408,18 @@ async fn publish(
         }
         let revision = *changes.borrow_and_update();
         let start = Instant::now();
-        let catalog = catalog.clone();
+        let (catalog, current_tree) = (catalog.clone(), tree.current());
         let result = tokio::task::spawn_blocking(move || {
             // The nodes of a tree are mapped separately and do not reuse free memory. So free
             // memory is returned to the kernel before the build.
             malloc::return_free_memory();
             let snapshot = builder.build(&catalog.contents());
-            (builder, snapshot)
+            let changes = TreeChange::between(&current_tree, &snapshot);
+            (builder, snapshot, changes)
         });
-        let snapshot;
+        let (snapshot, changes);
         match result.await {
-            Ok(result) => (builder, snapshot) = result,
+            Ok(result) => (builder, snapshot, changes) = result,
             Err(error) => {
                 tracing::error!(
                     "cannot rebuild the tree, so the previous tree stays in use: {error}"
@@ -423,10 +427,15 @@ async fn publish(
                 return;
             }
         }
-        invalidations.publish(|| tree.publish(snapshot).into_iter().map(Invalidation::from));
+        let changes = changes.into_iter().map(Invalidation::from);
+        let previous_snapshot = invalidations.publish(changes, || tree.publish(snapshot));
         shown_revision.send_replace(Some(revision));
-        // Never panics.
-        let _ = tokio::task::spawn_blocking(malloc::return_free_memory).await;
+        // Never panics. Dropping a large snapshot takes milliseconds.
+        let _ = tokio::task::spawn_blocking(move || {
+            drop(previous_snapshot);
+            malloc::return_free_memory();
+        })
+        .await;
         let elapsed = start.elapsed();
         tracing::debug!(took = ?elapsed, "rebuilt the tree");
         tokio::time::sleep(MIN_SNAPSHOT_INTERVAL).await;

@@ -11,7 +11,7 @@ use fuser::{
     Request,
 };
 use tokio::sync::watch;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::attributes::{absent_attr, file_attr, file_type};
@@ -57,24 +57,16 @@ impl Adapter {
         }
     }
 
-    /// Runs `task` for a request on the runtime. If debug logging is on, all log lines of the task
-    /// are in a span that names the request.
-    fn spawn(
-        &self,
-        request: &Request,
-        operation: &'static str,
-        inode: INodeNo,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let span = tracing::debug_span!(
+    /// Returns the span of a request. All debug lines in the span name the request.
+    fn span(&self, request: &Request, operation: &'static str, inode: INodeNo) -> Span {
+        tracing::debug_span!(
             "request",
             id = request.unique().0,
             operation,
             // The path is hashed because it can contain the names of people.
             path_hash = format_args!("{:016x}", self.path_hash(inode)),
             pid = request.pid(),
-        );
-        self.runtime.spawn(task.instrument(span));
+        )
     }
 
     fn path_hash(&self, inode: INodeNo) -> u64 {
@@ -158,7 +150,8 @@ impl Filesystem for Adapter {
         self.is_unmounted.send_replace(true);
     }
 
-    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let _span = self.span(request, "lookup", parent).entered();
         match self.file_system.lookup(ino(parent), name) {
             Ok(lookup) => {
                 let attributes = lookup.attributes.as_ref().map_or_else(absent_attr, file_attr);
@@ -170,18 +163,20 @@ impl Filesystem for Adapter {
 
     fn getattr(
         &self,
-        _request: &Request,
+        request: &Request,
         inode: INodeNo,
         _handle: Option<FileHandle>,
         reply: ReplyAttr,
     ) {
+        let _span = self.span(request, "getattr", inode).entered();
         match self.file_system.getattr(ino(inode)) {
             Ok(attributes) => reply.attr(&ATTRIBUTE_TTL, &file_attr(&attributes)),
             Err(error) => reply.error(errno(&error)),
         }
     }
 
-    fn access(&self, _request: &Request, _inode: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+    fn access(&self, request: &Request, inode: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        let _span = self.span(request, "access", inode).entered();
         match self.file_system.access(mask.contains(AccessFlags::W_OK)) {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(errno(&error)),
@@ -189,14 +184,17 @@ impl Filesystem for Adapter {
     }
 
     fn open(&self, request: &Request, inode: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let _span = self.span(request, "open", inode).entered();
         let result = match self.file_system.open(ino(inode)) {
             Ok(OpenStep::Ready(ready)) => Ok(ready),
             Ok(OpenStep::Pending(pending)) => {
                 let file_system = self.file_system.clone();
-                return self.spawn(request, "open", inode, async move {
+                let task = async move {
                     let result = file_system.resolve_open(pending).await;
                     reply_open(&file_system, result, reply);
-                });
+                };
+                self.runtime.spawn(task.in_current_span());
+                return;
             }
             Err(error) => Err(error),
         };
@@ -214,13 +212,14 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let _span = self.span(request, "read", inode).entered();
         match self.file_system.read_cached(handle_id(handle), offset, size) {
             Ok(ReadStep::Ready(bytes)) => reply.data(&bytes),
             Ok(ReadStep::Pending(pending)) => {
                 let file_system = self.file_system.clone();
                 // In a FUSE request the process id is that of the calling thread.
                 let (tid, system_calls) = (request.pid(), self.system_calls.clone());
-                self.spawn(request, "read", inode, async move {
+                let task = async move {
                     let start = system_calls.start_time(tid, offset).await;
                     let interruption = async {
                         tokio::select! {
@@ -232,7 +231,8 @@ impl Filesystem for Adapter {
                         Ok(bytes) => reply.data(&bytes),
                         Err(error) => reply.error(errno(&error)),
                     }
-                });
+                };
+                self.runtime.spawn(task.in_current_span());
             }
             Err(error) => reply.error(errno(&error)),
         }
@@ -251,27 +251,29 @@ impl Filesystem for Adapter {
 
     fn release(
         &self,
-        _request: &Request,
-        _inode: INodeNo,
+        request: &Request,
+        inode: INodeNo,
         handle: FileHandle,
         _flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        let _span = self.span(request, "release", inode).entered();
         self.file_system.release(handle_id(handle));
         reply.ok();
     }
 
     fn lseek(
         &self,
-        _request: &Request,
+        request: &Request,
         inode: INodeNo,
         _handle: FileHandle,
         offset: i64,
         whence: i32,
         reply: ReplyLseek,
     ) {
+        let _span = self.span(request, "lseek", inode).entered();
         // The kernel handles the other values itself.
         let target = match whence {
             libc::SEEK_DATA => Seek::Data,
@@ -284,7 +286,8 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn opendir(&self, _request: &Request, inode: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &Request, inode: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let _span = self.span(request, "opendir", inode).entered();
         match self.file_system.opendir(ino(inode)) {
             Ok(handle) => reply.opened(FileHandle(handle.0), FopenFlags::empty()),
             Err(error) => reply.error(errno(&error)),
@@ -293,12 +296,13 @@ impl Filesystem for Adapter {
 
     fn readdir(
         &self,
-        _request: &Request,
-        _inode: INodeNo,
+        request: &Request,
+        inode: INodeNo,
         handle: FileHandle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        let _span = self.span(request, "readdir", inode).entered();
         let result = self.file_system.readdir(handle_id(handle), offset, |entry| {
             let (inode, kind) = (INodeNo(entry.ino.0), file_type(entry.kind));
             break_if_full(reply.add(inode, entry.next_offset, kind, entry.name))
@@ -311,12 +315,13 @@ impl Filesystem for Adapter {
 
     fn readdirplus(
         &self,
-        _request: &Request,
-        _inode: INodeNo,
+        request: &Request,
+        inode: INodeNo,
         handle: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
+        let _span = self.span(request, "readdirplus", inode).entered();
         let result = self.file_system.readdirplus(handle_id(handle), offset, |entry| {
             let (inode, attributes) =
                 (INodeNo(entry.attributes.ino.0), file_attr(&entry.attributes));
@@ -331,19 +336,21 @@ impl Filesystem for Adapter {
 
     fn releasedir(
         &self,
-        _request: &Request,
-        _inode: INodeNo,
+        request: &Request,
+        inode: INodeNo,
         handle: FileHandle,
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
+        let _span = self.span(request, "releasedir", inode).entered();
         let directory = self.file_system.releasedir(handle_id(handle));
         reply.ok();
         // Dropping a large snapshot takes milliseconds, so the reply is sent first.
         drop(directory);
     }
 
-    fn statfs(&self, _request: &Request, _inode: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, request: &Request, inode: INodeNo, reply: ReplyStatfs) {
+        let _span = self.span(request, "statfs", inode).entered();
         let statistics = self.file_system.statfs();
         let (block_size, max_name_length) = (statistics.block_size, statistics.max_name_length);
         // The free space is 0 because the file system is read-only.
@@ -361,16 +368,18 @@ impl Filesystem for Adapter {
 
     fn getxattr(
         &self,
-        _request: &Request,
+        request: &Request,
         inode: INodeNo,
         name: &OsStr,
         size: u32,
         reply: ReplyXattr,
     ) {
+        let _span = self.span(request, "getxattr", inode).entered();
         reply_xattr(self.file_system.getxattr(ino(inode), name, size), reply);
     }
 
-    fn listxattr(&self, _request: &Request, inode: INodeNo, size: u32, reply: ReplyXattr) {
+    fn listxattr(&self, request: &Request, inode: INodeNo, size: u32, reply: ReplyXattr) {
+        let _span = self.span(request, "listxattr", inode).entered();
         reply_xattr(self.file_system.listxattr(ino(inode), size), reply);
     }
 }

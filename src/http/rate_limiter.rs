@@ -21,7 +21,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Upper bound for a server-requested retry delay. A single wrong value must not stop a source
 /// until the next mount. If the provider really means a daily limit, six calls per hour are
 /// negligible.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
+const MAX_CLOSED_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// Grants permits for calls that count against one limit.
 ///
@@ -156,10 +156,10 @@ impl RateLimiter {
         Attempt::Started
     }
 
-    /// Rejects all calls for the time `retry_after`, but at most for [`MAX_RETRY_AFTER`]. An
+    /// Rejects all calls for the time `retry_after`, but at most for [`MAX_CLOSED_TIME`]. An
     /// earlier delay is not shortened.
     pub fn close(&self, retry_after: Duration) {
-        let closed_until = Instant::now() + retry_after.min(MAX_RETRY_AFTER);
+        let closed_until = Instant::now() + retry_after.min(MAX_CLOSED_TIME);
         let mut state = self.state.lock();
         state.closed_until = state.closed_until.max(Some(closed_until));
         drop(state);
@@ -330,6 +330,6 @@ mod tests {
         assert!(limiter.acquire(Priority::Background).await.is_ok());
         limiter.close(Duration::from_secs(86_400));
         let remaining_delay = limiter.acquire(Priority::Demand).await.unwrap_err();
-        assert_eq!(remaining_delay, MAX_RETRY_AFTER);
+        assert_eq!(remaining_delay, MAX_CLOSED_TIME);
     }
 }

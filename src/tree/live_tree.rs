@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::change::TreeChange;
 use super::inode::Ino;
 use super::snapshot::Snapshot;
 
@@ -33,13 +32,11 @@ impl LiveTree {
         self.current_snapshot.load_full()
     }
 
-    /// Replaces the current snapshot. Returns the changes from the previous snapshot.
-    pub fn publish(&self, snapshot: Snapshot) -> Vec<TreeChange> {
-        let snapshot = Arc::new(snapshot);
-        let previous_snapshot = self.current_snapshot.swap(snapshot.clone());
-        let changes = TreeChange::between(&previous_snapshot, &snapshot);
+    /// Replaces the current snapshot. Returns the previous one.
+    pub fn publish(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        let previous_snapshot = self.current_snapshot.swap(Arc::new(snapshot));
         self.publish_count.send_modify(|count| *count += 1);
-        changes
+        previous_snapshot
     }
 
     /// Waits until a snapshot satisfies `condition`, and returns it. The caller must set a

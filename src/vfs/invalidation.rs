@@ -39,8 +39,6 @@ pub struct InvalidationQueue {
     wakeup: Condvar,
     /// Number of batches that have been sent.
     sent_batches: watch::Sender<u64>,
-    /// Counts the calls of [`publish`](InvalidationQueue::publish) that have ended.
-    publish_count: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -48,8 +46,6 @@ struct QueueState {
     invalidations: HashSet<Invalidation>,
     /// The inodes whose attributes the sending thread is invalidating.
     sending: HashSet<Ino>,
-    /// Number of running calls of [`publish`](InvalidationQueue::publish).
-    running_publishes: usize,
     /// Number of batches that the sending thread has taken.
     taken_batches: u64,
     is_stopped: bool,
@@ -72,7 +68,6 @@ impl Default for InvalidationQueue {
             state: Mutex::default(),
             wakeup: Condvar::new(),
             sent_batches: watch::Sender::new(0),
-            publish_count: watch::Sender::new(0),
         }
     }
 }
@@ -84,41 +79,34 @@ impl InvalidationQueue {
         self.wakeup.notify_one();
     }
 
-    /// Publishes a change, and adds the invalidations that `publish` returns to the queue. From the
-    /// beginning of the call until the invalidation of an inode has been sent,
-    /// [`is_changing`](Self::is_changing) returns true for it.
-    pub fn publish<I>(&self, publish: impl FnOnce() -> I)
-    where
-        I: IntoIterator<Item = Invalidation>,
-    {
-        self.state.lock().running_publishes += 1;
-        let invalidations = publish();
+    /// Adds invalidations to the queue, and publishes the change that they belong to in the same
+    /// step. From the publication until the invalidation of an inode has been sent,
+    /// [`is_changing`](Self::is_changing) returns true for it. `publish` must not block.
+    pub fn publish<T>(
+        &self,
+        invalidations: impl IntoIterator<Item = Invalidation>,
+        publish: impl FnOnce() -> T,
+    ) -> T {
         let mut state = self.state.lock();
-        state.running_publishes -= 1;
         state.invalidations.extend(invalidations);
+        let result = publish();
         drop(state);
         self.wakeup.notify_one();
-        self.publish_count.send_modify(|count| *count += 1);
+        result
     }
 
     /// Whether the kernel may still have earlier attributes of the inode.
     pub fn is_changing(&self, ino: Ino) -> bool {
         let state = self.state.lock();
-        state.running_publishes > 0
-            || state.sending.contains(&ino)
-            || state.invalidations.contains(&Invalidation::Attributes(ino))
+        state.sending.contains(&ino) || state.invalidations.contains(&Invalidation::Attributes(ino))
     }
 
     /// Waits until the kernel has dropped the earlier attributes of the inode. Has no timeout, so
     /// the caller must set one.
     pub async fn wait_for_change(&self, ino: Ino) {
         let mut sent_batches = self.sent_batches.subscribe();
-        let mut publish_count = self.publish_count.subscribe();
         while self.is_changing(ino) {
-            tokio::select! {
-                _ = sent_batches.changed() => {}
-                _ = publish_count.changed() => {}
-            }
+            let _ = sent_batches.changed().await; // `self` owns the sender.
         }
     }
 
@@ -231,13 +219,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn inode_changes_from_the_publish_until_the_kernel_is_told() {
+    async fn inode_is_changing_until_the_kernel_is_told() {
         let queue = InvalidationQueue::default();
         let (changed, other) = (Ino(2), Ino(3));
-        queue.publish(|| {
-            assert!(queue.is_changing(changed) && queue.is_changing(other));
-            [Invalidation::Attributes(changed)]
-        });
+        queue.publish([Invalidation::Attributes(changed)], || {});
         assert!(queue.is_changing(changed) && !queue.is_changing(other));
         let mut waiter = std::pin::pin!(queue.wait_for_change(changed));
         assert!(waiter.as_mut().now_or_never().is_none());

@@ -9,10 +9,10 @@ use crate::providers::Permission;
 pub(crate) async fn run_checks(source: &Source) -> Vec<Check> {
     // Without a token, the scopes are unknown. The check of the listing then reports the reason.
     let permissions = source.provider.permissions().await.unwrap_or_default();
-    scope_checks(source.config.name.as_str(), source.config.provider.name(), &permissions)
+    scope_checks(source.config.name.as_str(), &permissions)
 }
 
-fn scope_checks(name: &str, provider: &str, permissions: &[Permission]) -> Vec<Check> {
+fn scope_checks(name: &str, permissions: &[Permission]) -> Vec<Check> {
     let subject = || format!("{name}, scopes");
     let missing_permissions: Vec<_> =
         permissions.iter().filter(|permission| !permission.is_granted).collect();
@@ -40,15 +40,7 @@ fn scope_checks(name: &str, provider: &str, permissions: &[Permission]) -> Vec<C
         } else {
             format!(" (or {older_scopes} for an older app)")
         };
-        let instruction = match provider {
-            "zoom" => {
-                "Add this scope to the app in the Zoom App Marketplace. For recordings of other users, add \
-                 the variant with `:admin`. The change takes effect with the next token. If you \
-                 use `meetfs login`, sign in again."
-            }
-            _ => "Add this scope to the app at developer.webex.com and authorize the app again.",
-        };
-        let fix = format!("The scope {scope}{alternative} is missing. {instruction}");
+        let fix = format!("The scope {scope}{alternative} is missing. {}", permission.instruction);
         match permission.is_needed {
             true => Check::failure(subject(), finding, fix).caused_by_configuration(),
             false => Check::warning(subject(), finding, fix),
@@ -69,12 +61,12 @@ mod tests {
             scopes: &["meeting:read", "meeting:read:list_past_participants"],
             is_needed,
             is_granted,
+            instruction: "Add it to the app.",
         };
-        assert_eq!(scope_checks("acme", "zoom", &[]), []);
-        let checks = scope_checks("acme", "zoom", &[permission(true, true)]);
+        assert_eq!(scope_checks("acme", &[]), []);
+        let checks = scope_checks("acme", &[permission(true, true)]);
         assert!(checks.len() == 1 && checks.iter().all(|check| check.verdict == Verdict::Ok));
-        let text =
-            |is_needed| scope_checks("acme", "zoom", &[permission(is_needed, false)])[0].as_text();
+        let text = |is_needed| scope_checks("acme", &[permission(is_needed, false)])[0].as_text();
         assert!(text(false).starts_with("WARNING  acme, scopes: not permitted: participants.csv"));
         assert!(text(true).starts_with("FAILURE"));
         let expected = "The scope `meeting:read:list_past_participants` (or `meeting:read` for";

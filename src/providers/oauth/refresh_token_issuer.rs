@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use super::sign_in_store::{
     AccessGrant, Fingerprint, ReservedFile, SignIn, SignInStore, StoreError, StoreLock,
@@ -246,8 +248,12 @@ impl TokenIssuer for RefreshTokenIssuer {
     ) -> Result<Token, ProviderError> {
         let renewer = self.0.clone();
         let refused_token = refused_token.map(|token| token.secret().clone());
-        let task =
-            tokio::spawn(async move { renewer.issue(refused_token.as_ref(), priority).await });
+        // A renewal writes and syncs files, which must not block a worker of the runtime.
+        let (runtime, span) = (Handle::current(), Span::current());
+        let task = tokio::task::spawn_blocking(move || {
+            let renewal = renewer.issue(refused_token.as_ref(), priority);
+            runtime.block_on(renewal.instrument(span))
+        });
         task.await.unwrap_or_else(|error| {
             let source = &self.0.source;
             Err(ProviderError::unavailable(format!("the sign-in of {source} cannot be renewed"))

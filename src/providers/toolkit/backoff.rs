@@ -21,7 +21,7 @@ pub(crate) struct BackoffRemaining(pub(crate) Duration);
 impl Backoff {
     /// Upper bound for a requested delay. One wrong `Retry-After` must not disable a source until
     /// the next mount. A server that needs a longer delay can request it again.
-    const MAX_RETRY_DELAY: Duration = Duration::from_secs(10 * 60);
+    const MAX_BACKOFF: Duration = Duration::from_secs(10 * 60);
 
     /// Minimum time that must remain for a call after the back-off. With less time, the call would
     /// fail with a timeout, which hides the rate limit as the real cause.
@@ -29,7 +29,7 @@ impl Backoff {
 
     /// Extends the back-off to `delay` from now, unless it already lasts longer.
     pub(crate) fn extend(&self, delay: Duration) {
-        let end = Instant::now() + delay.min(Self::MAX_RETRY_DELAY);
+        let end = Instant::now() + delay.min(Self::MAX_BACKOFF);
         let mut current_end = self.end.lock();
         *current_end = (*current_end).max(Some(end));
     }
@@ -100,7 +100,7 @@ mod tests {
         let deadline = Instant::now() + 6 * SECOND;
         assert_eq!(backoff.wait(deadline).await, Err(BackoffRemaining(5 * SECOND)));
         backoff.extend(Duration::from_secs(24 * 3600));
-        assert_eq!(backoff.wait(deadline).await, Err(BackoffRemaining(Backoff::MAX_RETRY_DELAY)));
+        assert_eq!(backoff.wait(deadline).await, Err(BackoffRemaining(Backoff::MAX_BACKOFF)));
     }
 
     #[tokio::test(start_paused = true)]

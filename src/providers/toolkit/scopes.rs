@@ -10,6 +10,8 @@ pub struct Permission {
     /// Whether the source cannot work without this permission.
     pub is_needed: bool,
     pub is_granted: bool,
+    /// How the user adds a missing scope.
+    pub instruction: &'static str,
 }
 
 /// An operation of a source and the scopes that permit it. For the fields, see [`Permission`].
@@ -20,13 +22,14 @@ pub(crate) struct Requirement {
 }
 
 /// Returns for each requirement whether the scopes in `granted_scopes` permit it. They are
-/// separated by spaces or commas.
+/// separated by spaces or commas. `instruction` says how the user adds a missing scope.
 ///
 /// A scope for administrators (`:admin`, `:master`) includes the scope of the same name without the
 /// suffix ("Scopes" in Zoom's documentation of OAuth).
 pub(crate) fn check_permissions(
     granted_scopes: &str,
     requirements: impl IntoIterator<Item = Requirement>,
+    instruction: &'static str,
 ) -> Vec<Permission> {
     let granted_scopes: Vec<&str> = granted_scopes
         .split([' ', ','])
@@ -38,7 +41,7 @@ pub(crate) fn check_permissions(
         .into_iter()
         .map(|Requirement { purpose, scopes, is_needed }| {
             let is_granted = scopes.iter().any(|scope| granted_scopes.contains(scope));
-            Permission { purpose, scopes, is_needed, is_granted }
+            Permission { purpose, scopes, is_needed, is_granted, instruction }
         })
         .collect()
 }
@@ -59,7 +62,7 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(
-                check_permissions(granted_scopes, requirement()).first().unwrap().is_granted,
+                check_permissions(granted_scopes, requirement(), "").first().unwrap().is_granted,
                 is_granted,
                 "{granted_scopes}"
             );

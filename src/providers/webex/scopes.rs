@@ -19,8 +19,12 @@ pub(crate) fn permissions(granted: &str, is_admin: bool) -> Vec<Permission> {
             is_needed: false,
         },
     ];
-    check_permissions(granted, requirements)
+    check_permissions(granted, requirements, INSTRUCTION)
 }
+
+/// How the user adds a missing scope.
+const INSTRUCTION: &str =
+    "Add this scope to the app at developer.webex.com and authorize the app again.";
 
 #[cfg(test)]
 mod tests {

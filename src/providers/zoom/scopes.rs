@@ -14,7 +14,7 @@ pub(crate) fn permissions(granted: &str, users: &[String]) -> Vec<Permission> {
         is_needed: false,
     };
     let can_list_at_once = includes_all
-        && check_permissions(granted, [whole_account_requirement])
+        && check_permissions(granted, [whole_account_requirement], INSTRUCTION)
             .iter()
             .all(|permission| permission.is_granted);
     let list_users_requirement = (has_patterns || includes_all).then_some(Requirement {
@@ -44,8 +44,14 @@ pub(crate) fn permissions(granted: &str, users: &[String]) -> Vec<Permission> {
             is_needed: false,
         },
     ];
-    check_permissions(granted, base_requirements.into_iter().chain(list_users_requirement))
+    let requirements = base_requirements.into_iter().chain(list_users_requirement);
+    check_permissions(granted, requirements, INSTRUCTION)
 }
+
+/// How the user adds a missing scope.
+const INSTRUCTION: &str = "Add this scope to the app in the Zoom App Marketplace. For recordings of \
+    other users, add the variant with `:admin`. The change takes effect with the next token. If \
+    you use `meetfs login`, sign in again.";
 
 const WHOLE_ACCOUNT_SCOPES: &[&str] =
     &["account:read", "cloud_recording:read:list_account_recordings"];

@@ -33,7 +33,7 @@ use crate::model::{
 use crate::providers::zoom::{Zoom, ZoomConfig, ZoomCredential, ZoomOptions, ZoomPlan};
 use crate::providers::{LeaseCache, Provider};
 use crate::read::{Engine, EngineOptions, Observer};
-use crate::tree::{Content, Ino, LiveTree, Snapshot, TreeBuilder};
+use crate::tree::{Content, Ino, LiveTree, Snapshot, TreeBuilder, TreeChange};
 
 /// Timeout of every wait in a test.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -61,8 +61,9 @@ impl Listing {
             redundant_view_suffix: None,
         };
         let snapshot = self.builder.lock().build(&[source]);
-        self.invalidations
-            .publish(|| self.tree.publish(snapshot).into_iter().map(Invalidation::from));
+        let changes = TreeChange::between(&self.tree.current(), &snapshot);
+        let changes = changes.into_iter().map(Invalidation::from);
+        self.invalidations.publish(changes, || self.tree.publish(snapshot));
     }
 }
 

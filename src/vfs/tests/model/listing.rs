@@ -17,7 +17,7 @@ use crate::model::{
     RecordingFile, Role, SourceContents, SourceName, Version,
 };
 use crate::read::Observer;
-use crate::tree::{LiveTree, TreeBuilder, TreeChange};
+use crate::tree::{LiveTree, Snapshot, TreeBuilder};
 
 /// The duration of every meeting.
 const MEETING_DURATION: Duration = Duration::from_secs(7200);
@@ -62,7 +62,7 @@ type ListedDocument = (Arc<Meeting>, Arc<Document>);
 /// Takes the place of the catalog: knows what the provider has listed, and builds the tree.
 pub(super) struct Catalog {
     pub(super) archive: Arc<Mutex<Archive>>,
-    tree: Arc<LiveTree>,
+    pub(super) tree: Arc<LiveTree>,
     builder: Mutex<TreeBuilder>,
     /// The sizes that reads have found, by file and version.
     measured_sizes: Mutex<HashMap<(FileId, u64), u64>>,
@@ -114,8 +114,8 @@ impl Catalog {
         }
     }
 
-    /// Lists the archive and publishes its tree. Returns the changes, and the expected tree.
-    pub(super) fn refresh(&self) -> (Vec<TreeChange>, ExpectedNode) {
+    /// Lists the archive. Returns its tree, which can be published, and the expected tree.
+    pub(super) fn refresh(&self) -> (Snapshot, ExpectedNode) {
         let meetings = self.archive.lock().meetings.clone();
         let mut contents = HashMap::new();
         for (index, meeting) in meetings.iter().enumerate() {
@@ -143,7 +143,7 @@ impl Catalog {
             .collect();
         let snapshot = self.builder.lock().build(&sources);
         let expected = self.expected_tree(&meetings, &contents);
-        (self.tree.publish(snapshot), expected)
+        (snapshot, expected)
     }
 
     fn contents_of(&self, listed: &ListedMeeting) -> MeetingContents {

@@ -21,7 +21,7 @@ use crate::http::Client;
 use crate::model::{FileId, SourceName};
 use crate::providers::LeaseCache;
 use crate::read::{Engine, EngineOptions};
-use crate::tree::{Ino, LiveTree};
+use crate::tree::{Ino, LiveTree, TreeChange};
 use crate::vfs::{
     Attributes, FileKind, FileSystem, FileSystemOptions, HandleId, Invalidation, InvalidationQueue,
     Owner,
@@ -301,13 +301,10 @@ impl Mount {
 
     /// Publishes the current listing, and checks the whole tree.
     pub(super) fn publish(&self) -> Result<(), String> {
-        let mut expected = None;
-        self.invalidations.publish(|| {
-            let (changes, node) = self.catalog.refresh();
-            expected = Some(node);
-            changes.into_iter().map(Invalidation::from)
-        });
-        let expected = expected.unwrap();
+        let (snapshot, expected) = self.catalog.refresh();
+        let changes = TreeChange::between(&self.catalog.tree.current(), &snapshot);
+        let changes = changes.into_iter().map(Invalidation::from);
+        self.invalidations.publish(changes, || self.catalog.tree.publish(snapshot));
         self.deliver_invalidations();
         let mut tree = PublishedTree::default();
         self.check_node(&mut tree, Ino::ROOT, Ino::ROOT, &expected)?;
