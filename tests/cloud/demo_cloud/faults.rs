@@ -91,7 +91,11 @@ fn stall_lasts_until_faults_are_cleared() {
     let file_url = signed_url(&cloud, &first_object(&cloud));
     cloud.inject(Trigger::always(Server::Media).with_effect(Effect::Stall { after_bytes: 10 }));
     let mut socket = open("GET", &file_url, &[("Range", "bytes=0-99")], "");
-    std::thread::sleep(Duration::from_millis(100));
+    let start = Instant::now();
+    while cloud.requests().pop().is_none_or(|request| request.body_bytes < 10) {
+        assert!(start.elapsed() < Duration::from_secs(10), "ten bytes are sent");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     assert_eq!(cloud.requests().pop().unwrap().body_bytes, 10);
     cloud.clear_faults();
     let answer = receive(&mut socket, true);
