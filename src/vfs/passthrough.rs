@@ -126,6 +126,7 @@ impl<B, F: BackingSource> Passthrough<B, F> {
         complete_file: Option<F>,
         kernel: &dyn BackingRegistrar<B>,
     ) -> ReadRoute<B, F> {
+        // `complete_file` is dropped after the lock is released.
         let mut inodes = self.inodes.lock();
         let Some(inode) = inodes.get_mut(&ino) else {
             let backing_file = complete_file.and_then(|file| self.register(revision, file, kernel));
@@ -136,7 +137,7 @@ impl<B, F: BackingSource> Passthrough<B, F> {
             None => ReadRoute::Daemon,
             Some(backing_file) if backing_file.revision != revision => return ReadRoute::Conflict,
             Some(backing_file)
-                if complete_file.is_some_and(|file| file.is_same(&backing_file.file)) =>
+                if complete_file.as_ref().is_some_and(|file| file.is_same(&backing_file.file)) =>
             {
                 ReadRoute::Backing(backing_file.clone())
             }

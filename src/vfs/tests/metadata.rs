@@ -27,6 +27,16 @@ async fn lookup_finds_names_in_their_directory() {
 }
 
 #[tokio::test]
+async fn path_of_an_inode_is_relative_to_the_mountpoint() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let path_of = |ino| fixture.file_system.path_of(ino);
+    assert_eq!(path_of(Ino::ROOT), "");
+    let path = path_of(fixture.document_of("budget"));
+    assert!(path.starts_with("acme/") && path.ends_with(" budget/meeting.json"), "{path}");
+    assert_eq!(path_of(STALE_INO), "");
+}
+
+#[tokio::test]
 async fn absent_names_are_cached_for_a_shorter_time() {
     let fixture = Fixture::new(&[("budget", 1000)]).await;
     let ttl =

@@ -175,6 +175,16 @@ async fn rejected_backing_file_disables_passthrough() {
 }
 
 #[tokio::test]
+async fn disabled_passthrough_offers_no_backing_file() {
+    let (fixture, ino) = fixture_with_complete_file().await;
+    assert!(fixture.file_system.is_passthrough_enabled());
+    fixture.file_system.disable_passthrough(&"the kernel does not support it");
+    assert!(!fixture.file_system.is_passthrough_enabled());
+    assert_eq!(open_with_mode(&fixture, ino).await.1, "keep cache");
+    assert_eq!(fixture.kernel.registered_count(), 0);
+}
+
+#[tokio::test]
 async fn handle_that_uses_pages_prevents_passthrough() {
     let archive = demo_cloud::Archive::with_pattern_files(&[("budget", 3 * MIB)]);
     let fixture = Fixture::with_setup(Setup { archive, has_disk: true, ..Setup::default() }).await;
