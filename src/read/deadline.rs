@@ -8,10 +8,9 @@ use crate::model::{Diagnostic, ErrorKind};
 
 /// The error of a read whose bytes did not arrive before its deadline.
 #[derive(Debug, thiserror::Error)]
-#[error("{} s passed", .waited_time.as_secs_f32())]
+#[error("{} s passed", .deadline.as_secs_f32())]
 pub(super) struct DeadlineExceeded {
-    /// The time that the read waited. It is less than the deadline if the file failed before.
-    pub(super) waited_time: Duration,
+    pub(super) deadline: Duration,
     /// The cause of the last failed request for the file during the read, if any.
     #[source]
     pub(super) last_failure: Option<FetchCause>,

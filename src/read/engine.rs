@@ -328,18 +328,13 @@ impl Engine {
                 Ok(Err(error)) => error,
                 Err(_elapsed) if is_probe => {
                     admission = content.breaker.admit(span, &file.probe_window, self.deadline);
-                    if let Admission::Refused(_) = admission {
-                        // The read has waited itself. The error that opened the breaker may have
-                        // ended long ago.
-                        return Err(timeout_error(file, start, start.elapsed()));
-                    }
                     continue;
                 }
                 // Earlier requests of the same system call took at least a quarter of the deadline,
                 // so this timeout does not count as a failure of the file. A late start of this
                 // task takes much less time.
                 Err(_elapsed) if start > call_start + self.deadline / 4 => {
-                    return Err(timeout_error(file, start, self.deadline));
+                    return Err(self.deadline_error(file, start));
                 }
                 Err(_elapsed) => self.record_timeout(file, span, start),
             };
@@ -353,8 +348,14 @@ impl Engine {
         }
     }
 
+    fn deadline_error(&self, file: &OpenFile, start: Instant) -> FetchError {
+        let last_failure = file.content.failure_since(start);
+        let cause = DeadlineExceeded { deadline: self.deadline, last_failure };
+        FetchError::Deadline(FetchCause::new(cause))
+    }
+
     fn record_timeout(&self, file: &OpenFile, span: BlockSpan, start: Instant) -> FetchError {
-        let error = timeout_error(file, start, self.deadline);
+        let error = self.deadline_error(file, start);
         file.record_timeout(span.start..span.end, &error);
         file.content.mark_size_unconfirmed();
         error
@@ -393,12 +394,6 @@ impl Engine {
         file.content.confirm_size();
         Some(complete_file)
     }
-}
-
-/// Returns the error of a read that started at `start` and got no bytes within `waited_time`.
-fn timeout_error(file: &OpenFile, start: Instant, waited_time: Duration) -> FetchError {
-    let last_failure = file.content.failure_since(start);
-    FetchError::Deadline(FetchCause::new(DeadlineExceeded { waited_time, last_failure }))
 }
 
 /// Returns the size of the whole file that a reply states.
