@@ -37,6 +37,11 @@ const MIN_DELIVERED_BYTES: u64 = 64 * 1024;
 /// have in flight can fail at the same time.
 const MAX_FAILED_RANGES: usize = 16;
 
+/// How long after its deadline the read that a half-open breaker admitted has to record its result.
+/// Without this time, reads that wait for the result would be admitted at the moment at which it
+/// fails, and each of them would wait for its own deadline.
+const TRIAL_GRACE_PERIOD: Duration = Duration::from_millis(100);
+
 /// Returns the time for which reads that need the network fail at once: ten times the deadline. So
 /// a program that reads the file spends at most a tenth of its time waiting for the server.
 pub(super) fn retry_interval(deadline: Duration) -> Duration {
@@ -67,7 +72,8 @@ struct Outage {
     start: Instant,
     /// The time from which one read may send requests and use the whole deadline.
     retry_at: Instant,
-    /// The deadline of the last read that the half-open breaker admitted.
+    /// The time by which the read that the half-open breaker admitted has recorded its result. If
+    /// the time has passed, the read was canceled. `None` after the result.
     trial_end: Option<Instant>,
     error: FetchError,
     /// The ranges that could not be read and have not arrived since.
@@ -116,8 +122,9 @@ impl FileBreaker {
     }
 
     /// Decides about a read of `span` that needs the network. A half-open breaker admits one read
-    /// per [`retry_interval`], and other reads wait until its deadline. A canceled read therefore
-    /// needs no cleanup.
+    /// per [`retry_interval`], and other reads wait for its result until shortly after its deadline.
+    /// If it has no result by then, it was canceled, and the next read takes its place. A canceled
+    /// read therefore needs no cleanup.
     pub(super) fn admit(
         &self,
         span: BlockSpan,
@@ -130,12 +137,13 @@ impl FileBreaker {
             return Admission::Admitted;
         };
         let now = Instant::now();
-        if now >= outage.retry_at {
+        let is_trial_over = outage.trial_end.is_some_and(|end| now >= end);
+        if now >= outage.retry_at || is_trial_over {
             outage.retry_at = now + retry_interval(deadline);
-            outage.trial_end = Some(now + deadline);
+            outage.trial_end = Some(now + deadline + TRIAL_GRACE_PERIOD);
             return Admission::Admitted;
         }
-        if let Some(end) = outage.trial_end.filter(|end| now < *end) {
+        if let Some(end) = outage.trial_end {
             return Admission::Probe(end);
         }
         match probe_window_end(window, outage, epoch, deadline) {
@@ -373,7 +381,7 @@ mod tests {
         let (breaker, old_handle) = open_breaker().await;
         advance_time(retry_interval(DEADLINE)).await;
         assert!(is_admitted(&breaker, FILE_START, &old_handle));
-        let trial_end = Instant::now() + DEADLINE;
+        let trial_end = Instant::now() + DEADLINE + TRIAL_GRACE_PERIOD;
         advance_time(DEADLINE / 2).await;
         for window in [&old_handle, &ProbeWindow::new()] {
             let admission = admit(&breaker, FAILED_RANGE, window);
@@ -385,6 +393,17 @@ mod tests {
         fail_read(&breaker, FILE_START);
         let admission = admit(&breaker, FAILED_RANGE, &old_handle);
         assert!(matches!(admission, Admission::Refused(_)), "{admission:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn next_read_takes_the_place_of_a_canceled_one() {
+        let (breaker, old_handle) = open_breaker().await;
+        advance_time(retry_interval(DEADLINE)).await;
+        assert!(is_admitted(&breaker, FILE_START, &old_handle));
+        advance_time(DEADLINE + TRIAL_GRACE_PERIOD).await;
+        // The error of the outage is older than the canceled read, so it is not returned.
+        assert!(is_admitted(&breaker, FAILED_RANGE, &old_handle));
+        assert!(!is_admitted(&breaker, FAILED_RANGE, &old_handle), "one read only");
     }
 
     #[tokio::test(start_paused = true)]
