@@ -50,6 +50,21 @@ async fn generated_file_opens_at_once() {
 }
 
 #[tokio::test]
+async fn changed_file_opens_after_the_kernel_is_told() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let ino = fixture.document_of("budget");
+    // From now on, the kernel is told nothing.
+    fixture.listing.invalidations.stop();
+    assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Ready(_)));
+    fixture.add_field("budget", "agenda", "long");
+    assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Pending(_)));
+    // The wait for the kernel has a timeout.
+    let handle = fixture.open(ino).await.unwrap().handle;
+    let text = fixture.read(handle, 0, 1 << 20).await.unwrap();
+    assert_eq!(text.len() as u64, fixture.file_system.getattr(ino).unwrap().size);
+}
+
+#[tokio::test]
 async fn first_open_waits_for_confirmation_of_the_length() {
     let fixture = Fixture::new(&[("budget", 5 * MIB)]).await;
     let ino = fixture.video_of("budget");
