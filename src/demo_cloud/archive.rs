@@ -416,6 +416,12 @@ impl MeetingFile {
             _ => "application/octet-stream",
         }
     }
+
+    /// Whether Zoom serves the file.
+    pub(super) fn is_downloadable(&self) -> bool {
+        self.status != FileStatus::Processing
+            && !matches!(self.location, FileLocation::OnPremise(_))
+    }
 }
 
 /// Returns the usual extension and `recording_type` of a `file_type`.

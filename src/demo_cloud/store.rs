@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::archive::{Archive, Content, FileLocation, FileStatus, Meeting, MeetingFile, User};
+use super::archive::{Archive, Content, Meeting, MeetingFile, User};
 use super::file_paths::{all_files, media_path, opaque_id, web_path};
 use super::zoom_trash::TrashedMeeting;
 
@@ -248,12 +248,5 @@ impl Store {
             let file = all_files(meeting).find(|file| opaque_id(meeting, file) == requested_id)?;
             Some((meeting, file))
         })
-    }
-}
-
-impl MeetingFile {
-    fn is_downloadable(&self) -> bool {
-        self.status != FileStatus::Processing
-            && !matches!(self.location, FileLocation::OnPremise(_))
     }
 }
