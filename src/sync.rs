@@ -97,16 +97,16 @@ mod model {
     impl<T: ?Sized> Deref for MutexGuard<'_, T> {
         type Target = T;
 
-        #[expect(clippy::expect_used, reason = "see the field")]
+        #[expect(clippy::expect_used, reason = "see the field `guard`")]
         fn deref(&self) -> &T {
-            self.guard.as_ref().expect("a guard is present outside of a wait")
+            self.guard.as_ref().expect("the guard is None only during a wait of Condvar")
         }
     }
 
     impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
-        #[expect(clippy::expect_used, reason = "see the field")]
+        #[expect(clippy::expect_used, reason = "see the field `guard`")]
         fn deref_mut(&mut self) -> &mut T {
-            self.guard.as_mut().expect("a guard is present outside of a wait")
+            self.guard.as_mut().expect("the guard is None only during a wait of Condvar")
         }
     }
 

@@ -51,7 +51,7 @@ pub fn source_contents(
     trash_rows: &[&str],
     deleted_rows: &[&str],
 ) -> SourceContents {
-    let recycle_bin = RecycleBin { name: "the trash", fix: "restore it", retention_days: 30 };
+    let recycle_bin = RecycleBin { name: "the recycle bin", fix: "restore it", retention_days: 30 };
     let validators = ValidatorTable::new([(name.clone(), HashMap::new())]);
     let mut source = Source::empty(SourceOptions {
         name: name.clone(),

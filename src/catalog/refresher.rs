@@ -84,7 +84,7 @@ impl Refresher {
     /// the first refresh covers only the days since then.
     pub async fn run(self, shutdown: CancellationToken) {
         let refresher = Arc::new(self);
-        let mut unlisted_data_task: Option<JoinHandle<bool>> = None;
+        let mut late_files_and_trash_task: Option<JoinHandle<bool>> = None;
         let mut kind = match refresher.state.borrow().fully_listed_at {
             Some(_) => RefreshKind::Recent,
             None => RefreshKind::Full,
@@ -107,20 +107,20 @@ impl Refresher {
             // or hang. The task continues during the next listing. It is not canceled, because it
             // may be requesting a token.
             let was_requested = loop {
-                let is_new_task = unlisted_data_task.is_none();
-                let task = unlisted_data_task.get_or_insert_with(|| {
+                let is_new_task = late_files_and_trash_task.is_none();
+                let task = late_files_and_trash_task.get_or_insert_with(|| {
                     let (refresher, shutdown) = (refresher.clone(), shutdown.clone());
                     tokio::spawn(async move {
                         tokio::select! {
                             () = shutdown.cancelled() => false,
-                            is_due = refresher.refresh_unlisted_data(days, is_trash_due) => is_due,
+                            is_due = refresher.refresh_late_files_and_trash(days, is_trash_due) => is_due,
                         }
                     })
                 });
                 tokio::select! {
                     () = shutdown.cancelled() => return,
                     result = task => {
-                        unlisted_data_task = None;
+                        late_files_and_trash_task = None;
                         if let Err(error) = &result
                             && !error.is_cancelled()
                         {
@@ -159,7 +159,11 @@ impl Refresher {
 
     /// Requests data that listings omit: late files, and the recycle bin if it is due. Returns
     /// whether the recycle bin is still due.
-    async fn refresh_unlisted_data(&self, days: Option<DaySpan>, is_trash_due: bool) -> bool {
+    async fn refresh_late_files_and_trash(
+        &self,
+        days: Option<DaySpan>,
+        is_trash_due: bool,
+    ) -> bool {
         if self.state.borrow().last_failure.is_some() {
             return is_trash_due;
         }

@@ -123,15 +123,23 @@ impl TrashView {
             TimeZone::UTC.to_datetime(self.trashed_meeting.expires_at(self.recycle_bin)).date();
         let upper_bound_suffix =
             if self.trashed_meeting.entry.deleted.is_some() { "" } else { " at the latest" };
-        let mut fix_characters = self.recycle_bin.fix.chars();
-        let first_character = fix_characters.next().into_iter().flat_map(char::to_uppercase);
-        let fix: String = first_character.chain(fix_characters).collect();
+        let fix = capitalize(self.recycle_bin.fix);
         format!(
-            "This recording was deleted. It is in {}, which does not allow downloads: {}.\n\
+            "This recording was deleted. It is in {}, which does not allow downloads. {}.\n\
              {fix} by {day}{upper_bound_suffix}, and it reappears in its original directory. \
              After that day, it is deleted permanently.",
             self.recycle_bin.name,
-            reason.trim_end_matches('.'),
+            capitalize(reason.trim_end_matches('.')),
         )
     }
+}
+
+/// Converts the first character of a sentence to upper case, unless the sentence begins with a URL.
+fn capitalize(sentence: &str) -> String {
+    if sentence.starts_with("https://") {
+        return sentence.to_owned();
+    }
+    let mut characters = sentence.chars();
+    let first_character = characters.next().into_iter().flat_map(char::to_uppercase);
+    first_character.chain(characters).collect()
 }

@@ -45,7 +45,7 @@ pub struct LoginArgs {
         long,
         value_name = "PORT",
         default_value_t = 8976,
-        value_parser = clap::value_parser!(u16).range(1..),
+        value_parser = parse_port,
         allow_negative_numbers = true
     )]
     pub port: u16,
@@ -66,6 +66,10 @@ impl LoginArgs {
     }
 }
 
+fn parse_port(text: &str) -> Result<u16, &'static str> {
+    text.parse().ok().filter(|port| *port > 0).ok_or("must be from 1 to 65535")
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -75,17 +79,20 @@ mod tests {
     #[test]
     fn login_needs_source_and_valid_port() {
         assert!(Cli::try_parse_from(["meetfs", "login", "acme", "--port", "1"]).is_ok());
-        for arguments in [
-            vec!["meetfs", "login"],
-            vec!["meetfs", "login", "acme", "--port", "0"],
-            vec!["meetfs", "login", "acme", "--port", "65536"],
-            vec!["meetfs", "login", "acme", "--paste", "--forget"],
-        ] {
+        for arguments in
+            [vec!["meetfs", "login"], vec!["meetfs", "login", "acme", "--paste", "--forget"]]
+        {
             assert_eq!(
                 Cli::try_parse_from(&arguments).unwrap_err().exit_code(),
                 2,
                 "{arguments:?}"
             );
+        }
+        for port in ["0", "65536", "-1", "http", ""] {
+            let arguments = ["meetfs", "login", "acme", "--port", port];
+            let error = Cli::try_parse_from(arguments).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{port}");
+            assert!(error.to_string().contains("must be from 1 to 65535"), "{error}");
         }
     }
 }

@@ -9,7 +9,8 @@ Examples:
   meetfs refresh                all your mounts
   meetfs refresh ~/meetings && rsync -a ~/meetings/ /backup/
 
-Returns when the mount shows the new list. Exits with 1 if a source could not be listed \
+Returns when the mount shows the new list. Then prints the status of the mount, as `meetfs status` \
+does. Exits with 1 if a source could not be listed \
 completely.";
 
 /// Refresh the list of recordings now

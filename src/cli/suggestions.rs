@@ -1,6 +1,7 @@
 //! Corrects the suggestions of clap for a mistyped flag.
 //!
-//! clap also suggests hidden flags, and it never suggests a mount option.
+//! clap also suggests hidden flags, it suggests to write an unknown flag as an operand, and it never
+//! suggests a mount option.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
@@ -9,7 +10,8 @@ use super::mount_options::accepted_option;
 use crate::config::suggestion::find_nearest;
 
 /// Corrects the suggestion in `error`: instead of a hidden flag, suggests the nearest visible flag.
-/// For a mount option that is written as a flag, suggests `-o`. `subcommand` is the name of a
+/// For a mount option that is written as a flag, suggests `-o`. For `mount --rw` and `login
+/// --source`, states what to write instead. `subcommand` is the name of a
 /// subcommand of `program`.
 pub(super) fn improve_suggestion(
     mut error: clap::Error,
@@ -52,6 +54,14 @@ pub(super) fn improve_suggestion(
         let tip = format!("write mount options after `-o`, as in `-o {option}`");
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
+    let tip = match (subcommand, name.as_str()) {
+        ("mount", "rw") => "meetfs is read-only; omit --rw",
+        ("login", "source") => "write the source without a flag, as in `meetfs login acme`",
+        _ => return error,
+    };
+    // Replaces the suggestion of clap to write the flag as an operand.
+    error.remove(ContextKind::SuggestedArg);
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     error
 }
 
@@ -85,6 +95,24 @@ mod tests {
             let message = message(&["mount", flag, "/mnt"]);
             assert!(message.contains(&format!("as in `{option}`")), "{message}");
             assert!(!message.contains("similar argument"), "{message}");
+        }
+    }
+
+    #[test]
+    fn meaningless_flag_is_not_suggested_as_an_operand() {
+        for (arguments, tip) in [
+            (["mount", "--rw", "/mnt"], "tip: meetfs is read-only; omit --rw"),
+            (
+                ["login", "--source", "acme"],
+                "tip: write the source without a flag, as in `meetfs login acme`",
+            ),
+            (
+                ["login", "--source=acme", "x"],
+                "tip: write the source without a flag, as in `meetfs login acme`",
+            ),
+        ] {
+            let message = message(&arguments);
+            assert!(message.contains(tip) && message.matches("tip:").count() == 1, "{message}");
         }
     }
 

@@ -14,7 +14,7 @@ mod exit_status;
 mod expiring;
 pub(crate) mod login;
 mod mount;
-mod mount_users;
+mod mount_processes;
 mod output;
 mod refresh;
 mod run;

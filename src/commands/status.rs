@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::error::Error;
 use super::exit_status::ExitStatus;
-use super::mount_users::{describe_holders, describe_unseen_holder};
+use super::mount_processes::{describe_holders, describe_unseen_holder};
 use super::output::{print, print_json};
 use crate::cli::StatusArgs;
 use crate::config::ProcessEnvironment;
@@ -46,14 +46,14 @@ pub(crate) fn send_request(
         None => mounts.request_all_reports(request),
     };
     for report in replies.iter_mut().flatten() {
-        report.holders = describe_detached_users(report);
+        report.holders = describe_detached_holders(report);
     }
     Ok(replies)
 }
 
-/// Describes the users of a file system that has left the mount table. Returns `None` if the file
-/// system is still mounted.
-fn describe_detached_users(report: &MountReport) -> Option<String> {
+/// Describes the processes and mounts that use a file system that has left the mount table. Returns
+/// `None` if the file system is still mounted.
+fn describe_detached_holders(report: &MountReport) -> Option<String> {
     let device = report.device?;
     let is_mounted = |entry: &MountEntry| {
         entry.device == device && entry.mountpoint.to_string_lossy() == report.mountpoint

@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use nix::mount::MntFlags;
 
 use super::error::{CommandError, Error};
-use super::mount_users::{
-    daemon_of, dependents_of, describe_holders, describe_unseen_holder, describe_users,
+use super::mount_processes::{
+    daemon_of, dependents_of, describe_holders, describe_processes, describe_unseen_holder,
 };
 use crate::cli::UnmountArgs;
 use crate::config::ProcessEnvironment;
@@ -52,10 +52,13 @@ pub(crate) fn run(arguments: &UnmountArgs) -> Result<(), Error> {
     let dependents = dependents_of(&entry).map_err(system_error)?;
     if let Some(first) = dependents.mounts.first() {
         let texts: Vec<_> = dependents.mounts.iter().map(ToString::to_string).collect();
-        let (users, first_mountpoint) = (texts.join("; "), first.mountpoint.clone());
-        return Err(
-            MountpointError::DependentMounts { mountpoint: path, users, first_mountpoint }.into()
-        );
+        let (mounts, first_mountpoint) = (texts.join("; "), first.mountpoint.clone());
+        return Err(MountpointError::DependentMounts {
+            mountpoint: path,
+            mounts,
+            first_mountpoint,
+        }
+        .into());
     }
     let mounts = Mounts::new(&ProcessEnvironment);
     let stopped_daemon = mounts
@@ -155,9 +158,9 @@ fn detach(path: &Path, entry: &MountEntry, stopped_daemon: Option<u32>) -> Resul
             }
         }
         if is_last_attempt {
-            let users = describe_users(entry.device);
+            let processes = describe_processes(entry.device);
             let mountpoint = path.into();
-            return Err(MountpointError::Busy { mountpoint, users, stopped_daemon }.into());
+            return Err(MountpointError::Busy { mountpoint, processes, stopped_daemon }.into());
         }
         std::thread::sleep(POLL_INTERVAL);
     }
@@ -212,10 +215,11 @@ fn still_served_error(
         daemon_pid = report.pid;
         device = device.or(report.device);
     }
-    let users = device
+    let holders = device
         .map(|device| describe_holders(device).unwrap_or_else(|| describe_unseen_holder(device)));
-    let users = users.unwrap_or_else(|| "the users of the file system are unknown".into());
-    MountpointError::StillServed { mountpoint, daemon_pid, users }
+    let holders =
+        holders.unwrap_or_else(|| "the processes that use the file system are unknown".into());
+    MountpointError::StillServed { mountpoint, daemon_pid, holders }
 }
 
 /// Waits until `condition` returns false. Returns whether that happened within the timeout.

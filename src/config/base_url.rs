@@ -70,6 +70,7 @@ fn parse_host_name(name: String) -> Result<String, ValueProblem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Diagnostic;
 
     #[test]
     fn base_url_keeps_path_without_trailing_slash() {
@@ -114,6 +115,12 @@ mod tests {
         for url in ["https://zoom.us?k=s3cr3t", "https://zoom.us#s3cr3t"] {
             assert!(matches!(parse_base_url(url.into()), Err(ValueProblem::UrlQuery)));
         }
+    }
+
+    #[test]
+    fn base_url_without_scheme_hints_at_https() {
+        let problem = parse_base_url("api.zoom.us".into()).unwrap_err();
+        assert_eq!(problem.hint().unwrap(), "Write a URL that begins with https://.");
     }
 
     #[test]

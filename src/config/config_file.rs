@@ -3,6 +3,7 @@
 //! The file can contain secrets. Therefore its text is a [`SecretString`], and error messages
 //! contain only its keys.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -12,6 +13,7 @@ use toml::de::DeTable;
 use super::error::ConfigError;
 use super::file_problem::FileProblem;
 use super::origin::Origin;
+use super::table::is_bare_key_character;
 use super::text_file::TextFile;
 
 /// Maximum size of a configuration file. A file with a hundred sources has about 30 KiB. The path
@@ -21,6 +23,8 @@ const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 /// The configuration file. If the file does not exist, this value is an empty file.
 pub(super) struct ConfigFile {
     pub(super) path: PathBuf,
+    /// Whether the file is missing at the default path.
+    pub(super) is_missing: bool,
     file: TextFile,
 }
 
@@ -39,12 +43,12 @@ impl ConfigFile {
                 None if file.is_writable_by_others() => {
                     Err(ConfigError::WritableConfig { path, mode: file.mode })
                 }
-                None => Ok(Self { path, file }),
+                None => Ok(Self { path, is_missing: false, file }),
             },
             Err(FileProblem::Io(error))
                 if may_be_missing && error.kind() == std::io::ErrorKind::NotFound =>
             {
-                Ok(Self::empty(path))
+                Ok(Self { is_missing: true, ..Self::empty(path) })
             }
             Err(problem) => Err(ConfigError::ConfigFile { path, problem }),
         }
@@ -52,13 +56,13 @@ impl ConfigFile {
 
     /// Returns a file that contains no keys.
     pub(super) fn empty(path: PathBuf) -> Self {
-        Self { path, file: TextFile::new_private(SecretString::default()) }
+        Self { path, is_missing: false, file: TextFile::new_private(SecretString::default()) }
     }
 
     /// Returns a file that contains `text` and belongs to this user.
     #[cfg(any(fuzzing, test))]
     pub(super) fn from_text(path: PathBuf, text: &str) -> Self {
-        Self { path, file: TextFile::new_private(SecretString::from(text)) }
+        Self { path, is_missing: false, file: TextFile::new_private(SecretString::from(text)) }
     }
 
     /// Returns the directory of the file. Relative paths in the file are resolved against it.
@@ -69,10 +73,17 @@ impl ConfigFile {
     /// Parses the file and returns its top-level table.
     pub(super) fn parse(&self) -> Result<Spanned<DeTable<'_>>, ConfigError> {
         DeTable::parse(self.file.text.expose_secret()).map_err(|error| {
-            let (line, column) = self.position_at(error.span().map_or(0, |span| span.start));
+            let span = error.span().unwrap_or_default();
+            let (line, column) = self.position_at(span.start);
             // The `Display` of the error repeats the line, which can contain a secret. The message
             // consists of fixed words.
-            let message = error.message().to_owned();
+            let mut message = error.message().to_owned();
+            // The parser has no other sign of this error than its message.
+            if message == "duplicate key"
+                && let Some(key) = self.key_at(span)
+            {
+                message = format!("{message} `{key}`");
+            }
             ConfigError::Syntax { path: self.path.clone(), line, column, message }
         })
     }
@@ -96,6 +107,13 @@ impl ConfigFile {
 
     pub(super) fn origin(&self, offset: usize, key: String) -> Origin {
         Origin::File { path: self.path.clone(), line: self.line_at(offset), key }
+    }
+
+    /// Returns the text in `span`, if it is a key without quotes or dots, or else `None`. A value
+    /// that can be a secret has quotes.
+    fn key_at(&self, span: Range<usize>) -> Option<&str> {
+        let text = self.file.text.expose_secret().get(span)?;
+        (!text.is_empty() && text.chars().all(is_bare_key_character)).then_some(text)
     }
 
     /// Returns the line and the column of a byte offset. Both start at 1. The column is counted in

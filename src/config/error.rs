@@ -11,6 +11,7 @@ use nix::unistd::Uid;
 use super::file_problem::FileProblem;
 use super::origin::Origin;
 use super::secret_problem::SecretProblem;
+use super::table::quote_key;
 use super::value_problem::ValueProblem;
 use crate::model::{Diagnostic, ErrorKind, SourceName};
 
@@ -91,7 +92,7 @@ pub enum ConfigError {
         mode: u32,
     },
     /// A key that the source needs is missing.
-    #[error("{}, line {line}: [source.{source_name}] needs {requirement}", .path.display())]
+    #[error("{}, line {line}: [source.{}] needs {requirement}", .path.display(), quote_key(.source_name.as_str()))]
     Incomplete {
         path: PathBuf,
         /// The line number of the table. The first line is 1.
@@ -107,6 +108,13 @@ pub enum ConfigError {
         origin: Origin,
         /// A key of the other credential.
         other_key: &'static str,
+    },
+    /// The file at the default path does not exist, so no source is configured.
+    #[error("the configuration file {} does not exist", .path.display())]
+    NoConfigFile {
+        path: PathBuf,
+        /// Example lines for the configuration file.
+        example: &'static str,
     },
     /// The configuration has no source to mount or to sign in to.
     #[error("no source is configured in {}", .path.display())]
@@ -136,8 +144,8 @@ pub enum ConfigError {
         name: String,
         /// The source name that is most similar to `name`.
         nearest_name: Option<String>,
-        /// The names of all sources, separated by commas.
-        known_names: String,
+        /// The names of all sources. The list is not empty.
+        known_names: Vec<String>,
     },
 }
 
@@ -150,6 +158,8 @@ pub enum KeyFix {
     OtherProvider(String),
     /// The part of the file in which the key belongs, such as "in [cache]".
     OtherTable(&'static str),
+    /// The name of the table in quotes. Without quotes, TOML splits a name at its dots.
+    QuotedTable(String),
 }
 
 impl Diagnostic for ConfigError {
@@ -169,6 +179,9 @@ impl Diagnostic for ConfigError {
                 KeyFix::Nearest(nearest_name) => format!("Did you mean `{nearest_name}`?"),
                 KeyFix::OtherProvider(sentence) => {
                     format!("{sentence} Remove the key, or correct `provider`.")
+                }
+                KeyFix::QuotedTable(table) => {
+                    format!("Write a name with a dot in quotes: [{table}].")
                 }
                 KeyFix::OtherTable(place) => format!("This key belongs {place}."),
             },
@@ -193,6 +206,9 @@ impl Diagnostic for ConfigError {
                         .into(),
                 );
             }
+            Self::NoConfigFile { example, .. } => {
+                format!("Create the file with a source, for example:\n\n{example}")
+            }
             Self::NoSource { example, .. } => format!("Add a source, for example:\n\n{example}"),
             Self::LoginNotNeeded { app: Some(app), .. } => format!(
                 "`meetfs login` is for a source that has the `client_id` of {app}, its \
@@ -202,11 +218,15 @@ impl Diagnostic for ConfigError {
             Self::UnknownSource { name, .. } if name.trim().is_empty() => {
                 return Some("Omit `--source` and MEETFS_SOURCE to use all sources.".into());
             }
-            Self::UnknownSource { nearest_name: Some(nearest_name), known_names, .. } => {
-                format!("Did you mean `{nearest_name}`? The sources are {known_names}.")
-            }
-            Self::UnknownSource { nearest_name: None, known_names, .. } => {
-                format!("The sources are {known_names}.")
+            Self::UnknownSource { nearest_name, known_names, .. } => {
+                match (nearest_name, known_names.as_slice()) {
+                    (_, [only_name]) => format!("The only source is {only_name}."),
+                    (Some(nearest_name), names) => format!(
+                        "Did you mean `{nearest_name}`? The sources are {}.",
+                        names.join(", ")
+                    ),
+                    (None, names) => format!("The sources are {}.", names.join(", ")),
+                }
             }
         };
         Some(hint.into())

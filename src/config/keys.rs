@@ -34,9 +34,9 @@ impl KeyType for Text {
             DeValue::Datetime(date) => date.to_string(),
             other => {
                 let hint = match other {
-                    DeValue::Integer(_) | DeValue::Float(_) => {
-                        Some("Write the value in quotes.".into())
-                    }
+                    DeValue::Integer(_) | DeValue::Float(_) => Some(
+                        "Write the value in quotes. A size or a duration also needs a unit.".into(),
+                    ),
                     _ => None,
                 };
                 return Err(table.type_error(key, start, "a string", other, hint));

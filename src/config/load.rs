@@ -244,7 +244,12 @@ impl<'a> Loader<'a> {
         let names: Vec<&str> = sources.iter().flat_map(Table::keys).collect();
         let Some(sources) = sources.filter(|_| !names.is_empty()) else {
             let example = if is_for_login { LOGIN_EXAMPLE } else { EXAMPLE };
-            return Err(ConfigError::NoSource { path: root.file().path.clone(), example });
+            let path = root.file().path.clone();
+            return Err(if root.file().is_missing {
+                ConfigError::NoConfigFile { path, example }
+            } else {
+                ConfigError::NoSource { path, example }
+            });
         };
         let selected_names = self.selected_sources()?;
         for name in &selected_names {
@@ -252,7 +257,7 @@ impl<'a> Loader<'a> {
                 return Err(ConfigError::UnknownSource {
                     name: name.clone(),
                     nearest_name: find_nearest(name, names.iter().copied()).map(str::to_owned),
-                    known_names: names.join(", "),
+                    known_names: names.iter().copied().map(str::to_owned).collect(),
                 });
             }
         }

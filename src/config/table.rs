@@ -13,8 +13,11 @@ use super::value_problem::ValueProblem;
 
 pub(super) struct Table<'a> {
     file: &'a ConfigFile,
-    /// The full name of the table, such as `source.acme`. It is empty for the top-level table.
+    /// The full name of the table as it is written in the file, such as `source.acme`. It is empty
+    /// for the top-level table.
     name: String,
+    /// The key of the table in its parent table.
+    key: String,
     /// Byte offset of the table in the file.
     start: usize,
     entries: &'a DeTable<'a>,
@@ -23,7 +26,7 @@ pub(super) struct Table<'a> {
 impl<'a> Table<'a> {
     /// Returns the top-level table of a parsed file.
     pub(super) fn root(file: &'a ConfigFile, entries: &'a Spanned<DeTable<'a>>) -> Self {
-        Self { file, name: String::new(), start: 0, entries: entries.get_ref() }
+        Self { file, name: String::new(), key: String::new(), start: 0, entries: entries.get_ref() }
     }
 
     /// Returns the table that is the value of `key`, or `None` if the key is not set.
@@ -32,7 +35,8 @@ impl<'a> Table<'a> {
         let DeValue::Table(entries) = value else {
             return Err(self.type_error(key, start, "a table", value, None));
         };
-        Ok(Some(Table { file: self.file, name: self.path_of(key), start, entries }))
+        let (name, key) = (self.path_of(key), key.to_owned());
+        Ok(Some(Table { file: self.file, name, key, start, entries }))
     }
 
     /// Returns the keys that the file sets in this table.
@@ -61,12 +65,23 @@ impl<'a> Table<'a> {
                 format!("in [{}]", self.name)
             },
             key: key.get_ref().to_string(),
-            fix: fix_misplaced(key.get_ref()).or_else(|| {
-                let nearest_name =
-                    find_nearest(key.get_ref(), known_keys.iter().map(String::as_str));
-                nearest_name.map(|nearest_name| KeyFix::Nearest(nearest_name.to_owned()))
-            }),
+            fix: fix_misplaced(key.get_ref())
+                .or_else(|| self.fix_dotted_name(key.get_ref()))
+                .or_else(|| {
+                    let nearest_name =
+                        find_nearest(key.get_ref(), known_keys.iter().map(String::as_str));
+                    nearest_name.map(|nearest_name| KeyFix::Nearest(nearest_name.to_owned()))
+                }),
         })
+    }
+
+    /// Returns the correction of a table in the table of a source. The name of the source probably
+    /// has a dot: TOML reads `[source.my.acme]` as the table `acme` of the source `my`.
+    fn fix_dotted_name(&self, key: &str) -> Option<KeyFix> {
+        let is_table = matches!(self.entry(key), Some((_, DeValue::Table(_))));
+        let source_name = format!("{}.{key}", self.key);
+        (is_table && self.name.starts_with("source."))
+            .then(|| KeyFix::QuotedTable(format!("source.{}", quote_key(&source_name))))
     }
 
     pub(super) fn file(&self) -> &'a ConfigFile {
@@ -113,6 +128,23 @@ impl<'a> Table<'a> {
     }
 
     fn path_of(&self, key: &str) -> String {
-        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+        let key = quote_key(key);
+        if self.name.is_empty() { key.into_owned() } else { format!("{}.{key}", self.name) }
     }
+}
+
+/// Returns the key as it is written in the file: in quotes, unless it is a bare key (TOML 1.0,
+/// "Keys").
+pub(super) fn quote_key(key: &str) -> Cow<'_, str> {
+    if !key.is_empty() && key.chars().all(is_bare_key_character) {
+        key.into()
+    } else {
+        // Every escape sequence of JSON has the same meaning in TOML.
+        serde_json::Value::from(key).to_string().into()
+    }
+}
+
+/// Whether a key with this character needs no quotes.
+pub(super) fn is_bare_key_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | '-')
 }

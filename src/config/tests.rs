@@ -281,7 +281,16 @@ fn configuration_without_sources_hints_at_an_example() {
     }
     let setup = Setup::new("");
     std::fs::remove_file(setup.path(".config/meetfs/config.toml")).unwrap();
-    assert!(setup.message().contains("no source is configured"));
+    let path = setup.path(".config/meetfs/config.toml");
+    assert_eq!(
+        setup.message(),
+        format!(
+            "the configuration file {} does not exist\n\
+             hint: Create the file with a source, for example:\n\n{EXAMPLE}",
+            path.display()
+        )
+    );
+    assert!(Config::load_without_sources(&setup.overrides, &setup.environment).is_ok());
 }
 
 #[test]
@@ -371,6 +380,15 @@ fn unknown_key_error_names_line_and_nearest_key() {
             "unknown key `provder` in [source.acme]\nhint: Did you mean `provider`?",
         ),
         (format!("{ACME}zzzz = 1"), "line 7: unknown key `zzzz` in [source.acme]"),
+        (
+            "[source.my.acme]\nprovider = 'zoom'".to_owned(),
+            "line 1: unknown key `acme` in [source.my]\n\
+             hint: Write a name with a dot in quotes: [source.\"my.acme\"].",
+        ),
+        (
+            "[source.'my.acme']\nprovder = 'zoom'".to_owned(),
+            "unknown key `provder` in [source.\"my.acme\"]\nhint: Did you mean `provider`?",
+        ),
     ];
     for (config, expected) in cases {
         let message = Setup::new(&config).message();
@@ -422,6 +440,10 @@ fn syntax_error_never_shows_its_line() {
             "{message}"
         );
     }
+    let message = Setup::new("[source.acme]\ntoken = 's3cr3t'\ntoken = 's3cr3t'").message();
+    assert!(message.ends_with("line 3, column 1: duplicate key `token`"), "{message}");
+    let message = Setup::new(&format!("{ACME}{ACME}")).message();
+    assert!(message.ends_with("duplicate key `acme`"), "{message}");
     let message = Setup::new("timezone = 'UTC'\n  é = 'x'").message();
     assert!(message.contains("line 2, column 3"), "{message}");
 }
@@ -520,6 +542,8 @@ fn zoom_source_needs_one_complete_credential() {
     let source = "[source.a]\nprovider = 'zoom'\n";
     let message = Setup::new(source).message();
     assert!(message.contains("line 1: [source.a] needs a credential"), "{message}");
+    let message = Setup::new(&source.replace("a]", "'a.b']")).message();
+    assert!(message.contains("line 1: [source.\"a.b\"] needs a credential"), "{message}");
     let config = Setup::new(&format!("{source}client_id = 'x'")).load().unwrap();
     let ProviderConfig::Zoom(zoom) = &config.sources[0].provider else { panic!() };
     assert!(matches!(&zoom.credential, ZoomCredential::SignedIn { client_secret: None, .. }));
@@ -731,6 +755,12 @@ fn only_selected_sources_are_read() {
         message,
         "unknown source `acm`\nhint: Did you mean `acme`? The sources are acme, cisco, zulu."
     );
+    let mut one_source = Setup::new(ACME);
+    for name in ["acm", "zulu"] {
+        one_source.overrides.sources = vec![flag(name, "--source")];
+        let expected = format!("unknown source `{name}`\nhint: The only source is acme.");
+        assert_eq!(one_source.message(), expected);
+    }
     setup.overrides.sources = ["acme", "zulu"].map(|name| flag(name, "--source")).to_vec();
     assert!(setup.message().contains("cannot read"));
     setup.overrides.sources = vec![variable("", "MEETFS_SOURCE")];

@@ -38,7 +38,7 @@ pub(super) fn to_absolute_path(
 
 /// Parses the maximum memory for block buffers. It must not exceed the memory of the machine.
 pub(super) fn parse_memory(text: String) -> Result<MemoryBudget, ValueProblem> {
-    let requested_bytes = parse_size(text)?;
+    let requested_bytes = parse_size(text, "MiB")?;
     // If the system does not report its memory, the size is not limited.
     let total_bytes = sysinfo().map_or(u64::MAX, |memory| memory.ram_total());
     if requested_bytes > total_bytes {
@@ -54,15 +54,24 @@ pub(super) fn parse_disk_limit(text: String) -> Result<DiskLimit, ValueProblem> 
     if text.eq_ignore_ascii_case("off") {
         return Ok(DiskLimit::Off);
     }
-    match parse_size(text)? {
+    match parse_size(text, "GiB")? {
         ..DiskLimit::MIN_BYTES => Err(ValueProblem::DiskTooSmall),
         bytes @ ..=MAX_BYTES => Ok(DiskLimit::Bytes(bytes)),
         _ => Err(ValueProblem::DiskTooLarge),
     }
 }
 
-/// Parses a size such as "128MiB". A size that does not fit in 64 bits becomes `u64::MAX`.
-fn parse_size(text: String) -> Result<u64, ValueProblem> {
+/// Parses a size such as "128MiB". A size that does not fit in 64 bits becomes `u64::MAX`. A number
+/// without a unit is rejected, because its unit would be bytes. `usual_unit` is the unit that the
+/// hint suggests.
+fn parse_size(text: String, usual_unit: &str) -> Result<u64, ValueProblem> {
+    /// A number above this is probably a number of bytes.
+    const MAX_NUMBER_WITHOUT_UNIT: f64 = 1_000_000.0;
+    if let Some(number) = number_without_unit(&text) {
+        let unit = if number > MAX_NUMBER_WITHOUT_UNIT { "B" } else { usual_unit };
+        let example = format!("\"{}{unit}\"", text.trim());
+        return Err(ValueProblem::NoUnit { value: text, examples: example });
+    }
     text.trim().parse().map(|ByteSize(bytes)| bytes).map_err(|_| ValueProblem::Malformed {
         value: text,
         expected: "a size",
@@ -110,12 +119,22 @@ pub(super) fn parse_duration(text: String) -> Result<Duration, ValueProblem> {
     parse_signed_duration(text.clone())?.try_into().map_err(|_| malformed_duration(text))
 }
 
-/// Parses a duration such as "30s", "2m" or "1h 30m", or a number of seconds.
+/// Parses a duration such as "30s", "2m" or "1h 30m". Zero needs no unit.
 fn parse_signed_duration(text: String) -> Result<SignedDuration, ValueProblem> {
-    match text.trim().parse::<u32>() {
-        Ok(seconds) => Ok(SignedDuration::from_secs(i64::from(seconds))),
-        Err(_) => text.trim().parse().map_err(|_| malformed_duration(text)),
+    if number_without_unit(&text).is_some() {
+        let number = text.trim();
+        let examples = format!("\"{number}s\" or \"{number}m\"");
+        return Err(ValueProblem::NoUnit { value: text, examples });
     }
+    match text.trim() {
+        "0" => Ok(SignedDuration::ZERO),
+        duration => duration.parse().map_err(|_| malformed_duration(text)),
+    }
+}
+
+/// Returns the number if the text is a positive number without a unit. Zero needs no unit.
+fn number_without_unit(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0)
 }
 
 fn malformed_duration(value: String) -> ValueProblem {
@@ -292,7 +311,7 @@ mod tests {
     #[test]
     fn sizes_out_of_range_are_refused() {
         assert_eq!(parse_memory("8MiB".into()).unwrap(), MemoryBudget::MIN);
-        assert!(message_and_hint(parse_memory("8388607".into())).contains("at least 8.0 MiB"));
+        assert!(message_and_hint(parse_memory("8388607B".into())).contains("at least 8.0 MiB"));
         assert!(message_and_hint(parse_disk_limit("0".into())).contains("\"off\""));
         assert!(
             message_and_hint(parse_disk_limit("99999999EiB".into()))
@@ -313,10 +332,37 @@ mod tests {
     }
 
     #[test]
+    fn number_without_unit_is_refused() {
+        for (text, expected) in [
+            (message_and_hint(parse_memory("128".into())), "`128` has no unit. Write \"128MiB\"."),
+            (
+                message_and_hint(parse_memory(" 134217728".into())),
+                "` 134217728` has no unit. Write \"134217728B\".",
+            ),
+            (message_and_hint(parse_disk_limit("50".into())), "`50` has no unit. Write \"50GiB\"."),
+            (
+                message_and_hint(parse_disk_limit("1.5".into())),
+                "`1.5` has no unit. Write \"1.5GiB\".",
+            ),
+            (
+                message_and_hint(parse_read_deadline("5".into())),
+                "`5` has no unit. Write \"5s\" or \"5m\".",
+            ),
+            (
+                message_and_hint(parse_duration("90".into())),
+                "`90` has no unit. Write \"90s\" or \"90m\".",
+            ),
+        ] {
+            assert_eq!(text, expected);
+        }
+        assert_eq!(parse_duration("0".into()).unwrap(), Duration::ZERO);
+    }
+
+    #[test]
     fn read_deadline_outside_its_limits_is_refused() {
         assert_eq!(parse_read_deadline("30s".into()).unwrap(), Duration::from_secs(30));
         assert_eq!(parse_read_deadline("1m 30s".into()).unwrap(), Duration::from_secs(90));
-        assert_eq!(parse_read_deadline("1".into()).unwrap(), MIN_READ_DEADLINE);
+        assert_eq!(parse_read_deadline("1s".into()).unwrap(), MIN_READ_DEADLINE);
         assert_eq!(parse_read_deadline("10m".into()).unwrap(), MAX_READ_DEADLINE);
         for outside in ["0", "999ms", "601s", "-5s", "1h"] {
             assert!(
@@ -328,8 +374,8 @@ mod tests {
     }
 
     #[test]
-    fn duration_can_have_units_or_none() {
-        assert_eq!(parse_duration("90".into()).unwrap(), Duration::from_secs(90));
+    fn duration_can_have_several_units() {
+        assert_eq!(parse_duration("90s".into()).unwrap(), Duration::from_secs(90));
         assert_eq!(parse_duration("1h 30m".into()).unwrap(), Duration::from_secs(5400));
         assert!(parse_duration("-1m".into()).is_err() && parse_duration("soon".into()).is_err());
     }

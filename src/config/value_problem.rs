@@ -30,6 +30,13 @@ pub enum ValueProblem {
     /// The value does not have the expected form. `expected` completes "is not".
     #[error("`{value}` is not {expected}")]
     Malformed { value: String, expected: &'static str, hint: Option<&'static str> },
+    /// The value is a number, but the setting needs a unit too.
+    #[error("`{value}` has no unit")]
+    NoUnit {
+        value: String,
+        /// The number with possible units.
+        examples: String,
+    },
     /// The value is not one of a fixed set of names.
     #[error("unknown {subject} `{name}`")]
     UnknownName {
@@ -108,10 +115,15 @@ impl Diagnostic for ValueProblem {
             | Self::OwnerCannotRead { .. }
             | Self::Path(_)
             | Self::FutureDate(_)
-            | Self::Url(_)
             | Self::UrlUser => return None,
+            // The text has no scheme, such as `api.zoom.us`.
+            Self::Url(url::ParseError::RelativeUrlWithoutBase) => {
+                "Write a URL that begins with https://."
+            }
+            Self::Url(_) => return None,
             Self::Empty { hint } | Self::EmptyInList { hint } | Self::Characters { hint } => hint,
             Self::Malformed { hint, .. } => return hint.map(Cow::from),
+            Self::NoUnit { examples, .. } => return Some(format!("Write {examples}.").into()),
             Self::UnknownName { nearest_name, choices, .. } => {
                 return Some(match nearest_name {
                     Some(nearest_name) => {

@@ -12,7 +12,7 @@ use crate::catalog::CatalogDatabaseError;
 use crate::fuse::SessionError;
 use crate::http::HttpError;
 use crate::model::{Diagnostic, ErrorKind, SourceName};
-use crate::providers::ProviderError;
+use crate::providers::{ErrorClass, ProviderError};
 
 /// An error that ends the mount process.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,10 @@ pub enum ListingError {
 impl Diagnostic for ListingError {
     fn kind(&self) -> ErrorKind {
         match self {
+            // A listing requests only what the configuration names, such as users.
+            Self::Failed { source, .. } if source.class() == ErrorClass::NotFound => {
+                ErrorKind::Configuration
+            }
             Self::Failed { source, .. } | Self::UserRefused { source, .. } => source.kind(),
             Self::Incomplete { .. } | Self::Pending { .. } => ErrorKind::Unavailable,
         }

@@ -14,6 +14,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::mount::MntFlags;
+use nix::unistd::{Uid, User};
 
 use super::mount_table::{MountEntry, mount_containing, topmost_mount_at};
 use crate::fuse::MOUNT_SOURCE;
@@ -53,10 +54,10 @@ pub enum MountpointError {
     /// The daemon would write into a directory that its own mount hides.
     #[error("the {subject} {} is inside the mountpoint, which would hide it", path.display())]
     Hidden { subject: &'static str, path: PathBuf },
-    #[error("{} was mounted by user {owner}", mountpoint.display())]
+    #[error("{} was mounted by {}", mountpoint.display(), describe_user(*.owner))]
     OtherOwner { mountpoint: PathBuf, owner: u32 },
     #[error(
-        "{} is busy: {users}{}",
+        "{} is busy: {processes}{}",
         mountpoint.display(),
         stopped_daemon
             .map(|pid| format!(", and its daemon (process {pid}) is stopped"))
@@ -65,7 +66,7 @@ pub enum MountpointError {
     Busy {
         mountpoint: PathBuf,
         /// Description of the processes that use the mount.
-        users: String,
+        processes: String,
         /// Process id of the daemon, if a signal has stopped it.
         stopped_daemon: Option<u32>,
     },
@@ -86,17 +87,17 @@ pub enum MountpointError {
         mountpoint: PathBuf,
     },
     /// Another mount depends on this mount, so its file system would stay in use.
-    #[error("{} is busy: {users}", mountpoint.display())]
+    #[error("{} is busy: {mounts}", mountpoint.display())]
     DependentMounts {
         mountpoint: PathBuf,
         /// Description of the mounts that depend on this mount.
-        users: String,
+        mounts: String,
         /// The mountpoint of the first of these mounts.
         first_mountpoint: PathBuf,
     },
     /// The mount has left the mount table, but its file system is still in use.
     #[error(
-        "{} is unmounted, but {} still serves it: {users}",
+        "{} is unmounted, but {} still serves it: {holders}",
         mountpoint.display(),
         daemon_pid.map_or_else(|| "its daemon".to_owned(), |pid| format!("its daemon (process {pid})"))
     )]
@@ -104,7 +105,7 @@ pub enum MountpointError {
         mountpoint: PathBuf,
         daemon_pid: Option<u32>,
         /// Description of the processes and mounts that use the file system.
-        users: String,
+        holders: String,
     },
     #[error(
         "the daemon of {} did not release the mountpoint within {} s",
@@ -181,6 +182,14 @@ impl Diagnostic for MountpointError {
             }
             Self::System { .. } => return None,
         })
+    }
+}
+
+/// Returns the name and the id of a user, or only the id if the system does not know the user.
+fn describe_user(id: u32) -> String {
+    match User::from_uid(Uid::from_raw(id)) {
+        Ok(Some(user)) => format!("{} (uid {id})", user.name),
+        _ => format!("the user with uid {id}"),
     }
 }
 

@@ -40,7 +40,7 @@ pub enum HttpError {
         status: u16,
     },
     /// The circuit breaker of the host is open, so no request was sent.
-    #[error("{host} has not answered for {} s", .failing_for.as_secs())]
+    #[error("{host} has not answered for more than {} s", .failing_for.as_secs())]
     Down {
         /// Origin of the URL: scheme, host name and port.
         host: String,

@@ -23,7 +23,7 @@ pub enum FetchError {
     #[error(transparent)]
     Down(FetchCause),
     /// The reply does not have the format of the file.
-    #[error("not the file")]
+    #[error("the reply is not the recording")]
     NotTheFile(#[source] FetchCause),
     /// The served length differs from the listed length. The served length is correct.
     #[error(

@@ -49,9 +49,9 @@ impl<'a> DisplayedFile<'a> {
         let (tracks, other_files): (Vec<_>, Vec<_>) = files
             .iter()
             .partition(|named| matches!(named.file.role, Role::Transcript | Role::Captions));
-        let targets = tracks::find_targets(&tracks, &other_files);
+        let naming_targets = tracks::find_naming_targets(&tracks, &other_files);
         let tracks_without_target =
-            tracks.iter().filter(|track| !targets.contains_key(track.key()));
+            tracks.iter().filter(|track| !naming_targets.contains_key(track.key()));
         let names_in_several_segments =
             names_in_several_segments(other_files.iter().chain(tracks_without_target));
         let time_of = |named: &NamedFile<'_>| match named.start() {
@@ -79,7 +79,7 @@ impl<'a> DisplayedFile<'a> {
             .collect();
         let mut candidates = Vec::new();
         for track in &tracks {
-            match targets.get(track.key()) {
+            match naming_targets.get(track.key()) {
                 Some(targets) => candidates.extend(targets.iter().map(|target| {
                     let distinction = distinctions.get(target.key()).cloned().unwrap_or_default();
                     Candidate::named_after(track, target, distinction)

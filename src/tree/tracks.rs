@@ -28,21 +28,21 @@ struct Segment<'n, 'a> {
 }
 
 impl<'n, 'a> Segment<'n, 'a> {
-    /// Returns all views, because any of them may be played. If the segment has no view, returns
-    /// its audio.
-    fn targets(&self) -> Vec<&'n NamedFile<'a>> {
+    /// Returns the files that a track of the segment is named after: all views, because any of them
+    /// may be played, or the audio if the segment has no view.
+    fn naming_targets(&self) -> Vec<&'n NamedFile<'a>> {
         if self.views.is_empty() { self.audio.into_iter().collect() } else { self.views.clone() }
     }
 }
 
 /// Returns, for each track, the files that it is named after. A track that is not in the map keeps
 /// its own name.
-pub(super) fn find_targets<'n, 'a>(
+pub(super) fn find_naming_targets<'n, 'a>(
     tracks: &[&'n NamedFile<'a>],
     other_files: &[&'n NamedFile<'a>],
 ) -> HashMap<&'a FileKey, Vec<&'n NamedFile<'a>>> {
     let segments = group_by_segment(other_files);
-    let mut targets = HashMap::new();
+    let mut naming_targets = HashMap::new();
     let mut used_starts: HashSet<SegmentStart> = HashSet::new();
     for (role, is_exact) in [
         (Role::Transcript, true),
@@ -60,13 +60,13 @@ pub(super) fn find_targets<'n, 'a>(
             if let Some((start, segment)) =
                 segment.filter(|(start, _)| !used_starts.contains(start))
             {
-                targets.insert(track.key(), segment.targets());
+                naming_targets.insert(track.key(), segment.naming_targets());
                 new_starts.push(*start);
             }
         }
         used_starts.extend(new_starts);
     }
-    targets
+    naming_targets
 }
 
 fn group_by_segment<'n, 'a>(

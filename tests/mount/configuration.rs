@@ -273,7 +273,10 @@ fn value_of_the_wrong_type_has_a_hint() {
     }
     for (line, hint) in [
         ("connections = \"8\"", "Write the number without quotes."),
-        ("read_deadline = 30", "Write the value in quotes."),
+        (
+            "read_deadline = 30",
+            "Write the value in quotes. A size or a duration also needs a unit.",
+        ),
     ] {
         let configuration = format!("{line}\n{}", rig.config());
         assert_refused_with(&rig, &configuration, 3, &[&format!("\nhint: {hint}\n")]);
@@ -355,6 +358,9 @@ fn wrong_value_of_a_flag_is_wrong_usage() {
         (&["--timezone", "Mars"], "error: `--timezone`: unknown time zone"),
         (&["--connections", "0"], "error: `--connections`: "),
         (&["--read-deadline", "soon"], "error: `--read-deadline`: "),
+        (&["--memory", "128"], "error: `--memory`: `128` has no unit\nhint: Write \"128MiB\".\n"),
+        (&["--disk", "50"], "error: `--disk`: `50` has no unit\nhint: Write \"50GiB\".\n"),
+        (&["--read-deadline", "5"], "error: `--read-deadline`: `5` has no unit\nhint: "),
         (&["--disk", "1B"], "error: `--disk`: "),
         (&["--memory", "-1"], "error: `--memory`: `-1` is not a size\nhint: "),
         (&["--disk", "-1"], "error: `--disk`: `-1` is not a size\nhint: "),

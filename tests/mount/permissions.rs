@@ -122,7 +122,8 @@ fn unmount_names_the_owner_of_the_mount() {
     let output = as_other_user(&rig, &format!("'{}' unmount \"$M\"", env!("CARGO_BIN_EXE_meetfs")));
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(
-        text(&output).contains("was mounted by user 0\nhint: Unmount it as that user or as root."),
+        text(&output)
+            .contains("was mounted by root (uid 0)\nhint: Unmount it as that user or as root."),
         "{}",
         text(&output)
     );

@@ -69,7 +69,7 @@ fn status_shows_counts_and_refresh_times() {
     assert!(time("listed") <= now && time("listed_whole") <= now && time("next") > now, "{source}");
     let output = command(&rig, &["status"]);
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(words.contains("acme  zoom, 12 meetings in 24 files"), "{words}");
+    assert!(words.contains("acme  zoom, 12 meetings, 24 files"), "{words}");
     rig.unmount();
     assert!(
         !rig.directory.path().join("run/meetfs").read_dir().expect("a directory").any(|_| true)
@@ -527,8 +527,12 @@ fn status_omits_counts_of_zero() {
     for (meetings, filter, expected) in [
         (vec![processing()], "", "still being processed, not shown yet: 1 file\n"),
         (vec![unfinished()], "", "still being processed, not shown yet: 1 meeting\n"),
-        (vec![meeting("YQ==", "A")], "kinds = [\"chat\"]", "excluded by the filter: 1 file\n"),
-        (vec![meeting("YQ==", "A")], "topics = [\"B\"]", "excluded by the filter: 1 meeting\n"),
+        (vec![meeting("YQ==", "A")], "kinds = [\"chat\"]", "hidden by the configuration: 1 file\n"),
+        (
+            vec![meeting("YQ==", "A")],
+            "topics = [\"B\"]",
+            "hidden by the configuration: 1 meeting\n",
+        ),
     ] {
         let mut archive = Archive::empty();
         archive.meetings = meetings;

@@ -76,7 +76,9 @@ fn refused_zoom_trash_is_explained() {
     let expires = deleted + days(30);
     let day = TimeZone::UTC.to_datetime(expires).date();
     let output = rig.shell("cat acme/trash/*Gone/chat.txt.unavailable.txt");
-    for words in ["Zoom's trash", "a web page", "Recordings > Trash", &format!("by {day},")] {
+    let reason = "It is in Zoom's recycle bin, which does not allow downloads. Zoom refuses this \
+                  download: ";
+    for words in [reason, "a web page", "Recordings > Trash", &format!("by {day},")] {
         assert!(output.contains(words), "{words}: {output}");
     }
     let json = document(&rig, "acme/trash/*Gone");

@@ -11,7 +11,7 @@ use crate::model::{Availability, BodyKind, Details, FileId, MeetingId, Version};
 use crate::providers::{ProviderError, RecycleBin, TrashEntry, TrashListing};
 
 const RECYCLE_BIN: RecycleBin =
-    RecycleBin { name: "the trash", fix: "restore it", retention_days: 30 };
+    RecycleBin { name: "the recycle bin", fix: "restore it", retention_days: 30 };
 
 fn catalog(database: CatalogDatabase) -> Arc<Catalog> {
     let options = SourceOptions { recycle_bin: Some(RECYCLE_BIN), ..options() };
@@ -77,7 +77,10 @@ fn probe_results_survive_a_restart() {
     ];
     assert_eq!(tasks, expected);
     let Availability::Unavailable(note) = &meeting.files[1].availability else { panic!() };
-    assert!(note.contains("It is in the trash, which does not allow downloads: no."), "{note}");
+    assert!(
+        note.contains("It is in the recycle bin, which does not allow downloads. No.\nRestore it"),
+        "{note}"
+    );
     assert!(note.contains("Restore it by 2026-11-05, and it reappears in its original directory."));
 }
 

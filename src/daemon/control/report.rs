@@ -393,7 +393,7 @@ impl SourceReport {
             let _ = writeln!(text, "{text_line}");
         };
         line(format_args!(
-            "  {}  {}, {} in {}, {}",
+            "  {}  {}, {}, {}, {}",
             self.name,
             self.provider,
             pluralize(totals.meetings, "meeting"),
@@ -416,7 +416,7 @@ impl SourceReport {
             ));
         }
         if let Some(hidden) = describe_hidden(counts.hidden_meetings, counts.hidden_files) {
-            line(format_args!("          excluded by the filter: {hidden}"));
+            line(format_args!("          hidden by the configuration: {hidden}"));
         }
         if counts.retained_meetings > 0 {
             line(format_args!(
@@ -560,11 +560,11 @@ mod tests {
             report().as_text(&wall_clock),
             "/mnt/m  process 42, since 2026-10-05 03:30:00 +0530, meetfs 1.2.3\n  \
                NOT MOUNTED HERE, in use elsewhere: cat (process 7) uses it\n  \
-               acme  zoom, 1 meeting in 1200 files, 3.0 GiB\n          \
+               acme  zoom, 1 meeting, 1200 files, 3.0 GiB\n          \
                        not downloadable, replaced by notes: 2 files\n          \
                        still being processed, not shown yet: 1 meeting, and 4 files of other meetings\n          \
                        without recordings, not shown: 5 meetings\n          \
-                       excluded by the filter: 2 meetings\n          \
+                       hidden by the configuration: 2 meetings\n          \
                        deleted by the provider, served from the cache: 1 meeting\n          \
                        in the recycle bin: 3 meetings\n          \
                        listed 12:30:00 +0530, next 12:35:00 +0530\n          \

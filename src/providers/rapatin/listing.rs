@@ -44,7 +44,7 @@ const MAX_MEETINGS: usize = 1000;
 /// Age in days after which a meeting without recordings is not requested any more. Zoom processes a
 /// recording within three days. Two weeks also cover a meeting that continued later under the same
 /// id. Without this limit, an old schedule would cause hundreds of calls per listing.
-const SETTLED_DAYS: i64 = 14;
+const MAX_EMPTY_MEETING_AGE_DAYS: i64 = 14;
 
 pub(crate) struct SessionListing {
     /// The sessions without duplicates.
@@ -124,8 +124,10 @@ impl Lister {
         {
             return Err(error.clone());
         }
-        let last_settled_day =
-            TimeZone::UTC.to_datetime(Timestamp::now()).date().saturating_sub(SETTLED_DAYS.days());
+        let last_settled_day = TimeZone::UTC
+            .to_datetime(Timestamp::now())
+            .date()
+            .saturating_sub(MAX_EMPTY_MEETING_AGE_DAYS.days());
         let meetings = self.meetings_to_request(&schedule, last_settled_day);
         let replies = fetch_recordings(api, &meetings).await;
         let schedule_is_complete = schedule_error.is_none();

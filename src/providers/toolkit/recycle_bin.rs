@@ -13,7 +13,7 @@ use crate::providers::ProviderError;
 /// The recycle bin of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecycleBin {
-    /// The name of the recycle bin, such as "Zoom's trash".
+    /// The name of the recycle bin, such as "Zoom's recycle bin".
     pub name: &'static str,
     /// The instruction for restoring a recording, such as "restore it in Zoom's web portal under
     /// Recordings > Trash".

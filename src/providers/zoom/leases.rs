@@ -181,10 +181,10 @@ impl Leases {
         let url = self.trash_urls.lookup(file, version).into_url(|| {
             if self.trash_urls.contains(&file.meeting) {
                 ProviderError::not_allowed(
-                    "Zoom lists this file in the trash without a download URL",
+                    "Zoom lists this file in the recycle bin without a download URL",
                 )
             } else {
-                ProviderError::unavailable("Zoom's trash has not been listed yet")
+                ProviderError::unavailable("Zoom's recycle bin has not been listed yet")
             }
         })?;
         let placement = self.credential_placement(&url);

@@ -31,13 +31,13 @@ const WINDOW_CONCURRENCY: usize = 4;
 const PAGE_LIMITS: PageLimits = PageLimits { max_pages: 1000, max_pages_without_new_items: 10 };
 
 /// Estimated memory of a listed meeting that has not changed, in bytes.
-const UNCHANGED_MEETING_MEMORY: usize = 128;
+const UNCHANGED_MEETING_BYTES: usize = 128;
 
 /// Estimated memory of a new meeting without its metadata and files, in bytes.
-const NEW_MEETING_MEMORY: usize = 1024;
+const NEW_MEETING_BYTES: usize = 1024;
 
 /// Estimated memory of a file and its download URL, in bytes.
-const FILE_MEMORY: usize = 640;
+const FILE_BYTES: usize = 640;
 
 /// A listed meeting. In a large archive, most meetings have not changed since the last listing.
 pub(crate) enum ListedEntry {
@@ -58,10 +58,10 @@ impl ListedEntry {
     /// Returns the estimated memory of the entry in bytes.
     fn estimated_memory(&self) -> usize {
         match self {
-            Self::Unchanged { .. } => UNCHANGED_MEETING_MEMORY,
+            Self::Unchanged { .. } => UNCHANGED_MEETING_BYTES,
             Self::New(mapped) => {
                 let Meeting { metadata, files, .. } = &mapped.meeting;
-                NEW_MEETING_MEMORY + metadata.as_str().len() + files.len() * FILE_MEMORY
+                NEW_MEETING_BYTES + metadata.as_str().len() + files.len() * FILE_BYTES
             }
         }
     }

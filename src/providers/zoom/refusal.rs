@@ -136,6 +136,10 @@ impl Refusal {
                 ProviderError::credential(format!("{prefix}: the account does not exist{quote}"))
                     .with_hint("Check account_id.")
             }
+            Some(2300) => ProviderError::not_found(format!(
+                "{prefix}: the API endpoint does not exist{quote}"
+            ))
+            .with_hint("Check api_url."),
             Some(3001) => {
                 ProviderError::not_found(format!("{prefix}: the meeting does not exist{quote}"))
                     .with_hint("The meeting was deleted, or it belongs to another account.")
@@ -337,6 +341,7 @@ mod tests {
             (400, Some(1010), "User does not belong to this account.", "the recordings of user x", "not found: Zoom refused the request for the recordings of user x: the account has no such user (\"User does not belong to this account\") (hint: Correct or remove the name in `users`.)"),
             (404, Some(2001), "Account does not exist.", "the recordings of user me", "credential: Zoom refused the request for the recordings of user me: the account does not exist (\"Account does not exist\") (hint: Check account_id.)"),
             (400, Some(2001), "", "the recordings of user me", "credential: Zoom refused the request for the recordings of user me: the account does not exist (hint: Check account_id.)"),
+            (404, Some(2300), "This API endpoint is not recognized.", "the users of the account", "not found: Zoom refused the request for the users of the account: the API endpoint does not exist (\"This API endpoint is not recognized\") (hint: Check api_url.)"),
             (404, Some(3001), "Meeting does not exist.", "the recordings of this meeting", "not found: Zoom refused the request for the recordings of this meeting: the meeting does not exist (\"Meeting does not exist\") (hint: The meeting was deleted, or it belongs to another account.)"),
             (404, Some(3301), "This recording does not exist.", "the recordings of this meeting", "not found: Zoom refused the request for the recordings of this meeting: the recording does not exist (\"This recording does not exist\") (hint: The recording was deleted, or Zoom is still processing it.)"),
             (400, Some(4700), "Token cannot be empty.", "the recordings of user me", "credential: Zoom refused the token of the app without a reason (code 4700: \"Token cannot be empty\") (hint: Check client_id, client_secret and account_id. If the error persists, contact Zoom support.)"),

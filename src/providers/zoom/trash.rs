@@ -23,7 +23,7 @@ use crate::providers::{ErrorClass, ProviderError, RecycleBin, TrashEntry, TrashL
 
 /// Zoom's trash and its retention ("Recovering deleted cloud recordings").
 pub(crate) const RECYCLE_BIN: RecycleBin = RecycleBin {
-    name: "Zoom's trash",
+    name: "Zoom's recycle bin",
     fix: "restore it in Zoom's web portal under Recordings > Trash",
     retention_days: 30,
 };

@@ -90,9 +90,9 @@ fn dependents_in(table: &[MountEntry], mount: &MountEntry) -> Dependents {
 
 /// Describes the processes that keep a mount busy. Such a process has a file of the mount open or
 /// mapped, or its working directory, root directory or program is in the mount.
-pub(crate) fn describe_users(device: u64) -> String {
+pub(crate) fn describe_processes(device: u64) -> String {
     let search = Search::of(device);
-    search.users_text().unwrap_or_else(|| search.unknown_users_text())
+    search.processes_text().unwrap_or_else(|| search.unknown_processes_text())
 }
 
 /// Describes what keeps the daemon of an unmounted file system running: processes that use the file
@@ -100,14 +100,14 @@ pub(crate) fn describe_users(device: u64) -> String {
 /// nothing is visible.
 pub(crate) fn describe_holders(device: u64) -> Option<String> {
     let search = Search::of(device);
-    let namespace_users = join_with_verb(&search.processes_with_mount, "has", "have")
+    let namespace_holders = join_with_verb(&search.processes_with_mount, "has", "have")
         .map(|processes_have| format!("{processes_have} it mounted in another mount namespace"));
     let bind_mounts = search.own_mounts.iter().map(|entry| {
         let mountpoint = entry.mountpoint.clone();
         DependentMount { mountpoint, relation: Relation::Bind }.to_string()
     });
     let descriptions: Vec<_> =
-        search.users_text().into_iter().chain(bind_mounts).chain(namespace_users).collect();
+        search.processes_text().into_iter().chain(bind_mounts).chain(namespace_holders).collect();
     (!descriptions.is_empty()).then(|| descriptions.join("; "))
 }
 
@@ -131,15 +131,16 @@ pub(crate) fn daemon_of(device: u64) -> Option<u32> {
     process.file_name()?.to_str()?.parse().ok()
 }
 
-/// Describes a file system that is in use but has no visible users.
+/// Describes a file system that is in use although no process that uses it is visible.
 pub(crate) fn describe_unseen_holder(device: u64) -> String {
-    Search::of(device).unknown_users_text()
+    Search::of(device).unknown_processes_text()
 }
 
 /// The result of a search for the processes and mounts that use a file system.
 #[derive(Debug, Default)]
 struct Search {
-    users: Vec<String>,
+    /// Processes that use the file system.
+    processes: Vec<String>,
     /// The mounts of the file system in this mount namespace.
     own_mounts: Vec<MountEntry>,
     /// Processes that do not use the file system, but in whose mount namespace it is mounted.
@@ -155,9 +156,9 @@ impl Search {
         let mut search = Self { is_complete: true, own_mounts, ..Self::default() };
         for process in other_processes() {
             match uses_device(&process, device) {
-                Some(true) => search.users.push(describe_process(&process)),
-                is_user => {
-                    search.is_complete &= is_user.is_some();
+                Some(true) => search.processes.push(describe_process(&process)),
+                uses_it => {
+                    search.is_complete &= uses_it.is_some();
                     if search.has_other_mount(&process, device) {
                         search.processes_with_mount.push(describe_process(&process));
                     }
@@ -177,12 +178,12 @@ impl Search {
         })
     }
 
-    fn users_text(&self) -> Option<String> {
-        join_with_verb(&self.users, "uses", "use")
+    fn processes_text(&self) -> Option<String> {
+        join_with_verb(&self.processes, "uses", "use")
             .map(|processes_use| format!("{processes_use} it"))
     }
 
-    fn unknown_users_text(&self) -> String {
+    fn unknown_processes_text(&self) -> String {
         if self.is_complete {
             "no process that uses the file system was found; an overlay, a loop device, an NFS \
              export or a mount namespace without processes can use it"
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn users_of_a_device_are_found() {
+    fn processes_that_use_a_device_are_found() {
         let directory = tempfile::tempdir().unwrap();
         let mut child = std::process::Command::new("sleep")
             .arg("60")
@@ -351,10 +352,10 @@ mod tests {
             .unwrap();
         let process = PathBuf::from(format!("/proc/{}", child.id()));
         let device = device_of(directory.path()).unwrap();
-        let is_user = [uses_device(&process, device), uses_device(&process, u64::MAX)];
+        let uses_it = [uses_device(&process, device), uses_device(&process, u64::MAX)];
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(is_user, [Some(true), Some(false)]);
+        assert_eq!(uses_it, [Some(true), Some(false)]);
         assert_eq!(uses_device(&process, device), Some(false));
     }
 }
