@@ -111,9 +111,10 @@ impl Refresher {
                 let task = late_files_and_trash_task.get_or_insert_with(|| {
                     let (refresher, shutdown) = (refresher.clone(), shutdown.clone());
                     tokio::spawn(async move {
+                        let refresh = refresher.refresh_late_files_and_trash(days, is_trash_due);
                         tokio::select! {
                             () = shutdown.cancelled() => false,
-                            is_due = refresher.refresh_late_files_and_trash(days, is_trash_due) => is_due,
+                            is_due = refresh => is_due,
                         }
                     })
                 });

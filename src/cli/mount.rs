@@ -50,8 +50,8 @@ pub struct MountArgs {
 
     /// Mount sample recordings from an embedded server; needs no account
     ///
-    /// Cannot be used with --config or --source. The demo stores nothing on disk, so --cache-dir and
-    /// --disk have no effect. Their values are still checked.
+    /// Cannot be used with --config or --source. The demo stores nothing on disk, so --cache-dir
+    /// and --disk have no effect. Their values are still checked.
     #[arg(long)]
     pub demo: bool,
 

@@ -1,7 +1,7 @@
 //! Corrects the suggestions of clap for a mistyped flag.
 //!
-//! clap also suggests hidden flags, it suggests to write an unknown flag as an operand, and it never
-//! suggests a mount option.
+//! clap also suggests hidden flags. It suggests to write an unknown flag as an operand, and it
+//! never suggests a mount option.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
@@ -10,9 +10,9 @@ use super::mount_options::accepted_option;
 use crate::config::suggestion::find_nearest;
 
 /// Corrects the suggestion in `error`: instead of a hidden flag, suggests the nearest visible flag.
-/// For a mount option that is written as a flag, suggests `-o`. For `mount --rw` and `login
-/// --source`, states what to write instead. `subcommand` is the name of a
-/// subcommand of `program`.
+/// For a mount option that is written as a flag, suggests `-o`. For `mount --rw` and for
+/// `login --source`, states what to write instead. `subcommand` is the name of a subcommand of
+/// `program`.
 pub(super) fn improve_suggestion(
     mut error: clap::Error,
     program: &Command,

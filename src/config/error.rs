@@ -92,7 +92,11 @@ pub enum ConfigError {
         mode: u32,
     },
     /// A key that the source needs is missing.
-    #[error("{}, line {line}: [source.{}] needs {requirement}", .path.display(), quote_key(.source_name.as_str()))]
+    #[error(
+        "{}, line {line}: [source.{}] needs {requirement}",
+        .path.display(),
+        quote_key(.source_name.as_str())
+    )]
     Incomplete {
         path: PathBuf,
         /// The line number of the table. The first line is 1.

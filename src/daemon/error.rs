@@ -126,3 +126,17 @@ impl Diagnostic for ListingError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_object_in_a_listing_is_a_configuration_error() {
+        let kind = |source| {
+            ListingError::Failed { source_name: SourceName::new("acme").unwrap(), source }.kind()
+        };
+        assert_eq!(kind(ProviderError::not_found("no such user")), ErrorKind::Configuration);
+        assert_eq!(kind(ProviderError::unavailable("no answer")), ErrorKind::Unavailable);
+    }
+}

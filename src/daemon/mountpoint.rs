@@ -185,7 +185,7 @@ impl Diagnostic for MountpointError {
     }
 }
 
-/// Returns the name and the id of a user, or only the id if the system does not know the user.
+/// Returns the name and the id of a user, or only the id if no user has it.
 fn describe_user(id: u32) -> String {
     match User::from_uid(Uid::from_raw(id)) {
         Ok(Some(user)) => format!("{} (uid {id})", user.name),
@@ -390,4 +390,15 @@ fn detach(path: &Path) -> Result<(), MountpointError> {
 
 fn system_error(path: &Path, source: io::Error) -> MountpointError {
     MountpointError::System { mountpoint: path.into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owner_is_named_with_its_uid() {
+        assert_eq!(describe_user(0), "root (uid 0)");
+        assert_eq!(describe_user(4_000_000_001), "the user with uid 4000000001");
+    }
 }

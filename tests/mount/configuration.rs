@@ -435,6 +435,18 @@ fn wrong_secret_is_refused_with_hint() {
 }
 
 #[test]
+fn unknown_user_is_a_configuration_error() {
+    let rig = rig();
+    let configuration = format!("{}users = [\"nobody@example.org\"]\n", rig.config());
+    assert_refused_with(
+        &rig,
+        &configuration,
+        3,
+        &["acme: cannot list recordings", "hint: Correct or remove the name in `users`."],
+    );
+}
+
+#[test]
 fn wrong_token_is_refused_with_hint() {
     let rig = rig();
     let configuration: String = rig

@@ -37,6 +37,7 @@ fn every_code_of_zoom_has_a_hint() {
         (400, 1010, "User does not belong to this account.", "Correct or remove the name in `users`"),
         (400, 2001, "Account does not exist.", "Check account_id"),
         (404, 2001, "Account does not exist.", "Check account_id"),
+        (404, 2300, "This API endpoint is not recognized.", "Check api_url"),
         (404, 3001, "Meeting does not exist.", "The meeting was deleted, or it belongs to another account"),
         (404, 3301, "This recording does not exist.", "The recording was deleted, or Zoom is still processing it"),
         (400, 4700, "Token cannot be empty.", "Check client_id, client_secret and account_id"),
