@@ -13,8 +13,8 @@ use toml::de::DeTable;
 use super::error::ConfigError;
 use super::file_problem::FileProblem;
 use super::origin::Origin;
-use super::table::is_bare_key_character;
 use super::text_file::TextFile;
+use super::toml_key::is_bare_key_character;
 
 /// Maximum size of a configuration file. A file with a hundred sources has about 30 KiB. The path
 /// of a much larger file is probably a mistake.

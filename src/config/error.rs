@@ -11,7 +11,7 @@ use nix::unistd::Uid;
 use super::file_problem::FileProblem;
 use super::origin::Origin;
 use super::secret_problem::SecretProblem;
-use super::table::quote_key;
+use super::toml_key::quote_key;
 use super::value_problem::ValueProblem;
 use crate::model::{Diagnostic, ErrorKind, SourceName};
 

@@ -47,6 +47,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text_file;
+mod toml_key;
 mod value;
 mod value_problem;
 mod webex;

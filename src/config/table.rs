@@ -9,6 +9,7 @@ use super::config_file::ConfigFile;
 use super::error::{ConfigError, KeyFix};
 use super::origin::Origin;
 use super::suggestion::find_nearest;
+use super::toml_key::quote_key;
 use super::value_problem::ValueProblem;
 
 pub(super) struct Table<'a> {
@@ -131,20 +132,4 @@ impl<'a> Table<'a> {
         let key = quote_key(key);
         if self.name.is_empty() { key.into_owned() } else { format!("{}.{key}", self.name) }
     }
-}
-
-/// Returns the key as it is written in the file: in quotes, unless it is a bare key (TOML 1.0,
-/// "Keys").
-pub(super) fn quote_key(key: &str) -> Cow<'_, str> {
-    if !key.is_empty() && key.chars().all(is_bare_key_character) {
-        key.into()
-    } else {
-        // Every escape sequence of JSON has the same meaning in TOML.
-        serde_json::Value::from(key).to_string().into()
-    }
-}
-
-/// Whether a key with this character needs no quotes.
-pub(super) fn is_bare_key_character(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '_' | '-')
 }

@@ -437,7 +437,7 @@ fn wrong_secret_is_refused_with_hint() {
 #[test]
 fn unknown_user_is_a_configuration_error() {
     let rig = rig();
-    let configuration = format!("{}users = [\"nobody@example.org\"]\n", rig.config());
+    let configuration = format!("{}users = [\"absent@example.org\"]\n", rig.config());
     assert_refused_with(
         &rig,
         &configuration,
