@@ -109,11 +109,13 @@ impl ConfigFile {
         Origin::File { path: self.path.clone(), line: self.line_at(offset), key }
     }
 
-    /// Returns the text in `span`, if it is a key without quotes or dots, or else `None`. A value
-    /// that can be a secret has quotes.
+    /// Returns the key in `span`, with its quotes. Returns `None` if the text has other characters
+    /// than a name, because it could then be more than a key.
     fn key_at(&self, span: Range<usize>) -> Option<&str> {
         let text = self.file.text.expose_secret().get(span)?;
-        (!text.is_empty() && text.chars().all(is_bare_key_character)).then_some(text)
+        let is_part_of_name =
+            |character| is_bare_key_character(character) || matches!(character, '.' | '"' | '\'');
+        (!text.is_empty() && text.chars().all(is_part_of_name)).then_some(text)
     }
 
     /// Returns the line and the column of a byte offset. Both start at 1. The column is counted in
