@@ -3,7 +3,6 @@
 //! The file can contain secrets. Therefore its text is a [`SecretString`], and error messages
 //! contain only its keys.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -14,7 +13,6 @@ use super::error::ConfigError;
 use super::file_problem::FileProblem;
 use super::origin::Origin;
 use super::text_file::TextFile;
-use super::toml_key::is_bare_key_character;
 
 /// Maximum size of a configuration file. A file with a hundred sources has about 30 KiB. The path
 /// of a much larger file is probably a mistake.
@@ -77,13 +75,7 @@ impl ConfigFile {
             let (line, column) = self.position_at(span.start);
             // The `Display` of the error repeats the line, which can contain a secret. The message
             // consists of fixed words.
-            let mut message = error.message().to_owned();
-            // The parser has no other sign of this error than its message.
-            if message == "duplicate key"
-                && let Some(key) = self.key_at(span)
-            {
-                message = format!("{message} `{key}`");
-            }
+            let message = error.message().to_owned();
             ConfigError::Syntax { path: self.path.clone(), line, column, message }
         })
     }
@@ -107,15 +99,6 @@ impl ConfigFile {
 
     pub(super) fn origin(&self, offset: usize, key: String) -> Origin {
         Origin::File { path: self.path.clone(), line: self.line_at(offset), key }
-    }
-
-    /// Returns the key in `span`, with its quotes. Returns `None` if the text has other characters
-    /// than a name, because it could then be more than a key.
-    fn key_at(&self, span: Range<usize>) -> Option<&str> {
-        let text = self.file.text.expose_secret().get(span)?;
-        let is_part_of_name =
-            |character| is_bare_key_character(character) || matches!(character, '.' | '"' | '\'');
-        (!text.is_empty() && text.chars().all(is_part_of_name)).then_some(text)
     }
 
     /// Returns the line and the column of a byte offset. Both start at 1. The column is counted in

@@ -14,7 +14,7 @@ pub(super) fn quote_key(key: &str) -> Cow<'_, str> {
 }
 
 /// Whether a key with this character needs no quotes.
-pub(super) fn is_bare_key_character(character: char) -> bool {
+fn is_bare_key_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '_' | '-')
 }
 

@@ -122,9 +122,9 @@ impl FileBreaker {
     }
 
     /// Decides about a read of `span` that needs the network. A half-open breaker admits one read
-    /// per [`retry_interval`], and other reads wait for its result until shortly after its deadline.
-    /// If it has no result by then, it was canceled, and the next read takes its place. A canceled
-    /// read therefore needs no cleanup.
+    /// per [`retry_interval`], and other reads wait for its result until shortly after its
+    /// deadline. If it has no result by then, it was canceled, and the next read takes its place. A
+    /// canceled read therefore needs no cleanup.
     pub(super) fn admit(
         &self,
         span: BlockSpan,
