@@ -17,9 +17,11 @@ use super::source_counts::SourceCounts;
 use super::source_snapshot::SourceSnapshot;
 use super::trash::DownloadProbe;
 use super::validators::ValidatorTable;
+#[cfg(test)]
+use crate::model::TableSize;
 use crate::model::{
     DaySpan, Details, FileId, Meeting, MeetingId, RecordingFile, Role, SourceContents, SourceName,
-    Version,
+    Version, current_time,
 };
 use crate::providers::{KnownMeetings, LateFiles, Listing, TrashListing};
 use crate::sync::Mutex;
@@ -204,7 +206,7 @@ impl Catalog {
         let _guard = self.apply_lock.lock();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
-        let change = source.trash.apply(listing, Timestamp::now());
+        let change = source.trash.apply(listing, current_time());
         for id in &change.removed_ids {
             source.details.remove(id);
             source.sizes.remove(id);
@@ -283,7 +285,7 @@ impl Catalog {
             // The meeting has left the recycle bin. If it returns, the result may be different.
             return;
         }
-        let probe = DownloadProbe { version, probed_at: Timestamp::now(), refusal };
+        let probe = DownloadProbe { version, probed_at: current_time(), refusal };
         let previous_probe = source.trash.insert_probe(id, probe.clone());
         drop(sources);
         let is_unchanged = |previous_probe: DownloadProbe| {
@@ -424,6 +426,32 @@ impl Catalog {
             snapshots.into_iter().map(SourceSnapshot::into_contents).collect();
         contents.sort_by(|a, b| a.name.cmp(&b.name));
         contents
+    }
+
+    #[cfg(test)]
+    pub(crate) fn table_sizes(&self) -> Vec<TableSize> {
+        let sources = self.sources.lock();
+        let count = |size: fn(&Source) -> usize| sources.values().map(size).sum();
+        let mut sizes = vec![
+            TableSize::new("meetings", count(|source| source.meetings.len())),
+            TableSize::new("meetings with sizes", count(|source| source.sizes.len())),
+            TableSize::new("unconfirmed sizes", count(|source| source.unconfirmed_sizes.len())),
+            TableSize::new("meetings with details", count(|source| source.details.len())),
+            TableSize::new(
+                "incomplete details",
+                count(|source| source.meetings_with_incomplete_details.len()),
+            ),
+            TableSize::new("trashed meetings", count(|source| source.trash.meetings().count())),
+            TableSize::new("download probes", count(|source| source.trash.probe_count())),
+            TableSize::new(
+                "retained meetings",
+                count(|source| source.retained_meetings.iter().count()),
+            ),
+            TableSize::new("validators", self.validators.len()),
+        ];
+        drop(sources);
+        sizes.extend(self.database.table_sizes());
+        sizes
     }
 
     #[cfg(test)]

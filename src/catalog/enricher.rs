@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -18,7 +17,7 @@ use super::enrichment_task::EnrichmentTask;
 use crate::http::{FetchError, Priority};
 use crate::model::{
     BodyKind, Details, Diagnostic, FileId, MeetingId, RecordingFile, Version,
-    WEB_VTT_SIGNATURE_LENGTH, is_web_vtt, line_with_hint, one_line,
+    WEB_VTT_SIGNATURE_LENGTH, current_time, is_web_vtt, line_with_hint, one_line,
 };
 use crate::providers::{LeaseEffort, LeaseRequest, Provider, ProviderError};
 
@@ -103,7 +102,7 @@ impl Enricher {
             let source = self.provider.source().clone();
             let tasks = self
                 .catalog
-                .run_blocking(move |catalog| catalog.enrichment_tasks(&source, Timestamp::now()))
+                .run_blocking(move |catalog| catalog.enrichment_tasks(&source, current_time()))
                 .await;
             let Ok(tasks) = tasks else { return };
             retries.retain(|task, _| tasks.contains(task));

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
+use jiff::{SignedDuration, ToSpan, tz::TimeZone};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::Catalog;
 use super::refresh_state::RefreshState;
-use crate::model::{DaySpan, line_with_hint};
+use crate::model::{DaySpan, current_time, line_with_hint};
 use crate::providers::{ErrorClass, LateFiles, Provider, ProviderError};
 
 /// Interval between listings of the recent days. A new recording or a late transcript appears
@@ -143,7 +143,7 @@ impl Refresher {
             refresher.state.send_modify(|state| {
                 state.is_running = false;
                 state.completed_refreshes += 1;
-                state.next_refresh_at = Timestamp::now().checked_add(delay).ok();
+                state.next_refresh_at = current_time().checked_add(delay).ok();
             });
             let is_requested = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -202,7 +202,7 @@ impl Refresher {
         state.incomplete_days.len() > MAX_INCOMPLETE_RANGES
             || state
                 .fully_listed_at
-                .is_none_or(|at| Timestamp::now().duration_since(at) >= FULL_INTERVAL)
+                .is_none_or(|at| current_time().duration_since(at) >= FULL_INTERVAL)
     }
 
     async fn refresh(&self, kind: RefreshKind) {
@@ -226,13 +226,13 @@ impl Refresher {
                             });
                         }
                         state.incomplete_days.append(&mut incomplete_days);
-                        state.last_failure = Some((Timestamp::now(), error));
+                        state.last_failure = Some((current_time(), error));
                     });
                     return;
                 }
             }
         }
-        let now = Timestamp::now();
+        let now = current_time();
         let mut is_complete = false;
         self.state.send_modify(|state| {
             state.incomplete_days = incomplete_days;
@@ -252,7 +252,7 @@ impl Refresher {
 
     /// Returns the ranges of days to list: the recent days first, then incomplete days.
     fn day_spans(&self, kind: RefreshKind) -> Vec<DaySpan> {
-        let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+        let today = TimeZone::UTC.to_datetime(current_time()).date();
         let all_days = self.all_days(today);
         if kind == RefreshKind::Full {
             return vec![all_days];
@@ -308,7 +308,7 @@ impl Refresher {
     /// Lists the recycle bin. An error is reported and otherwise ignored.
     async fn refresh_trash(&self) {
         let source = self.provider.source();
-        let span = self.all_days(TimeZone::UTC.to_datetime(Timestamp::now()).date());
+        let span = self.all_days(TimeZone::UTC.to_datetime(current_time()).date());
         let (listing, error) = match self.provider.list_trash(span).await {
             Ok(listing) => {
                 let error = listing.failed.clone();
@@ -363,7 +363,7 @@ impl Refresher {
         }
         let (received, unchanged) = (listing.meetings.len(), listing.unchanged.len());
         tracing::info!(%source, received, unchanged, from = %span.from, to = %span.to, "listed");
-        self.state.send_modify(|state| state.listed_at = Some(Timestamp::now()));
+        self.state.send_modify(|state| state.listed_at = Some(current_time()));
         let refused_users = listing.refused_users.as_ref().map(|users| users.errors.clone());
         let gaps = ListingGaps {
             incomplete_days: listing.failed.clone(),

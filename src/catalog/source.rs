@@ -55,7 +55,7 @@ pub(super) struct Source {
     pub(super) sizes: HashMap<MeetingId, Arc<MeasuredSizes>>,
     /// The files whose measured size contradicts the listing. They are measured again, because a
     /// faulty server can report a wrong size. Each complete listing replaces this set.
-    unconfirmed_sizes: HashSet<FileId>,
+    pub(super) unconfirmed_sizes: HashSet<FileId>,
     /// The details by meeting. `None` as a value means that the provider has no details of the
     /// meeting.
     pub(super) details: HashMap<MeetingId, Option<Arc<Details>>>,

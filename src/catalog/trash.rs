@@ -99,6 +99,11 @@ impl Trash {
         self.meetings.values()
     }
 
+    #[cfg(test)]
+    pub(super) fn probe_count(&self) -> usize {
+        self.probes.values().map(|probes| probes.len()).sum()
+    }
+
     pub(super) fn contains(&self, id: &MeetingId) -> bool {
         self.meetings.contains_key(id)
     }

@@ -22,6 +22,11 @@ impl ValidatorTable {
         Self(Mutex::new(sources.into_iter().collect()))
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().values().map(HashMap::len).sum()
+    }
+
     pub(super) fn get(&self, id: &FileId, version: Version) -> Option<String> {
         let key = (id.meeting.clone(), id.key.clone());
         let sources = self.0.lock();

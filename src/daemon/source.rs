@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use jiff::ToSpan;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::error::ListingError;
 use crate::catalog::{Catalog, Filter, RecordingKind, RefreshState, Refresher};
 use crate::config::{FileKind, SourceConfig};
+use crate::model::current_time;
 use crate::providers::{Provider, ProviderError, RecycleBin};
 
 #[derive(Debug)]
@@ -82,7 +83,7 @@ impl Source {
                 state.is_running = false;
                 state.is_first_listing_done = true;
                 state.completed_refreshes += 1;
-                state.last_failure = Some((Timestamp::now(), error));
+                state.last_failure = Some((current_time(), error));
             });
         }
     }

@@ -27,7 +27,9 @@ use super::retry;
 use super::simulated_server::SimulatedTransport;
 use super::transfer::Transfer;
 use super::transport::Transport;
-use crate::model::SecretUrl;
+#[cfg(test)]
+use crate::model::TableSize;
+use crate::model::{SecretUrl, current_time};
 
 /// Maximum length of the body of an API reply. A page of 300 meetings with a dozen files each has
 /// less than 3 MiB, and a meeting with 10,000 files has less than 8 MiB. A longer body is a server
@@ -342,7 +344,7 @@ impl Client {
 
     /// Returns the hosts that are down, sorted by name.
     pub fn hosts_down(&self) -> Vec<DownHost> {
-        let (now, wall_time) = (Instant::now(), Timestamp::now());
+        let (now, wall_time) = (Instant::now(), current_time());
         let breakers: Vec<_> = self
             .breakers
             .lock()
@@ -394,6 +396,25 @@ impl Client {
             }
         };
         Err(HttpError::Down { host: origin(url), failing_for, retry_interval: PROBE_INTERVAL })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn table_sizes(&self) -> Vec<TableSize> {
+        let breakers = self.breakers.lock().len();
+        let pools: Vec<_> = self.pools.lock().values().cloned().collect();
+        let (permits, waiters): (Vec<_>, Vec<_>) = pools.iter().map(|pool| pool.load()).unzip();
+        let limiters: Vec<_> = self.rate_limiters.lock().values().cloned().collect();
+        let (calls, limits): (Vec<_>, Vec<_>) =
+            limiters.iter().map(|limiter| limiter.load()).unzip();
+        vec![
+            TableSize::new("connection pools", pools.len()),
+            TableSize::new("connection permits in use", permits.iter().sum()),
+            TableSize::new("requests that wait for a permit", waiters.iter().sum()),
+            TableSize::new("circuit breakers", breakers),
+            TableSize::new("hosts that are down", self.hosts_down().len()),
+            TableSize::new("rate limiters", limiters.len()),
+            TableSize::new("counted API calls", calls.iter().sum()).with_limit(limits.iter().sum()),
+        ]
     }
 
     /// Returns a `GET` request for the bytes of a file.

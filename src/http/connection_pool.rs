@@ -173,6 +173,21 @@ impl ConnectionPool {
     fn in_use(&self) -> usize {
         self.state.lock().long_permits.in_use
     }
+
+    /// Returns the number of permits in use and the number of waiting requests.
+    #[cfg(test)]
+    pub(super) fn load(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        let State { long_permits: long, brief_permits: brief, .. } = &*state;
+        let queues = [
+            &state.interactive_waiters,
+            &state.bulk_waiters,
+            &state.brief_waiters,
+            &long.slow_waiters,
+            &brief.slow_waiters,
+        ];
+        (long.in_use + brief.in_use, queues.iter().map(|queue| queue.len()).sum())
+    }
 }
 
 /// Returns the maximum number of permits that slow transfers may have while other requests wait.

@@ -54,6 +54,8 @@ mod range_stream;
 mod rate_limiter;
 pub mod retry;
 #[cfg(test)]
+mod simulated_revision;
+#[cfg(test)]
 mod simulated_server;
 mod transfer;
 mod transport;
@@ -71,6 +73,8 @@ pub use probe::{ProbeReply, probe};
 pub use range::{ByteRange, ExpectedFile};
 pub use range_stream::{MAX_SKIPPED_BYTES, RangeStream, skip_limit_error};
 pub use rate_limiter::{RateLimiter, RatePermit};
+#[cfg(test)]
+pub(crate) use simulated_revision::{Revision, ServedRange, random_length};
 #[cfg(test)]
 pub(crate) use simulated_server::{
     BodyPart, SimulatedHead, SimulatedReply, SimulatedRequest, SimulatedServer,

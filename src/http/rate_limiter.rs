@@ -156,6 +156,13 @@ impl RateLimiter {
         Attempt::Started
     }
 
+    /// Returns the number of calls that count against the limit and the limit.
+    #[cfg(test)]
+    pub(super) fn load(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.in_flight + state.end_times.len(), self.limit)
+    }
+
     /// Rejects all calls for the time `retry_after`, but at most for [`MAX_CLOSED_TIME`]. An
     /// earlier delay is not shortened.
     pub fn close(&self, retry_after: Duration) {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use reqwest::header::RANGE;
+use reqwest::header::{AUTHORIZATION, HeaderName, RANGE};
 use reqwest::{Body, Request, Response};
 
 use super::transport::Transport;
@@ -29,6 +29,9 @@ pub(crate) trait SimulatedServer: Send + Sync {
 pub(crate) struct SimulatedRequest<'a> {
     pub(crate) host: &'a str,
     pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    /// The value of the `Authorization` header.
+    pub(crate) authorization: Option<&'a str>,
     /// The first and the last byte that the `Range` header names.
     pub(crate) range: Option<(u64, u64)>,
 }
@@ -84,13 +87,13 @@ impl Transport for SimulatedTransport {
     async fn send(&self, request: Request) -> Result<Response, reqwest::Error> {
         let SimulatedReply { delay, head, body } = {
             let url = request.url();
+            let header = |name: HeaderName| request.headers().get(name)?.to_str().ok();
             let request = SimulatedRequest {
                 host: url.host_str().unwrap_or_default(),
                 path: url.path(),
-                range: request
-                    .headers()
-                    .get(RANGE)
-                    .and_then(|range| parse_range(range.to_str().ok()?)),
+                query: url.query().unwrap_or_default(),
+                authorization: header(AUTHORIZATION),
+                range: header(RANGE).and_then(parse_range),
             };
             self.server.reply(&request)
         };

@@ -8,6 +8,7 @@
 //! the file format. Do not change them when you rename a field.
 
 mod contents;
+mod current_time;
 mod day_span;
 mod details;
 mod diagnostic;
@@ -21,8 +22,13 @@ mod printable;
 mod recording_file;
 mod secret_url;
 mod shared_text;
+#[cfg(test)]
+mod table_size;
 
 pub use contents::{MeetingContents, SourceContents};
+#[cfg(test)]
+pub(crate) use current_time::SimulatedTimeOfDay;
+pub use current_time::current_time;
 pub use day_span::DaySpan;
 pub use details::Details;
 pub use diagnostic::{Diagnostic, ErrorKind, line_with_hint, one_line};
@@ -39,3 +45,5 @@ pub use recording_file::{
 };
 pub use secret_url::SecretUrl;
 pub use shared_text::SharedText;
+#[cfg(test)]
+pub use table_size::TableSize;

@@ -131,6 +131,12 @@ pub trait Provider: Send + Sync + 'static {
     /// Waits for work that the end of the process must not interrupt, such as the renewal of a
     /// refresh token. No such work starts afterwards. The caller limits the wait.
     async fn finish(&self) {}
+
+    /// Returns the sizes of the tables of the provider.
+    #[cfg(test)]
+    fn table_sizes(&self) -> Vec<crate::model::TableSize> {
+        Vec::new()
+    }
 }
 
 impl fmt::Debug for dyn Provider {

@@ -7,6 +7,8 @@ use lru::LruCache;
 use super::content::Content;
 use super::recording::{ContentRevision, Recording};
 use crate::http::Validator;
+#[cfg(test)]
+use crate::model::TableSize;
 use crate::model::{FileId, Version};
 use crate::sync::Mutex;
 
@@ -43,6 +45,12 @@ impl ContentRevisions {
                 files: LruCache::new(MAX_STORED_REVISIONS),
             }),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn table_size(&self) -> TableSize {
+        let size = self.state.lock().files.len();
+        TableSize::new("content revisions", size).with_limit(MAX_STORED_REVISIONS.get())
     }
 
     /// Returns the current revision of a file, and its validator if one is known. Returns `None` if

@@ -15,6 +15,8 @@ use super::recording::Recording;
 use crate::cache::ContentId;
 use crate::http::Validator;
 use crate::http::{FetchError, LeaseSource};
+#[cfg(test)]
+use crate::model::TableSize;
 use crate::model::{FileId, Version};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -95,6 +97,18 @@ impl ContentTable {
         let content = Arc::new(Content::new(recording.clone(), id, leases, revision));
         open_contents.insert(key.clone(), Arc::downgrade(&content));
         content
+    }
+
+    #[cfg(test)]
+    pub(super) fn table_sizes(&self) -> Vec<TableSize> {
+        let (open, recent) = (self.open_contents.lock().len(), self.recent_contents.lock().len());
+        vec![
+            // Contents are removed when another one is inserted.
+            TableSize::new("open contents", open).with_limit(2 * MAX_RECENT_CONTENTS.get() + 1),
+            TableSize::new("recent contents", recent).with_limit(MAX_RECENT_CONTENTS.get()),
+            TableSize::new("failing files", self.failing_files().len()),
+            self.revisions.table_size(),
+        ]
     }
 
     /// Returns the files whose reads currently fail at once.

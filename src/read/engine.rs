@@ -20,12 +20,16 @@ use super::prefetcher::Prefetcher;
 use super::range_fetch::FetchContext;
 use super::range_fetcher::RangeFetcher;
 use super::recording::Recording;
+#[cfg(test)]
+use crate::cache::BLOCK_LENGTH;
 use crate::cache::disk::{CompleteFile, DiskCache};
 use crate::cache::{BlockIndex, BlockSpan, MemoryCache};
 use crate::http::{
     ByteRange, Client, ExpectedFile, FetchCause, FetchError, LeaseSource, Priority, RangeStream,
     TrafficClass,
 };
+#[cfg(test)]
+use crate::model::TableSize;
 use crate::model::{BodyKind, FileId, SourceName, Version};
 use crate::providers::LeaseCache;
 
@@ -372,6 +376,29 @@ impl Engine {
         let active_readers = self.prefetcher.active_readers();
         let active_readers = active_readers.load(std::sync::atomic::Ordering::Relaxed);
         (self.loader.in_flight.lock().len(), active_readers)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn table_sizes(&self) -> Vec<TableSize> {
+        let (fetches, readers) = self.pending_work();
+        let (cached_bytes, reserved_bytes) = self.caches.memory.usage();
+        // Blocks that wait to be written to disk, or whose bytes are in a reply, are not evicted.
+        let max_bytes_in_use = self.caches.memory.budget() / 4 + BLOCK_LENGTH;
+        let max_cached_bytes = (self.caches.memory.budget() + max_bytes_in_use) as usize;
+        let mut sizes = vec![
+            TableSize::new("in-flight fetches", fetches),
+            TableSize::new("readers with chunks in flight", readers),
+            TableSize::new("bytes in the memory cache", cached_bytes as usize)
+                .with_limit(max_cached_bytes),
+            TableSize::new("reserved MiB", reserved_bytes.div_ceil(1 << 20) as usize),
+        ];
+        if let Some(disk) = self.caches.disk.as_ref().map(|disk| disk.status()) {
+            let used_bytes = TableSize::new("bytes in the disk cache", disk.used_bytes as usize);
+            sizes.push(used_bytes.with_limit(disk.limit as usize));
+        }
+        sizes.extend(self.contents.table_sizes());
+        sizes.extend(self.lease_caches.values().flat_map(|cache| cache.table_sizes()));
+        sizes
     }
 
     /// Prefetches all bytes of a small file. Returns `false` if the memory budget does not allow

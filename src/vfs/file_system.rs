@@ -23,6 +23,8 @@ use super::read_error_log::ReadErrorLog;
 use super::sibling_prefetch::{MAX_SMALL_FILE_LENGTH, SiblingPrefetcher};
 use super::xattr::{self, XattrReply};
 use crate::http::FetchError;
+#[cfg(test)]
+use crate::model::TableSize;
 use crate::model::line_with_hint;
 use crate::read::{CompleteFile, Engine, OpenFile};
 use crate::tree::{Content, Ino, LiveTree, Node};
@@ -749,6 +751,17 @@ impl<B> FileSystem<B> {
     #[cfg(test)]
     pub(super) fn open_handle_count(&self) -> usize {
         self.handles.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn table_sizes(&self) -> Vec<TableSize> {
+        vec![
+            TableSize::new("open handles", self.open_handle_count()),
+            TableSize::new("inodes with open files", self.open_files.len()),
+            TableSize::new("queued invalidations", self.invalidations.len()),
+            self.pages.table_size(),
+            self.prefetcher.table_size(),
+        ]
     }
 
     /// Returns the path of an inode relative to the mountpoint, for log messages.

@@ -123,6 +123,11 @@ impl InvalidationQueue {
         let _ = sent_batches.wait_for(|sent| *sent > batch).await; // `self` owns the sender.
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().invalidations.len()
+    }
+
     /// Waits for the next batch. Returns `None` after [`stop`](Self::stop). Blocks the calling
     /// thread.
     pub fn next_batch(&self) -> Option<InvalidationBatch> {

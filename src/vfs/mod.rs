@@ -63,4 +63,6 @@ pub use file_system::{
 pub use handle_table::HandleId;
 pub use invalidation::{Invalidation, InvalidationBatch, InvalidationQueue};
 pub use passthrough::{BackingFile, BackingRegistrar};
+#[cfg(test)]
+pub(crate) use tests::fake_kernel::FakeKernel;
 pub use xattr::XattrReply;

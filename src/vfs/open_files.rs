@@ -50,6 +50,11 @@ impl OpenFiles {
         (longest < content.length).then_some(content.length)
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.contents.lock().len()
+    }
+
     /// Returns the length of the longest open content of an inode, or 0 if none is open.
     pub(super) fn longest(&self, ino: Ino) -> u64 {
         self.contents.lock().get(&ino).map_or(0, |contents| longest(contents))

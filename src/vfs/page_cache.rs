@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use lru::LruCache;
 use parking_lot::Mutex;
 
+#[cfg(test)]
+use crate::model::TableSize;
 use crate::read::ContentRevision;
 use crate::tree::Ino;
 
@@ -55,6 +57,12 @@ impl PageCache {
         } else {
             PageMode::Drop
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn table_size(&self) -> TableSize {
+        let size = self.revisions.lock().len();
+        TableSize::new("files with cached pages", size).with_limit(MAX_FILES.get())
     }
 
     /// Records that a read fills dropped pages with bytes of `revision`.

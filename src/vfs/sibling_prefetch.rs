@@ -20,6 +20,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::open_recording::recording_of;
+#[cfg(test)]
+use crate::model::TableSize;
 use crate::read::{Engine, OpenFile, Recording};
 use crate::tree::{Ino, LiveTree, Node, Snapshot, TreeWalk, WalkOrder};
 
@@ -124,6 +126,11 @@ impl SiblingPrefetcher {
         if !std::mem::replace(&mut state.is_cancel_task_running, true) {
             runtime.spawn(self.clone().cancel_idle_walks());
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn table_size(&self) -> TableSize {
+        TableSize::new("directory walks", self.state.lock().walks.len()).with_limit(MAX_WALKS)
     }
 
     /// Starts to fetch the upcoming files, as far as the memory budget allows.

@@ -12,6 +12,8 @@ use super::{deletions, enrichment, file, listing};
 use crate::catalog::retention::{DeletedMeeting, RetentionChange};
 use crate::catalog::scope::ListingScope;
 use crate::catalog::trash::{DownloadProbe, StoredTrash, TrashChange};
+#[cfg(test)]
+use crate::model::TableSize;
 use crate::model::{Details, FileId, MeetingId, SourceName, Version};
 use crate::sync::Mutex;
 
@@ -201,6 +203,25 @@ impl CatalogDatabase {
             let mut connection = self.connection.lock();
             log_failed_write(deletions::save_retention(&mut connection, source, change));
         }
+    }
+
+    /// Returns the number of rows of each table.
+    #[cfg(test)]
+    pub(in crate::catalog) fn table_sizes(&self) -> Vec<TableSize> {
+        const TABLES: [(&str, &str); 7] = [
+            ("rows of listed_meeting", "listed_meeting"),
+            ("rows of meeting_details", "meeting_details"),
+            ("rows of file_size", "file_size"),
+            ("rows of file_validator", "file_validator"),
+            ("rows of trashed_meeting", "trashed_meeting"),
+            ("rows of trashed_file", "trashed_file"),
+            ("rows of deleted_meeting", "deleted_meeting"),
+        ];
+        let sizes = TABLES.into_iter().map(|(name, table)| {
+            let count: i64 = self.query(&format!("SELECT COUNT(*) FROM {table}"))[0];
+            TableSize::new(name, count as usize)
+        });
+        sizes.collect()
     }
 
     #[cfg(test)]

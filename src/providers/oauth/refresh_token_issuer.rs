@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
@@ -18,7 +17,7 @@ use super::sign_in_store::{
 use super::token_service::{Exchange, TokenGrant, TokenService};
 use crate::config::SignInFile;
 use crate::http::Priority;
-use crate::model::{Diagnostic, SourceName, one_line};
+use crate::model::{Diagnostic, SourceName, current_time, one_line};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::token::{Token, TokenIssuer};
 
@@ -139,7 +138,7 @@ impl Renewer {
         reserved_file: Option<ReservedFile>,
         priority: Priority,
     ) -> Result<Token, ProviderError> {
-        let requested_at = (Instant::now(), Timestamp::now());
+        let requested_at = (Instant::now(), current_time());
         let grant = self
             .service
             .exchange(Exchange::Refresh(&current_sign_in.refresh_token), priority)
@@ -177,7 +176,7 @@ impl Renewer {
     /// Returns the stored access token, unless it is about to expire or was refused.
     fn stored_token(&self, stored: &SignIn, refused_token: Option<&SecretString>) -> Option<Token> {
         let AccessGrant { token, issued_at, expires_at } = stored.access_grant.as_ref()?;
-        let now = Timestamp::now();
+        let now = current_time();
         let lifetime = expires_at.duration_since(*issued_at);
         let remaining = expires_at.duration_since(now);
         // If the clock was set back, an old token would seem to be new.

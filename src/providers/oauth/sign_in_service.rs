@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use jiff::Timestamp;
 use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, RedirectUrl, Scope};
 use secrecy::SecretString;
 use url::Url;
@@ -12,7 +11,7 @@ use url::Url;
 use super::sign_in_store::{SignIn, SignInStore, StoreError};
 use super::token_service::{Exchange, TokenService};
 use crate::http::Priority;
-use crate::model::{Diagnostic, ErrorKind, SourceName};
+use crate::model::{Diagnostic, ErrorKind, SourceName, current_time};
 use crate::providers::ProviderError;
 
 /// Signs a user in to one source and out of it.
@@ -155,7 +154,7 @@ impl SignInService {
         // A code works only once, so the space is reserved before the exchange.
         let lock = self.store.lock().await?;
         let reserved_file = lock.reserve()?;
-        let issued_at = Timestamp::now();
+        let issued_at = current_time();
         let exchange = Exchange::Code {
             code: &code,
             redirect: &request.redirect,

@@ -18,7 +18,7 @@ use super::schedule::{self, Schedule};
 use super::start_times::StartTimes;
 use super::wire::{Session, Sessions, State};
 use crate::http::Priority;
-use crate::model::{DaySpan, Meeting, MeetingId, SourceName};
+use crate::model::{DaySpan, Meeting, MeetingId, SourceName, current_time};
 use crate::providers::toolkit::fan_out::{FanOutLimits, JobOutcome, StopReason, fan_out};
 use crate::providers::toolkit::listing_failures::{merge_overlapping, most_actionable_error};
 use crate::providers::toolkit::windowed_listing::keep_highest_ranked;
@@ -125,7 +125,7 @@ impl Lister {
             return Err(error.clone());
         }
         let last_settled_day = TimeZone::UTC
-            .to_datetime(Timestamp::now())
+            .to_datetime(current_time())
             .date()
             .saturating_sub(MAX_EMPTY_MEETING_AGE_DAYS.days());
         let meetings = self.meetings_to_request(&schedule, last_settled_day);

@@ -11,14 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::single_flight::SingleFlight;
 use crate::http::{FetchCause, FetchError, LeaseSource, MAX_LEASE_ATTEMPTS, Priority};
-use crate::model::{FileId, Lease, Version};
+#[cfg(test)]
+use crate::model::TableSize;
+use crate::model::{FileId, Lease, Version, current_time};
 use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, Provider, ProviderError};
 
 /// Maximum number of cached leases. A lease takes less than 2 KiB, so all leases take at most 8
@@ -49,6 +50,12 @@ impl LeaseCache {
     /// Returns an empty cache.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
         Self { provider, slots: Mutex::new(LruCache::new(MAX_LEASES)) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn table_sizes(&self) -> Vec<TableSize> {
+        let slots = self.slots.lock();
+        vec![TableSize::new("leases", slots.len()).with_limit(MAX_LEASES.get())]
     }
 
     /// Returns the lease source that all readers of a version of `file` share.
@@ -192,7 +199,7 @@ impl LeaseSlot {
     /// TTL has not passed.
     fn cached_result(&self) -> Option<Result<Arc<Lease>, FetchError>> {
         let mut state = self.state.lock();
-        state.lease.take_if(|lease| lease.is_expired(Timestamp::now()));
+        state.lease.take_if(|lease| lease.is_expired(current_time()));
         let valid_refusal =
             state.refusal.as_ref().filter(|refusal| Instant::now() < refusal.expires_at);
         let refusal = || valid_refusal.map(|refusal| Err(refusal.error.clone()));

@@ -14,7 +14,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use lru::LruCache;
@@ -28,7 +27,7 @@ use super::listing::ListedRecording;
 use super::mapping::{self, DOWNLOAD_PREVENTED, File, Removal};
 use super::wire::{DirectUrls, Recording};
 use crate::http::{AllowedHosts, Priority};
-use crate::model::{DaySpan, FileKey, Lease, Meeting, MeetingId, SecretUrl};
+use crate::model::{DaySpan, FileKey, Lease, Meeting, MeetingId, SecretUrl, current_time};
 use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::toolkit::single_flight::{Flight, SingleFlight};
 use crate::providers::toolkit::version_facts::VersionFacts;
@@ -207,7 +206,7 @@ impl Leases {
                 // A new URL cannot have expired. If its expiry has passed, the local clock is
                 // wrong, and every read would need another call.
                 details.direct_urls.expiration =
-                    details.direct_urls.expiration.filter(|end| Timestamp::now() < *end);
+                    details.direct_urls.expiration.filter(|end| current_time() < *end);
                 let urls = details.direct_urls.clone();
                 let received_at = Instant::now();
                 let facts = mapping::version_facts(&details);
@@ -290,7 +289,7 @@ impl DetailsReply {
         now: Instant,
     ) -> bool {
         let is_expired = match self.urls.expiration {
-            Some(end) => end <= Timestamp::now(),
+            Some(end) => end <= current_time(),
             None => DEFAULT_LIFETIME <= now.saturating_duration_since(self.received_at),
         };
         let is_unused =

@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -30,7 +30,9 @@ use super::refusal::TRANSCRIPTS_SCOPE;
 use super::wire::{self, Transcript};
 use super::{listing, mapping};
 use crate::http::Priority;
-use crate::model::{DaySpan, Meeting, MeetingId, RecordingFile, SourceName, line_with_hint};
+use crate::model::{
+    DaySpan, Meeting, MeetingId, RecordingFile, SourceName, current_time, line_with_hint,
+};
 use crate::providers::{ErrorClass, LateFiles, ProviderError};
 
 /// Timeout of the request for the transcripts of one meeting. Only background tasks wait for it.
@@ -151,7 +153,7 @@ impl Transcripts {
         } else {
             ("/meetingTranscripts", TRANSCRIPTS_SCOPE)
         };
-        let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+        let today = TimeZone::UTC.to_datetime(current_time()).date();
         let max = MAX_PAGE_SIZE.to_string();
         for (site, first_day) in search.first_day_of_site.clone() {
             if self.lists_other_users && site.is_none() {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -18,7 +17,7 @@ use super::ZoomCredential;
 use super::token_refusal::{app_refusal, user_refusal};
 use crate::config::ZoomConfig;
 use crate::http::{AllowedHosts, ApiReply, ApiRequest, Client, Priority};
-use crate::model::{SecretUrl, SourceName};
+use crate::model::{SecretUrl, SourceName, current_time};
 use crate::providers::ProviderError;
 use crate::providers::oauth::{
     Exchange, RefreshTokenIssuer, SignInService, SignInStore, TokenGrant, TokenLifetimes,
@@ -158,7 +157,7 @@ impl TokenIssuer for ServerApp {
             ("grant_type", SecretString::from("account_credentials")),
             ("account_id", SecretString::from(self.account_id.clone())),
         ];
-        let requested_at = (Instant::now(), Timestamp::now());
+        let requested_at = (Instant::now(), current_time());
         let authorization = basic_authorization(&self.client_id, &self.client_secret);
         let refusal = |reply: &ApiReply, body: Option<&Map<String, Value>>| {
             app_refusal(reply, body, &self.client_secret)

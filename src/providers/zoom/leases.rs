@@ -21,7 +21,9 @@ use super::mapping::{self, MappedMeeting};
 use super::path_segment;
 use super::wire::MeetingRecordings;
 use crate::http::{AllowedHosts, Client, Priority, error::origin};
-use crate::model::{DaySpan, Lease, MeetingId};
+#[cfg(test)]
+use crate::model::TableSize;
+use crate::model::{DaySpan, Lease, MeetingId, current_time};
 use crate::providers::toolkit::lease_timeout::within_lease_timeout;
 use crate::providers::zoom_share::{
     Credential, CredentialPlacement, DownloadUrl, DownloadUrlCache, ListedUrl, Resolution,
@@ -51,6 +53,15 @@ impl Leases {
             trash_urls: DownloadUrlCache::default(),
             query_hosts: Mutex::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn table_sizes(&self) -> Vec<TableSize> {
+        vec![
+            TableSize::new("meetings with download URLs", self.urls.len()),
+            TableSize::new("trashed meetings with download URLs", self.trash_urls.len()),
+            TableSize::new("hosts with tokens in the query", self.query_hosts.lock().len()),
+        ]
     }
 
     /// Stores the download URLs of a listing of `span`. `is_complete` states whether all days of
@@ -238,7 +249,7 @@ impl Leases {
         let lifetime = DOWNLOAD_TOKEN_LIFETIME.to_string();
         let query = [("include_fields", "download_access_token"), ("ttl", lifetime.as_str())];
         let timeout = deadline.saturating_duration_since(Instant::now());
-        let requested_at = Timestamp::now();
+        let requested_at = current_time();
         let reply = api
             .get((RateLimitLabel::Light, priority), &path, &query, timeout)
             .await

@@ -14,7 +14,7 @@ use super::metadata::MEETING_HOST_FIELD;
 use super::pages::Pages;
 use super::recording_owner::RecordingOwner;
 use super::wire::{self, Page};
-use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName};
+use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName, current_time};
 use crate::providers::toolkit::page_guard::{EndlessList, ListingBudget, PageLimits};
 use crate::providers::toolkit::refused_users::{UserReplies, take_refused_users};
 use crate::providers::toolkit::windowed_listing::{
@@ -185,7 +185,7 @@ impl Lister<'_> {
                 (None, Err(error)) => Err(self.incomplete_list_error(&error.to_string())),
                 (None, Ok(())) => self.list_range(range, &mut report).await,
             };
-            let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+            let today = TimeZone::UTC.to_datetime(current_time()).date();
             let outcome = covered_days.and_then(|covered_days| {
                 ranges
                     .record(range, covered_days, today)

@@ -29,6 +29,8 @@ use self::leases::Leases;
 use self::listing::{EntryRank, ListedEntry, ListedMeetings};
 use self::mapping::MappedMeeting;
 use crate::http::{AllowedHosts, Client, Priority};
+#[cfg(test)]
+use crate::model::TableSize;
 use crate::model::{DaySpan, Details, Lease, MeetingId};
 use crate::providers::zoom_share::error_object::is_error_object;
 use crate::providers::zoom_share::{ZOOM_HOSTS, file_kinds};
@@ -191,6 +193,11 @@ impl Provider for Zoom {
 
     async fn finish(&self) {
         self.api.tokens().finish().await;
+    }
+
+    #[cfg(test)]
+    fn table_sizes(&self) -> Vec<TableSize> {
+        self.leases.table_sizes()
     }
 
     fn is_error_body(&self, body: &[u8]) -> bool {

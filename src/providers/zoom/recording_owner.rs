@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use glob::Pattern;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::api::{Api, ApiError, RateLimitLabel};
@@ -13,6 +12,7 @@ use super::path_segment;
 use super::refusal::Refusal;
 use super::wire::{self, User};
 use crate::http::Priority;
+use crate::model::current_time;
 use crate::providers::ProviderError;
 use crate::providers::toolkit::page_guard::PageLimits;
 
@@ -152,7 +152,7 @@ pub(crate) async fn resolve_users(
 /// Returns whether the recordings of the whole account can be listed at once, which needs a scope
 /// and a role. Without them, the recordings are listed user by user.
 async fn can_list_account(api: &Api) -> Result<bool, ProviderError> {
-    let today = TimeZone::UTC.to_datetime(Timestamp::now()).date().to_string();
+    let today = TimeZone::UTC.to_datetime(current_time()).date().to_string();
     let query = [("from", today.as_str()), ("to", today.as_str()), ("page_size", "1")];
     let account = RecordingOwner::Account;
     let label_and_priority = (RateLimitLabel::Medium, Priority::Background);

@@ -14,7 +14,7 @@ use super::download_url::DownloadUrl;
 use super::probe_verdict::ProbeVerdict;
 use super::signed_url;
 use crate::http::{AllowedHosts, Client, HttpError, ProbeReply, error::origin, probe, retry};
-use crate::model::{BodyKind, Lease, SecretUrl};
+use crate::model::{BodyKind, Lease, SecretUrl, current_time};
 use crate::providers::ProviderError;
 use crate::providers::toolkit::token::{Token, bearer_header};
 
@@ -121,7 +121,7 @@ impl UrlResolver {
                     sends_token = false;
                     expires = None;
                     if signed_url::is_signed(url.expose()) {
-                        let expires = signed_url::expires_at(url.expose(), Timestamp::now());
+                        let expires = signed_url::expires_at(url.expose(), current_time());
                         return Ok(Resolution::Lease(Lease { url, authorization, expires }));
                     }
                 }

@@ -138,6 +138,11 @@ impl DownloadUrlCache {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
     /// Whether a meeting is listed, even if it has no URLs.
     pub(crate) fn contains(&self, meeting: &MeetingId) -> bool {
         self.0.lock().contains_key(meeting)

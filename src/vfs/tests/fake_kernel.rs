@@ -9,7 +9,7 @@ use crate::vfs::BackingRegistrar;
 
 /// Registers backing files, and counts the registrations that have not been dropped yet.
 #[derive(Debug, Default)]
-pub(in crate::vfs) struct FakeKernel {
+pub(crate) struct FakeKernel {
     rejects_files: AtomicBool,
     registrations: Mutex<Vec<Weak<()>>>,
 }

@@ -1,11 +1,10 @@
 //! The simulated provider: what it lists, the bytes that it serves, and its faults.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
 use fastrand::Rng;
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -13,16 +12,14 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::mount::FileVersion;
-use crate::http::{BodyPart, SimulatedHead, SimulatedReply, SimulatedRequest, SimulatedServer};
+use crate::http::{
+    BodyPart, Revision, ServedRange, SimulatedHead, SimulatedReply, SimulatedRequest,
+    SimulatedServer, random_length,
+};
 use crate::model::{Availability, BodyKind, DaySpan, FileId, Lease, SecretUrl, SourceName};
 use crate::providers::{
     ArchiveIdentity, LeaseRequest, Listing, Provider, ProviderError, SourceDescriptor,
 };
-
-const MIB: u64 = 1 << 20;
-
-/// Maximum length of a file in bytes.
-const MAX_LENGTH: u64 = 4 * MIB + 1;
 
 /// Maximum number of URLs that the server stores for each file. Each version has its own URL.
 const MAX_URLS: usize = 8;
@@ -33,63 +30,6 @@ pub(super) const SOURCES: [&str; 3] = ["acme", "cisco", "unmounted"];
 /// The source whose files share one host. Each file of the other sources has its own host, so the
 /// faults of one file must not affect any other file.
 const SOURCE_WITH_SHARED_HOST: &str = "cisco";
-
-/// The bytes that all revisions are cut from.
-static RANDOM_BYTES: LazyLock<Bytes> = LazyLock::new(|| {
-    let mut bytes = vec![0; 24 << 20];
-    Rng::with_seed(7).fill(&mut bytes);
-    bytes.into()
-});
-
-/// The bytes that a URL serves at one time.
-#[derive(Debug)]
-pub(super) struct Revision {
-    number: u64,
-    pub(super) length: u64,
-    /// The first bytes of the file: the signature of its format.
-    head: Bytes,
-    /// The position of the file in [`RANDOM_BYTES`].
-    start: usize,
-}
-
-impl Revision {
-    fn new(number: u64, length: u64, body: BodyKind, rng: &mut Rng) -> Arc<Self> {
-        let mut head = match body {
-            BodyKind::IsoMedia => media_head(length),
-            BodyKind::WebVtt => Bytes::from_static(b"WEBVTT\n\n"),
-            BodyKind::Json | BodyKind::Opaque => Bytes::new(),
-        };
-        head.truncate(length as usize);
-        let start = rng.usize(0..RANDOM_BYTES.len() - MAX_LENGTH as usize);
-        Arc::new(Self { number, length, head, start })
-    }
-
-    fn bytes(&self, from: u64, to: u64) -> Bytes {
-        let (from, to) = (from as usize, to as usize);
-        let random_bytes = |from, to| RANDOM_BYTES.slice(self.start + from..self.start + to);
-        if from >= self.head.len() {
-            return random_bytes(from, to);
-        }
-        let head_end = to.min(self.head.len());
-        let mut bytes = BytesMut::from(&self.head[from..head_end]);
-        bytes.extend_from_slice(&random_bytes(head_end, to));
-        bytes.freeze()
-    }
-
-    /// Whether the file has these bytes at `offset`.
-    pub(super) fn contains(&self, offset: u64, bytes: &[u8]) -> bool {
-        let end = offset + bytes.len() as u64;
-        end <= self.length && self.bytes(offset, end) == bytes
-    }
-}
-
-/// Returns the start of an MP4 file whose index is near the end of the file.
-fn media_head(length: u64) -> Bytes {
-    let mut head = BytesMut::from(&b"\0\0\0\x10ftypisom\0\0\0\0"[..]);
-    head.extend_from_slice(&(length / 2).max(8).to_be_bytes()[4..]);
-    head.extend_from_slice(b"mdat");
-    head.freeze()
-}
 
 /// The URL of one version of a file.
 #[derive(Debug, Default)]
@@ -590,19 +530,6 @@ impl ServedVersion {
     }
 }
 
-/// Returns the length of a file: most files are small, and some have several blocks.
-fn random_length(rng: &mut Rng) -> u64 {
-    match rng.u32(0..20) {
-        0 => 0,
-        1 => rng.u64(1..64),
-        2..=12 => rng.u64(1..20_000),
-        13..=15 => rng.u64(1..MIB),
-        16 | 17 => MIB * rng.u64(1..3) + rng.u64(0..3) - 1,
-        18 => rng.u64(MIB..3 * MIB),
-        _ => rng.u64(3 * MIB..MAX_LENGTH),
-    }
-}
-
 /// The servers that deliver the files, and the API that issues leases.
 #[derive(Clone, Debug)]
 pub(super) struct Servers(pub(super) Arc<Mutex<Archive>>);
@@ -667,35 +594,23 @@ impl Archive {
     ) -> SimulatedReply {
         let file = &self.files[number];
         let (length, fault, rng) = (revision.length, file.fault, &mut self.rng);
-        let mut headers = vec![("content-type", "application/octet-stream".to_owned())];
-        match file.tags {
+        let tag = match file.tags {
             TagKind::Strong if fault == Some(Fault::ChangingTags) => {
-                headers.push(("etag", format!("\"{}\"", rng.u64(..))));
+                Some(format!("\"{}\"", rng.u64(..)))
             }
-            TagKind::Strong => headers.push(("etag", format!("\"r{}\"", revision.number))),
-            TagKind::Weak => headers.push(("etag", format!("W/\"{}\"", rng.u64(..)))),
-            TagKind::None => {}
-        }
-        let range = range.filter(|_| fault != Some(Fault::IgnoresRange));
-        let (status, first, end) = match range {
-            None => (200, 0, length),
-            Some((first, _)) if first >= length => {
-                headers.push(("content-range", format!("bytes */{length}")));
-                (416, 0, 0)
-            }
-            Some((first, last)) => {
-                let mut end = length.min(last + 1);
-                if fault == Some(Fault::ShortReplies) {
-                    end = end.min(first + rng.u64(20_000..200_000));
-                }
-                let stated_length =
-                    if fault == Some(Fault::WrongTotal) { length + 1000 } else { length };
-                let content_range = format!("bytes {first}-{}/{stated_length}", end - 1);
-                headers.push(("content-range", content_range));
-                (206, first, end)
-            }
+            TagKind::Strong => Some(format!("\"r{}\"", revision.number)),
+            TagKind::Weak => Some(format!("W/\"{}\"", rng.u64(..))),
+            TagKind::None => None,
         };
-        headers.push(("content-length", (end - first).to_string()));
+        let range = range.filter(|_| fault != Some(Fault::IgnoresRange));
+        let mut served = revision.served_range(range);
+        if served.status == 206 && fault == Some(Fault::ShortReplies) {
+            served.end = served.end.min(served.first + rng.u64(20_000..200_000));
+        }
+        let has_wrong_total = served.status == 206 && fault == Some(Fault::WrongTotal);
+        let mut headers = served.headers(if has_wrong_total { length + 1000 } else { length });
+        headers.extend(tag.map(|tag| ("etag", tag)));
+        let ServedRange { status, first, end } = served;
         let delay = match fault {
             Some(Fault::SlowReplies) => Duration::from_millis(rng.u64(200..600)),
             _ => Duration::from_millis(rng.u64(0..40)),

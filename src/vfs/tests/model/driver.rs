@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep};
 
-use super::archive::{Outcome, Revision};
+use super::archive::Outcome;
 
 use super::mount::{
     FileVersion, MAX_CORRECTION_DELAY, MEMORY_BUDGET, Mount, OpenLength, PendingOpenModel,
@@ -21,7 +21,7 @@ use super::mount::{
 };
 use super::open_file::OpenRecordingModel;
 use super::variable;
-use crate::http::FetchError;
+use crate::http::{FetchError, Revision};
 use crate::model::{BodyKind, Diagnostic, ErrorKind, Version};
 use crate::tree::Ino;
 use crate::vfs::tests::FakeKernel;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::archive::{Archive, Revision};
+use super::archive::Archive;
 use super::mount::FileVersion;
+use crate::http::Revision;
 
 /// What a handle on a recording file may read: one revision of its version, with the listed size.
 #[derive(Debug)]
