@@ -116,11 +116,16 @@ impl Catalog {
     }
 
     /// Records `listed_at` as the time of the last complete listing of a source. Files whose
-    /// measured size contradicts this listing are measured again. Does blocking I/O.
+    /// measured size contradicts this listing are measured again. Removes the values of deleted
+    /// meetings. Does blocking I/O.
     pub fn record_full_listing(&self, name: &SourceName, listed_at: Timestamp) {
+        // Taken, because the database must contain the same meetings as the memory.
+        let _guard = self.apply_lock.lock();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
         let has_unconfirmed_sizes = source.mark_contradicted_sizes_unconfirmed();
+        source.remove_values_of_deleted_meetings();
+        self.validators.retain_meetings(name, |id| source.contains(id));
         let scope = source.scope.clone();
         drop(sources);
         if has_unconfirmed_sizes {

@@ -198,6 +198,26 @@ impl Source {
         !self.unconfirmed_sizes.is_empty()
     }
 
+    /// Whether a meeting is listed, is in the recycle bin, or is retained.
+    pub(super) fn contains(&self, id: &MeetingId) -> bool {
+        self.meetings.contains_key(id)
+            || self.trash.contains(id)
+            || self.retained_meetings.get(id).is_some()
+    }
+
+    /// Removes the sizes and details of meetings that do not exist any more. They are not removed
+    /// together with the meeting, because a task that is running can add them later.
+    pub(super) fn remove_values_of_deleted_meetings(&mut self) {
+        let (mut sizes, mut details) =
+            (std::mem::take(&mut self.sizes), std::mem::take(&mut self.details));
+        let mut incomplete = std::mem::take(&mut self.meetings_with_incomplete_details);
+        sizes.retain(|id, _| self.contains(id));
+        details.retain(|id, _| self.contains(id));
+        incomplete.retain(|id| self.contains(id));
+        (self.sizes, self.details) = (sizes, details);
+        self.meetings_with_incomplete_details = incomplete;
+    }
+
     /// Records a measured size. Returns whether it differs from the previous size.
     pub(super) fn record_size(&mut self, id: &FileId, version: Version, size: u64) -> bool {
         self.unconfirmed_sizes.remove(id);

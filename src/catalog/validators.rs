@@ -49,6 +49,17 @@ impl ValidatorTable {
         }
     }
 
+    /// Removes the validators of the meetings of a source that `is_kept` does not match.
+    pub(super) fn retain_meetings(
+        &self,
+        source: &SourceName,
+        is_kept: impl Fn(&MeetingId) -> bool,
+    ) {
+        if let Some(validators) = self.0.lock().get_mut(source) {
+            validators.retain(|(meeting, _), _| is_kept(meeting));
+        }
+    }
+
     pub(super) fn remove_meetings(&self, source: &SourceName, meetings: &[MeetingId]) {
         let meetings: HashSet<_> = meetings.iter().collect();
         if let Some(validators) = self.0.lock().get_mut(source) {

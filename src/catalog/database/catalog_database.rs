@@ -160,15 +160,16 @@ impl CatalogDatabase {
         log_failed_write(listing::save(&mut self.connection.lock(), source, scope, change));
     }
 
-    /// Stores `listed_at` as the time of the last complete listing of a source.
+    /// Stores `listed_at` as the time of the last complete listing of a source. Deletes the values
+    /// of deleted meetings.
     pub(in crate::catalog) fn save_full_listing(
         &self,
         source: &SourceName,
         scope: &ListingScope,
         listed_at: Timestamp,
     ) {
-        let connection = self.connection.lock();
-        log_failed_write(listing::save_full_listing(&connection, source, scope, listed_at));
+        let connection = &mut self.connection.lock();
+        log_failed_write(listing::save_full_listing(connection, source, scope, listed_at));
     }
 
     /// Returns the stored recycle bin of a source. Damaged rows are left out; the meetings will be

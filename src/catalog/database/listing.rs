@@ -87,17 +87,29 @@ pub(super) fn save(
     transaction.commit()
 }
 
+/// Stores the time of a complete listing, and deletes the values of meetings that are neither
+/// listed, nor in the recycle bin, nor retained.
 pub(super) fn save_full_listing(
-    connection: &Connection,
+    connection: &mut Connection,
     source: &SourceName,
     scope: &ListingScope,
     listed_at: Timestamp,
 ) -> rusqlite::Result<()> {
-    connection.execute(
+    let transaction = connection.transaction()?;
+    transaction.execute(
         "UPDATE full_listing SET at = ?3 WHERE source = ?1 AND scope = ?2",
         params![source.as_str(), scope.as_str(), listed_at.as_second()],
     )?;
-    Ok(())
+    for table in ["meeting_details", "file_size", "file_validator"] {
+        let statement = format!(
+            "DELETE FROM {table} WHERE source = ?1 AND meeting NOT IN (
+                 SELECT meeting FROM listed_meeting WHERE source = ?1
+                 UNION SELECT meeting FROM trashed_meeting WHERE source = ?1
+                 UNION SELECT meeting FROM deleted_meeting WHERE source = ?1)"
+        );
+        transaction.execute(&statement, params![source.as_str()])?;
+    }
+    transaction.commit()
 }
 
 /// Lets all files of a meeting share its id and its source name, as in a listing from a provider.

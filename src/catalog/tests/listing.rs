@@ -41,6 +41,45 @@ fn catalog() -> Arc<Catalog> {
     catalog_without_filter(CatalogDatabase::in_memory().unwrap())
 }
 
+/// Lists two meetings, deletes the second one and records values of both.
+fn catalog_with_deleted_meeting() -> Arc<Catalog> {
+    let catalog = catalog();
+    let meetings = ["kept", "deleted"].map(|id| super::fixtures::meeting(id, &["a"]));
+    super::fixtures::list(&catalog, meetings.to_vec());
+    super::fixtures::list(&catalog, meetings[..1].to_vec());
+    for id in ["kept", "deleted"] {
+        let file = file(id, "a").id;
+        catalog.record_size(&file, Version(1), 9);
+        catalog.record_validator(&file, Version(1), "etag");
+        let details = Details { missing_parts: vec!["participants".into()], ..Details::default() };
+        catalog.record_details(&acme(), &id.into(), Some(details));
+    }
+    catalog
+}
+
+#[test]
+fn full_listing_removes_values_of_deleted_meetings() {
+    let names = [
+        "meetings with sizes",
+        "meetings with details",
+        "incomplete details",
+        "validators",
+        "rows of file_size",
+        "rows of meeting_details",
+        "rows of file_validator",
+    ];
+    let counts = |catalog: &Catalog| {
+        let sizes = catalog.table_sizes();
+        names.map(|name| sizes.iter().find(|size| size.name == name).unwrap().size)
+    };
+    let catalog = catalog_with_deleted_meeting();
+    assert_eq!(counts(&catalog), [2; 7], "a listing of some days keeps them");
+    catalog.record_full_listing(&acme(), Timestamp::now());
+    assert_eq!(counts(&catalog), [1; 7]);
+    assert_eq!(catalog.validator(&file("kept", "a").id, Version(1)).as_deref(), Some("etag"));
+    assert_eq!(catalog.contents()[0].meetings[0].sizes.get(&"a".into()), Some(&9));
+}
+
 #[test]
 fn listing_removes_only_meetings_on_listed_days() {
     let catalog = catalog();

@@ -102,6 +102,8 @@ fn returning_meeting_has_no_old_values() {
         catalog.record_probe(&trashed_file("a"), Version(1), Some("no".into()));
         assert_eq!(catalog.validator(&trashed_file("a"), Version(1)), None);
         record(&catalog);
+        // The values of a meeting in the recycle bin are kept.
+        catalog.record_full_listing(&acme(), Timestamp::now());
     }
     let catalog = catalog(CatalogDatabase::open(directory.path()).unwrap());
     assert_eq!(visible_files(&catalog), ["a+"]);
