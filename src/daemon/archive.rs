@@ -29,6 +29,8 @@ use crate::cache::disk::{DiskCache, DiskStatus};
 use crate::catalog::{Catalog, Enricher, ListingScope, SizeFinder, SourceCounts, SourceOptions};
 use crate::config::Config;
 use crate::http::{Client, FetchError};
+#[cfg(test)]
+use crate::model::TableSize;
 use crate::model::{BodyKind, FileId, SourceName, Version};
 use crate::providers::{LeaseCache, Provider, Registry};
 use crate::read::{Engine, EngineOptions};
@@ -110,8 +112,20 @@ impl Archive {
         runtime: &Handle,
         shutdown: CancellationToken,
     ) -> Result<Self, DaemonError> {
-        let CacheStorage { database, disk, unwritable_cache } = storage;
         let client = Client::new(config.connections)?;
+        Self::with_client(config, registry, client, storage, runtime, shutdown)
+    }
+
+    /// Same as [`Archive::with_providers`], but sends all requests with `client`.
+    pub(super) fn with_client(
+        config: &Config,
+        registry: &Registry,
+        client: Client,
+        storage: CacheStorage,
+        runtime: &Handle,
+        shutdown: CancellationToken,
+    ) -> Result<Self, DaemonError> {
+        let CacheStorage { database, disk, unwritable_cache } = storage;
         let zones = NamingZones::resolve(config, &database);
         let zone_of =
             |source: &Source| zones.by_source.get(&source.config.name).unwrap_or(&config.timezone);
@@ -372,6 +386,23 @@ impl Archive {
 
     pub(crate) fn providers(&self) -> Vec<Arc<dyn Provider>> {
         self.sources.iter().map(|source| source.provider.clone()).collect()
+    }
+
+    /// Waits until the disk cache has stored all blocks. Blocks the calling thread.
+    #[cfg(test)]
+    pub(super) fn flush_disk_cache(&self) {
+        let timeout = Duration::from_secs(60);
+        assert!(self.disk.as_ref().is_none_or(|disk| disk.flush(timeout)));
+    }
+
+    #[cfg(test)]
+    pub(super) fn table_sizes(&self) -> Vec<TableSize> {
+        let mut sizes = self.client.table_sizes();
+        sizes.extend(self.engine.table_sizes());
+        sizes.extend(self.catalog.table_sizes());
+        sizes.extend(self.sources.iter().flat_map(|source| source.provider.table_sizes()));
+        sizes.push(TableSize::new("nodes of the tree", self.tree.current().nodes().len()));
+        sizes
     }
 
     pub(crate) fn client(&self) -> &Client {

@@ -27,3 +27,5 @@ pub(crate) mod retained_files;
 pub mod serve;
 pub(crate) mod signals;
 pub(crate) mod source;
+#[cfg(test)]
+mod tests;
