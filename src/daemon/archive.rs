@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -31,7 +30,7 @@ use crate::config::Config;
 use crate::http::{Client, FetchError};
 #[cfg(test)]
 use crate::model::TableSize;
-use crate::model::{BodyKind, FileId, SourceName, Version};
+use crate::model::{BodyKind, FileId, SourceName, Version, current_time};
 use crate::providers::{LeaseCache, Provider, Registry};
 use crate::read::{Engine, EngineOptions};
 use crate::tree::{LiveTree, TreeBuilder, TreeChange};
@@ -237,8 +236,10 @@ impl Archive {
         for source in &self.sources {
             let delay =
                 if self.has_stored_listing(source) { RESTART_DELAY } else { Duration::ZERO };
-            let next_refresh = Timestamp::now().checked_add(delay).ok();
-            source.state.send_modify(|state| state.next_refresh_at = next_refresh);
+            if delay > Duration::ZERO {
+                let next_refresh = current_time().checked_add(delay).ok();
+                source.state.send_modify(|state| state.next_refresh_at = next_refresh);
+            }
             let refresh = Source::run_refresher(
                 source.create_refresher(&self.catalog),
                 self.shutdown.clone(),

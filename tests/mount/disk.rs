@@ -125,12 +125,14 @@ fn no_blocks_are_stored_with_disk_off() {
 
 #[test]
 fn old_and_new_content_are_never_mixed() {
-    // The line is slow, so only a part of the file is cached.
-    let rig = Rig::mounted(DemoCloudOptions { bytes_per_second: Some(4_000_000), ..pattern() });
+    // The file is longer than what is fetched before it is read, so only a part of it is cached.
+    const LONG: u64 = 250_000_000;
+    let archive = Archive::with_pattern_files(&[("film", LONG)]);
+    let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
     rig.shell("head -c 9000000 \"$(find . -name '*.mp4')\" | wc -c");
     rig.unmount();
     let meeting = rig.cloud.objects().first().expect("an object").meeting_uuid.clone();
-    let content = Content::Pattern { seed: pattern_seed("other"), length: LENGTH };
+    let content = Content::Pattern { seed: pattern_seed("other"), length: LONG };
     assert!(rig.cloud.change_meeting(&meeting, |meeting| {
         if let Some(file) = meeting.files.first_mut() {
             file.content = content;

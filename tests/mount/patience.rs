@@ -49,9 +49,11 @@ fn assert_every_form_is_awaited(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) 
         rig.cloud.inject(fault(form));
         mount(rig);
         let source = || rig.status()["sources"][0].clone();
-        wait_until(Duration::from_secs(90), "the listing is over", || {
+        wait_until(Duration::from_secs(90), "the listing has failed", || {
             let source = source();
-            source["is_refreshing"] == false && source["next"].is_string()
+            let has_failed = source["error"].is_string()
+                || source["incomplete"].as_array().is_some_and(|gaps| !gaps.is_empty());
+            has_failed && source["is_refreshing"] == false && source["next"].is_string()
         });
         let source = source();
         let message = format!("{} {}", source["error"], source["incomplete"]);
