@@ -43,8 +43,8 @@ impl Diagnostic for CatalogDatabaseError {
             Self::Directory { .. } => Some("Choose another directory with --cache-dir.".into()),
             Self::Exposed { path } => Some(
                 format!(
-                    "Other users could read or replace the cached files. Run `chmod go-w {}`, or \
-                     choose another directory with --cache-dir.",
+                    "Other users could read or replace the cached files. Choose another directory \
+                     with --cache-dir. If only meetfs uses this one, run `chmod go-w {}`.",
                     path.display()
                 )
                 .into(),
