@@ -346,13 +346,19 @@ mod tests {
             .flatten()
     }
 
+    /// Takes all permits for bulk requests.
+    async fn acquire_all(pool: &Arc<ConnectionPool>) -> Vec<ConnectionPermit> {
+        let mut permits = Vec::new();
+        for _ in 0..CONNECTIONS {
+            permits.extend(try_acquire(pool, TrafficClass::Bulk).await);
+        }
+        permits
+    }
+
     #[tokio::test(start_paused = true)]
     async fn bulk_requests_can_use_all_connections() {
         let pool = ConnectionPool::new(CONNECTIONS);
-        let mut permits_in_use = Vec::new();
-        for _ in 0..CONNECTIONS {
-            permits_in_use.extend(try_acquire(&pool, TrafficClass::Bulk).await);
-        }
+        let mut permits_in_use = acquire_all(&pool).await;
         assert_eq!(permits_in_use.len(), CONNECTIONS);
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_none());
         permits_in_use.pop();
@@ -362,10 +368,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_permit_is_reserved_after_an_interactive_wait() {
         let pool = ConnectionPool::new(CONNECTIONS);
-        let mut permits_in_use = Vec::new();
-        for _ in 0..CONNECTIONS {
-            permits_in_use.extend(try_acquire(&pool, TrafficClass::Bulk).await);
-        }
+        let mut permits_in_use = acquire_all(&pool).await;
         assert!(try_acquire(&pool, TrafficClass::Interactive).await.is_none());
         permits_in_use.pop();
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_none());
@@ -375,10 +378,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiting_bulk_request_starts_after_the_reservation() {
         let pool = ConnectionPool::new(CONNECTIONS);
-        let mut permits_in_use = Vec::new();
-        for _ in 0..CONNECTIONS {
-            permits_in_use.extend(try_acquire(&pool, TrafficClass::Bulk).await);
-        }
+        let mut permits_in_use = acquire_all(&pool).await;
         assert!(try_acquire(&pool, TrafficClass::Interactive).await.is_none());
         permits_in_use.pop();
         // No other request begins or ends.
@@ -439,10 +439,7 @@ mod tests {
     async fn interactive_request_without_wait_reserves_no_permit() {
         let pool = ConnectionPool::new(CONNECTIONS);
         drop(try_acquire(&pool, TrafficClass::Interactive).await);
-        let mut permits_in_use = Vec::new();
-        for _ in 0..CONNECTIONS {
-            permits_in_use.extend(try_acquire(&pool, TrafficClass::Bulk).await);
-        }
+        let permits_in_use = acquire_all(&pool).await;
         assert_eq!(permits_in_use.len(), CONNECTIONS);
     }
 
