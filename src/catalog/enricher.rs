@@ -16,8 +16,8 @@ use super::catalog::Catalog;
 use super::enrichment_task::EnrichmentTask;
 use crate::http::{FetchError, Priority};
 use crate::model::{
-    BodyKind, Details, Diagnostic, FileId, MeetingId, RecordingFile, Version,
-    WEB_VTT_SIGNATURE_LENGTH, current_time, is_web_vtt, line_with_hint, one_line,
+    BodyKind, Details, FileId, MeetingId, RecordingFile, Version, WEB_VTT_SIGNATURE_LENGTH,
+    current_time, is_web_vtt, line_with_hint, sentence_with_hint,
 };
 use crate::providers::{LeaseEffort, LeaseRequest, Provider, ProviderError};
 
@@ -293,7 +293,7 @@ impl Worker {
         let (effort, priority) = (LeaseEffort::Listed, Priority::Background);
         match self.provider.lease(LeaseRequest { file: id, version, effort, priority }).await {
             Ok(_lease) => {}
-            Err(error) if error.is_refusal() => return Ok(Some(refusal_text(&error))),
+            Err(error) if error.is_refusal() => return Ok(Some(sentence_with_hint(&error))),
             Err(error) => return Err(error.into()),
         }
         match self.size_finder.find_size(id, version, body).await {
@@ -305,16 +305,8 @@ impl Worker {
                 FetchError::NotAllowed(cause)
                 | FetchError::Gone(cause)
                 | FetchError::NotTheFile(cause),
-            ) => Ok(Some(refusal_text(&cause))),
+            ) => Ok(Some(sentence_with_hint(&cause))),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// Returns the reason for a refused download as a sentence, followed by the hint.
-fn refusal_text(error: &impl Diagnostic) -> String {
-    match error.hint() {
-        Some(hint) => format!("{}. {hint}", one_line(error)),
-        None => one_line(error),
     }
 }

@@ -136,7 +136,7 @@ impl TrashView {
 
 /// Converts the first character of a sentence to upper case, unless the sentence begins with a URL.
 fn capitalize(sentence: &str) -> String {
-    if sentence.starts_with("https://") {
+    if sentence.starts_with("http://") || sentence.starts_with("https://") {
         return sentence.to_owned();
     }
     let mut characters = sentence.chars();

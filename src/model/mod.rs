@@ -31,7 +31,7 @@ pub(crate) use current_time::SimulatedTimeOfDay;
 pub use current_time::current_time;
 pub use day_span::DaySpan;
 pub use details::Details;
-pub use diagnostic::{Diagnostic, ErrorKind, line_with_hint, one_line};
+pub use diagnostic::{Diagnostic, ErrorKind, line_with_hint, one_line, sentence_with_hint};
 pub use document::Document;
 pub use ids::{FileId, FileKey, MeetingId, SourceName, Version};
 pub use interned_str::InternedStr;

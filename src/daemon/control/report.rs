@@ -19,7 +19,7 @@ use crate::catalog::{RefreshState, SourceCounts};
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
 use crate::http::DownHost;
-use crate::model::{Diagnostic, one_line};
+use crate::model::sentence_with_hint;
 use crate::providers::ErrorClass;
 use crate::read::FailingFile;
 use crate::tree::SourceTotals;
@@ -211,7 +211,7 @@ impl MountReport {
                 .collect(),
             failing_files: FailingFilesReport::of(archive),
             disk,
-            cache_error: archive.unwritable_cache().map(with_hint),
+            cache_error: archive.unwritable_cache().map(|error| sentence_with_hint(error)),
         }
     }
 
@@ -312,7 +312,7 @@ impl FailingFilesReport {
                 source,
                 file_count: files.len() as u64,
                 next_attempt,
-                error: with_hint(&next_file.error),
+                error: sentence_with_hint(&next_file.error),
             })
         };
         by_source.into_iter().filter_map(report).collect()
@@ -350,26 +350,26 @@ impl SourceReport {
         let incomplete_days = incomplete_days.into_iter().map(|(days, error)| IncompleteDays {
             from: days.from,
             to: days.to,
-            error: with_hint(&error),
+            error: sentence_with_hint(&error),
         });
         Self {
             name: source.config.name.to_string(),
             provider: source.config.provider.name().into(),
             totals,
             counts,
-            trash_error: trash_error.as_ref().map(with_hint),
-            late_files_error: late_files_error.as_ref().map(with_hint),
+            trash_error: trash_error.as_ref().map(|error| sentence_with_hint(error)),
+            late_files_error: late_files_error.as_ref().map(|error| sentence_with_hint(error)),
             is_refreshing: is_running,
             listed_at,
             fully_listed_at,
             next_refresh_at,
-            error: last_failure.as_ref().map(|(_, error)| with_hint(error)),
+            error: last_failure.as_ref().map(|(_, error)| sentence_with_hint(error)),
             failed_at: last_failure.map(|(time, _)| time),
             incomplete_days: incomplete_days.collect(),
             refused_users: refused_users
                 .iter()
                 .map(|error| RefusedUser {
-                    error: with_hint(error),
+                    error: sentence_with_hint(error),
                     is_known: error.class() != ErrorClass::NotFound,
                 })
                 .collect(),
@@ -458,14 +458,6 @@ impl SourceReport {
         for days in &self.incomplete_days {
             line(format_args!("          INCOMPLETE {} to {}: {}", days.from, days.to, days.error));
         }
-    }
-}
-
-/// Returns the message with its causes, and the hint as a sentence of its own.
-fn with_hint(error: &impl Diagnostic) -> String {
-    match error.hint() {
-        Some(hint) => format!("{}. {hint}", one_line(error)),
-        None => one_line(error),
     }
 }
 
