@@ -119,7 +119,7 @@ impl Catalog {
     /// measured size contradicts this listing are measured again. Removes the values of deleted
     /// meetings. Does blocking I/O.
     pub fn record_full_listing(&self, name: &SourceName, listed_at: Timestamp) {
-        // Taken, because the database must contain the same meetings as the memory.
+        // No other change may come between the memory and the database.
         let _guard = self.apply_lock.lock();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };

@@ -9,9 +9,8 @@ Examples:
   meetfs refresh                all your mounts
   meetfs refresh ~/meetings && rsync -a ~/meetings/ /backup/
 
-Returns when the mount shows the new list. Then prints the status of the mount, as `meetfs status` \
-does. Exits with 1 if a source could not be listed \
-completely.";
+Waits until the mount shows the new list, and then prints its status, as `meetfs status` does. \
+Exits with 1 if a source could not be listed completely.";
 
 /// Refresh the list of recordings now
 #[derive(Args, Clone, Debug)]

@@ -36,8 +36,7 @@ impl OpenFiles {
         has_other
     }
 
-    /// Removes an open file. Returns the length that its inode had because of it, if the other open
-    /// files are shorter.
+    /// Removes an open file. Returns its length if all other open files of the inode are shorter.
     pub(super) fn remove(&self, ino: Ino, content: OpenContent) -> Option<u64> {
         let mut contents = self.contents.lock();
         let open_contents = contents.get_mut(&ino)?;

@@ -268,7 +268,7 @@ fn new_version_is_read_while_the_old_url_works() {
 }
 
 #[test]
-fn shorter_length_is_not_the_end_of_an_open_file() {
+fn shorter_length_does_not_end_an_open_file() {
     /// Longer than what is fetched before it is read.
     const LONG: u64 = 400_000_000;
     let path = "acme/*/*Before/*.mp4";

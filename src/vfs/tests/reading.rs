@@ -126,7 +126,7 @@ async fn shorter_length_does_not_end_an_open_file_early() {
 }
 
 #[tokio::test]
-async fn read_to_the_end_fails_if_the_inode_became_longer() {
+async fn read_to_the_end_of_a_shorter_content_fails() {
     let fixture = Fixture::new(&[("budget", 2 * MIB)]).await;
     let ino = fixture.video_of("budget");
     let handle = fixture.open(ino).await.unwrap().handle;
