@@ -210,13 +210,7 @@ impl Archive {
         ));
         let refresh_requests =
             archive.sources.iter().map(|source| source.refresh_request.clone()).collect();
-        runtime.spawn(read_observer::apply(
-            facts,
-            archive.catalog.clone(),
-            archive.tree.clone(),
-            archive.invalidations.clone(),
-            refresh_requests,
-        ));
+        runtime.spawn(read_observer::apply(facts, archive.catalog.clone(), refresh_requests));
         Ok(archive)
     }
 

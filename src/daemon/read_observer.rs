@@ -1,4 +1,4 @@
-//! Passes facts that reads discover to the catalog and the kernel.
+//! Passes facts that reads discover to the catalog and the refresher.
 //!
 //! Reads never wait: [`ReadObserver`] queues each fact, and [`apply`] stores it.
 
@@ -10,8 +10,6 @@ use crate::catalog::Catalog;
 use crate::http::Validator;
 use crate::model::{FileId, Version};
 use crate::read::Observer;
-use crate::tree::{Content, LiveTree};
-use crate::vfs::{Invalidation, InvalidationQueue};
 
 /// Maximum length of the queue. Each entry causes one small database write. If the queue is full,
 /// the fact is dropped, and the next read of the file discovers it again.
@@ -23,7 +21,7 @@ pub(crate) enum ReadFact {
     /// The true size in bytes, which differs from the listed one.
     Size(FileId, Version, u64),
     Validator(FileId, Version, Validator),
-    ContentChanged(FileId),
+    ContentChanged,
 }
 
 /// Queues facts without blocking.
@@ -62,7 +60,7 @@ impl Observer for ReadObserver {
     fn on_content_changed(&self, id: &FileId) {
         // Stored directly and not queued: the next open must not start with the old validator.
         self.catalog.forget_validator(id);
-        self.enqueue(ReadFact::ContentChanged(id.clone()));
+        self.enqueue(ReadFact::ContentChanged);
     }
 }
 
@@ -70,8 +68,6 @@ impl Observer for ReadObserver {
 pub(crate) async fn apply(
     mut facts: mpsc::Receiver<ReadFact>,
     catalog: Arc<Catalog>,
-    tree: Arc<LiveTree>,
-    invalidations: Arc<InvalidationQueue>,
     refresh_requests: Vec<Arc<Notify>>,
 ) {
     while let Some(fact) = facts.recv().await {
@@ -90,14 +86,7 @@ pub(crate) async fn apply(
                 })
                 .await;
             }
-            ReadFact::ContentChanged(id) => {
-                let snapshot = tree.current();
-                let has_changed = |content: &Content| match content {
-                    Content::Recording { id: node_id, .. } => *node_id == id,
-                    _ => false,
-                };
-                let stale_nodes = snapshot.nodes().iter().filter(|node| has_changed(&node.content));
-                invalidations.push(stale_nodes.map(|node| Invalidation::Pages(node.ino)));
+            ReadFact::ContentChanged => {
                 refresh_requests.iter().for_each(|request| request.notify_one());
             }
         }

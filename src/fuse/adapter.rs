@@ -94,9 +94,12 @@ fn reply_open(
     };
     let handle = FileHandle(file.handle.0);
     match file.mode {
-        OpenMode::KeepCache => reply.opened(handle, FopenFlags::FOPEN_KEEP_CACHE),
-        OpenMode::DropCache => reply.opened(handle, FopenFlags::empty()),
-        OpenMode::DirectIo => reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO),
+        OpenMode::PageCache => reply.opened(handle, FopenFlags::FOPEN_KEEP_CACHE),
+        // Without `FOPEN_KEEP_CACHE`, the kernel would drop the pages that other handles use, and
+        // wait for their reads.
+        OpenMode::DirectIo => {
+            reply.opened(handle, FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_KEEP_CACHE);
+        }
         // With passthrough, the kernel rejects the flags that concern its page cache
         // (fs/fuse/iomode.c).
         OpenMode::Passthrough(backing) => {

@@ -42,6 +42,9 @@ fn send(queue: &InvalidationQueue, batch: &InvalidationBatch, notifier: &Notifie
     }
     queue.acknowledge(batch);
     for ino in &batch.pages {
+        // The kernel rejects the notification only if it does not know the inode, and then it has
+        // no pages (fs/fuse/inode.c, fuse_reverse_inval_inode).
         log_failure(notifier.inval_inode(INodeNo(ino.0), 0, 0));
+        queue.acknowledge_page_drop(*ino);
     }
 }

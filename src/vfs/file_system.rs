@@ -16,8 +16,8 @@ use super::error::Error;
 use super::handle_table::{HandleId, HandleTable};
 use super::invalidation::{Invalidation, InvalidationQueue};
 use super::open_files::{OpenContent, OpenFiles};
-use super::open_recording::{OpenRecording, PageUse, recording_of};
-use super::page_cache::{PageCache, PageMode};
+use super::open_recording::{OpenRecording, recording_of};
+use super::page_cache::PageCache;
 use super::passthrough::{BackingFile, BackingRegistrar, Passthrough, ReadRoute};
 use super::read_error_log::ReadErrorLog;
 use super::sibling_prefetch::{MAX_SMALL_FILE_LENGTH, SiblingPrefetcher};
@@ -45,6 +45,11 @@ const MAX_NAME_LENGTH: usize = 255;
 /// How long an `open` or a failed read waits until a corrected length has reached the tree and the
 /// kernel.
 const CORRECTION_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long an `open` waits until the kernel has dropped the pages of the file. It usually takes
+/// less than a millisecond, but the pages of other files are dropped one after the other, and each
+/// drop waits for the reads that are in progress. After the timeout, the handle bypasses the pages.
+const PAGE_DROP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The components and settings of a [`FileSystem`].
 #[derive(Debug)]
@@ -92,8 +97,12 @@ struct OpenText {
 }
 
 impl OpenText {
+    fn content_of(text: &[u8]) -> OpenContent {
+        OpenContent { length: text.len() as u64, hash: xxh3_64(text) }
+    }
+
     fn content(&self) -> OpenContent {
-        OpenContent { length: self.text.len() as u64, hash: xxh3_64(&self.text) }
+        Self::content_of(&self.text)
     }
 }
 
@@ -124,8 +133,10 @@ pub struct PendingOpen(OpenWait);
 #[derive(Debug)]
 enum OpenWait {
     /// The kernel may still have earlier attributes of the file.
-    Kernel(Ino),
+    Attributes(Ino),
     Content(UnconfirmedFile),
+    /// The kernel must drop the pages of the file.
+    Pages(ReadyContent),
 }
 
 /// A file whose length the server must confirm, or that the disk cache may have as a whole.
@@ -153,6 +164,21 @@ enum ReadyContent {
     Recording { ino: Ino, file: Arc<OpenFile>, complete_file: Option<CompleteFile> },
 }
 
+impl ReadyContent {
+    fn ino(&self) -> Ino {
+        match self {
+            Self::Text { ino, .. } | Self::Recording { ino, .. } => *ino,
+        }
+    }
+
+    fn content(&self) -> OpenContent {
+        match self {
+            Self::Text { text, .. } => OpenText::content_of(text),
+            Self::Recording { file, .. } => OpenRecording::content_of(file),
+        }
+    }
+}
+
 /// The result of an `open` call: a handle, and how the kernel reads through it.
 #[derive(Debug)]
 pub struct OpenReply<B> {
@@ -163,10 +189,9 @@ pub struct OpenReply<B> {
 /// How the kernel reads an open file.
 #[derive(Debug)]
 pub enum OpenMode<B> {
-    /// The kernel reads through its page cache, and keeps the cached pages of the file.
-    KeepCache,
-    /// The kernel reads through its page cache, but first drops the cached pages of the file.
-    DropCache,
+    /// The kernel reads through its page cache. The cached pages have the content of the file, so
+    /// the kernel keeps them (`FOPEN_KEEP_CACHE`).
+    PageCache,
     /// The kernel bypasses its page cache (`FOPEN_DIRECT_IO`).
     DirectIo,
     /// The kernel reads the backing file directly, without the daemon.
@@ -174,18 +199,6 @@ pub enum OpenMode<B> {
     /// The kernel bypasses its page cache (`FOPEN_DIRECT_IO`). The reply still names the stale
     /// backing file, because other handles read it.
     DirectIoWithStaleBacking(Arc<BackingFile<B>>),
-}
-
-impl<B> OpenMode<B> {
-    fn page_use(&self) -> PageUse {
-        match self {
-            Self::KeepCache => PageUse::Keep,
-            Self::DropCache => PageUse::Refill,
-            Self::DirectIo | Self::Passthrough(_) | Self::DirectIoWithStaleBacking(_) => {
-                PageUse::Bypass
-            }
-        }
-    }
 }
 
 /// The next step of a read.
@@ -325,14 +338,28 @@ impl<B> FileSystem<B> {
         // A program that has the earlier length of the file would read too little or too much. The
         // tree is read first, because a change of the tree is announced before it is made.
         if self.invalidations.is_changing(ino) {
-            return Ok(OpenStep::Pending(PendingOpen(OpenWait::Kernel(ino))));
+            return Ok(OpenStep::Pending(PendingOpen(OpenWait::Attributes(ino))));
         }
         Ok(match content {
-            FoundContent::Ready(content) => OpenStep::Ready(ReadyOpen(content)),
+            FoundContent::Ready(content) if self.prepare_pages(&content) => {
+                OpenStep::Ready(ReadyOpen(content))
+            }
+            FoundContent::Ready(content) => {
+                OpenStep::Pending(PendingOpen(OpenWait::Pages(content)))
+            }
             FoundContent::Unconfirmed(file) => {
                 OpenStep::Pending(PendingOpen(OpenWait::Content(file)))
             }
         })
+    }
+
+    /// Prepares the kernel's pages for a handle on `content`. Returns false if the handle must wait
+    /// until the kernel has dropped the pages.
+    fn prepare_pages(&self, content: &ReadyContent) -> bool {
+        let ino = content.ino();
+        let drop_pages = || self.invalidations.push([Invalidation::Pages(ino)]);
+        self.pages.prepare(ino, content.content(), drop_pages);
+        !self.invalidations.is_dropping_pages(ino)
     }
 
     fn find_content(&self, ino: Ino) -> Result<FoundContent, Error> {
@@ -363,8 +390,8 @@ impl<B> FileSystem<B> {
     }
 
     /// Waits until the file can be opened: until the kernel has dropped the earlier attributes of a
-    /// file that has just changed, until a complete file in the disk cache is verified, or until
-    /// the server confirms the length. If the listed length was wrong, this function returns after
+    /// file that has just changed, until a complete file in the disk cache is verified, until the
+    /// server confirms the length, or until the kernel has dropped the pages of another content. If the listed length was wrong, this function returns after
     /// the tree has the corrected length and the kernel has dropped the old length from its cache.
     /// The program that opens the file therefore never sees the old length. The waits for the
     /// kernel have a timeout.
@@ -373,18 +400,30 @@ impl<B> FileSystem<B> {
     /// The file with the corrected length cannot be opened. A server that fails or is slow is not
     /// an error.
     pub async fn resolve_open(&self, pending_open: PendingOpen) -> Result<ReadyOpen, Error> {
-        let unconfirmed_file = match pending_open.0 {
-            OpenWait::Content(file) => file,
-            OpenWait::Kernel(ino) => {
+        let found_content = match pending_open.0 {
+            OpenWait::Content(file) => FoundContent::Unconfirmed(file),
+            OpenWait::Pages(content) => FoundContent::Ready(content),
+            OpenWait::Attributes(ino) => {
                 let change = self.invalidations.wait_for_change(ino);
                 let _ = tokio::time::timeout(CORRECTION_TIMEOUT, change).await;
-                match self.find_content(ino)? {
-                    FoundContent::Ready(content) => return Ok(ReadyOpen(content)),
-                    FoundContent::Unconfirmed(file) => file,
-                }
+                self.find_content(ino)?
             }
         };
-        let UnconfirmedFile { ino, mut file, may_be_complete } = unconfirmed_file;
+        let content = match found_content {
+            FoundContent::Ready(content) => content,
+            FoundContent::Unconfirmed(file) => self.confirm_content(file).await?,
+        };
+        if !self.prepare_pages(&content) {
+            let page_drop = self.invalidations.wait_for_page_drop(content.ino());
+            let _ = tokio::time::timeout(PAGE_DROP_TIMEOUT, page_drop).await;
+        }
+        Ok(ReadyOpen(content))
+    }
+
+    /// Waits until a complete file in the disk cache is verified, or until the server confirms the
+    /// length.
+    async fn confirm_content(&self, file: UnconfirmedFile) -> Result<ReadyContent, Error> {
+        let UnconfirmedFile { ino, mut file, may_be_complete } = file;
         let complete_file =
             if may_be_complete { self.engine.open_complete_file(&file).await } else { None };
         if complete_file.is_none() && !file.content().is_size_confirmed() {
@@ -401,7 +440,7 @@ impl<B> FileSystem<B> {
                 file = self.open_file(&node)?;
             }
         }
-        Ok(ReadyOpen(ReadyContent::Recording { ino, file, complete_file }))
+        Ok(ReadyContent::Recording { ino, file, complete_file })
     }
 
     /// Finishes an `open` call by creating the handle. If the kernel can read the file directly,
@@ -416,41 +455,39 @@ impl<B> FileSystem<B> {
         ready_open: ReadyOpen,
         kernel: &dyn BackingRegistrar<B>,
     ) -> Result<OpenReply<B>, Error> {
-        match ready_open.0 {
-            ReadyContent::Text { ino, text } => {
-                let mut open_text = OpenText { ino, text, uses_pages: true };
-                let has_other_content = self.add_open_file(ino, open_text.content())?;
-                open_text.uses_pages = !has_other_content;
-                // The content of a text file can change while its length and time stay the same, so
-                // the kernel must drop its pages.
-                let mode = if has_other_content { OpenMode::DirectIo } else { OpenMode::DropCache };
-                Ok(OpenReply { handle: self.handles.insert(Handle::Text(open_text)), mode })
+        let (ino, content) = (ready_open.0.ino(), ready_open.0.content());
+        let has_other_content = self.add_open_file(ino, content)?;
+        // The pages can still contain another content if they could not be dropped in time.
+        let use_pages = || {
+            let must_bypass = has_other_content || self.invalidations.is_dropping_pages(ino);
+            self.pages.open(ino, content, must_bypass)
+        };
+        let (handle, mode) = match ready_open.0 {
+            ReadyContent::Text { text, .. } => {
+                let uses_pages = use_pages();
+                let mode = if uses_pages { OpenMode::PageCache } else { OpenMode::DirectIo };
+                (Handle::Text(OpenText { ino, text, uses_pages }), mode)
             }
-            ReadyContent::Recording { ino, file, complete_file } => {
-                let content = OpenRecording::content_of(&file);
-                let has_other_content = self.add_open_file(ino, content)?;
+            ReadyContent::Recording { file, complete_file, .. } => {
                 let revision = file.content().revision();
                 let mode = match self.passthrough.open(ino, revision, complete_file, kernel) {
                     ReadRoute::Backing(backing) => OpenMode::Passthrough(backing),
                     ReadRoute::DaemonWithStaleBacking(backing) => {
                         OpenMode::DirectIoWithStaleBacking(backing)
                     }
-                    ReadRoute::Daemon => {
-                        match self.pages.choose_mode(ino, revision, has_other_content) {
-                            PageMode::Keep => OpenMode::KeepCache,
-                            PageMode::Drop => OpenMode::DropCache,
-                            PageMode::Bypass => OpenMode::DirectIo,
-                        }
-                    }
+                    ReadRoute::Daemon if use_pages() => OpenMode::PageCache,
+                    ReadRoute::Daemon => OpenMode::DirectIo,
                     ReadRoute::Conflict => {
                         self.remove_open_file(ino, content);
                         return Err(Error::EarlierRevisionOpen);
                     }
                 };
-                let recording = Arc::new(OpenRecording::new(ino, file, mode.page_use()));
-                Ok(OpenReply { handle: self.handles.insert(Handle::Recording(recording)), mode })
+                let uses_pages = matches!(mode, OpenMode::PageCache);
+                let recording = OpenRecording::new(ino, file, uses_pages);
+                (Handle::Recording(Arc::new(recording)), mode)
             }
-        }
+        };
+        Ok(OpenReply { handle: self.handles.insert(handle), mode })
     }
 
     /// Records the content of a file that is being opened. Returns whether another content of the
@@ -495,9 +532,6 @@ impl<B> FileSystem<B> {
             Some(Handle::Directory(_)) => return Err(Error::IsDirectory),
             None => return Err(Error::UnknownHandle),
         };
-        if recording.take_first_fill() {
-            self.pages.record_fill(recording.ino, recording.file.content().revision());
-        }
         if recording.take_first_read()
             && recording.file.content().recording.size <= MAX_SMALL_FILE_LENGTH
         {
@@ -519,7 +553,7 @@ impl<B> FileSystem<B> {
         offset: u64,
         size: u32,
     ) -> Result<(), Error> {
-        if !recording.uses_pages() {
+        if !recording.uses_pages {
             return Ok(());
         }
         self.check_end(recording.ino, recording.content().length, offset, size)
@@ -603,14 +637,18 @@ impl<B> FileSystem<B> {
     /// Closes a file. Call this before the reply to the kernel: otherwise the next `open` of the
     /// file may not get a backing file.
     pub fn release(&self, handle: HandleId) {
-        match self.handles.remove(handle) {
+        let (ino, content, uses_pages) = match self.handles.remove(handle) {
             Some(Handle::Recording(recording)) => {
                 self.passthrough.close(recording.ino);
-                self.remove_open_file(recording.ino, recording.content());
+                (recording.ino, recording.content(), recording.uses_pages)
             }
-            Some(Handle::Text(text)) => self.remove_open_file(text.ino, text.content()),
-            Some(Handle::Directory(_)) | None => {}
+            Some(Handle::Text(text)) => (text.ino, text.content(), text.uses_pages),
+            Some(Handle::Directory(_)) | None => return,
+        };
+        if uses_pages {
+            self.pages.close(ino);
         }
+        self.remove_open_file(ino, content);
     }
 
     /// Returns the next offset with data or in a hole. The only hole of a file is at its end.
@@ -755,13 +793,14 @@ impl<B> FileSystem<B> {
 
     #[cfg(test)]
     pub(crate) fn table_sizes(&self) -> Vec<TableSize> {
-        vec![
+        let mut sizes = vec![
             TableSize::new("open handles", self.open_handle_count()),
             TableSize::new("inodes with open files", self.open_files.len()),
             TableSize::new("queued invalidations", self.invalidations.len()),
-            self.pages.table_size(),
             self.prefetcher.table_size(),
-        ]
+        ];
+        sizes.extend(self.pages.table_sizes());
+        sizes
     }
 
     /// Returns the path of an inode relative to the mountpoint, for log messages.

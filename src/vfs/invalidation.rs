@@ -16,7 +16,7 @@ pub enum Invalidation {
     /// The cached attributes of an inode.
     Attributes(Ino),
     /// The cached attributes and pages of an inode. Before the kernel drops a page, it waits for
-    /// running reads of the page.
+    /// the reads of the page that are in progress.
     Pages(Ino),
 }
 
@@ -37,8 +37,10 @@ impl From<TreeChange> for Invalidation {
 pub struct InvalidationQueue {
     state: Mutex<QueueState>,
     wakeup: Condvar,
-    /// Number of batches that have been sent.
+    /// Number of batches whose immediate invalidations have been sent.
     sent_batches: watch::Sender<u64>,
+    /// Number of inodes whose pages have been dropped.
+    page_drops: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,8 @@ struct QueueState {
     invalidations: HashSet<Invalidation>,
     /// The inodes whose attributes the sending thread is invalidating.
     sending: HashSet<Ino>,
+    /// The inodes whose pages the sending thread has taken and the kernel may still have.
+    dropping: HashSet<Ino>,
     /// Number of batches that the sending thread has taken.
     taken_batches: u64,
     is_stopped: bool,
@@ -58,7 +62,8 @@ pub struct InvalidationBatch {
     /// Invalidations of names and attributes, which never block.
     pub immediate_invalidations: Vec<Invalidation>,
     /// Inodes whose pages the kernel must drop. An invalidation of pages can block, so these are
-    /// sent after [`InvalidationQueue::acknowledge`].
+    /// sent after [`InvalidationQueue::acknowledge`]. Each is acknowledged with
+    /// [`InvalidationQueue::acknowledge_page_drop`].
     pub pages: Vec<Ino>,
 }
 
@@ -68,6 +73,7 @@ impl Default for InvalidationQueue {
             state: Mutex::default(),
             wakeup: Condvar::new(),
             sent_batches: watch::Sender::new(0),
+            page_drops: watch::Sender::new(0),
         }
     }
 }
@@ -123,6 +129,21 @@ impl InvalidationQueue {
         let _ = sent_batches.wait_for(|sent| *sent > batch).await; // `self` owns the sender.
     }
 
+    /// Whether the kernel may still have the pages of the inode although they must be dropped.
+    pub fn is_dropping_pages(&self, ino: Ino) -> bool {
+        let state = self.state.lock();
+        state.dropping.contains(&ino) || state.invalidations.contains(&Invalidation::Pages(ino))
+    }
+
+    /// Waits until the kernel has dropped the pages of the inode, if they must be dropped. Has no
+    /// timeout, so the caller must set one.
+    pub async fn wait_for_page_drop(&self, ino: Ino) {
+        let mut page_drops = self.page_drops.subscribe();
+        while self.is_dropping_pages(ino) {
+            let _ = page_drops.changed().await; // `self` owns the sender.
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.state.lock().invalidations.len()
@@ -151,6 +172,7 @@ impl InvalidationQueue {
             }
         }
         state.sending = batch.immediate_invalidations.iter().filter_map(changed_inode).collect();
+        state.dropping = batch.pages.iter().copied().collect();
         Some(batch)
     }
 
@@ -159,6 +181,12 @@ impl InvalidationQueue {
     pub fn acknowledge(&self, batch: &InvalidationBatch) {
         self.state.lock().sending.clear();
         self.sent_batches.send_replace(batch.number);
+    }
+
+    /// Records that the kernel has dropped the pages of an inode, or that it has none.
+    pub fn acknowledge_page_drop(&self, ino: Ino) {
+        self.state.lock().dropping.remove(&ino);
+        self.page_drops.send_modify(|count| *count += 1);
     }
 
     /// Makes [`next_batch`](Self::next_batch) return `None`. Pending invalidations are not sent.
@@ -236,6 +264,28 @@ mod tests {
         queue.acknowledge(&batch);
         waiter.await;
         assert!(!queue.is_changing(changed));
+    }
+
+    #[tokio::test]
+    async fn pages_are_dropping_until_the_kernel_has_none() {
+        let queue = InvalidationQueue::default();
+        let (dropped, other) = (Ino(2), Ino(3));
+        queue.push([Invalidation::Pages(dropped), Invalidation::Attributes(other)]);
+        let mut waiter = std::pin::pin!(queue.wait_for_page_drop(dropped));
+        assert!(waiter.as_mut().now_or_never().is_none());
+        assert!(!queue.is_dropping_pages(other));
+        let batch = queue.next_batch().unwrap();
+        queue.acknowledge(&batch);
+        assert!(waiter.as_mut().now_or_never().is_none());
+        // The pages must be dropped again, because a later request can follow a later fill.
+        queue.push([Invalidation::Pages(dropped)]);
+        queue.acknowledge_page_drop(dropped);
+        assert!(waiter.as_mut().now_or_never().is_none());
+        let batch = queue.next_batch().unwrap();
+        queue.acknowledge(&batch);
+        queue.acknowledge_page_drop(dropped);
+        waiter.await;
+        assert!(!queue.is_dropping_pages(dropped));
     }
 
     #[test]

@@ -12,7 +12,8 @@
 //! 1. A directory listing must not skip or repeat a name when the tree changes:
 //!    [`DirectoryStream`](directory_stream::DirectoryStream).
 //! 2. The kernel's cached pages belong to an inode, not to a handle. A handle must not read the
-//!    pages of another revision: [`PageCache`](page_cache::PageCache).
+//!    pages of another content, and must not wait for other readers:
+//!    [`PageCache`](page_cache::PageCache).
 //! 3. The kernel has one length for an inode. A program that reads a longer content must not see an
 //!    early end of the file: [`OpenFiles`](open_files::OpenFiles).
 //! 4. The kernel reads an inode either through its page cache or from one backing file, never both:
@@ -29,8 +30,9 @@
 //! Methods that are not `async` run on the event threads. They never block and never wait for the
 //! network.
 //!
-//! Lock order: no two locks of this module are held at once. Two of them are held during calls of
-//! other code: the lock of [`Passthrough`](passthrough::Passthrough) while the kernel registers a
+//! Lock order: the lock of [`PageCache`](page_cache::PageCache), then that of
+//! [`InvalidationQueue`]. No other two locks of this module are held at once. Two of them are held
+//! during calls of other code: the lock of [`Passthrough`](passthrough::Passthrough) while the kernel registers a
 //! file, and the lock of [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher) while the locks
 //! of `read` are taken.
 //!

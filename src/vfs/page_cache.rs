@@ -1,77 +1,134 @@
-//! Tracks which revision of a file the kernel's cached pages contain.
+//! Tracks which content of a file the kernel's cached pages contain.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
 use parking_lot::Mutex;
 
+use super::open_files::OpenContent;
 #[cfg(test)]
 use crate::model::TableSize;
-use crate::read::ContentRevision;
 use crate::tree::Ino;
 
-/// Maximum number of files whose revision is stored. Each takes about 64 bytes. For any other file,
-/// the kernel drops the pages at the next `open`.
-const MAX_FILES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+/// Maximum number of closed files whose content is stored. Each takes about 80 bytes. For any other
+/// file, the next `open` must wait until the kernel has dropped the pages.
+const MAX_CLOSED_FILES: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
-/// How a new handle uses the kernel's cached pages of its inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PageMode {
-    /// The kernel keeps the pages, because they contain the revision of the handle.
-    Keep,
-    /// The kernel drops the pages during the `open` call, because they can contain another
-    /// revision.
-    Drop,
-    /// The handle bypasses the pages, because a handle on another revision is open. If both filled
-    /// the pages, they would read a mixture of both revisions.
-    Bypass,
-}
-
-/// Stores, for each file, the revision that the kernel's cached pages contain.
+/// Stores, for each file, the content that the kernel's cached pages contain.
 ///
-/// The pages belong to the inode, so all its handles share them.
-#[derive(Debug)]
+/// The pages belong to the inode, so all its handles share them. If handles on two contents filled
+/// them, both would read a mixture.
+///
+/// The kernel could drop the pages itself when it handles the reply to an `open` (without
+/// `FOPEN_KEEP_CACHE`). But before it drops a page, it waits for the reads of the page that are in
+/// progress, and no signal ends this wait. If one program waited for a silent server, every further
+/// `open` of the file would hang. Therefore each reply keeps the pages. If they must be dropped, an
+/// [`Invalidation`](super::Invalidation) drops them before the reply, and only while no handle uses
+/// them, so no read of them is in progress.
+#[derive(Debug, Default)]
 pub(super) struct PageCache {
-    revisions: Mutex<LruCache<Ino, ContentRevision>>,
+    state: Mutex<State>,
 }
 
-impl Default for PageCache {
+#[derive(Debug)]
+struct State {
+    /// The files with a handle that uses the pages.
+    used: HashMap<Ino, UsedPages>,
+    /// The contents of the pages of other files. `None` if a handle that bypassed the pages may
+    /// have filled them: the kernel does so for a private memory mapping (fs/fuse/file.c,
+    /// `fuse_file_mmap`).
+    closed: LruCache<Ino, Option<OpenContent>>,
+    /// Whether a content was removed because of the limit. Until then, the kernel has no pages of a
+    /// file that is not stored.
+    has_evicted: bool,
+}
+
+/// The pages of a file that handles use.
+#[derive(Debug)]
+struct UsedPages {
+    content: OpenContent,
+    handle_count: usize,
+    /// Whether a handle that bypasses the pages was opened in the meantime.
+    was_bypassed: bool,
+}
+
+impl Default for State {
     fn default() -> Self {
-        Self { revisions: Mutex::new(LruCache::new(MAX_FILES)) }
+        Self { used: HashMap::new(), closed: LruCache::new(MAX_CLOSED_FILES), has_evicted: false }
+    }
+}
+
+impl State {
+    fn store(&mut self, ino: Ino, content: Option<OpenContent>) {
+        let replaced = self.closed.push(ino, content);
+        self.has_evicted |= replaced.is_some_and(|(other_ino, _)| other_ino != ino);
+    }
+
+    /// Whether the kernel may have pages with another content.
+    fn has_other_pages(&mut self, ino: Ino, content: OpenContent) -> bool {
+        match self.closed.get(&ino) {
+            Some(stored) => *stored != Some(content),
+            None => self.has_evicted,
+        }
     }
 }
 
 impl PageCache {
-    /// Chooses how a new handle on `revision` uses the pages. `is_other_revision_open` is true if a
-    /// handle on another revision is open.
-    pub(super) fn choose_mode(
-        &self,
-        ino: Ino,
-        revision: ContentRevision,
-        is_other_revision_open: bool,
-    ) -> PageMode {
-        if is_other_revision_open {
-            PageMode::Bypass
-        } else if self.revisions.lock().get(&ino) == Some(&revision) {
-            PageMode::Keep
+    /// Prepares the pages for a handle on `content`. Calls `drop_pages` if the kernel may have pages
+    /// with another content and no handle uses them. `drop_pages` must not block.
+    pub(super) fn prepare(&self, ino: Ino, content: OpenContent, drop_pages: impl FnOnce()) {
+        let mut state = self.state.lock();
+        if state.used.contains_key(&ino) {
+            return;
+        }
+        if state.has_other_pages(ino, content) {
+            drop_pages();
+        }
+        state.store(ino, Some(content));
+    }
+
+    /// Adds a handle on `content`. Returns whether it uses the pages. Otherwise it must bypass them,
+    /// which is always the case if `must_bypass` is true. If it uses the pages, the caller must call
+    /// [`close`](Self::close) after the kernel has released the handle.
+    pub(super) fn open(&self, ino: Ino, content: OpenContent, must_bypass: bool) -> bool {
+        let mut state = self.state.lock();
+        if let Some(pages) = state.used.get_mut(&ino) {
+            let uses_pages = !must_bypass && !pages.was_bypassed && pages.content == content;
+            pages.was_bypassed |= !uses_pages;
+            pages.handle_count += usize::from(uses_pages);
+            return uses_pages;
+        }
+        let uses_pages = !must_bypass && state.closed.get(&ino) == Some(&Some(content));
+        if uses_pages {
+            let pages = UsedPages { content, handle_count: 1, was_bypassed: false };
+            state.used.insert(ino, pages);
         } else {
-            PageMode::Drop
+            state.store(ino, None);
+        }
+        uses_pages
+    }
+
+    /// Removes a handle that uses the pages.
+    pub(super) fn close(&self, ino: Ino) {
+        let mut state = self.state.lock();
+        let Some(pages) = state.used.get_mut(&ino) else { return };
+        pages.handle_count -= 1;
+        if pages.handle_count == 0 {
+            let content = (!pages.was_bypassed).then_some(pages.content);
+            state.used.remove(&ino);
+            state.store(ino, content);
         }
     }
 
     #[cfg(test)]
-    pub(super) fn table_size(&self) -> TableSize {
-        let size = self.revisions.lock().len();
-        TableSize::new("files with cached pages", size).with_limit(MAX_FILES.get())
-    }
-
-    /// Records that a read fills dropped pages with bytes of `revision`.
-    ///
-    /// The revision is recorded at the first read, which proves that the kernel has handled the
-    /// reply to `open`. If it were recorded with the reply, a concurrent `open` could keep pages
-    /// that the kernel is about to drop.
-    pub(super) fn record_fill(&self, ino: Ino, revision: ContentRevision) {
-        self.revisions.lock().put(ino, revision);
+    pub(super) fn table_sizes(&self) -> [TableSize; 2] {
+        let state = self.state.lock();
+        [
+            TableSize::new("files with used pages", state.used.len()),
+            TableSize::new("files with cached pages", state.closed.len())
+                .with_limit(MAX_CLOSED_FILES.get()),
+        ]
     }
 }
 
@@ -80,35 +137,80 @@ mod tests {
     use super::*;
 
     const INO: Ino = Ino(7);
+    const OLD: OpenContent = OpenContent { length: 10, hash: 1 };
+    const NEW: OpenContent = OpenContent { length: 10, hash: 2 };
 
-    #[test]
-    fn pages_are_kept_for_their_own_revision() {
-        let pages = PageCache::default();
-        let (old, new) = (ContentRevision(1), ContentRevision(2));
-        assert_eq!(pages.choose_mode(INO, old, false), PageMode::Drop);
-        // An `open` without a read does not prove that the pages were dropped.
-        assert_eq!(pages.choose_mode(INO, old, false), PageMode::Drop);
-        pages.record_fill(INO, old);
-        assert_eq!(pages.choose_mode(INO, old, false), PageMode::Keep);
-        assert_eq!(pages.choose_mode(Ino(8), old, false), PageMode::Drop);
-        assert_eq!(pages.choose_mode(INO, new, false), PageMode::Drop);
+    /// Prepares the pages. Returns whether they must be dropped.
+    fn prepare(pages: &PageCache, ino: Ino, content: OpenContent) -> bool {
+        let mut must_drop = false;
+        pages.prepare(ino, content, || must_drop = true);
+        must_drop
     }
 
     #[test]
-    fn handle_on_another_revision_bypasses_pages() {
+    fn pages_are_kept_for_their_own_content() {
         let pages = PageCache::default();
-        pages.record_fill(INO, ContentRevision(1));
-        assert_eq!(pages.choose_mode(INO, ContentRevision(2), true), PageMode::Bypass);
-        assert_eq!(pages.choose_mode(INO, ContentRevision(1), true), PageMode::Bypass);
+        for _ in 0..2 {
+            assert!(!prepare(&pages, INO, OLD), "the kernel has no other pages");
+            assert!(pages.open(INO, OLD, false));
+            pages.close(INO);
+        }
+        assert!(prepare(&pages, INO, NEW));
+        assert!(!prepare(&pages, INO, NEW), "one drop is enough for concurrent opens");
+        assert!(pages.open(INO, NEW, false));
+    }
+
+    #[test]
+    fn used_pages_are_never_dropped() {
+        let pages = PageCache::default();
+        prepare(&pages, INO, OLD);
+        assert!(pages.open(INO, OLD, false));
+        assert!(!prepare(&pages, INO, OLD) && pages.open(INO, OLD, false));
+        assert!(!prepare(&pages, INO, NEW) && !pages.open(INO, NEW, false));
+        pages.close(INO);
+        assert!(!prepare(&pages, INO, NEW), "one handle still uses them");
+        pages.close(INO);
+        assert!(prepare(&pages, INO, NEW));
+    }
+
+    #[test]
+    fn unprepared_handle_bypasses_pages() {
+        let pages = PageCache::default();
+        assert!(!pages.open(INO, OLD, false));
+        // Of two concurrent opens, the later one has prepared the pages for its own content.
+        prepare(&pages, INO, OLD);
+        prepare(&pages, INO, NEW);
+        assert!(!pages.open(INO, OLD, false));
+        assert!(!pages.open(INO, NEW, false));
+    }
+
+    #[test]
+    fn bypassed_pages_are_dropped_before_the_next_use() {
+        let pages = PageCache::default();
+        prepare(&pages, INO, OLD);
+        assert!(!pages.open(INO, OLD, true));
+        assert!(prepare(&pages, INO, OLD));
+        assert!(pages.open(INO, OLD, false));
+        assert!(!pages.open(INO, NEW, true));
+        assert!(!pages.open(INO, OLD, false), "a memory mapping may have filled the pages");
+        pages.close(INO);
+        assert!(prepare(&pages, INO, OLD));
     }
 
     #[test]
     fn evicted_file_drops_its_pages() {
         let pages = PageCache::default();
-        for number in 0..=MAX_FILES.get() as u64 {
-            pages.record_fill(Ino(number), ContentRevision(1));
+        for number in 0..=MAX_CLOSED_FILES.get() as u64 {
+            assert!(!prepare(&pages, Ino(number), OLD));
         }
-        assert_eq!(pages.choose_mode(Ino(0), ContentRevision(1), false), PageMode::Drop);
-        assert_eq!(pages.choose_mode(Ino(1), ContentRevision(1), false), PageMode::Keep);
+        assert!(prepare(&pages, Ino(0), OLD));
+        assert!(!prepare(&pages, Ino(2), OLD));
+    }
+
+    #[test]
+    fn unknown_file_is_not_closed() {
+        let pages = PageCache::default();
+        pages.close(INO);
+        assert!(!prepare(&pages, INO, OLD));
     }
 }

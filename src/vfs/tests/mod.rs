@@ -172,7 +172,10 @@ impl Fixture {
             while let Some(batch) = queue.next_batch() {
                 sent_log.lock().extend(batch.immediate_invalidations.iter().cloned());
                 queue.acknowledge(&batch);
-                sent_log.lock().extend(batch.pages.iter().copied().map(Invalidation::Pages));
+                for ino in &batch.pages {
+                    sent_log.lock().push(Invalidation::Pages(*ino));
+                    queue.acknowledge_page_drop(*ino);
+                }
             }
         });
         let file_system = FileSystem::new(FileSystemOptions {

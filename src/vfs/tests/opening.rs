@@ -7,8 +7,7 @@ const MIB: u64 = 1 << 20;
 
 fn mode_name<B>(mode: &OpenMode<B>) -> &'static str {
     match mode {
-        OpenMode::KeepCache => "keep cache",
-        OpenMode::DropCache => "drop cache",
+        OpenMode::PageCache => "page cache",
         OpenMode::DirectIo => "direct",
         OpenMode::Passthrough(_) => "passthrough",
         OpenMode::DirectIoWithStaleBacking(_) => "direct with stale backing",
@@ -43,8 +42,7 @@ async fn generated_file_opens_at_once() {
         let step = fixture.file_system.open(ino).unwrap();
         let OpenStep::Ready(ready) = step else { panic!("{step:?}") };
         let reply = fixture.file_system.finish_open(ready, &fixture.kernel).unwrap();
-        // The content of the document can change while its length and time stay the same.
-        assert_eq!(mode_name(&reply.mode), "drop cache");
+        assert_eq!(mode_name(&reply.mode), "page cache");
     }
     assert_eq!(fixture.cloud.requests().len(), 0);
 }
@@ -70,22 +68,66 @@ async fn first_open_waits_for_confirmation_of_the_length() {
     let ino = fixture.video_of("budget");
     assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Pending(_)));
     let (first, mode) = open_with_mode(&fixture, ino).await;
-    assert_eq!(mode, "drop cache");
+    assert_eq!(mode, "page cache");
     assert_eq!(fixture.media_request_count(), 1);
     fixture.file_system.release(first);
     assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Ready(_)));
     assert_eq!(fixture.media_request_count(), 1);
 }
 
+impl Fixture {
+    /// Returns how often the kernel was told to drop the pages of an inode.
+    fn page_drop_count(&self, ino: Ino) -> usize {
+        let sent = self.sent_invalidations.lock();
+        sent.iter().filter(|invalidation| **invalidation == Invalidation::Pages(ino)).count()
+    }
+}
+
 #[tokio::test]
-async fn pages_are_kept_after_the_first_read() {
+async fn opens_of_one_content_drop_no_pages() {
     let fixture = Fixture::new(&[("budget", 1000)]).await;
     let ino = fixture.video_of("budget");
-    let (first, mode) = open_with_mode(&fixture, ino).await;
-    assert_eq!(mode, "drop cache");
-    assert_eq!(open_with_mode(&fixture, ino).await.1, "drop cache");
-    fixture.read(first, 0, 100).await.unwrap();
-    assert_eq!(open_with_mode(&fixture, ino).await.1, "keep cache");
+    let opens = (0..10).map(|_| open_with_mode(&fixture, ino));
+    for (handle, mode) in futures_util::future::join_all(opens).await {
+        assert_eq!(mode, "page cache");
+        fixture.file_system.release(handle);
+    }
+    assert_eq!(open_with_mode(&fixture, ino).await.1, "page cache");
+    assert_eq!(fixture.page_drop_count(ino), 0);
+}
+
+/// The length and the time of a document stay the same if one digit changes.
+#[tokio::test]
+async fn changed_text_drops_its_pages_before_it_opens() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let ino = fixture.document_of("budget");
+    fixture.add_field("budget", "room", "1");
+    let (old_handle, _) = open_with_mode(&fixture, ino).await;
+    let old_text = fixture.read(old_handle, 0, 1 << 20).await.unwrap();
+    fixture.file_system.release(old_handle);
+    fixture.add_field("budget", "room", "2");
+    assert_eq!(fixture.page_drop_count(ino), 0);
+    for _ in 0..2 {
+        let (new_handle, mode) = open_with_mode(&fixture, ino).await;
+        assert_eq!((mode, fixture.page_drop_count(ino)), ("page cache", 1));
+        let new_text = fixture.read(new_handle, 0, 1 << 20).await.unwrap();
+        assert!(new_text.len() == old_text.len() && new_text != old_text);
+        fixture.file_system.release(new_handle);
+    }
+}
+
+/// Without a drop, a handle on the new content must not use the pages of the old one.
+#[tokio::test]
+async fn file_opens_without_pages_that_are_not_dropped() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let ino = fixture.document_of("budget");
+    let (old_handle, _) = open_with_mode(&fixture, ino).await;
+    fixture.file_system.release(old_handle);
+    // From now on, the kernel is told nothing.
+    fixture.listing.invalidations.stop();
+    fixture.add_field("budget", "room", "1");
+    tokio::time::pause();
+    assert_eq!(open_with_mode(&fixture, ino).await.1, "direct");
 }
 
 #[tokio::test]
@@ -148,7 +190,9 @@ async fn open_handle_on_earlier_revision_bypasses_pages() {
         fixture.file_system.release(handle);
     }
     // The pages still contain the earlier revision.
-    assert_eq!(open_with_mode(&fixture, ino).await.1, "drop cache");
+    assert_eq!(fixture.page_drop_count(ino), 0);
+    assert_eq!(open_with_mode(&fixture, ino).await.1, "page cache");
+    assert_eq!(fixture.page_drop_count(ino), 1);
 }
 
 async fn fixture_with_complete_file() -> (Fixture, Ino) {
@@ -181,7 +225,7 @@ async fn rejected_backing_file_disables_passthrough() {
     let (fixture, ino) = fixture_with_complete_file().await;
     fixture.kernel.set_rejects_files(true);
     let (handle, mode) = open_with_mode(&fixture, ino).await;
-    assert_eq!(mode, "keep cache");
+    assert_eq!(mode, "page cache");
     assert!(!fixture.file_system.is_passthrough_enabled());
     assert_eq!(fixture.read(handle, 0, 100).await.unwrap(), video_bytes("budget", 0, 100));
     fixture.kernel.set_rejects_files(false);
@@ -195,7 +239,7 @@ async fn disabled_passthrough_offers_no_backing_file() {
     assert!(fixture.file_system.is_passthrough_enabled());
     fixture.file_system.disable_passthrough(&"the kernel does not support it");
     assert!(!fixture.file_system.is_passthrough_enabled());
-    assert_eq!(open_with_mode(&fixture, ino).await.1, "keep cache");
+    assert_eq!(open_with_mode(&fixture, ino).await.1, "page cache");
     assert_eq!(fixture.kernel.registered_count(), 0);
 }
 
@@ -209,7 +253,7 @@ async fn handle_that_uses_pages_prevents_passthrough() {
     let file = fixture.engine.open(&recording).unwrap();
     wait_until("the file is on disk", || fixture.engine.has_complete_file(&file)).await;
     let (second, mode) = open_with_mode(&fixture, ino).await;
-    assert_eq!(mode, "keep cache");
+    assert_eq!(mode, "page cache");
     fixture.file_system.release(page_handle);
     fixture.file_system.release(second);
     assert_eq!(open_with_mode(&fixture, ino).await.1, "passthrough");

@@ -153,5 +153,5 @@ async fn text_with_another_content_does_not_share_pages() {
     assert!(matches!(error, Error::BecameLonger), "{error:?}");
     fixture.file_system.release(old_handle);
     let reply = fixture.open(ino).await.unwrap();
-    assert!(matches!(reply.mode, OpenMode::DropCache), "{:?}", reply.mode);
+    assert!(matches!(reply.mode, OpenMode::PageCache), "{:?}", reply.mode);
 }

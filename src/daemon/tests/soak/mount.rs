@@ -105,6 +105,7 @@ impl Mount {
                 && let Some(batch) = invalidations.next_batch()
             {
                 invalidations.acknowledge(&batch);
+                batch.pages.iter().for_each(|ino| invalidations.acknowledge_page_drop(*ino));
             }
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{Instant, sleep};
@@ -16,12 +17,12 @@ use tokio::time::{Instant, sleep};
 use super::archive::Outcome;
 
 use super::mount::{
-    FileVersion, MAX_CORRECTION_DELAY, MEMORY_BUDGET, Mount, OpenLength, PendingOpenModel,
-    PublishedContent, PublishedTree, ensure,
+    FileVersion, MAX_CORRECTION_DELAY, MEMORY_BUDGET, Mount, OpenLength, PageContents,
+    PendingOpenModel, PublishedContent, PublishedTree, ensure,
 };
 use super::open_file::OpenRecordingModel;
 use super::variable;
-use crate::http::{FetchError, Revision};
+use crate::http::FetchError;
 use crate::model::{BodyKind, Diagnostic, ErrorKind, Version};
 use crate::tree::Ino;
 use crate::vfs::tests::FakeKernel;
@@ -169,8 +170,6 @@ struct Driver {
     /// The files that are not released.
     handles: Vec<HandleId>,
     directories: Vec<OpenDirectoryModel>,
-    /// The revisions that the pages of a file can contain, since the kernel dropped them.
-    pages: HashMap<Ino, Vec<Arc<Revision>>>,
     completions: Arc<Mutex<Vec<Completion>>>,
     pending_opens: usize,
     pending_reads: usize,
@@ -192,7 +191,6 @@ impl Driver {
             files: HashMap::new(),
             handles: Vec::new(),
             directories: Vec::new(),
-            pages: HashMap::new(),
             completions: Arc::default(),
             pending_opens: 0,
             pending_reads: 0,
@@ -213,7 +211,11 @@ impl Driver {
             }
             self.check_memory()?;
         }
-        self.finish(tasks_at_start).await
+        self.finish(tasks_at_start).await?;
+        let page_drops = self.mount.dropped_page_count();
+        self.counts
+            .extend((page_drops > 0).then_some(("files whose pages are dropped", page_drops)));
+        Ok(())
     }
 
     fn describe(&self, failure: &str) -> String {
@@ -546,11 +548,20 @@ impl Driver {
         ensure(is_expected, || format!("lseek to {offset} of {node:?}: {result:?}"))
     }
 
+    /// Returns a random inode. An open file is likely, because its content may have changed.
+    fn random_ino_to_open(&mut self) -> Ino {
+        let handles = self.handles.clone();
+        match self.choose(&handles) {
+            Some(handle) if self.rng.u32(0..3) == 0 => self.files[&handle].content.ino(),
+            _ => self.random_ino(),
+        }
+    }
+
     fn open(&mut self) -> Check {
         if self.handles.len() >= MAX_OPEN_FILES || self.pending_opens >= MAX_PENDING_OPENS {
             return Ok(());
         }
-        let ino = self.random_ino();
+        let ino = self.random_ino_to_open();
         let published = self.published();
         let result = self.mount.file_system.open(ino);
         let node = published.nodes.get(&ino);
@@ -575,7 +586,7 @@ impl Driver {
         let finish = async move {
             let ready = match result {
                 Ok(OpenStep::Ready(ready)) => Ok(ready),
-                Ok(OpenStep::Pending(step)) => mount.file_system.resolve_open(step).await,
+                Ok(OpenStep::Pending(step)) => mount.resolve_open(step).await,
                 Err(error) => Err(error),
             };
             let result =
@@ -596,8 +607,15 @@ impl Driver {
         result: Result<OpenStep, Error>,
         text: Bytes,
     ) -> Check {
-        let Ok(OpenStep::Ready(ready)) = result else {
-            return Err(format!("the open of a text file waits: {result:?}"));
+        let ready = match result {
+            Ok(OpenStep::Ready(ready)) => ready,
+            Ok(OpenStep::Pending(step)) => {
+                self.mount.deliver_invalidations();
+                let ready = self.mount.file_system.resolve_open(step).now_or_never();
+                let ready = ready.ok_or("the open of a text file waits for the server")?;
+                ready.map_err(|error| format!("open of a text file: {error}"))?
+            }
+            Err(error) => return Err(format!("open of a text file: {error}")),
         };
         let reply = self.mount.file_system.finish_open(ready, self.kernel.as_ref());
         let reply = reply.map_err(|error| format!("open of a text file: {error}"))?;
@@ -606,7 +624,7 @@ impl Driver {
             matches!(content, OpenContent::Text { ino: other_ino, text: other, .. }
                 if *other_ino == ino && *other != text)
         });
-        let uses_pages = matches!(reply.mode, OpenMode::DropCache);
+        let uses_pages = matches!(reply.mode, OpenMode::PageCache);
         let is_expected = uses_pages || has_other_text && matches!(reply.mode, OpenMode::DirectIo);
         let open_length =
             OpenLength { handle: reply.handle, ino, possible: vec![text.len() as u64] };
@@ -826,21 +844,13 @@ impl Driver {
         };
         ensure(is_mounted, || "a file of a source that is not mounted is open".to_owned())?;
         let uses_pages = match reply.mode {
-            OpenMode::KeepCache => true,
-            OpenMode::DropCache => {
-                self.pages.remove(&pending.ino);
-                true
-            }
+            OpenMode::PageCache => true,
             OpenMode::DirectIo => false,
             mode => return Err(format!("{file} is opened with {mode:?}")),
         };
         let sizes = pending.sizes.lock().clone();
         let model = OpenRecordingModel::new(file.clone(), pending.started_at, sizes);
-        self.count(match reply.mode {
-            OpenMode::KeepCache => "opens that keep pages",
-            OpenMode::DropCache => "opens that drop pages",
-            _ => "opens that bypass pages",
-        });
+        self.count(if uses_pages { "opens that use pages" } else { "opens that bypass pages" });
         if model.sizes.len() > 1 {
             self.count("sizes that are corrected during the open");
         }
@@ -861,21 +871,23 @@ impl Driver {
                 let end = start.saturating_add(size as usize).min(text.len());
                 ensure(text[start..end] == *bytes, || {
                     format!("a read of {size} bytes at {offset} of a text file is wrong")
-                })
+                })?;
             }
-            OpenContent::Recording { ino, model, uses_pages } => {
+            OpenContent::Recording { model, .. } => {
                 model.record_read(&self.mount.archive, offset, size, bytes)?;
-                if !*uses_pages || bytes.is_empty() {
-                    return Ok(());
-                }
-                let revisions = model.revisions().unwrap_or_default();
-                let pages = self.pages.entry(*ino).or_insert_with(|| revisions.clone());
-                pages.retain(|page| revisions.iter().any(|other| Arc::ptr_eq(page, other)));
-                ensure(!pages.is_empty(), || {
-                    format!("the pages of {} contain two revisions", model.file)
-                })
             }
         }
+        // The kernel releases a handle after its reads.
+        if !file.content.uses_pages() || file.is_released || bytes.is_empty() {
+            return Ok(());
+        }
+        let contents = match &file.content {
+            OpenContent::Text { text, .. } => PageContents::Text(text.clone()),
+            OpenContent::Recording { model, .. } => {
+                PageContents::Recording(model.revisions().unwrap_or_default())
+            }
+        };
+        self.mount.fill_pages(file.content.ino(), contents)
     }
 
     /// Checks that a short read does not tell the kernel a length that is shorter than that of the
@@ -1023,7 +1035,7 @@ impl Driver {
             let file_system = &self.mount.file_system;
             let ready = match file_system.open(ino).map_err(|error| error.to_string())? {
                 OpenStep::Ready(ready) => Ok(ready),
-                OpenStep::Pending(step) => file_system.resolve_open(step).await,
+                OpenStep::Pending(step) => self.mount.resolve_open(step).await,
             };
             let result =
                 ready.and_then(|ready| file_system.finish_open(ready, self.kernel.as_ref()));

@@ -17,14 +17,14 @@ use tokio::time::Instant;
 use super::archive::{Archive, SOURCES, Servers, SimulatedProvider};
 use super::listing::{Catalog, ExpectedContent, ExpectedName, ExpectedNode};
 use crate::cache::MemoryCache;
-use crate::http::Client;
+use crate::http::{Client, Revision};
 use crate::model::{FileId, SourceName};
 use crate::providers::LeaseCache;
 use crate::read::{Engine, EngineOptions};
 use crate::tree::{Ino, LiveTree, TreeChange};
 use crate::vfs::{
-    Attributes, FileKind, FileSystem, FileSystemOptions, HandleId, Invalidation, InvalidationQueue,
-    Owner,
+    Attributes, Error, FileKind, FileSystem, FileSystemOptions, HandleId, Invalidation,
+    InvalidationQueue, Owner, PendingOpen, ReadyOpen,
 };
 
 /// Deadline of every read.
@@ -166,11 +166,21 @@ pub(super) struct Mount {
     kernel: Mutex<KernelCache>,
 }
 
-/// The names and attributes that a kernel caches until they are invalidated.
+/// What the cached pages of a file contain.
+#[derive(Debug)]
+pub(super) enum PageContents {
+    Text(Bytes),
+    /// The bytes agree with each of these revisions.
+    Recording(Vec<Arc<Revision>>),
+}
+
+/// The names, attributes and pages that a kernel caches until they are invalidated.
 #[derive(Debug, Default)]
 struct KernelCache {
     entries: HashMap<(Ino, String), Ino>,
     attributes: HashMap<Ino, Attributes>,
+    pages: HashMap<Ino, PageContents>,
+    dropped_page_count: u64,
 }
 
 impl KernelCache {
@@ -181,8 +191,12 @@ impl KernelCache {
                     self.drop_subtree(ino);
                 }
             }
-            Invalidation::Attributes(ino) | Invalidation::Pages(ino) => {
+            Invalidation::Attributes(ino) => {
                 self.attributes.remove(ino);
+            }
+            Invalidation::Pages(ino) => {
+                self.attributes.remove(ino);
+                self.dropped_page_count += u64::from(self.pages.remove(ino).is_some());
             }
         }
     }
@@ -290,6 +304,45 @@ impl Mount {
         batch.pages.iter().for_each(|ino| kernel.invalidate(&Invalidation::Pages(*ino)));
         drop(kernel);
         self.invalidations.acknowledge(&batch);
+        batch.pages.iter().for_each(|ino| self.invalidations.acknowledge_page_drop(*ino));
+    }
+
+    /// Finishes an `open` that waits, and passes the invalidations to the kernel in the meantime.
+    pub(super) async fn resolve_open(&self, open: PendingOpen) -> Result<ReadyOpen, Error> {
+        const INTERVAL: Duration = Duration::from_millis(5);
+        let mut result = std::pin::pin!(self.file_system.resolve_open(open));
+        loop {
+            if let Ok(result) = tokio::time::timeout(INTERVAL, &mut result).await {
+                return result;
+            }
+            self.deliver_invalidations();
+        }
+    }
+
+    /// Returns how often the kernel dropped the pages of a file.
+    pub(super) fn dropped_page_count(&self) -> u64 {
+        self.kernel.lock().dropped_page_count
+    }
+
+    /// Records that a read fills pages of a file.
+    ///
+    /// # Errors
+    /// The pages also have bytes of another content.
+    pub(super) fn fill_pages(&self, ino: Ino, contents: PageContents) -> Result<(), String> {
+        let mut kernel = self.kernel.lock();
+        let Some(pages) = kernel.pages.get_mut(&ino) else {
+            kernel.pages.insert(ino, contents);
+            return Ok(());
+        };
+        let is_one_content = match (pages, contents) {
+            (PageContents::Text(text), PageContents::Text(other)) => *text == other,
+            (PageContents::Recording(revisions), PageContents::Recording(others)) => {
+                revisions.retain(|page| others.iter().any(|other| Arc::ptr_eq(page, other)));
+                !revisions.is_empty()
+            }
+            _ => false,
+        };
+        ensure(is_one_content, || format!("the pages of {ino:?} have two contents"))
     }
 
     /// Records that the kernel caches the result of a lookup.
