@@ -391,10 +391,10 @@ impl<B> FileSystem<B> {
 
     /// Waits until the file can be opened: until the kernel has dropped the earlier attributes of a
     /// file that has just changed, until a complete file in the disk cache is verified, until the
-    /// server confirms the length, or until the kernel has dropped the pages of another content. If the listed length was wrong, this function returns after
-    /// the tree has the corrected length and the kernel has dropped the old length from its cache.
-    /// The program that opens the file therefore never sees the old length. The waits for the
-    /// kernel have a timeout.
+    /// server confirms the length, or until the kernel has dropped the pages of another content. If
+    /// the listed length was wrong, this function returns after the tree has the corrected length
+    /// and the kernel has dropped the old length from its cache. The program that opens the file
+    /// therefore never sees the old length. The waits for the kernel have a timeout.
     ///
     /// # Errors
     /// The file with the corrected length cannot be opened. A server that fails or is slow is not

@@ -32,9 +32,9 @@
 //!
 //! Lock order: the lock of [`PageCache`](page_cache::PageCache), then that of
 //! [`InvalidationQueue`]. No other two locks of this module are held at once. Two of them are held
-//! during calls of other code: the lock of [`Passthrough`](passthrough::Passthrough) while the kernel registers a
-//! file, and the lock of [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher) while the locks
-//! of `read` are taken.
+//! during calls of other code: the lock of [`Passthrough`](passthrough::Passthrough) while the
+//! kernel registers a file, and the lock of
+//! [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher) while the locks of `read` are taken.
 //!
 //! On failure a method returns an [`Error`] and changes nothing. Failed reads of one file are
 //! logged at most once in five seconds.

@@ -75,8 +75,8 @@ impl State {
 }
 
 impl PageCache {
-    /// Prepares the pages for a handle on `content`. Calls `drop_pages` if the kernel may have pages
-    /// with another content and no handle uses them. `drop_pages` must not block.
+    /// Prepares the pages for a handle on `content`. Calls `drop_pages` if the kernel may have
+    /// pages with another content and no handle uses them. `drop_pages` must not block.
     pub(super) fn prepare(&self, ino: Ino, content: OpenContent, drop_pages: impl FnOnce()) {
         let mut state = self.state.lock();
         if state.used.contains_key(&ino) {
@@ -88,9 +88,9 @@ impl PageCache {
         state.store(ino, Some(content));
     }
 
-    /// Adds a handle on `content`. Returns whether it uses the pages. Otherwise it must bypass them,
-    /// which is always the case if `must_bypass` is true. If it uses the pages, the caller must call
-    /// [`close`](Self::close) after the kernel has released the handle.
+    /// Adds a handle on `content`. Returns whether it uses the pages. Otherwise it must bypass
+    /// them, which is always the case if `must_bypass` is true. If it uses the pages, the caller
+    /// must call [`close`](Self::close) after the kernel has released the handle.
     pub(super) fn open(&self, ino: Ino, content: OpenContent, must_bypass: bool) -> bool {
         let mut state = self.state.lock();
         if let Some(pages) = state.used.get_mut(&ino) {
