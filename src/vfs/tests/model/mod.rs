@@ -66,8 +66,24 @@ fn model_agrees_with_fixed_seeds() {
     for seed in [1, 2, 3] {
         results.extend(run(seed, 8_000).into_keys());
     }
-    // The model proves nothing about a kind of result that does not occur.
-    assert_eq!(results.len(), 15, "{results:?}");
+    // The model proves nothing about a kind of result that does not occur. These occur in each run.
+    // The order in which tasks run differs, so the rare kinds do not.
+    for result in [
+        "files that are read as a whole",
+        "files whose pages are dropped",
+        "interrupted reads",
+        "opens that use pages",
+        "reads from memory",
+        "reads from the server",
+        "reads that fail with EACCES",
+        "reads that fail with EIO",
+        "reads that fail with ESTALE",
+        "rewound directories",
+        "sizes that are corrected during the open",
+        "steps with a full cache",
+    ] {
+        assert!(results.contains(result), "no {result}: {results:?}");
+    }
 }
 
 #[test]
