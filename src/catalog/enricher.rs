@@ -16,8 +16,8 @@ use super::catalog::Catalog;
 use super::enrichment_task::EnrichmentTask;
 use crate::http::{FetchError, Priority};
 use crate::model::{
-    BodyKind, Details, FileId, MeetingId, RecordingFile, Version, WEB_VTT_SIGNATURE_LENGTH,
-    current_time, is_web_vtt, line_with_hint, sentence_with_hint,
+    BodyKind, Details, ErrorReport, FileId, MeetingId, RecordingFile, Version,
+    WEB_VTT_SIGNATURE_LENGTH, current_time, is_web_vtt, line_with_hint,
 };
 use crate::providers::{LeaseEffort, LeaseRequest, Provider, ProviderError};
 
@@ -293,7 +293,9 @@ impl Worker {
         let (effort, priority) = (LeaseEffort::Listed, Priority::Background);
         match self.provider.lease(LeaseRequest { file: id, version, effort, priority }).await {
             Ok(_lease) => {}
-            Err(error) if error.is_refusal() => return Ok(Some(sentence_with_hint(&error))),
+            Err(error) if error.is_refusal() => {
+                return Ok(Some(ErrorReport::of(&error).sentence()));
+            }
             Err(error) => return Err(error.into()),
         }
         match self.size_finder.find_size(id, version, body).await {
@@ -305,7 +307,7 @@ impl Worker {
                 FetchError::NotAllowed(cause)
                 | FetchError::Gone(cause)
                 | FetchError::NotTheFile(cause),
-            ) => Ok(Some(sentence_with_hint(&cause))),
+            ) => Ok(Some(ErrorReport::of(&cause).sentence())),
             Err(error) => Err(error.into()),
         }
     }

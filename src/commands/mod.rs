@@ -9,7 +9,6 @@
 mod cache;
 pub(crate) mod doctor;
 pub mod error;
-mod error_report;
 mod exit_status;
 mod expiring;
 pub(crate) mod login;

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use super::error::Error;
-use super::error_report::ErrorReport;
 use super::exit_status::ExitStatus;
 use super::output::print_to_stderr;
 use super::{cache, doctor, expiring, login, mount, refresh, status, unmount};
 use crate::cli::{CacheCommand, Command};
+use crate::model::ErrorReport;
 
 /// Runs a command. Prints its error, if any, on standard error.
 pub fn run(command: &Command) -> ExitCode {

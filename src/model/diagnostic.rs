@@ -87,15 +87,6 @@ pub fn line_with_hint(error: &dyn Diagnostic) -> String {
     }
 }
 
-/// Returns [`one_line`] as a sentence, followed by the hint, for texts that users read.
-pub fn sentence_with_hint(error: &dyn Diagnostic) -> String {
-    let line = one_line(&error);
-    match error.hint() {
-        Some(hint) => format!("{line}. {hint}"),
-        None => line,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,7 +35,7 @@ fn mount_with_silent_server() -> Rig {
     });
     rig.shell("cat acme/*/*known/*.mp4 | wc -c");
     stop_answering(&rig);
-    drop_name_cache();
+    drop_name_cache(&rig);
     rig
 }
 
@@ -83,7 +83,7 @@ fn metadata_needs_no_server() {
         "df .",
         "stat acme/*/* | wc -l",
     ] {
-        drop_name_cache();
+        drop_name_cache(&rig);
         let start = Instant::now();
         let output = rig.shell(line);
         eprintln!("{line}: {:?}", start.elapsed());
@@ -108,7 +108,7 @@ fn hanging_readers_do_not_block_others() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    drop_name_cache();
+    drop_name_cache(&rig);
     let start = Instant::now();
     rig.shell("ls -lR > /dev/null; df . > /dev/null");
     assert_eq!(rig.shell("cat acme/*/*known/*.mp4 | wc -c").trim(), "3000000");

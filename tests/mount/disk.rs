@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::support::processes::drop_pages;
 use crate::support::{COMMAND_TIMEOUT, Rig, meetfs, run, text};
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloudOptions, Effect, Server, Trigger, pattern_seed,
@@ -107,7 +108,7 @@ fn files_larger_than_the_limit_read_exactly() {
     rig.mount();
     for _ in 0..3 {
         assert_eq!(hash(&rig), expected_hash(&rig));
-        rig.shell("sync; echo 3 > /proc/sys/vm/drop_caches");
+        drop_pages(&rig);
         let directory = rig.directory.path().join("cache/blocks");
         let line = format!("du -s --block-size=1 '{}' | cut -f1", directory.display());
         let held: u64 = rig.shell(&line).trim().parse().expect("a size");

@@ -102,7 +102,7 @@ fn unreachable_endpoint_is_reported_once_and_soon() {
     );
     let started = Instant::now();
     let output = doctor(&rig, &[]);
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let report = stdout(&output);
     assert_eq!(report.matches("cannot be reached").count(), 1, "{report}");
@@ -136,8 +136,8 @@ fn problems(rig: &Rig, words: &[&str]) -> Vec<serde_json::Value> {
     let problems = checks.into_iter().filter(|check| check["verdict"] != "ok");
     problems
         .inspect(|check| {
-            assert!(check["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "{check}");
-            assert!(check["found"].as_str().is_some_and(|found| !found.contains('\n')), "{check}");
+            assert!(check["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{check}");
+            assert!(check["error"].as_str().is_some_and(|error| !error.contains('\n')), "{check}");
         })
         .collect()
 }
@@ -155,7 +155,7 @@ fn missing_source_has_an_example_as_fix() {
     let problems = problems(&rig, &[]);
     let fix = problems.iter().find(|check| check["subject"] == "configuration").expect("a check");
     assert!(
-        fix["fix"].as_str().is_some_and(|fix| fix.contains("[source.acme]\nprovider")),
+        fix["hint"].as_str().is_some_and(|fix| fix.contains("[source.acme]\nprovider")),
         "{fix}"
     );
 }

@@ -4,6 +4,7 @@ use std::process::Output;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use crate::support::processes::drop_pages;
 use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use bytes::Bytes;
 use meetfs::demo_cloud::{
@@ -625,8 +626,8 @@ fn changed_file_fails_once_then_reads_new_content() {
     let mut changing = Changing::new(CHANGING);
     for name in ["second", "third", "fourth"] {
         changing.assert_new(&changing.hash("sha256sum < \"$f\""));
+        drop_pages(&changing.rig);
         changing.change(name);
-        changing.hash("sync; echo 3 > /proc/sys/vm/drop_caches");
         let first = changing.hash("sha256sum < \"$f\"");
         assert!(!first.status.success(), "{}", text(&first));
         assert!(String::from_utf8_lossy(&first.stderr).contains(ESTALE), "{}", text(&first));

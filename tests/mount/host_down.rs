@@ -31,13 +31,13 @@ fn assert_only_one_source_is_down(rig: &Rig, source: &str, server: Server, origi
         let (bytes, elapsed) = read_head(rig, &format!("{source}/*/*{name}*/*.mp4"));
         // One of the reads probes the server for two seconds.
         assert!(
-            bytes == 0 && elapsed < Duration::from_secs(4),
+            bytes == 0 && elapsed < Duration::from_secs(8),
             "{name}: {bytes} bytes in {elapsed:?}\n{}",
             rig.log()
         );
     }
     let (bytes, elapsed) = read_head(rig, "acme/*/*other*/*.mp4");
-    assert!(bytes == 100_000 && elapsed < Duration::from_secs(4), "{bytes} bytes in {elapsed:?}");
+    assert!(bytes == 100_000 && elapsed < Duration::from_secs(8), "{bytes} bytes in {elapsed:?}");
 
     let status = rig.status();
     let [down] = status["down"].as_array().expect("a list").as_slice() else { panic!("{status}") };
@@ -155,7 +155,7 @@ fn only_one_read_waits_for_a_hanging_server() {
     for _ in 0..3 {
         let (bytes, elapsed) = read("third");
         // One of the reads probes the server for two seconds.
-        assert!(bytes == 0 && elapsed < Duration::from_secs(4), "{bytes} bytes in {elapsed:?}");
+        assert!(bytes == 0 && elapsed < Duration::from_secs(8), "{bytes} bytes in {elapsed:?}");
     }
     assert_eq!(read("known").0, 100_000, "cached bytes are readable");
     assert!(rig.log().contains("has not answered for more than "), "{}", rig.log());

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::memory::{OTHER_MEMORY, peak_memory};
-use crate::support::processes::RunningCommand;
+use crate::support::processes::{RunningCommand, drop_pages};
 use crate::support::{COMMAND_TIMEOUT, Rig, text, wait_until};
 use meetfs::demo_cloud::{
     Archive, DemoCloudOptions, Effect, Server, Trigger, pattern_bytes, pattern_seed,
@@ -172,7 +172,7 @@ fn broken_transfer_is_resumed() {
 fn evicted_bytes_are_transferred_again() {
     let rig = rig_with("memory = \"8MiB\"\ndisk = \"off\"", LENGTH, false);
     read_exactly(&rig, 0, LENGTH / MIB);
-    rig.shell("sync; echo 3 > /proc/sys/vm/drop_caches");
+    drop_pages(&rig);
     let open = RunningCommand::shell(&rig, "exec tail -f -c 1 acme/*/*/*.mp4");
     open.wait_for_program("tail");
     read_exactly(&rig, 10, 4);

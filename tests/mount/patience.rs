@@ -51,7 +51,7 @@ fn assert_every_form_is_awaited(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) 
         let source = || rig.status()["sources"][0].clone();
         wait_until(Duration::from_secs(90), "the listing has failed", || {
             let source = source();
-            let has_failed = source["error"].is_string()
+            let has_failed = source["error"].is_object()
                 || source["incomplete"].as_array().is_some_and(|gaps| !gaps.is_empty());
             has_failed && source["is_refreshing"] == false && source["next"].is_string()
         });

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::processes::RunningCommand;
+use crate::support::processes::{RunningCommand, drop_pages};
 use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use meetfs::demo_cloud::{
     Archive, Content, DemoCloudOptions, Effect, MeetingFile, Server, Trigger, pattern_bytes,
@@ -40,10 +40,6 @@ fn hash(rig: &Rig) -> String {
 
 fn expected_hash(rig: &Rig) -> String {
     rig.cloud.objects().first().expect("an object").sha256()
-}
-
-fn drop_pages(rig: &Rig) {
-    rig.shell("sync; echo 3 > /proc/sys/vm/drop_caches");
 }
 
 /// Returns the read system calls of the daemon so far (proc_pid_io(5)): one per kernel request.
@@ -223,8 +219,8 @@ fn damaged_cache_file_is_never_passed_through() {
     let flip = "f=$(ls -S ../cache/blocks/*.data | head -n 1); \
                 printf 'X' | dd of=\"$f\" bs=1 seek=5000000 conv=notrunc status=none";
     for _ in 0..3 {
-        rig.shell(flip);
         drop_pages(&rig);
+        rig.shell(flip);
         assert_eq!(hash(&rig), expected_hash(&rig));
         assert_eq!(hash(&rig), expected_hash(&rig));
     }
@@ -316,12 +312,11 @@ fn single_small_read_prefetches_nothing() {
 
 #[test]
 fn walk_through_small_files_fetches_each_once() {
+    const LATENCY: Duration = Duration::from_millis(100);
     for walk in ["grep -r -c WEBVTT acme", "cp -r acme ../copy"] {
-        let rig = Rig::mounted(texts(150));
+        let rig = Rig::mounted(texts(50));
         let files = rig.cloud.objects().len();
-        rig.cloud.inject(
-            Trigger::always(Server::Media).with_effect(Effect::Latency(Duration::from_millis(20))),
-        );
+        rig.cloud.inject(Trigger::always(Server::Media).with_effect(Effect::Latency(LATENCY)));
         rig.cloud.inject(Trigger::always(Server::Media).with_effect(Effect::Bandwidth(1 << 30)));
         rig.cloud.clear_requests();
         let output = rig.try_shell(walk, COMMAND_TIMEOUT);
@@ -330,7 +325,7 @@ fn walk_through_small_files_fetches_each_once() {
         assert_eq!(requests.len(), files, "{walk}");
         // Without prefetch, each file would take the latency of a request.
         let (first, last) = (requests[0].received_at, requests[files - 1].received_at);
-        let one_by_one = Duration::from_millis(20) * files as u32;
+        let one_by_one = LATENCY * files as u32;
         eprintln!("{walk}: {files} files within {:?}", last - first);
         assert!(last - first < one_by_one / 2, "{walk}: {:?}", last - first);
         rig.cloud.clear_requests();

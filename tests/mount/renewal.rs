@@ -11,11 +11,8 @@ use meetfs::demo_cloud::{
 
 const MIB: u64 = 1024 * 1024;
 
-/// Returns a mount with a short read deadline.
 fn rig(options: DemoCloudOptions) -> Rig {
-    let rig = Rig::new(options).with("read_deadline = \"5s\"");
-    rig.mount();
-    rig
+    Rig::mounted(options)
 }
 
 /// Returns the SHA-256 of each file of the demo cloud, by topic.

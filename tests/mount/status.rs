@@ -190,7 +190,7 @@ fn refresh_returns_when_new_meetings_are_shown() {
     assert!(stderr(&output).contains("not refreshed completely: acme"), "{}", text(&output));
     assert_eq!(shown(&rig), 6, "a failed refresh does not hide meetings");
     let source = rig.status()["sources"][0].clone();
-    assert!(source["error"].is_string(), "{source:#}");
+    assert!(source["error"].is_object(), "{source:#}");
     rig.cloud.clear_faults();
     let output = command(&rig, &["refresh", place]);
     assert!(output.status.success(), "{}", text(&output));
@@ -214,10 +214,7 @@ fn wrong_secret_affects_only_its_source() {
     assert_eq!(shown(&rig), 8);
     let wrong = rig.status()["sources"][1].clone();
     assert_eq!(wrong["name"], "wrong");
-    assert!(
-        wrong["error"].as_str().is_some_and(|message| message.contains("client_secret")),
-        "{wrong}"
-    );
+    assert!(wrong["error"].to_string().contains("client_secret"), "{wrong}");
     assert!(wrong["next"].is_string() && wrong["failed"].is_string(), "{wrong}");
     let words = String::from_utf8_lossy(&command(&rig, &["status"]).stdout).into_owned();
     assert!(words.contains("FAILED") && !words.contains("not-the-secret"), "{words}");
@@ -271,7 +268,7 @@ fn dead_mount_is_reported_with_its_fix() {
         let dead =
             mounts.iter().find(|mount| mount["mountpoint"] == place).expect("the dead mount");
         assert!(
-            dead["dead"].as_str().is_some_and(|message| message.contains("meetfs unmount")),
+            dead["dead"]["hint"].as_str().is_some_and(|hint| hint.contains("meetfs unmount")),
             "{dead}"
         );
         assert!(dead["sources"].as_array().is_some_and(Vec::is_empty), "{dead}");
@@ -420,7 +417,7 @@ fn stopped_daemon_is_named_at_once() {
     for words in commands {
         let started = Instant::now();
         let output = command(&rig, words);
-        assert!(started.elapsed() < Duration::from_secs(3), "{words:?}: {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(10), "{words:?}: {:?}", started.elapsed());
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{}", text(&output));
         assert_eq!(
             stderr(&output),
@@ -447,7 +444,7 @@ fn stopped_daemon_is_named_at_once() {
     signal(daemon, "CONT");
     assert_eq!(status.code(), Some(1), "{}", refresh.output());
     assert!(refresh.output().contains("is stopped\n"), "{}", refresh.output());
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn failing_sources_do_not_affect_others() {
     rig.shell("cat acme/*/*/*.mp4 cisco/*/*/recording.mp4 | wc -c");
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     wait_until(COMMAND_TIMEOUT, "the black hole is given up for now", || {
-        rig.status()["sources"][4]["error"].is_string()
+        rig.status()["sources"][4]["error"].is_object()
     });
     let status = rig.status();
     let report: Vec<(String, String)> = (status["sources"].as_array().expect("sources").iter())

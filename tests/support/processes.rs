@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{Rig, meetfs, started_by, wait_until};
+use crate::support::{COMMAND_TIMEOUT, Rig, meetfs, run, started_by, text, wait_until};
 
 /// Timeout for a killed process to exit.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -223,9 +223,19 @@ pub fn unmount_command(path: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// Drops the kernel's cache of names and attributes, so that the next call reaches the daemon.
-pub fn drop_name_cache() {
-    std::fs::write("/proc/sys/vm/drop_caches", "2").expect("root may drop caches");
+/// Drops the names of the mount that the kernel has cached, so that the next lookup reaches the
+/// daemon. A remount does that (fs/super.c, `reconfigure_super`). `/proc/sys/vm/drop_caches` would
+/// drop the caches of all file systems, and every program of every test would wait for the disk.
+pub fn drop_name_cache(rig: &Rig) {
+    let mut remount = Command::new("mount");
+    remount.args(["--internal-only", "--options", "remount,ro"]).arg(&rig.mountpoint);
+    let output = run(&mut remount, COMMAND_TIMEOUT);
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+/// Drops the pages of the videos that the kernel has cached (posix_fadvise(2)).
+pub fn drop_pages(rig: &Rig) {
+    rig.shell("find . -name '*.mp4' -exec dd if={} iflag=nocache count=0 status=none \\;");
 }
 
 /// A second mountpoint next to the rig's. Dropping it unmounts it and kills its processes.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::commands::exit_status::ExitStatus;
 use crate::commands::output::print_line;
-use crate::model::{Diagnostic, one_line};
+use crate::model::{Diagnostic, ErrorReport};
 
 /// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -16,17 +16,29 @@ pub(crate) enum Verdict {
     Failure,
 }
 
+/// What a check has found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Finding {
+    State {
+        found: String,
+    },
+    /// The reason of a warning or a failure, with the same fields as the error of a command.
+    Problem {
+        error: String,
+        caused_by: Vec<String>,
+        hint: String,
+    },
+}
+
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
     pub(crate) verdict: Verdict,
     /// The subject of the check, such as `FUSE`.
     subject: String,
-    /// The finding, such as an error message.
-    #[serde(rename = "found")]
-    finding: String,
-    /// The suggested fix; empty if none is needed.
-    fix: String,
+    #[serde(flatten)]
+    finding: Finding,
     /// Whether a failure is caused by the configuration or a credential.
     #[serde(skip)]
     is_configuration_failure: bool,
@@ -34,56 +46,64 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn ok(subject: impl Into<String>, finding: impl Into<String>) -> Self {
-        Self::new(Verdict::Ok, subject, finding, "")
+        Self::new(Verdict::Ok, subject, Finding::State { found: finding.into() })
     }
 
     pub(crate) fn warning(
         subject: impl Into<String>,
-        finding: impl Into<String>,
-        fix: impl Into<String>,
+        error: impl Into<String>,
+        hint: impl Into<String>,
     ) -> Self {
-        Self::new(Verdict::Warning, subject, finding, fix)
+        let (error, hint) = (error.into(), hint.into());
+        Self::new(
+            Verdict::Warning,
+            subject,
+            Finding::Problem { error, caused_by: Vec::new(), hint },
+        )
     }
 
     pub(crate) fn failure(
         subject: impl Into<String>,
-        finding: impl Into<String>,
-        fix: impl Into<String>,
+        error: impl Into<String>,
+        hint: impl Into<String>,
     ) -> Self {
-        Self::new(Verdict::Failure, subject, finding, fix)
+        let (error, hint) = (error.into(), hint.into());
+        Self::new(
+            Verdict::Failure,
+            subject,
+            Finding::Problem { error, caused_by: Vec::new(), hint },
+        )
     }
 
-    /// Creates a check from an error. The fix is the hint of the error, or `default_fix` if the
-    /// error has none.
+    /// Creates a check from an error. If the error has no hint, the check has `default_hint`.
     pub(crate) fn from_error(
         verdict: Verdict,
         subject: impl Into<String>,
         error: &dyn Diagnostic,
-        default_fix: &str,
+        default_hint: &str,
     ) -> Self {
-        Self::from_error_with_context(verdict, subject, "", error, default_fix)
+        Self::from_error_with_context(verdict, subject, "", error, default_hint)
     }
 
-    /// Same as [`Check::from_error`], but the finding starts with `context`.
+    /// Same as [`Check::from_error`], but the message starts with `context`.
     pub(crate) fn from_error_with_context(
         verdict: Verdict,
         subject: impl Into<String>,
         context: &str,
         error: &dyn Diagnostic,
-        default_fix: &str,
+        default_hint: &str,
     ) -> Self {
-        let fix = error.hint().unwrap_or_else(|| default_fix.to_owned().into());
-        Self::new(verdict, subject, format!("{context}{}", one_line(error)), fix)
+        let ErrorReport { error, caused_by, hint, .. } = ErrorReport::of(error);
+        let problem = Finding::Problem {
+            error: format!("{context}{error}"),
+            caused_by,
+            hint: hint.unwrap_or_else(|| default_hint.to_owned()),
+        };
+        Self::new(verdict, subject, problem)
     }
 
-    fn new(
-        verdict: Verdict,
-        subject: impl Into<String>,
-        finding: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        let (subject, finding, fix) = (subject.into(), finding.into(), fix.into());
-        Self { verdict, subject, finding, fix, is_configuration_failure: false }
+    fn new(verdict: Verdict, subject: impl Into<String>, finding: Finding) -> Self {
+        Self { verdict, subject: subject.into(), finding, is_configuration_failure: false }
     }
 
     /// Marks a failure as caused by the configuration or a credential.
@@ -97,12 +117,19 @@ impl Check {
             Verdict::Warning => "WARNING",
             Verdict::Failure => "FAILURE",
         };
-        // A fix may be several lines of configuration.
-        let fix = self.fix.lines().map(|line| match line {
+        let (message, hint) = match &self.finding {
+            Finding::State { found } => (found.clone(), ""),
+            Finding::Problem { error, caused_by, hint } => {
+                let messages = std::iter::once(error).chain(caused_by);
+                (messages.map(String::as_str).collect::<Vec<_>>().join(": "), hint.as_str())
+            }
+        };
+        // A hint may be several lines of configuration.
+        let hint = hint.lines().map(|line| match line {
             "" => "\n".to_owned(),
             line => format!("\n         {line}"),
         });
-        format!("{verdict}  {}: {}{}\n", self.subject, self.finding, fix.collect::<String>())
+        format!("{verdict}  {}: {message}{}\n", self.subject, hint.collect::<String>())
     }
 }
 
@@ -152,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn fix_is_indented_below_the_finding() {
+    fn hint_is_indented_below_the_message() {
         assert_eq!(
             Check::failure("FUSE", "it is missing", "install it").as_text(),
             "FAILURE  FUSE: it is missing\n         install it\n"
@@ -182,15 +209,25 @@ mod tests {
     }
 
     #[test]
-    fn fix_is_the_hint_of_the_error() {
+    fn check_has_the_fields_of_its_error() {
         let check = |hint| {
             let error = FailedProbe { hint, source: std::io::Error::other("no; never") };
             Check::from_error(Verdict::Warning, "a", &error, "Ask.")
         };
         assert_eq!(
-            check(Some("Fix it.")),
-            Check::warning("a", "the check failed: no; never", "Fix it.")
+            serde_json::to_value(check(Some("Fix it."))).unwrap(),
+            serde_json::json!({
+                "verdict": "warning", "subject": "a", "error": "the check failed",
+                "caused_by": ["no; never"], "hint": "Fix it."
+            })
         );
-        assert_eq!(check(None), Check::warning("a", "the check failed: no; never", "Ask."));
+        assert_eq!(
+            check(None).as_text(),
+            "WARNING  a: the check failed: no; never\n         Ask.\n"
+        );
+        assert_eq!(
+            serde_json::to_value(Check::ok("FUSE", "available")).unwrap(),
+            serde_json::json!({ "verdict": "ok", "subject": "FUSE", "found": "available" })
+        );
     }
 }

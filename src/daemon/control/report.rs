@@ -19,7 +19,7 @@ use crate::catalog::{RefreshState, SourceCounts};
 use crate::daemon::archive::Archive;
 use crate::daemon::source::Source;
 use crate::http::DownHost;
-use crate::model::sentence_with_hint;
+use crate::model::{ErrorKind, ErrorReport};
 use crate::providers::ErrorClass;
 use crate::read::FailingFile;
 use crate::tree::SourceTotals;
@@ -28,9 +28,9 @@ use crate::tree::SourceTotals;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MountReport {
     pub mountpoint: String,
-    /// The error and the hint for a dead mount. `None` for a live mount.
+    /// The error of a dead mount. `None` for a live mount.
     #[serde(rename = "dead", default)]
-    pub dead_mount_error: Option<String>,
+    pub dead_mount_error: Option<ErrorReport>,
     /// Process id of the daemon. `None` for a dead mount, like `version` and `mounted_at`.
     pub pid: Option<u32>,
     /// Version of the daemon.
@@ -59,7 +59,7 @@ pub(crate) struct MountReport {
     pub disk: Option<DiskReport>,
     /// The reason why nothing is stored in the cache directory.
     #[serde(default)]
-    pub cache_error: Option<String>,
+    pub cache_error: Option<ErrorReport>,
 }
 
 /// An HTTP server whose circuit breaker is open.
@@ -89,7 +89,8 @@ pub(crate) struct FailingFilesReport {
     #[serde(rename = "next")]
     pub next_attempt: Timestamp,
     /// The error of the file whose next attempt comes first.
-    pub error: String,
+    #[serde(flatten)]
+    pub error: ErrorReport,
 }
 
 /// The state of one source of a mount.
@@ -104,10 +105,10 @@ pub(crate) struct SourceReport {
     #[serde(flatten)]
     pub counts: SourceCounts,
     /// The reason why the recycle bin is incomplete.
-    pub trash_error: Option<String>,
+    pub trash_error: Option<ErrorReport>,
     /// The reason why late transcripts could not be looked up.
     #[serde(rename = "late_error", default)]
-    pub late_files_error: Option<String>,
+    pub late_files_error: Option<ErrorReport>,
     /// Whether a refresh is running.
     pub is_refreshing: bool,
     /// Time of the last refresh.
@@ -120,7 +121,7 @@ pub(crate) struct SourceReport {
     #[serde(rename = "next")]
     pub next_refresh_at: Option<Timestamp>,
     /// The reason why the last refresh failed.
-    pub error: Option<String>,
+    pub error: Option<ErrorReport>,
     /// Time at which the last refresh failed.
     #[serde(rename = "failed")]
     pub failed_at: Option<Timestamp>,
@@ -136,7 +137,8 @@ pub(crate) struct SourceReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RefusedUser {
     /// The error, which names the user.
-    pub error: String,
+    #[serde(flatten)]
+    pub error: ErrorReport,
     /// Whether the provider knows the user, so that recordings can be missing.
     pub is_known: bool,
 }
@@ -148,7 +150,8 @@ pub(crate) struct IncompleteDays {
     pub from: Date,
     /// Last day, UTC.
     pub to: Date,
-    pub error: String,
+    #[serde(flatten)]
+    pub error: ErrorReport,
 }
 
 /// The state of the disk cache.
@@ -211,7 +214,7 @@ impl MountReport {
                 .collect(),
             failing_files: FailingFilesReport::of(archive),
             disk,
-            cache_error: archive.unwritable_cache().map(|error| sentence_with_hint(error)),
+            cache_error: archive.unwritable_cache().map(|error| ErrorReport::of(error)),
         }
     }
 
@@ -219,7 +222,12 @@ impl MountReport {
     pub(crate) fn for_dead_mount(mountpoint: &Path) -> Self {
         Self {
             mountpoint: mountpoint.to_string_lossy().into_owned(),
-            dead_mount_error: Some(format!("its daemon has died. {}", dead_mount_hint(mountpoint))),
+            dead_mount_error: Some(ErrorReport {
+                error: "its daemon has died".to_owned(),
+                caused_by: Vec::new(),
+                hint: Some(dead_mount_hint(mountpoint)),
+                kind: ErrorKind::Unavailable.name().into(),
+            }),
             pid: None,
             version: None,
             mounted_at: None,
@@ -237,7 +245,7 @@ impl MountReport {
     /// Formats the report as text.
     pub(crate) fn as_text(&self, wall_clock: &WallClock) -> String {
         if let Some(error) = &self.dead_mount_error {
-            return format!("{}  DEAD: {error}\n", self.mountpoint);
+            return format!("{}  DEAD: {}\n", self.mountpoint, error.sentence());
         }
         let or_unknown = |known: Option<String>| known.unwrap_or_else(|| "?".to_owned());
         let mut text = format!(
@@ -276,7 +284,7 @@ impl MountReport {
                 failing_files.source,
                 pluralize(failing_files.file_count, "file"),
                 wall_clock.format(failing_files.next_attempt),
-                failing_files.error
+                failing_files.error.sentence()
             );
         }
         if let Some(disk) = &self.disk {
@@ -291,7 +299,7 @@ impl MountReport {
             );
         }
         if let Some(error) = &self.cache_error {
-            let _ = writeln!(text, "  cache   NOT USED: {error}");
+            let _ = writeln!(text, "  cache   NOT USED: {}", error.sentence());
         }
         text
     }
@@ -312,7 +320,7 @@ impl FailingFilesReport {
                 source,
                 file_count: files.len() as u64,
                 next_attempt,
-                error: sentence_with_hint(&next_file.error),
+                error: ErrorReport::of(&next_file.error),
             })
         };
         by_source.into_iter().filter_map(report).collect()
@@ -350,26 +358,26 @@ impl SourceReport {
         let incomplete_days = incomplete_days.into_iter().map(|(days, error)| IncompleteDays {
             from: days.from,
             to: days.to,
-            error: sentence_with_hint(&error),
+            error: ErrorReport::of(&error),
         });
         Self {
             name: source.config.name.to_string(),
             provider: source.config.provider.name().into(),
             totals,
             counts,
-            trash_error: trash_error.as_ref().map(|error| sentence_with_hint(error)),
-            late_files_error: late_files_error.as_ref().map(|error| sentence_with_hint(error)),
+            trash_error: trash_error.as_ref().map(|error| ErrorReport::of(error)),
+            late_files_error: late_files_error.as_ref().map(|error| ErrorReport::of(error)),
             is_refreshing: is_running,
             listed_at,
             fully_listed_at,
             next_refresh_at,
-            error: last_failure.as_ref().map(|(_, error)| sentence_with_hint(error)),
+            error: last_failure.as_ref().map(|(_, error)| ErrorReport::of(error)),
             failed_at: last_failure.map(|(time, _)| time),
             incomplete_days: incomplete_days.collect(),
             refused_users: refused_users
                 .iter()
                 .map(|error| RefusedUser {
-                    error: sentence_with_hint(error),
+                    error: ErrorReport::of(error),
                     is_known: error.class() != ErrorClass::NotFound,
                 })
                 .collect(),
@@ -444,19 +452,21 @@ impl SourceReport {
             }
         }
         if let Some(error) = &self.error {
-            line(format_args!("          FAILED {}: {error}", format_time(self.failed_at)));
+            let failed_at = format_time(self.failed_at);
+            line(format_args!("          FAILED {failed_at}: {}", error.sentence()));
         }
         if let Some(error) = &self.trash_error {
-            line(format_args!("          recycle bin incomplete: {error}"));
+            line(format_args!("          recycle bin incomplete: {}", error.sentence()));
         }
         if let Some(error) = &self.late_files_error {
-            line(format_args!("          late transcripts missing: {error}"));
+            line(format_args!("          late transcripts missing: {}", error.sentence()));
         }
         for user in &self.refused_users {
-            line(format_args!("          NOT LISTED: {}", user.error));
+            line(format_args!("          NOT LISTED: {}", user.error.sentence()));
         }
         for days in &self.incomplete_days {
-            line(format_args!("          INCOMPLETE {} to {}: {}", days.from, days.to, days.error));
+            let IncompleteDays { from, to, error } = days;
+            line(format_args!("          INCOMPLETE {from} to {to}: {}", error.sentence()));
         }
     }
 }
@@ -486,6 +496,15 @@ mod tests {
 
     use super::*;
 
+    fn error(message: &str) -> ErrorReport {
+        ErrorReport {
+            error: message.to_owned(),
+            caused_by: Vec::new(),
+            hint: None,
+            kind: ErrorKind::Unavailable.name().into(),
+        }
+    }
+
     fn report() -> MountReport {
         let timestamp = |text: &str| text.parse::<Timestamp>().unwrap();
         let source = SourceReport {
@@ -502,20 +521,20 @@ mod tests {
                 trashed_meetings: 3,
             },
             counts: SourceCounts { hidden_meetings: 2, hidden_files: 0, retained_meetings: 1 },
-            trash_error: Some("no scope".into()),
-            late_files_error: Some("no scope either".into()),
+            trash_error: Some(error("no scope")),
+            late_files_error: Some(error("no scope either")),
             is_refreshing: false,
             listed_at: Some(timestamp("2026-10-06T07:00:00Z")),
             fully_listed_at: None,
             next_refresh_at: Some(timestamp("2026-10-06T07:05:00Z")),
-            error: Some("the secret is wrong".into()),
+            error: Some(error("the secret is wrong")),
             failed_at: Some(timestamp("2026-10-06T07:00:01Z")),
             incomplete_days: vec![IncompleteDays {
                 from: "2026-01-01".parse().unwrap(),
                 to: "2026-01-30".parse().unwrap(),
-                error: "out of reach".into(),
+                error: error("out of reach"),
             }],
-            refused_users: vec![RefusedUser { error: "no access to bo".into(), is_known: true }],
+            refused_users: vec![RefusedUser { error: error("no access to bo"), is_known: true }],
         };
         MountReport {
             mountpoint: "/mnt/m".into(),
@@ -537,7 +556,7 @@ mod tests {
                 source: "acme".into(),
                 file_count: 2,
                 next_attempt: timestamp("2026-10-06T07:05:00Z"),
-                error: "no bytes arrived within the deadline".into(),
+                error: error("no bytes arrived within the deadline"),
             }],
             disk: None,
             cache_error: None,
@@ -577,5 +596,14 @@ mod tests {
         let text = serde_json::to_string(&report()).unwrap();
         assert_eq!(serde_json::from_str::<MountReport>(&text).unwrap(), report());
         assert!(report().sources[0].is_incomplete());
+        let json = serde_json::to_value(report()).unwrap();
+        assert_eq!(json["sources"][0]["error"]["error"], "the secret is wrong");
+        // An error that belongs to days, to a user or to files is in their object.
+        let days = &json["sources"][0]["incomplete"][0];
+        assert_eq!(days["from"], "2026-01-01");
+        assert_eq!(
+            (&days["error"], &days["kind"]),
+            (&"out of reach".into(), &"unavailable".into())
+        );
     }
 }

@@ -1,25 +1,29 @@
 //! The printed form of an error.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Formatter};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::model::Diagnostic;
+use super::diagnostic::Diagnostic;
 
 /// An error with its causes and its hint, as text or as JSON.
 ///
 /// In text form, a single cause is printed on the line of the message, because most causes are
 /// short. If there are more causes, each has its own `caused by:` line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct ErrorReport {
-    error: String,
-    caused_by: Vec<String>,
-    hint: Option<String>,
-    kind: &'static str,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    pub error: String,
+    /// The messages of the causes, the nearest first.
+    pub caused_by: Vec<String>,
+    pub hint: Option<String>,
+    /// The name of the [`ErrorKind`](super::ErrorKind).
+    pub kind: Cow<'static, str>,
 }
 
 impl ErrorReport {
-    pub(crate) fn of(error: &dyn Diagnostic) -> Self {
+    /// Returns the report of an error.
+    pub fn of(error: &dyn Diagnostic) -> Self {
         let mut caused_by = Vec::new();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -30,7 +34,22 @@ impl ErrorReport {
             error: error.to_string(),
             caused_by,
             hint: error.hint().map(Into::into),
-            kind: error.kind().name(),
+            kind: error.kind().name().into(),
+        }
+    }
+
+    /// Returns the error and its causes, joined by colons.
+    pub fn message(&self) -> String {
+        let causes = self.caused_by.iter().map(String::as_str);
+        std::iter::once(self.error.as_str()).chain(causes).collect::<Vec<_>>().join(": ")
+    }
+
+    /// Returns the [message](Self::message) as a sentence, followed by the hint, for texts that
+    /// users read.
+    pub fn sentence(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}. {hint}", self.message()),
+            None => self.message(),
         }
     }
 }
@@ -55,8 +74,6 @@ impl Display for ErrorReport {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
     use crate::model::ErrorKind;
 
@@ -89,6 +106,13 @@ mod tests {
         assert_eq!(text(&["a"]), "error: a");
         assert_eq!(text(&["a", "b"]), "error: a: b\nhint: Wait.");
         assert_eq!(text(&["a", "b", "c"]), "error: a\ncaused by: b\ncaused by: c\nhint: Wait.");
+    }
+
+    #[test]
+    fn sentence_has_message_and_hint() {
+        let report = |messages| ErrorReport::of(&failure(messages));
+        assert_eq!(report(&["a"]).sentence(), "a");
+        assert_eq!(report(&["a", "b", "c"]).sentence(), "a: b: c. Wait.");
     }
 
     #[test]
