@@ -211,6 +211,29 @@ def film(rig: Rig, profile: str, contender: Contender):
         yield rig.measure(mount, profile, FILM, MS, lambda: (probe(rig, path), {}))
 
 
+# Programs that read a part of a film. `PATH` stands for the film.
+PARTIAL_READERS = {
+    "clip of 10 s, index last": ["ffmpeg", "-v", "error", "-ss", "40", "-t", "10", "-i", "PATH", "-c", "copy", "-f", "matroska", "-y", "/dev/null"],
+    "file type": ["file", "--brief", "PATH"],
+}
+
+
+def parts(rig: Rig, profile: str, contender: Contender):
+    """Runs programs that read a part of a film. The bytes that the origin sends show what they cost."""
+    for work, words in PARTIAL_READERS.items():
+        with rig.mount(contender, profile, "film") as mount:
+            path = mount.root / rig.sets["film"][0].path_in_set
+            rig.prepare(mount, profile, "film")
+            command = [path if word == "PATH" else word for word in words]
+            yield rig.measure(mount, profile, work, MS, lambda: (elapsed_ms(rig, command), {}))
+
+
+def elapsed_ms(rig: Rig, command: list) -> float:
+    start = time.monotonic()
+    process.run(command, rig.plan.timeout)
+    return (time.monotonic() - start) * 1000
+
+
 def probe(rig: Rig, path: Path) -> float:
     command = ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", path]
     start = time.perf_counter()
@@ -279,12 +302,9 @@ def crowd(rig: Rig, profile: str, contender: Contender):
 def takes_part(contender: Contender, profile: str, case: str, number: int) -> bool:
     """Returns whether a contender is measured in a round; rounds count from 0.
 
-    It is not measured if its settings make no difference to the case. Cases that take other contenders minutes
-    are measured in one round only.
+    Cases that take other contenders minutes are measured in one round only.
     """
-    if case == "grep" and profile == WAN and number > 0:
-        return contender.is_meetfs and contender.connections is None
-    return contender.connections is None or (case == "readers" and profile == WAN)
+    return contender.is_meetfs or not (case == "grep" and profile == WAN and number > 0)
 
 
 CASES = {
@@ -294,6 +314,7 @@ CASES = {
     "random": scattered,
     "readers": readers,
     "film": film,
+    "parts": parts,
     "grep": grep,
     "rsync": rsync,
     "crowd": crowd,

@@ -26,8 +26,6 @@ class Contender:
     name: str
     label: str
     has_disk_cache: bool
-    # Number of connections per server, if it is not the default of the program.
-    connections: int | None = None
 
     @property
     def is_meetfs(self) -> bool:
@@ -36,8 +34,6 @@ class Contender:
 
 MEETFS = Contender("meetfs", "meetfs", False)
 MEETFS_DISK = Contender("meetfs-disk", "meetfs, disk cache", True)
-# rclone opens eight connections per file, so four readers have 32.
-MEETFS_WIDE = Contender("meetfs-wide", "meetfs, connections = 32", False, 32)
 RCLONE = Contender("rclone", "rclone mount", False)
 RCLONE_FULL = Contender("rclone-full", "rclone mount, full cache", True)
 MOUNT_S3 = Contender("mount-s3", "mount-s3", False)
@@ -48,10 +44,10 @@ CURL = "curl"
 LOCAL = "local disk"
 BOUNDS = (CURL, LOCAL)
 
-ALL = [MEETFS, MEETFS_DISK, MEETFS_WIDE, RCLONE, RCLONE_FULL, MOUNT_S3, MOUNT_S3_CACHE]
+ALL = [MEETFS, MEETFS_DISK, RCLONE, RCLONE_FULL, MOUNT_S3, MOUNT_S3_CACHE]
 
-# Parallel chunks, as the manual of rclone recommends for high latency ("VFS Chunked Reading"). With eight
-# chunks, all contenders have eight connections. Listings are cached as long as meetfs caches them.
+# Parallel chunks, as the manual of rclone recommends for high latency ("VFS Chunked Reading"): eight
+# connections for each file. Listings are cached as long as meetfs caches them.
 RCLONE_FLAGS = [
     "--read-only",
     "--vfs-read-chunk-streams=8",
@@ -88,7 +84,7 @@ def installed(tools: Tools) -> list[Contender]:
 class Mount:
     """A mount of one set of files by one contender, with an empty cache, until the end of `with`."""
 
-    def __init__(self, contender: Contender, tools: Tools, origin: Origin, host: str, directory: Path, memory="128MiB"):
+    def __init__(self, contender: Contender, tools: Tools, origin: Origin, host: str, directory: Path, memory: str | None = None):
         self.contender = contender
         self._directory = directory
         self._cache = directory / "cache"
@@ -97,12 +93,12 @@ class Mount:
         self._command = self._build_command(tools, origin, host, memory)
         self._child: subprocess.Popen | None = None
 
-    def _build_command(self, tools: Tools, origin: Origin, host: str, memory: str) -> list:
+    def _build_command(self, tools: Tools, origin: Origin, host: str, memory: str | None) -> list:
         contender, mountpoint = self.contender, self._mountpoint
         if contender.is_meetfs:
             configuration = self._directory / "config.toml"
             disk = "10GiB" if contender.has_disk_cache else "off"
-            self._configuration = _configuration(origin, host, memory, disk, self._cache, contender.connections)
+            self._configuration = _configuration(origin, host, memory, disk, self._cache)
             return [tools.meetfs, "mount", "--foreground", "--log-level=warn", "--config", configuration, mountpoint]
         if contender in (RCLONE, RCLONE_FULL):
             cache = ["--vfs-cache-mode", "full" if contender.has_disk_cache else "off", "--cache-dir", self._cache]
@@ -160,16 +156,16 @@ class Mount:
         return self._log.read_text(errors="replace").strip().splitlines()
 
 
-def _configuration(origin: Origin, host: str, memory: str, disk: str, cache: Path, connections: int | None) -> str:
+def _configuration(origin: Origin, host: str, memory: str | None, disk: str, cache: Path) -> str:
     keys = {
         "provider": "zoom",
         **{key: origin.urls[key] for key in ("account_id", "client_id", "client_secret", "api_url", "oauth_url")},
         "users": [address(host)],
     }
     source = "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
-    memory_and_disk = f'memory = "{memory}"\ndisk = "{disk}"\ndir = "{cache}"'
-    line = f"connections = {connections}\n" if connections else ""
-    return f'timezone = "UTC"\n{line}[cache]\n{memory_and_disk}\n[source.{SOURCE}]\n{source}\n'
+    memory_line = f'memory = "{memory}"\n' if memory else ""
+    cache_keys = f'{memory_line}disk = "{disk}"\ndir = "{cache}"'
+    return f'timezone = "UTC"\n[cache]\n{cache_keys}\n[source.{SOURCE}]\n{source}\n'
 
 
 def is_mounted(mountpoint: Path) -> bool:

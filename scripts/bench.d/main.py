@@ -152,7 +152,7 @@ def measure_all(options: argparse.Namespace) -> dict:
         "wan": {"latency_ms": plan.LATENCY_MS, "bytes_per_second": plan.BYTES_PER_SECOND},
         "versions": tools.versions(available_tools),
         "settings": {
-            "meetfs": 'memory = "128MiB", disk = "off"; with the disk cache disk = "10GiB"',
+            "meetfs": 'disk = "off"; with the disk cache disk = "10GiB"',
             "rclone": " ".join(RCLONE_FLAGS) + " --vfs-cache-mode=off (full)",
             "mount-s3": " ".join(MOUNT_S3_FLAGS) + " (--cache)",
         },

@@ -4,6 +4,7 @@
 //! Input: verified bytes of blocks. Output: the same bytes, or nothing, because the cache can drop
 //! a block at any time. The cache has one lock, which is held only during map operations.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -14,8 +15,13 @@ use super::{BlockKey, ContentId, block_floor};
 
 /// Maximum number of blocks that one eviction skips because their bytes are in use elsewhere.
 /// Dropping such a block frees no memory. The limit is larger than the number of blocks in a full
-/// queue of the disk cache, which takes a quarter of the default budget.
-const MAX_SKIPPED_BLOCKS: usize = 64;
+/// queue of the disk cache, which takes a quarter of the default budget of 256 MiB.
+const MAX_SKIPPED_BLOCKS: usize = 128;
+
+/// Maximum number of stored keys of consumed blocks that are not cached yet. A key remains if its
+/// fetch fails, so the table needs a limit. All readers together have far fewer blocks in flight. A
+/// key that is dropped costs only a later eviction.
+const MAX_CONSUMED_IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Caches blocks in memory, and limits the memory of all block buffers to one budget.
 ///
@@ -24,7 +30,8 @@ const MAX_SKIPPED_BLOCKS: usize = 64;
 /// A block is *consumed* when a sequential run has read past its end: the kernel has its pages, and
 /// the reader does not return to it. If eviction considered only the time of use, a consumed block
 /// would outlive prefetched blocks that are older. A prefetch window of half the budget would then
-/// lose its blocks just before they are read.
+/// lose its blocks just before they are read. On a slow line, a reader often reads a block that
+/// is still in flight. Such a block is consumed as soon as it is inserted.
 ///
 /// **Invariant**: cached plus reserved bytes stay within the budget, with two exceptions.
 /// Reservations for demand are always granted, so reads continue under any load. Blocks whose bytes
@@ -40,6 +47,8 @@ struct State {
     blocks: LruCache<BlockKey, CachedBlock>,
     /// The consumed blocks. A consumed block is not in `blocks`.
     consumed_blocks: LruCache<BlockKey, CachedBlock>,
+    /// The blocks that were consumed before any of their bytes were cached.
+    consumed_in_flight: LruCache<BlockKey, ()>,
     cached_bytes: u64,
     reserved_bytes: u64,
 }
@@ -164,8 +173,13 @@ impl Drop for Reservation {
 impl MemoryCache {
     /// Creates an empty cache with a budget in bytes.
     pub fn new(budget: u64) -> Arc<Self> {
-        let (blocks, consumed_blocks) = (LruCache::unbounded(), LruCache::unbounded());
-        let state = State { blocks, consumed_blocks, cached_bytes: 0, reserved_bytes: 0 };
+        let state = State {
+            blocks: LruCache::unbounded(),
+            consumed_blocks: LruCache::unbounded(),
+            consumed_in_flight: LruCache::new(MAX_CONSUMED_IN_FLIGHT),
+            cached_bytes: 0,
+            reserved_bytes: 0,
+        };
         Arc::new(Self { budget, state: Mutex::new(state) })
     }
 
@@ -238,6 +252,9 @@ impl MemoryCache {
         }
         let mut state = self.state.lock();
         let state = &mut *state;
+        if state.consumed_in_flight.pop(&key).is_some() {
+            state.consumed_blocks.get_or_insert_mut(key, CachedBlock::default);
+        }
         let block = match state.consumed_blocks.get_mut(&key) {
             Some(block) => block,
             None => state.blocks.get_or_insert_mut(key, CachedBlock::default),
@@ -249,11 +266,14 @@ impl MemoryCache {
         state.evict(self.budget);
     }
 
-    /// Marks a block as consumed: a sequential run has read past its end.
+    /// Marks a block as consumed: a sequential run has read past its end. The block can still be in
+    /// flight.
     pub fn mark_consumed(&self, key: BlockKey) {
         let mut state = self.state.lock();
         if let Some(block) = state.blocks.pop(&key) {
             state.consumed_blocks.put(key, block);
+        } else if !state.consumed_blocks.contains(&key) {
+            state.consumed_in_flight.put(key, ());
         }
     }
 
@@ -261,6 +281,12 @@ impl MemoryCache {
     pub fn forget(&self, content: ContentId) {
         let mut state = self.state.lock();
         let stale_keys: Vec<_> = state.keys().filter(|key| key.content == content).collect();
+        let stale_keys_in_flight: Vec<_> = (state.consumed_in_flight.iter().map(|(key, ())| *key))
+            .filter(|key| key.content == content)
+            .collect();
+        for key in stale_keys_in_flight {
+            state.consumed_in_flight.pop(&key);
+        }
         for key in stale_keys {
             let block = state.consumed_blocks.pop(&key).or_else(|| state.blocks.pop(&key));
             state.cached_bytes -= block.map_or(0, |block| block.cached_length());
@@ -346,6 +372,22 @@ mod tests {
         cache.insert(key(1, 4), 0, &zeros(10));
         assert!(cache.bytes(key(1, 1), 0, 10).is_none());
         assert!([0, 3, 4].iter().all(|index| cache.bytes(key(1, *index), 0, 10).is_some()));
+    }
+
+    #[test]
+    fn block_consumed_in_flight_is_evicted_first() {
+        let cache = MemoryCache::new(30);
+        cache.insert(key(1, 0), 0, &zeros(10));
+        cache.mark_consumed(key(1, 1));
+        cache.insert(key(1, 1), 0, &zeros(5));
+        cache.insert(key(1, 1), 5, &zeros(5));
+        cache.insert(key(1, 2), 0, &zeros(10));
+        cache.insert(key(1, 3), 0, &zeros(10));
+        assert!(cache.bytes(key(1, 1), 0, 10).is_none());
+        assert!([0, 2, 3].iter().all(|index| cache.bytes(key(1, *index), 0, 10).is_some()));
+        // A later fetch of the block is for another reader.
+        cache.insert(key(1, 1), 0, &zeros(10));
+        assert!(cache.bytes(key(1, 0), 0, 10).is_none());
     }
 
     #[test]

@@ -71,6 +71,8 @@ struct ConfigFlags {
     cache_dir: Option<OsString>,
 
     /// Maximum memory for file contents, at least 8MiB
+    ///
+    /// On a machine with less than 2 GiB of memory, the default is 64MiB.
     #[arg(
         long,
         value_name = "SIZE",
@@ -112,8 +114,8 @@ struct ConfigFlags {
 
     /// Maximum connections to one server for long transfers, from 1 to 64
     ///
-    /// All readers share these connections. A reader opens more connections only while that
-    /// increases its speed.
+    /// All readers share these connections. A player uses only as many as it needs. A smaller
+    /// number leaves more bandwidth for other programs.
     #[arg(
         long,
         value_name = "N",

@@ -14,7 +14,7 @@ use super::directories::{CACHE_HOME, CONFIG_HOME};
 use super::environment::Environment;
 use super::error::{ConfigError, KeyFix};
 use super::keys::{Number, SubTable, Text, known_keys};
-use super::limits::{DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_READ_DEADLINE};
+use super::limits::{DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_READ_DEADLINE};
 use super::overrides::Overrides;
 use super::setting::Setting;
 use super::source::{self, SourceConfig, SourceContext, refuse_exposed_secrets};
@@ -223,7 +223,7 @@ impl<'a> Loader<'a> {
             (None, None) => CACHE_HOME.locate(self.environment)?.join("meetfs"),
         };
         let memory = override_or_key(&overrides.memory, memory)?
-            .unwrap_or_else(|| default_setting(root, "cache.memory", DEFAULT_MEMORY))
+            .unwrap_or_else(|| default_setting(root, "cache.memory", value::default_memory()))
             .validate(value::parse_memory)?;
         let disk = override_or_key(&overrides.disk, disk)?
             .unwrap_or_else(|| default_setting(root, "cache.disk", DEFAULT_DISK))

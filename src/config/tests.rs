@@ -112,9 +112,9 @@ fn minimal_source_gets_every_default() {
     let setup = Setup::new(ACME);
     let config = setup.load().unwrap();
     assert_eq!(config.read_deadline, Duration::from_secs(30));
-    assert_eq!(config.connections, 8);
+    assert_eq!(config.connections, 64);
     assert_eq!(config.cache.dir, setup.path(".cache/meetfs"));
-    assert_eq!(config.cache.memory.bytes(), 128 << 20);
+    assert_eq!(config.cache.memory.bytes(), 256 << 20);
     assert_eq!(config.cache.disk, DiskLimit::Bytes(10 << 30));
     assert_eq!(config.sources[0].name.as_str(), "acme");
     assert_eq!(config.sources[0].since, date(2024, 10, 6));
@@ -352,7 +352,7 @@ fn configuration_without_sources_needs_no_home() {
     setup.environment.clear();
     setup.overrides.cache_dir = Some(flag("/tmp/demo", "--cache-dir"));
     let config = Config::load_without_sources(&setup.overrides, &setup.environment).unwrap();
-    assert_eq!(config.cache.memory.bytes(), 128 << 20);
+    assert_eq!(config.cache.memory.bytes(), 256 << 20);
 }
 
 #[test]

@@ -13,7 +13,10 @@ use nix::sys::sysinfo::sysinfo;
 
 use super::cache::{DiskLimit, MemoryBudget};
 use super::environment::{Environment, home_directory};
-use super::limits::{MAX_CONNECTIONS, MAX_READ_DEADLINE, MIN_READ_DEADLINE};
+use super::limits::{
+    DEFAULT_MEMORY, DEFAULT_MEMORY_OF_SMALL_MACHINE, MAX_CONNECTIONS, MAX_READ_DEADLINE,
+    MIN_READ_DEADLINE, SMALL_MACHINE_MEMORY,
+};
 use super::suggestion::find_nearest;
 use super::value_problem::ValueProblem;
 
@@ -36,7 +39,18 @@ pub(super) fn to_absolute_path(
     std::path::absolute(path).map_err(ValueProblem::Path)
 }
 
-/// Parses the maximum memory for block buffers. It must not exceed the memory of the machine.
+/// Returns the default of `memory`, which is smaller on a machine with little memory. If the size
+/// of the memory is unknown, the machine counts as large.
+pub(super) fn default_memory() -> &'static str {
+    let total_bytes = sysinfo().map_or(u64::MAX, |memory| memory.ram_total());
+    if total_bytes < SMALL_MACHINE_MEMORY {
+        DEFAULT_MEMORY_OF_SMALL_MACHINE
+    } else {
+        DEFAULT_MEMORY
+    }
+}
+
+/// Parses the maximum memory for file contents. It must not exceed the memory of the machine.
 pub(super) fn parse_memory(text: String) -> Result<MemoryBudget, ValueProblem> {
     let requested_bytes = parse_size(text, "MiB")?;
     // If the system does not report its memory, the size is not limited.

@@ -111,7 +111,7 @@ impl Archive {
         runtime: &Handle,
         shutdown: CancellationToken,
     ) -> Result<Self, DaemonError> {
-        let client = Client::new(config.connections)?;
+        let client = Client::new(config.cache.memory.limit_connections(config.connections))?;
         Self::with_client(config, registry, client, storage, runtime, shutdown)
     }
 
@@ -177,7 +177,7 @@ impl Archive {
             .collect();
         let engine = Engine::new(EngineOptions {
             client: client.clone(),
-            cache: MemoryCache::new(config.cache.memory.bytes()),
+            cache: MemoryCache::new(config.cache.memory.block_bytes(config.connections)),
             disk: disk.clone(),
             lease_caches,
             deadline: config.read_deadline,

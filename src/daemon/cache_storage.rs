@@ -15,8 +15,8 @@ use crate::catalog::{CatalogDatabase, CatalogDatabaseError};
 use crate::config::{CacheConfig, DiskLimit};
 use crate::model::{Diagnostic, ErrorKind};
 
-/// Divisor of the memory budget. The result is the maximum size of the blocks that wait to be
-/// written to disk, and the rest of the budget stays available for fetches. If the disk is too
+/// Divisor of the memory for blocks. The result is the maximum size of the blocks that wait to be
+/// written to disk, and the rest of the memory stays available for fetches. If the disk is too
 /// slow, further blocks are not written.
 const WRITE_QUEUE_DIVISOR: u64 = 4;
 
@@ -53,11 +53,12 @@ impl Diagnostic for UnwritableCache {
 }
 
 impl CacheStorage {
-    /// Opens the catalog and the disk cache. Does blocking I/O.
+    /// Opens the catalog and the disk cache. `connections` is the configured number of connections.
+    /// Does blocking I/O.
     ///
     /// # Errors
     /// One of them cannot be opened, and the reason is not a full or read-only file system.
-    pub fn open(config: &CacheConfig) -> Result<Self, DaemonError> {
+    pub fn open(config: &CacheConfig, connections: usize) -> Result<Self, DaemonError> {
         let database = match CatalogDatabase::open(&config.dir) {
             Ok(database) => database,
             Err(error) => {
@@ -72,7 +73,7 @@ impl CacheStorage {
                 });
             }
         };
-        match open_disk_cache(config) {
+        match open_disk_cache(config, connections) {
             Ok(disk) => Ok(Self { database, disk, unwritable_cache: None }),
             Err(DiskError::Directory { directory, source }) if prevents_writes(&source) => {
                 let unwritable_cache = Some(UnwritableCache { directory, source });
@@ -91,13 +92,16 @@ impl CacheStorage {
     }
 }
 
-fn open_disk_cache(config: &CacheConfig) -> Result<Option<Arc<DiskCache>>, DiskError> {
+fn open_disk_cache(
+    config: &CacheConfig,
+    connections: usize,
+) -> Result<Option<Arc<DiskCache>>, DiskError> {
     let DiskLimit::Bytes(limit) = config.disk else { return Ok(None) };
     let options = DiskOptions {
         directory: config.blocks_directory(),
         limit,
         free_floor: None,
-        queue_limit: config.memory.bytes() / WRITE_QUEUE_DIVISOR,
+        queue_limit: config.memory.block_bytes(connections) / WRITE_QUEUE_DIVISOR,
     };
     DiskCache::open(options).map(Some)
 }

@@ -129,7 +129,7 @@ impl MountProcess<'_> {
         let storage = if self.options.demo_cloud.is_some() {
             CacheStorage::in_memory()?
         } else {
-            CacheStorage::open(&config.cache)?
+            CacheStorage::open(&config.cache, config.connections)?
         };
         let shutdown = CancellationToken::new();
         let shutdown_guard = shutdown.clone().drop_guard();

@@ -16,9 +16,7 @@ use tokio::time::Instant;
 use super::circuit_breaker::{
     BreakerState, CircuitBreaker, MIN_OUTAGE, PROBE_INTERVAL, PendingRequest,
 };
-use super::connection_pool::{
-    BRIEF_PERMITS_PER_CONNECTION, ConnectionPermit, ConnectionPool, TrafficClass,
-};
+use super::connection_pool::{ConnectionPermit, ConnectionPool, TrafficClass, max_brief_permits};
 use super::error::{HttpError, TransportError, origin};
 use super::priority::Priority;
 use super::rate_limiter::RateLimiter;
@@ -135,7 +133,7 @@ impl Client {
             .http1_only()
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(max_connections * (1 + BRIEF_PERMITS_PER_CONNECTION))
+            .pool_max_idle_per_host(max_connections + max_brief_permits(max_connections))
             .build()
             .map_err(|error| HttpError::Setup(TransportError::new(error)))?;
         Ok(Self {

@@ -10,6 +10,9 @@
 //! of the permits, and at least one if the pool has two or more. So a server that sends a few bytes
 //! at a time does not delay other files, and its own transfers are not starved either.
 //!
+//! After an overload (status 408, 429 or 5xx, a stall or a broken connection), the limit is halved
+//! temporarily.
+//!
 //! Brief requests have their own permits. With shared permits they would wait for seconds until a
 //! bulk request ends. They do not slow bulk requests down.
 
@@ -23,11 +26,19 @@ use tokio::time::Instant;
 
 use super::transfer::Transfer;
 
-/// Number of permits for brief requests, as a multiple of the connection limit. If each of eight
-/// connections transfers a transcript of 40 KiB in a round trip of 50 ms, their total throughput is
-/// 6 MB/s. One connection that transfers a long file reaches twice this throughput. On an idle
-/// line, a search through 2,000 transcripts takes 14 s with eight permits and 4 s with 32.
-pub(super) const BRIEF_PERMITS_PER_CONNECTION: usize = 4;
+/// Number of permits for brief requests, as a multiple of the connection limit. A user who sets a
+/// low limit also gets fewer brief requests.
+const BRIEF_PERMITS_PER_CONNECTION: usize = 4;
+
+/// Maximum number of permits for brief requests. On an idle line, a search through 2,000
+/// transcripts takes 14 s with eight permits and 4 s with 32. Four times 64 connections would be
+/// 256 requests at once, which an API would refuse.
+const MAX_BRIEF_PERMITS: usize = 32;
+
+/// Returns the maximum number of permits for brief requests to a host with this connection limit.
+pub(super) fn max_brief_permits(limit: usize) -> usize {
+    limit.saturating_mul(BRIEF_PERMITS_PER_CONNECTION).min(MAX_BRIEF_PERMITS)
+}
 
 /// Maximum number of consecutive permits for interactive requests while a bulk request waits. One
 /// permit in ten then goes to a bulk request.
@@ -56,11 +67,25 @@ pub enum TrafficClass {
 /// slow transfer that can give up its permit.
 const PERMIT_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Interval at which a reduced limit doubles until it reaches the configured one. Overloads usually
+/// last for seconds. With a shorter interval, the overload would return before the server has
+/// recovered.
+const RECOVERY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Minimum time between two reductions of the limit. All requests of a host often fail at once for
+/// one reason, and each of them would halve the limit.
+const MIN_REDUCTION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Lower bound of the reduced limit. On a lossy line that breaks one request in a hundred, 64
+/// connections break about one request per second. Without a bound, the limit would fall to one.
+/// Eight connections are as many as one browser opens.
+const MIN_REDUCED_LIMIT: usize = 8;
+
 /// The connection permits of one host.
 #[derive(Debug)]
 pub(super) struct ConnectionPool {
     /// Maximum number of concurrent interactive and bulk requests.
-    limit: usize,
+    configured_limit: usize,
     state: Mutex<State>,
 }
 
@@ -76,6 +101,22 @@ struct State {
     interactive_run: u32,
     /// The last time at which an interactive request found all permits in use.
     last_contention: Option<Instant>,
+    reduction: Option<Reduction>,
+}
+
+/// A temporary reduction of the limit, because the host or the line is overloaded.
+#[derive(Clone, Copy, Debug)]
+struct Reduction {
+    limit: usize,
+    started_at: Instant,
+}
+
+impl Reduction {
+    /// Returns the limit, which doubles after each interval.
+    fn current_limit(self) -> usize {
+        let intervals = self.started_at.elapsed().as_secs() / RECOVERY_INTERVAL.as_secs();
+        self.limit.saturating_mul(1 << intervals.min(16))
+    }
 }
 
 /// The permits of one kind that are in use, and the slow transfers that wait for such a permit.
@@ -107,12 +148,33 @@ struct PermitKind {
 pub(super) struct ConnectionPermit {
     pool: Option<Arc<ConnectionPool>>,
     kind: PermitKind,
+    granted_at: Instant,
     transfer: Option<Arc<Transfer>>,
 }
 
 impl ConnectionPool {
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit: limit.max(1), state: Mutex::default() })
+        Arc::new(Self { configured_limit: limit.max(1), state: Mutex::default() })
+    }
+
+    /// Halves the limit temporarily, because a request that got its permit at `granted_at` failed
+    /// in a way that an overload can cause. Requests in flight continue. Their failures do not
+    /// reduce the limit again, because they can have the same cause.
+    fn record_overload(&self, granted_at: Instant) {
+        let mut state = self.state.lock();
+        let has_same_cause = state.reduction.is_some_and(|last| {
+            granted_at <= last.started_at || last.started_at.elapsed() < MIN_REDUCTION_INTERVAL
+        });
+        if has_same_cause {
+            return;
+        }
+        let previous_limit = state.limit(self.configured_limit);
+        let limit = (previous_limit / 2).max(MIN_REDUCED_LIMIT).min(previous_limit);
+        state.reduction = Some(Reduction { limit, started_at: Instant::now() });
+        drop(state);
+        if limit < previous_limit {
+            tracing::debug!(limit, "the server or the line may be overloaded: fewer connections");
+        }
     }
 
     /// Waits for a permit. The wait has no timeout of its own, so the caller must set one. A
@@ -128,7 +190,8 @@ impl ConnectionPool {
         let (sender, mut permit) = oneshot::channel();
         {
             let mut state = self.state.lock();
-            if class == TrafficClass::Interactive && state.long_permits.in_use >= self.limit {
+            let limit = state.limit(self.configured_limit);
+            if class == TrafficClass::Interactive && state.long_permits.in_use >= limit {
                 state.last_contention = Some(Instant::now());
             }
             let queue = match class {
@@ -146,7 +209,9 @@ impl ConnectionPool {
                 Err(_elapsed) => {
                     // The reservation for an interactive request may have ended in the meantime.
                     self.dispatch();
-                    self.state.lock().request_yield(kind, self.limit);
+                    let mut state = self.state.lock();
+                    let limit = state.limit(self.configured_limit);
+                    state.request_yield(kind, limit);
                 }
             }
         }
@@ -154,12 +219,22 @@ impl ConnectionPool {
 
     fn dispatch(self: &Arc<Self>) {
         loop {
-            let Some((waiter, kind)) = self.state.lock().next_waiter(self.limit) else { return };
+            let next_waiter = {
+                let mut state = self.state.lock();
+                let limit = state.limit(self.configured_limit);
+                state.next_waiter(limit)
+            };
+            let Some((waiter, kind)) = next_waiter else { return };
             let Waiter { permit: sender, transfer } = waiter;
             if let Some(transfer) = &transfer {
                 transfer.start_measurement();
             }
-            let permit = ConnectionPermit { pool: Some(self.clone()), kind, transfer };
+            let permit = ConnectionPermit {
+                pool: Some(self.clone()),
+                kind,
+                granted_at: Instant::now(),
+                transfer,
+            };
             // If the waiter was canceled, the permit returns to the pool and is offered to the next
             // waiter.
             if let Err(mut unused_permit) = sender.send(permit) {
@@ -223,6 +298,12 @@ impl Permits {
 }
 
 impl State {
+    /// Returns the current limit, which is lower than `configured_limit` after an overload.
+    fn limit(&self, configured_limit: usize) -> usize {
+        self.reduction
+            .map_or(configured_limit, |reduction| reduction.current_limit().min(configured_limit))
+    }
+
     fn permits(&mut self, kind: PermitKind) -> &mut Permits {
         if kind.is_brief { &mut self.brief_permits } else { &mut self.long_permits }
     }
@@ -233,7 +314,7 @@ impl State {
             self.long_permits.add(&waiter);
             return Some((waiter, PermitKind { is_brief: false, is_slow }));
         }
-        let (waiter, is_slow) = self.next_brief_waiter(limit * BRIEF_PERMITS_PER_CONNECTION)?;
+        let (waiter, is_slow) = self.next_brief_waiter(max_brief_permits(limit))?;
         self.brief_permits.add(&waiter);
         Some((waiter, PermitKind { is_brief: true, is_slow }))
     }
@@ -286,7 +367,7 @@ impl State {
             queue.iter().filter(|waiter| !waiter.permit.is_closed()).count()
         };
         let (limit, other_waiters) = if kind.is_brief {
-            (limit * BRIEF_PERMITS_PER_CONNECTION, count_waiting(&self.brief_waiters))
+            (max_brief_permits(limit), count_waiting(&self.brief_waiters))
         } else {
             (limit, count_waiting(&self.interactive_waiters) + count_waiting(&self.bulk_waiters))
         };
@@ -316,6 +397,16 @@ impl State {
         permits.slow_in_use -= usize::from(permit.kind.is_slow);
         if let Some(transfer) = &permit.transfer {
             permits.transfers.retain(|other| !Arc::ptr_eq(other, transfer));
+        }
+    }
+}
+
+impl ConnectionPermit {
+    /// Reduces the connection limit of the host temporarily, because the request failed in a way
+    /// that an overload can cause.
+    pub(super) fn record_overload(&self) {
+        if let Some(pool) = &self.pool {
+            pool.record_overload(self.granted_at);
         }
     }
 }
@@ -363,6 +454,41 @@ mod tests {
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_none());
         permits_in_use.pop();
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn overload_halves_the_limit_for_a_while() {
+        let pool = ConnectionPool::new(64);
+        let limit = || pool.state.lock().limit(pool.configured_limit);
+        // Requests that fail together count once.
+        let permits = acquire_all(&pool).await;
+        permits.iter().for_each(ConnectionPermit::record_overload);
+        assert_eq!(limit(), 32);
+        tokio::time::advance(2 * MIN_REDUCTION_INTERVAL).await;
+        permits.iter().for_each(ConnectionPermit::record_overload);
+        assert_eq!(limit(), 32, "they were in flight at the reduction");
+        drop(permits);
+        for expected in [16, MIN_REDUCED_LIMIT, MIN_REDUCED_LIMIT] {
+            tokio::time::advance(MIN_REDUCTION_INTERVAL).await;
+            try_acquire(&pool, TrafficClass::Bulk).await.unwrap().record_overload();
+            assert_eq!(limit(), expected);
+        }
+        let mut permits = Vec::new();
+        while let Some(permit) = try_acquire(&pool, TrafficClass::Bulk).await {
+            permits.push(permit);
+        }
+        assert_eq!(permits.len(), MIN_REDUCED_LIMIT);
+        for expected in [16, 32, 64, 64] {
+            tokio::time::advance(RECOVERY_INTERVAL).await;
+            assert_eq!(limit(), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn overload_does_not_raise_a_small_limit() {
+        let pool = ConnectionPool::new(2);
+        try_acquire(&pool, TrafficClass::Bulk).await.unwrap().record_overload();
+        assert_eq!(pool.state.lock().limit(pool.configured_limit), 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -424,10 +550,10 @@ mod tests {
         let pool = ConnectionPool::new(1);
         let bulk_permit = try_acquire(&pool, TrafficClass::Bulk).await;
         let mut brief_permits = Vec::new();
-        for _ in 0..BRIEF_PERMITS_PER_CONNECTION {
+        for _ in 0..max_brief_permits(1) {
             brief_permits.extend(try_acquire(&pool, TrafficClass::Brief).await);
         }
-        assert_eq!(brief_permits.len(), BRIEF_PERMITS_PER_CONNECTION);
+        assert_eq!(brief_permits.len(), max_brief_permits(1));
         assert!(try_acquire(&pool, TrafficClass::Brief).await.is_none());
         drop(bulk_permit);
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_some());
@@ -576,7 +702,7 @@ mod tests {
     async fn slow_brief_transfers_yield_to_brief_requests() {
         let pool = ConnectionPool::new(1);
         let slow_transfers: Vec<_> =
-            (0..BRIEF_PERMITS_PER_CONNECTION).map(|_| Arc::<Transfer>::default()).collect();
+            (0..max_brief_permits(1)).map(|_| Arc::<Transfer>::default()).collect();
         for transfer in slow_transfers {
             let pool = pool.clone();
             tokio::spawn(async move {

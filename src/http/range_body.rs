@@ -61,7 +61,7 @@ pub(super) struct RangeBody {
     /// Length of the whole file, in bytes.
     pub(super) total_length: u64,
     pub(super) version: VersionHeaders,
-    _permit: Option<ConnectionPermit>,
+    permit: Option<ConnectionPermit>,
 }
 
 /// The next part of a body.
@@ -80,9 +80,28 @@ impl RangeBody {
         client: &Client,
         request: RangeRequest<'_>,
     ) -> Result<Self, RangeError> {
-        let RangeRequest { lease, range, expected, class, transfer, stall_timeout, is_error_body } =
-            request;
-        let permit = client.connection_permit(&lease.url, class, Some(transfer)).await;
+        let permit = client
+            .connection_permit(&request.lease.url, request.class, Some(request.transfer))
+            .await;
+        match Self::open_reply(client, request).await {
+            Ok(body) => Ok(Self { permit, ..body }),
+            Err(error) => {
+                record_overload(permit.as_ref(), &error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn open_reply(client: &Client, request: RangeRequest<'_>) -> Result<Self, RangeError> {
+        let RangeRequest {
+            lease,
+            range,
+            expected,
+            class: _,
+            transfer,
+            stall_timeout,
+            is_error_body,
+        } = request;
         let request = lease_request(client, lease)?
             .header(RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         let mut response = send(client, request, lease, stall_timeout, transfer).await?;
@@ -113,7 +132,7 @@ impl RangeBody {
             transfer: transfer.clone(),
             total_length: head.total_length,
             version: head.version,
-            _permit: permit,
+            permit: None,
         };
         if body.begins_at_file_start() {
             body.check_start(expected.body).await?;
@@ -126,7 +145,8 @@ impl RangeBody {
         if self.position >= self.end {
             return Ok(BodyPart::End);
         }
-        let mut chunk = self.receive().await?;
+        let chunk = self.receive().await;
+        let mut chunk = chunk.inspect_err(|error| record_overload(self.permit.as_ref(), error))?;
         if self.bytes_to_skip > 0 {
             let skipped_length = self.bytes_to_skip.min(chunk.len() as u64);
             chunk.advance(usize::try_from(skipped_length).unwrap_or(chunk.len()));
@@ -273,6 +293,13 @@ pub(super) fn lease_request(client: &Client, lease: &Lease) -> Result<RequestBui
     }
 }
 
+/// Reduces the connection limit of the host if an overload can have caused the error.
+fn record_overload(permit: Option<&ConnectionPermit>, error: &RangeError) {
+    if let (Some(permit), RangeError::Overload(..)) = (permit, error) {
+        permit.record_overload();
+    }
+}
+
 /// Sends a request for the URL of a lease and waits for the head of the reply.
 pub(super) async fn send(
     client: &Client,
@@ -283,12 +310,12 @@ pub(super) async fn send(
 ) -> Result<Response, RangeError> {
     let reply = transfer.wait(client.send(request, &lease.url, timeout)).await;
     reply.ok_or_else(yield_error)?.map_err(|error| match error {
-        SendError::TimedOut => RangeError::transient(format!(
-            "the server did not answer within {} s",
-            timeout.as_secs_f32()
-        )),
+        SendError::TimedOut => RangeError::Overload(
+            format!("the server did not answer within {} s", timeout.as_secs_f32()),
+            None,
+        ),
         SendError::Transport(error) => {
-            RangeError::transient(TransportError::new(error).to_string())
+            RangeError::Overload(TransportError::new(error).to_string(), None)
         }
     })
 }
@@ -307,12 +334,12 @@ pub(super) async fn receive(
         }
         Ok(Err(error)) => {
             let cause = TransportError::new(error);
-            Err(RangeError::transient(format!("the body broke off ({cause})")))
+            Err(RangeError::Overload(format!("the body broke off ({cause})"), None))
         }
-        Err(_elapsed) => Err(RangeError::transient(format!(
-            "the body stalled for {} s",
-            stall_timeout.as_secs_f32()
-        ))),
+        Err(_elapsed) => Err(RangeError::Overload(
+            format!("the body stalled for {} s", stall_timeout.as_secs_f32()),
+            None,
+        )),
     }
 }
 

@@ -15,6 +15,9 @@ pub(super) enum RangeError {
     NotTheFile(String),
     /// An error after which a retry may succeed, and the delay that the server requested.
     Transient(String, Option<Duration>),
+    /// Status 408, 429 or 5xx, no reply, a stall or a broken connection. An overloaded server or
+    /// line can cause it. Contains the delay that the server requested. A retry may succeed.
+    Overload(String, Option<Duration>),
     /// The length of the file in the reply differs from the expected length.
     WrongTotal {
         /// The length in bytes that the reply states.

@@ -64,17 +64,18 @@ impl RangeHead {
             429 => {
                 let wait = retry::retry_after(headers, SystemTime::now())
                     .unwrap_or_else(retry::default_retry_after);
-                return Err(RangeError::Transient(
+                return Err(RangeError::Overload(
                     "the server returned status 429 (too many requests)".into(),
                     Some(wait),
                 ));
             }
             other => {
                 let wait = retry::retry_after(headers, SystemTime::now());
-                return Err(RangeError::Transient(
-                    format!("the server returned status {other}"),
-                    wait,
-                ));
+                let cause = format!("the server returned status {other}");
+                return Err(match other {
+                    408 | 500..=599 => RangeError::Overload(cause, wait),
+                    _ => RangeError::Transient(cause, wait),
+                });
             }
         }
         let media_type =

@@ -466,7 +466,10 @@ impl From<FetchError> for AttemptError {
 impl From<RangeError> for AttemptError {
     fn from(error: RangeError) -> Self {
         match error {
-            RangeError::Transient(cause, retry_after) => Self::Transient(cause.into(), retry_after),
+            RangeError::Transient(cause, retry_after)
+            | RangeError::Overload(cause, retry_after) => {
+                Self::Transient(cause.into(), retry_after)
+            }
             RangeError::Refused(cause) => Self::Final(FetchError::NotAllowed(cause.into())),
             RangeError::Missing(cause) => Self::Final(FetchError::Gone(cause.into())),
             RangeError::NotTheFile(cause) => Self::Final(FetchError::NotTheFile(cause.into())),

@@ -2,8 +2,8 @@
 //! waiting request.
 //!
 //! If a server sends a few bytes every few seconds, the stall timeout never expires, and the
-//! transfer keeps its connection for minutes. Eight such transfers would occupy all connections to
-//! a host.
+//! transfer keeps its connection for minutes. Enough such transfers would occupy all
+//! connections to a host.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Minimum rate in bytes per second. A transfer below this rate must give up its connection while
-/// other requests wait. A video needs a higher rate to be played. Eight connections at this rate
-/// use a line of 1 Mbit/s.
+/// other requests wait. A video needs a higher rate to be played. On a slow line, the
+/// prefetch window limits the number of transfers, so each of them is faster than this.
 pub(super) const MIN_RATE: u64 = 16 * 1024;
 
 /// Duration of one measurement of the rate. It includes the wait for the head of the reply, which

@@ -1,271 +1,255 @@
-//! Controls how many connections one stream uses.
+//! Finds out whether a long stream needs all of its connections.
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::throughput::MeterReading;
-use crate::cache::BLOCK_LENGTH;
 
-/// Minimum factor by which the throughput must grow for additional connections to be kept. Two
-/// connections that share a full line gain nothing. Two connections that are each limited by the
-/// server or by their round trips gain almost a factor of two. A factor of 1.2 lies clearly between
-/// these cases.
-const MIN_GAIN: f64 = 1.2;
+/// Time between two trials. The capacity of a line changes within minutes. Most copies end before
+/// the first trial.
+const TRIAL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Factor of the first growth of the number of connections. It is large because each measurement
-/// takes a round trip: a copy of a few hundred megabytes would be half done before 2, 4 and 8
-/// connections have been tried.
-pub(super) const FIRST_GROWTH_FACTOR: usize = 4;
+/// Time until the next trial after a trial with fewer connections was slower.
+const LONG_TRIAL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Factor of all further growth of the number of connections.
-const GROWTH_FACTOR: usize = 2;
+/// Duration of one measurement. Many servers send the first second of each reply faster than the
+/// rest, so a shorter measurement would show the burst and not the line.
+const MEASUREMENT_DURATION: Duration = Duration::from_secs(3);
 
-/// Number of measurements to skip before more connections are tried again, after they have gained
-/// nothing. The capacity of a line changes within minutes, not within a few megabytes.
-const PAUSED_MEASUREMENTS: u32 = 64;
+/// Time after a change of the number of connections before the next measurement. The chunks in
+/// flight are transferred in this time.
+const SETTLING_TIME: Duration = Duration::from_secs(1);
 
-/// Minimum number of bytes per connection in a measurement. On a common line they take 20 ms, so it
-/// takes four round trips to find out that eight connections help.
-const MIN_MEASURED_BYTES: u64 = BLOCK_LENGTH / 4;
+/// Minimum part of the throughput that must remain with fewer connections. Measurements of the same
+/// line differ by a few percent.
+const MIN_REMAINING_THROUGHPUT: f64 = 0.9;
 
-/// Minimum duration of a measurement. On a fast line, [`MIN_MEASURED_BYTES`] arrive almost at once,
-/// and the measurement would show scheduling delays instead of throughput.
-const MIN_MEASUREMENT_DURATION: Duration = Duration::from_millis(20);
+/// Minimum number of connections. A trial with fewer would save little.
+const MIN_CONNECTIONS: usize = 4;
 
-/// Controls the number of connections of one stream. The number starts small and grows as long as
-/// the throughput grows with it. If the throughput does not grow, the previous number is restored.
+/// Controls the number of connections of one stream.
 ///
-/// Only intervals in which a reader waited are measured. If the reader never waits, the throughput
-/// shows the speed of the reader and not the capacity of the line.
+/// A stream begins with all connections of its share. A stream that lasts tries half of them, and
+/// keeps the smaller number if the throughput stays the same: more connections gain nothing on a
+/// full line, and other programs get less of it. After a trial that was slower, the stream tries
+/// twice the number, because the line may have changed.
+///
+/// Only the time in which a reader waits is measured. If the reader does not wait, the throughput
+/// shows the speed of the reader and not that of the line.
 #[derive(Debug)]
 pub(super) struct ConcurrencyController {
-    current_connections: usize,
-    /// The current maximum, which is lower than `maximum` while other readers are active.
-    limit: usize,
-    maximum: usize,
-    /// The number of connections before the last growth, and their estimated throughput in bytes
-    /// per second. `None` if the last growth has been accepted or reversed.
-    before_growth: Option<(usize, f64)>,
-    paused_measurements: u32,
-    /// The meter reading at the start of the current interval.
-    interval_start: MeterReading,
-    /// Whether a reader has waited in the current interval.
-    has_waiter: bool,
-    /// Whether all connections have delivered bytes since the last growth. A measurement before
-    /// that would include the round trip of the new connections.
-    is_settled: bool,
+    /// The number that trials have found, or `None` for the whole share.
+    limit: Option<usize>,
+    /// The number of connections that the stream may use.
+    share: usize,
+    has_share_changed: bool,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// No trial is running.
+    Steady { next_trial: Instant },
+    /// The throughput of the current number is being measured.
+    Baseline { start: MeterReading },
+    /// Another number is used for the trial.
+    Trial { previous_limit: Option<usize>, baseline: f64, settled_at: Instant, start: MeterReading },
 }
 
 impl ConcurrencyController {
-    /// Creates a controller that starts with `initial` connections. The number can come from an
-    /// earlier stream of the same source.
-    pub(super) fn new(initial: usize, maximum: usize, reading: MeterReading) -> Self {
-        let maximum = maximum.max(1);
-        Self {
-            current_connections: initial.clamp(1, maximum),
-            limit: maximum,
-            maximum,
-            before_growth: None,
-            paused_measurements: 0,
-            interval_start: reading,
-            has_waiter: false,
-            is_settled: true,
+    pub(super) fn new(now: Instant) -> Self {
+        let phase = Phase::Steady { next_trial: now + TRIAL_INTERVAL };
+        Self { limit: None, share: usize::MAX, has_share_changed: false, phase }
+    }
+
+    /// Returns the number of connections for a stream that may use `share` connections.
+    pub(super) fn connections(&mut self, share: usize) -> usize {
+        if std::mem::replace(&mut self.share, share) != share {
+            self.has_share_changed = true;
         }
+        self.current_connections()
     }
 
-    pub(super) fn current_connections(&self) -> usize {
-        self.current_connections
+    fn current_connections(&self) -> usize {
+        self.limit.map_or(self.share, |limit| limit.min(self.share)).max(1)
     }
 
-    /// Limits the number of connections while other readers need their share.
-    pub(super) fn set_limit(&mut self, limit: usize) {
-        self.limit = limit.clamp(1, self.maximum);
-        if self.current_connections > self.limit {
-            self.current_connections = self.limit;
-            self.before_growth = None;
-        }
-    }
-
-    /// Returns the number of connections that measurements have confirmed. Returns `None` while
-    /// other readers limit the number.
-    pub(super) fn proven_connections(&self) -> Option<usize> {
-        (self.limit == self.maximum).then_some(self.current_connections)
-    }
-
-    /// Processes a meter reading. Adjusts the number of connections at the end of each interval.
+    /// Processes a meter reading. A trial ends without a result if the share has changed or if the
+    /// reader does not wait.
     pub(super) fn observe(&mut self, reading: MeterReading) {
-        self.has_waiter |= reading.has_waiter;
-        if !self.is_settled && reading.active_connections >= self.current_connections {
-            self.is_settled = true;
-            self.has_waiter = reading.has_waiter;
-            self.interval_start = reading;
+        let has_changed = std::mem::take(&mut self.has_share_changed);
+        match self.phase {
+            Phase::Steady { next_trial } => {
+                if reading.time >= next_trial && !has_changed {
+                    self.phase = Phase::Baseline { start: reading };
+                }
+            }
+            Phase::Baseline { .. } if has_changed || !reading.has_waiter => {
+                self.wait_for_trial(reading.time, TRIAL_INTERVAL);
+            }
+            Phase::Trial { previous_limit, .. } if has_changed || !reading.has_waiter => {
+                self.limit = previous_limit;
+                self.wait_for_trial(reading.time, TRIAL_INTERVAL);
+            }
+            Phase::Baseline { start } => {
+                if let Some(baseline) = throughput(start, reading) {
+                    self.begin_trial(baseline, reading);
+                }
+            }
+            Phase::Trial { settled_at, ref mut start, .. } if reading.time < settled_at => {
+                *start = reading;
+            }
+            Phase::Trial { previous_limit, baseline, start, .. } => {
+                if let Some(throughput) = throughput(start, reading) {
+                    self.end_trial(previous_limit, throughput / baseline, reading.time);
+                }
+            }
         }
-        let bytes = reading.bytes.saturating_sub(self.interval_start.bytes);
-        let is_long_enough = bytes >= self.current_connections as u64 * MIN_MEASURED_BYTES
-            && reading.time.saturating_duration_since(self.interval_start.time)
-                >= MIN_MEASUREMENT_DURATION;
-        if !self.is_settled || !is_long_enough {
-            return;
-        }
-        if std::mem::take(&mut self.has_waiter) {
-            let previous_connections = self.current_connections;
-            self.evaluate(bytes, reading.delivery_seconds - self.interval_start.delivery_seconds);
-            self.is_settled = self.current_connections <= previous_connections;
-        }
-        self.interval_start = reading;
     }
 
-    /// Evaluates an interval in which `bytes` bytes arrived. `delivery_seconds` is the time in
-    /// which connections delivered bytes, summed over all connections. The estimated throughput is
-    /// the throughput of one connection times the number of connections.
-    fn evaluate(&mut self, bytes: u64, delivery_seconds: f64) {
-        let throughput =
-            self.current_connections as f64 * bytes as f64 / delivery_seconds.max(1e-6);
-        if let Some((fewer_connections, previous_throughput)) = self.before_growth.take()
-            && throughput < previous_throughput * MIN_GAIN
-        {
-            self.current_connections = fewer_connections;
-            self.paused_measurements = PAUSED_MEASUREMENTS;
-            return;
+    fn begin_trial(&mut self, baseline: f64, reading: MeterReading) {
+        let previous_limit = self.limit;
+        let half = self.current_connections() / 2;
+        if half < MIN_CONNECTIONS {
+            self.limit = self.doubled(previous_limit);
+            return self.wait_for_trial(reading.time, LONG_TRIAL_INTERVAL);
         }
-        if self.paused_measurements > 0 {
-            self.paused_measurements -= 1;
-        } else if self.current_connections < self.limit {
-            self.before_growth = Some((self.current_connections, throughput));
-            let growth_factor =
-                if self.current_connections == 1 { FIRST_GROWTH_FACTOR } else { GROWTH_FACTOR };
-            self.current_connections = (self.current_connections * growth_factor).min(self.limit);
-        }
+        self.limit = Some(half);
+        let settled_at = reading.time + SETTLING_TIME;
+        self.phase = Phase::Trial { previous_limit, baseline, settled_at, start: reading };
     }
+
+    /// Keeps or reverses the number of a trial. `gain` is the throughput of the trial, relative to
+    /// that before.
+    fn end_trial(&mut self, previous_limit: Option<usize>, gain: f64, now: Instant) {
+        if gain >= MIN_REMAINING_THROUGHPUT {
+            return self.wait_for_trial(now, TRIAL_INTERVAL);
+        }
+        // The line may need more than the number before the trial.
+        self.limit = self.doubled(previous_limit);
+        self.wait_for_trial(now, LONG_TRIAL_INTERVAL);
+    }
+
+    /// Returns twice a limit, or `None` if that is the whole share.
+    fn doubled(&self, limit: Option<usize>) -> Option<usize> {
+        limit.map(|limit| limit.saturating_mul(2)).filter(|limit| *limit < self.share)
+    }
+
+    fn wait_for_trial(&mut self, now: Instant, interval: Duration) {
+        self.phase = Phase::Steady { next_trial: now + interval };
+    }
+}
+
+/// Returns the throughput between two readings in bytes per second. Returns `None` if the time
+/// between them is too short.
+fn throughput(start: MeterReading, end: MeterReading) -> Option<f64> {
+    let duration = end.time.saturating_duration_since(start.time);
+    let bytes = end.bytes.saturating_sub(start.bytes);
+    (duration >= MEASUREMENT_DURATION).then(|| bytes as f64 / duration.as_secs_f64())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::throughput::ThroughputMeter;
     use super::*;
 
-    const MIB: u64 = 1024 * 1024;
+    const MB: u64 = 1_000_000;
+    const STEP: Duration = Duration::from_millis(20);
 
-    fn controller(initial: usize, maximum: usize) -> ConcurrencyController {
-        ConcurrencyController::new(initial, maximum, ThroughputMeter::new().read())
+    /// A stream on a simulated line.
+    struct Simulation {
+        controller: ConcurrencyController,
+        now: Instant,
+        bytes: u64,
+        share: usize,
     }
 
-    /// Simulates measurements on a line that delivers `throughput(connections)` bytes per second.
-    fn measure(
-        controller: &mut ConcurrencyController,
-        throughput: impl Fn(usize) -> u64,
-        measurements: usize,
-    ) {
-        for _ in 0..measurements {
-            controller.evaluate(
-                throughput(controller.current_connections()),
-                controller.current_connections() as f64,
-            );
+    impl Simulation {
+        fn new(share: usize) -> Self {
+            let now = Instant::now();
+            Self { controller: ConcurrencyController::new(now), now, bytes: 0, share }
+        }
+
+        fn connections(&mut self) -> usize {
+            self.controller.connections(self.share)
+        }
+
+        /// Transfers for `seconds` on a line that delivers `line(connections)` bytes per second.
+        /// Returns the mean throughput in bytes per second.
+        fn transfer(&mut self, seconds: u64, line: impl Fn(usize) -> u64) -> u64 {
+            let (end, bytes_before) = (self.now + Duration::from_secs(seconds), self.bytes);
+            while self.now < end {
+                self.now += STEP;
+                let connections = self.connections();
+                self.bytes += line(connections) * STEP.as_millis() as u64 / 1000;
+                self.observe(true);
+            }
+            (self.bytes - bytes_before) / seconds
+        }
+
+        fn observe(&mut self, has_waiter: bool) {
+            let reading = MeterReading { time: self.now, bytes: self.bytes, has_waiter };
+            self.controller.observe(reading);
         }
     }
 
     #[test]
-    fn connections_grow_to_the_maximum_while_they_help() {
-        let mut controller = controller(1, 8);
-        measure(&mut controller, |connections| connections as u64 * 12 * MIB, 3);
-        assert_eq!(controller.current_connections(), 8);
-        measure(&mut controller, |connections| connections as u64 * 12 * MIB, 30);
-        assert_eq!(controller.current_connections(), 8);
+    fn stream_begins_with_its_whole_share() {
+        let mut stream = Simulation::new(64);
+        assert_eq!(stream.connections(), 64);
+        stream.transfer(TRIAL_INTERVAL.as_secs() - 1, |_| 100 * MB);
+        assert_eq!(stream.connections(), 64);
+        stream.share = 8;
+        assert_eq!(stream.connections(), 8);
     }
 
     #[test]
-    fn line_filled_by_one_connection_keeps_one() {
-        let mut controller = controller(1, 8);
-        measure(&mut controller, |_| 100 * MIB, 2);
-        assert_eq!(controller.current_connections(), 1);
-        measure(&mut controller, |_| 100 * MIB, PAUSED_MEASUREMENTS as usize);
-        assert_eq!(controller.current_connections(), 1);
+    fn line_filled_by_few_connections_keeps_few() {
+        let line = |connections: usize| (connections as u64 * 12 * MB).min(100 * MB);
+        let mut stream = Simulation::new(64);
+        let throughput = stream.transfer(120, line);
+        let connections = stream.connections();
+        assert!((8..=16).contains(&connections), "{connections}");
+        assert!(throughput > 95 * MB, "{throughput}");
     }
 
     #[test]
-    fn more_connections_are_tried_again_later() {
-        let mut controller = controller(1, 8);
-        measure(&mut controller, |_| 100 * MIB, 2 + PAUSED_MEASUREMENTS as usize + 1);
-        assert_eq!(controller.current_connections(), FIRST_GROWTH_FACTOR);
+    fn limited_connections_are_all_used() {
+        let line = |connections: usize| connections as u64 * 12 * MB;
+        let mut stream = Simulation::new(64);
+        let throughput = stream.transfer(300, line);
+        assert_eq!(stream.connections(), 64);
+        assert!(throughput > 64 * 12 * MB * 9 / 10, "{throughput}");
     }
 
     #[test]
-    fn line_filled_by_four_connections_keeps_four() {
-        let mut controller = controller(1, 8);
-        measure(&mut controller, |connections| connections.min(4) as u64 * 10 * MIB, 4);
-        assert_eq!(controller.current_connections(), 4);
+    fn connections_grow_again_when_the_line_changes() {
+        let mut stream = Simulation::new(64);
+        stream.transfer(120, |_| 50 * MB);
+        assert!(stream.connections() <= MIN_CONNECTIONS * 2);
+        stream.transfer(600, |connections| connections as u64 * 12 * MB);
+        assert!(stream.connections() >= 32);
     }
 
     #[test]
-    fn limit_for_other_readers_is_temporary() {
-        let mut controller = controller(8, 8);
-        controller.set_limit(2);
-        assert_eq!((controller.current_connections(), controller.proven_connections()), (2, None));
-        measure(&mut controller, |connections| connections as u64 * 12 * MIB, 5);
-        assert_eq!(controller.current_connections(), 2);
-        controller.set_limit(100);
-        measure(&mut controller, |connections| connections as u64 * 12 * MIB, 3);
-        assert_eq!(
-            (controller.current_connections(), controller.proven_connections()),
-            (8, Some(8))
-        );
+    fn trial_without_waiter_is_reversed() {
+        let mut stream = Simulation::new(64);
+        let until_trial = (TRIAL_INTERVAL + MEASUREMENT_DURATION + SETTLING_TIME).as_secs();
+        stream.transfer(until_trial, |_| 100 * MB);
+        assert_eq!(stream.connections(), 32, "a trial is running");
+        stream.observe(false);
+        assert_eq!(stream.connections(), 64);
     }
 
     #[test]
-    fn initial_number_of_connections_is_clamped() {
-        for (initial, maximum, current_connections) in [(8, 8, 8), (0, 8, 1), (64, 4, 4), (1, 0, 1)]
-        {
-            assert_eq!(controller(initial, maximum).current_connections(), current_connections);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn throughput_without_waiter_is_not_measured() {
-        let meter = ThroughputMeter::new();
-        let mut controller = ConcurrencyController::new(1, 8, meter.read());
-        meter.add_connection();
-        for _ in 0..10 {
-            tokio::time::advance(2 * MIN_MEASUREMENT_DURATION).await;
-            meter.add_bytes(MIB as usize);
-            controller.observe(meter.read());
-        }
-        assert_eq!(controller.current_connections(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn short_interval_is_not_measured() {
-        let meter = ThroughputMeter::new();
-        let _waiter = meter.add_waiter();
-        let mut controller = ConcurrencyController::new(1, 8, meter.read());
-        meter.add_connection();
-        tokio::time::advance(MIN_MEASUREMENT_DURATION / 2).await;
-        meter.add_bytes(MIB as usize);
-        controller.observe(meter.read());
-        assert_eq!(controller.current_connections(), 1);
-        tokio::time::advance(MIN_MEASUREMENT_DURATION / 2).await;
-        controller.observe(meter.read());
-        assert_eq!(controller.current_connections(), FIRST_GROWTH_FACTOR);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn growth_is_measured_once_all_connections_deliver() {
-        let meter = ThroughputMeter::new();
-        let _waiter = meter.add_waiter();
-        let mut controller = ConcurrencyController::new(1, 8, meter.read());
-        meter.add_connection();
-        tokio::time::advance(Duration::from_millis(100)).await;
-        meter.add_bytes(MIB as usize);
-        controller.observe(meter.read());
-        assert_eq!(controller.current_connections(), FIRST_GROWTH_FACTOR);
-        // One of four connections delivers bytes. The other three wait for their replies.
-        tokio::time::advance(Duration::from_millis(100)).await;
-        meter.add_bytes(8 * MIB as usize);
-        controller.observe(meter.read());
-        assert_eq!(controller.current_connections(), FIRST_GROWTH_FACTOR);
-        (0..3).for_each(|_| meter.add_connection());
-        controller.observe(meter.read());
-        tokio::time::advance(Duration::from_millis(100)).await;
-        meter.add_bytes(4 * MIB as usize);
-        controller.observe(meter.read());
-        assert_eq!(controller.current_connections(), 8);
+    fn trial_with_another_share_is_reversed() {
+        let mut stream = Simulation::new(64);
+        let until_trial = (TRIAL_INTERVAL + MEASUREMENT_DURATION + SETTLING_TIME).as_secs();
+        stream.transfer(until_trial, |_| 100 * MB);
+        assert_eq!(stream.connections(), 32, "a trial is running");
+        stream.share = 48;
+        stream.connections();
+        stream.observe(true);
+        assert_eq!(stream.connections(), 48);
     }
 }

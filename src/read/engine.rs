@@ -110,9 +110,8 @@ impl Engine {
     pub fn open(&self, recording: &Recording) -> Result<Arc<OpenFile>, FetchError> {
         let content =
             self.contents.open(recording, self.lease_source(&recording.id, recording.version)?);
-        let pattern = self.prefetcher.new_pattern(&recording.id.source);
         let active_readers = self.prefetcher.active_readers();
-        Ok(Arc::new(OpenFile::new(content, pattern, active_readers, self.runtime.clone())))
+        Ok(Arc::new(OpenFile::new(content, active_readers, self.runtime.clone())))
     }
 
     fn lease_source(

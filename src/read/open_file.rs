@@ -51,15 +51,14 @@ struct ReadTimeout {
 impl OpenFile {
     pub(super) fn new(
         content: Arc<Content>,
-        pattern: AccessPattern,
         active_readers: Arc<AtomicUsize>,
         runtime: tokio::runtime::Handle,
     ) -> Self {
         content.add_handle();
         Self {
             content,
-            pattern: Mutex::new(pattern),
-            meter: ThroughputMeter::new(),
+            pattern: Mutex::default(),
+            meter: ThroughputMeter::default(),
             chunks_in_flight: AtomicUsize::new(0),
             active_readers,
             last_timeout: Mutex::default(),
@@ -173,10 +172,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn handle_with_chunks_counts_as_one_reader() {
         let active_readers = Arc::<AtomicUsize>::default();
-        let handle = || {
-            let pattern = AccessPattern::new(1, 8);
-            OpenFile::new(content(SIZE), pattern, active_readers.clone(), Handle::current())
-        };
+        let handle = || OpenFile::new(content(SIZE), active_readers.clone(), Handle::current());
         let reader_count = || active_readers.load(Ordering::Relaxed);
         let (one, other) = (handle(), handle());
         one.add_chunk();

@@ -1,12 +1,9 @@
 //! Fetches bytes before a reader requests them: the prefetch windows of streams, the index of media
 //! files, and small files that are expected to be opened next.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::access_pattern::AccessPattern;
 use super::block_loader::BlockLoader;
-use super::concurrency::FIRST_GROWTH_FACTOR;
 use super::content::Content;
 use super::fetch_purpose::FetchPurpose;
 use super::fetch_request::FetchListener;
@@ -15,46 +12,28 @@ use super::open_file::OpenFile;
 use super::recording::Recording;
 use super::stream::{ReaderShare, StreamId, StreamRead};
 use crate::cache::BlockSpan;
-use crate::model::{BodyKind, SourceName};
-use crate::sync::Mutex;
+use crate::model::BodyKind;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Decides which bytes are prefetched.
 ///
-/// Lock order: the access pattern of a handle, then `proven_connections`. Neither lock is held
-/// during a call of the loader.
+/// The lock of the access pattern of a handle is not held during a call of the loader.
 pub(super) struct Prefetcher {
     loader: Arc<BlockLoader>,
     max_connections: usize,
     /// Number of handles with chunks in flight. These handles share the memory budget and the
     /// connections.
     active_readers: Arc<AtomicUsize>,
-    /// The number of connections that measurements confirmed for the last reader of each source.
-    proven_connections: Mutex<HashMap<SourceName, usize>>,
 }
 
 impl Prefetcher {
     pub(super) fn new(loader: Arc<BlockLoader>, max_connections: usize) -> Arc<Self> {
-        Arc::new(Self {
-            loader,
-            max_connections,
-            active_readers: Arc::default(),
-            proven_connections: Mutex::default(),
-        })
+        Arc::new(Self { loader, max_connections, active_readers: Arc::default() })
     }
 
     /// Returns the shared count of handles with chunks in flight. Each handle updates the count.
     pub(super) fn active_readers(&self) -> Arc<AtomicUsize> {
         self.active_readers.clone()
-    }
-
-    /// Returns the access pattern for a new handle. It starts with at most [`FIRST_GROWTH_FACTOR`]
-    /// connections: the last reader may have been a copy, and the new reader may be a player.
-    pub(super) fn new_pattern(&self, source: &SourceName) -> AccessPattern {
-        let proven_connections = self.proven_connections.lock().get(source).copied();
-        let initial_connections =
-            proven_connections.map_or(1, |proven| proven.min(FIRST_GROWTH_FACTOR));
-        AccessPattern::new(initial_connections, self.max_connections)
     }
 
     /// Fills the prefetch window of the stream to which a read belongs.
@@ -140,7 +119,7 @@ impl FetchListener for Prefetcher {
         }
     }
 
-    /// Fills the prefetch window again, because the throughput may show that more connections help.
+    /// Fills the prefetch window again, because a waiting reader makes the window grow.
     fn on_progress(self: Arc<Self>, file: &Arc<OpenFile>, id: StreamId) {
         {
             let mut pattern = file.pattern.lock();
@@ -156,10 +135,6 @@ impl FetchListener for Prefetcher {
             let mut pattern = file.pattern.lock();
             let Some(stream) = pattern.stream_mut(id) else { return };
             stream.record_chunk_end();
-            if let Some(connections) = stream.proven_connections() {
-                let source = file.content.recording.id.source.clone();
-                self.proven_connections.lock().insert(source, connections);
-            }
         }
         self.fill_window(file, id);
     }
@@ -240,9 +215,10 @@ mod tests {
     async fn next_chunk_starts_when_a_chunk_ends() {
         let setup = Setup::new(SIZE);
         setup.read(0);
-        let request = setup.fetcher.take_only();
+        let [request, second_request]: [FetchRequest; 2] =
+            setup.take_requests().try_into().ok().unwrap();
         let FetchPurpose::Chunk(_, stream, _) = request.purpose.clone() else { panic!() };
-        assert_eq!(request.span, blocks(1, 2));
+        assert_eq!((request.span, second_request.span), (blocks(1, 2), blocks(2, 3)));
         // A waiting reader makes the window grow.
         let _waiter = setup.file.meter.add_waiter();
         assert!(fulfill(request));
@@ -251,9 +227,7 @@ mod tests {
         setup.read(1);
         setup.prefetcher.clone().on_chunk_end(&setup.file, stream);
         let new_spans: Vec<_> = setup.requested_spans();
-        assert!(new_spans.iter().all(|span| span.start >= 2 * BLOCK_LENGTH), "{new_spans:?}");
-        let proven_connections = setup.prefetcher.proven_connections.lock();
-        assert_eq!(proven_connections.get(&setup.file.content.recording.id.source), Some(&1));
+        assert_eq!(new_spans, [blocks(3, 4), blocks(4, 5)]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -312,21 +286,5 @@ mod tests {
     async fn whole_file_beyond_the_budget_is_refused() {
         let setup = Setup::new(SIZE);
         assert!(!setup.prefetcher.prefetch_whole_file(&setup.file));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn new_reader_starts_with_few_proven_connections() {
-        let setup = Setup::new(SIZE);
-        let source = setup.file.content.recording.id.source.clone();
-        for (proven, first) in
-            [(None, 1), (Some(1), 1), (Some(2), 2), (Some(8), FIRST_GROWTH_FACTOR)]
-        {
-            setup.prefetcher.proven_connections.lock().clear();
-            if let Some(proven) = proven {
-                setup.prefetcher.proven_connections.lock().insert(source.clone(), proven);
-            }
-            let pattern = setup.prefetcher.new_pattern(&source);
-            assert_eq!(pattern.initial_connections(), first, "{proven:?}");
-        }
     }
 }

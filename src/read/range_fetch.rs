@@ -14,9 +14,8 @@ use super::in_flight::FetchFailure;
 use crate::cache::{BlockExtent, BlockIndex, BlockSpan};
 use crate::http::{ByteRange, Client, FetchError, RangeStream};
 
-/// Number of bytes between two progress reports of a fetch. This gives about ten reports during a
-/// measurement by [`ConcurrencyController`](super::concurrency::ConcurrencyController), and a few
-/// thousand reports per second on the fastest line.
+/// Number of bytes between two progress reports of a fetch. After each report, the prefetch window
+/// can grow. On the fastest line, there are a few thousand reports per second.
 const PROGRESS_INTERVAL: usize = 256 * 1024;
 
 /// The components that all range fetches share.
@@ -37,8 +36,6 @@ pub(super) struct RangeFetch {
     start: Instant,
     /// The offset after the last byte that has arrived.
     delivered_until: u64,
-    /// Whether the first bytes have arrived. If so, the meter of the handle counts the connection.
-    has_delivered: bool,
     /// Number of bytes that have arrived since the last progress report.
     unreported_bytes: usize,
 }
@@ -56,7 +53,6 @@ impl RangeFetch {
             start: Instant::now(),
             delivered_until: request.span.start,
             request,
-            has_delivered: false,
             unreported_bytes: 0,
         }
     }
@@ -146,11 +142,6 @@ impl RangeFetch {
             }
             self.request.fail_remaining(failure);
         }
-        if self.has_delivered
-            && let Some(file) = self.request.purpose.handle()
-        {
-            file.meter.remove_connection();
-        }
         let FetchRequest { purpose, reservation, listener, .. } = self.request;
         drop(reservation);
         if let FetchPurpose::Chunk(file, stream, _) = purpose
@@ -230,9 +221,6 @@ impl RangeFetch {
             self.delivered_until >= span.end,
         );
         if let Some(file) = self.request.purpose.handle() {
-            if !std::mem::replace(&mut self.has_delivered, true) {
-                file.meter.add_connection();
-            }
             file.meter.add_bytes(length);
             self.unreported_bytes += length;
             if self.unreported_bytes >= PROGRESS_INTERVAL {

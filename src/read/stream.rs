@@ -1,12 +1,14 @@
 //! Streams: the positions in a file at which a handle reads in sequence.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::concurrency::ConcurrencyController;
-use super::prefetch_window::{PrefetchWindow, WindowLimits};
+use super::prefetch_window::{MIN_RUN_FOR_FULL_WINDOW, PrefetchWindow, WindowLimits};
 use super::sequential_run::SequentialRun;
-use super::throughput::MeterReading;
+use super::throughput::{MeterReading, Rate};
 use crate::cache::{BLOCK_LENGTH, BlockSpan};
 use crate::http::TrafficClass;
 
@@ -21,9 +23,11 @@ const MIN_RUN_AT_START: u64 = BLOCK_LENGTH / 2;
 /// reader. The rest of the block is fetched in any case.
 const MIN_RUN_AFTER_SEEK: u64 = BLOCK_LENGTH;
 
-/// Minimum length of a run after a seek before more than one connection is used. With several
-/// connections, each of them requests four blocks at once.
-const MIN_RUN_FOR_SEVERAL_CONNECTIONS: u64 = 4 * BLOCK_LENGTH;
+/// Maximum time that the bytes of a window may need to arrive. The chunks of a window share the
+/// line, so on a slow line the block that a reader waits for would arrive only after its deadline.
+/// At two megabits per second, 64 chunks of one block take more than four minutes. A window of
+/// eight seconds is the largest that a line of 100 MB/s needs with the default memory.
+const MAX_WINDOW_DURATION: Duration = Duration::from_secs(8);
 
 /// Identifies a stream within its handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,10 @@ pub(super) struct Stream {
     run: SequentialRun,
     window: PrefetchWindow,
     connections: ConcurrencyController,
+    /// The rate at which bytes arrive from the network.
+    arrival_rate: Rate,
+    /// The rate at which the run grows. It is higher than the arrival rate if the bytes are cached.
+    read_rate: Rate,
     /// The meter reading at the first read of the stream.
     first_reading: MeterReading,
     latest_reading: MeterReading,
@@ -62,20 +70,16 @@ pub(super) struct StreamRead {
 }
 
 impl Stream {
-    /// Begins a stream with its first read. `connections` contains the initial and the maximum
-    /// number of connections.
-    pub(super) fn new(
-        id: StreamId,
-        read: BlockSpan,
-        connections: (usize, usize),
-        reading: MeterReading,
-    ) -> Self {
-        let (initial_connections, max_connections) = connections;
+    /// Begins a stream with its first read.
+    pub(super) fn new(id: StreamId, read: BlockSpan, reading: MeterReading) -> Self {
+        let run = SequentialRun::new(read);
         Self {
             id,
-            run: SequentialRun::new(read),
             window: PrefetchWindow::default(),
-            connections: ConcurrencyController::new(initial_connections, max_connections, reading),
+            connections: ConcurrencyController::new(reading.time),
+            arrival_rate: Rate::new(reading.time, reading.bytes),
+            read_rate: Rate::new(reading.time, run.end()),
+            run,
             first_reading: reading,
             latest_reading: reading,
             last_read_at: reading.time,
@@ -131,23 +135,21 @@ impl Stream {
     /// The caller must record the chunk with [`record_chunk`](Self::record_chunk).
     pub(super) fn next_chunk(&mut self, file_size: u64, share: ReaderShare) -> Option<BlockSpan> {
         let length = self.run.length();
-        let is_at_start = self.run.starts_at_file_start();
-        if length < if is_at_start { MIN_RUN_AT_START } else { MIN_RUN_AFTER_SEEK } {
+        let min_run =
+            if self.run.starts_at_file_start() { MIN_RUN_AT_START } else { MIN_RUN_AFTER_SEEK };
+        if length < min_run {
             return None;
         }
         if !self.window.advance(&self.run, file_size) {
             return None;
         }
-        self.connections.set_limit(share.connections);
-        let may_use_several_connections = is_at_start || length >= MIN_RUN_FOR_SEVERAL_CONNECTIONS;
+        let bytes_to_arrive = self.arrival_rate.growth_in(MAX_WINDOW_DURATION);
+        let bytes_to_read = self.read_rate.growth_in(MAX_WINDOW_DURATION);
+        let bytes_in_time = bytes_to_arrive.max(bytes_to_read).max(MIN_RUN_FOR_FULL_WINDOW);
         let limits = WindowLimits {
             file_size,
-            max_size: share.window,
-            connections: if may_use_several_connections {
-                self.connections.current_connections()
-            } else {
-                1
-            },
+            max_size: share.window.min(bytes_in_time),
+            connections: self.connections.connections(share.connections),
             received_bytes: self.latest_reading.bytes.saturating_sub(self.first_reading.bytes),
         };
         self.window.next_chunk(&self.run, limits)
@@ -176,13 +178,9 @@ impl Stream {
     pub(super) fn observe_throughput(&mut self, reading: MeterReading) {
         self.latest_reading = reading;
         self.window.record_wait(reading.has_waiter);
+        self.arrival_rate.observe(reading.time, reading.bytes);
+        self.read_rate.observe(reading.time, self.run.end());
         self.connections.observe(reading);
-    }
-
-    /// Returns the number of connections that measurements have confirmed. Returns `None` while
-    /// other readers limit the number.
-    pub(super) fn proven_connections(&self) -> Option<usize> {
-        self.connections.proven_connections()
     }
 
     /// Cancels the chunks in flight, because the reader continues elsewhere in the file.

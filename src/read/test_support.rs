@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::access_pattern::AccessPattern;
 use super::block_loader::BlockLoader;
 use super::cache_tiers::CacheTiers;
 use super::content::Content;
@@ -51,8 +50,7 @@ pub(super) fn content(size: u64) -> Arc<Content> {
 
 /// Opens a handle on a content.
 pub(super) fn open(content: &Arc<Content>, runtime: &tokio::runtime::Handle) -> Arc<OpenFile> {
-    let pattern = AccessPattern::new(1, 8);
-    Arc::new(OpenFile::new(content.clone(), pattern, Arc::default(), runtime.clone()))
+    Arc::new(OpenFile::new(content.clone(), Arc::default(), runtime.clone()))
 }
 
 pub(super) fn demand(file: &Arc<OpenFile>) -> FetchPurpose {

@@ -1,25 +1,16 @@
-//! Measures how many bytes arrive for a handle, and over how many connections.
+//! Measures how many bytes arrive for a handle, and whether its reads wait for them.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Counts the bytes that arrive for one handle and the connections that deliver them.
-#[derive(Debug)]
+/// Counts the bytes that arrive for one handle, and the reads that wait for bytes.
+#[derive(Debug, Default)]
 pub(super) struct ThroughputMeter {
     bytes: AtomicU64,
     waiters: AtomicUsize,
-    connections: Mutex<ConnectionTime>,
-}
-
-#[derive(Debug)]
-struct ConnectionTime {
-    active_connections: usize,
-    updated_at: Instant,
-    /// Time in seconds, up to `updated_at`, in which connections delivered bytes, summed over all
-    /// connections.
-    delivery_seconds: f64,
 }
 
 /// The values of a [`ThroughputMeter`] at one moment.
@@ -28,12 +19,6 @@ pub(super) struct MeterReading {
     pub(super) time: Instant,
     /// Number of bytes that have arrived.
     pub(super) bytes: u64,
-    /// Time in seconds in which connections have delivered bytes, summed over all connections. Each
-    /// connection counts from its first byte to its last byte. The wait for a reply is not
-    /// included, because it does not show the throughput of a connection.
-    pub(super) delivery_seconds: f64,
-    /// Number of connections that are delivering bytes.
-    pub(super) active_connections: usize,
     /// Whether a read is waiting for its bytes.
     pub(super) has_waiter: bool,
 }
@@ -49,19 +34,6 @@ impl Drop for Waiter<'_> {
 }
 
 impl ThroughputMeter {
-    pub(super) fn new() -> Self {
-        let connections = ConnectionTime {
-            active_connections: 0,
-            updated_at: Instant::now(),
-            delivery_seconds: 0.0,
-        };
-        Self {
-            bytes: AtomicU64::new(0),
-            waiters: AtomicUsize::new(0),
-            connections: Mutex::new(connections),
-        }
-    }
-
     pub(super) fn add_bytes(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -72,77 +44,102 @@ impl ThroughputMeter {
         Waiter(self)
     }
 
-    /// Adds a connection that has delivered its first byte.
-    pub(super) fn add_connection(&self) {
-        let mut connections = self.connections.lock();
-        connections.advance(Instant::now());
-        connections.active_connections += 1;
-    }
-
-    /// Removes a connection that has delivered its last byte.
-    pub(super) fn remove_connection(&self) {
-        let mut connections = self.connections.lock();
-        connections.advance(Instant::now());
-        connections.active_connections = connections.active_connections.saturating_sub(1);
-    }
-
     pub(super) fn read(&self) -> MeterReading {
-        let time = Instant::now();
-        let mut connections = self.connections.lock();
-        connections.advance(time);
         MeterReading {
-            time,
+            time: Instant::now(),
             bytes: self.bytes.load(Ordering::Relaxed),
-            delivery_seconds: connections.delivery_seconds,
-            active_connections: connections.active_connections,
             has_waiter: self.waiters.load(Ordering::Relaxed) > 0,
         }
     }
 }
 
-impl ConnectionTime {
-    fn advance(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.updated_at).as_secs_f64();
-        self.delivery_seconds += elapsed * self.active_connections as f64;
-        self.updated_at = now;
+/// Duration of an interval for which a rate is measured. It covers several round trips and the
+/// chunks of several connections, which arrive out of order.
+const RATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time after which a rate can be derived from a part of an interval.
+const MIN_RATE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The rate at which a counter of bytes grows.
+#[derive(Debug)]
+pub(super) struct Rate {
+    interval_start: (Instant, u64),
+    /// The rate in the last complete interval, in bytes per second.
+    last_rate: f64,
+    /// The rate in the current interval so far.
+    current_rate: f64,
+}
+
+impl Rate {
+    pub(super) fn new(now: Instant, bytes: u64) -> Self {
+        Self { interval_start: (now, bytes), last_rate: 0.0, current_rate: 0.0 }
+    }
+
+    /// Records the current value of the counter.
+    pub(super) fn observe(&mut self, now: Instant, bytes: u64) {
+        let (start, bytes_at_start) = self.interval_start;
+        let elapsed = now.saturating_duration_since(start);
+        let growth = bytes.saturating_sub(bytes_at_start) as f64;
+        self.current_rate = growth / elapsed.max(MIN_RATE_INTERVAL).as_secs_f64();
+        if elapsed >= RATE_INTERVAL {
+            self.last_rate = self.current_rate;
+            self.current_rate = 0.0;
+            self.interval_start = (now, bytes);
+        }
+    }
+
+    /// Returns the growth to expect within `duration`, in bytes.
+    pub(super) fn growth_in(&self, duration: Duration) -> u64 {
+        // A cast from a floating-point number saturates.
+        (self.last_rate.max(self.current_rate) * duration.as_secs_f64()) as u64
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
-    async fn advance_time(milliseconds: u64) {
-        tokio::time::advance(Duration::from_millis(milliseconds)).await;
+    #[test]
+    fn rate_follows_the_last_interval() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let mut rate = Rate::new(start, 1000);
+        assert_eq!(rate.growth_in(RATE_INTERVAL), 0);
+        rate.observe(at(500), 2000);
+        assert_eq!(rate.growth_in(RATE_INTERVAL), 2000);
+        rate.observe(at(1000), 2000);
+        assert_eq!(rate.growth_in(2 * RATE_INTERVAL), 2000);
+        // A line that becomes faster shows at once, and one that becomes slower after an interval.
+        rate.observe(at(1100), 3000);
+        assert_eq!(rate.growth_in(RATE_INTERVAL), 10_000);
+        rate.observe(at(2000), 3000);
+        rate.observe(at(3000), 3010);
+        assert_eq!(rate.growth_in(RATE_INTERVAL), 10);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn seconds_add_up_while_connections_deliver() {
-        let meter = ThroughputMeter::new();
-        advance_time(20).await;
-        assert_eq!(meter.read().delivery_seconds, 0.0);
-        meter.add_connection();
-        meter.add_connection();
-        advance_time(500).await;
-        assert_eq!((meter.read().delivery_seconds, meter.read().active_connections), (1.0, 2));
-        meter.remove_connection();
-        advance_time(500).await;
-        assert_eq!(meter.read().delivery_seconds, 1.5);
-        meter.remove_connection();
-        meter.add_bytes(7);
-        advance_time(500).await;
-        assert_eq!((meter.read().delivery_seconds, meter.read().bytes), (1.5, 7));
+    #[test]
+    fn burst_at_the_start_is_not_a_rate() {
+        let start = Instant::now();
+        let mut rate = Rate::new(start, 0);
+        rate.observe(start + Duration::from_micros(10), 1000);
+        assert_eq!(rate.growth_in(RATE_INTERVAL), 10_000);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn read_waits_until_its_waiter_is_dropped() {
-        let meter = ThroughputMeter::new();
+    #[test]
+    fn read_waits_until_its_waiter_is_dropped() {
+        let meter = ThroughputMeter::default();
         let (one, other) = (meter.add_waiter(), meter.add_waiter());
         drop(one);
         assert!(meter.read().has_waiter);
         drop(other);
         assert!(!meter.read().has_waiter);
+    }
+
+    #[test]
+    fn bytes_of_all_requests_add_up() {
+        let meter = ThroughputMeter::default();
+        meter.add_bytes(7);
+        meter.add_bytes(3);
+        assert_eq!(meter.read().bytes, 10);
     }
 }

@@ -46,9 +46,10 @@ const MAX_NAME_LENGTH: usize = 255;
 /// kernel.
 const CORRECTION_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long an `open` waits until the kernel has dropped the pages of the file. It usually takes
-/// less than a millisecond, but the pages of other files are dropped one after the other, and each
-/// drop waits for the reads that are in progress. After the timeout, the handle bypasses the pages.
+/// Timeout for the kernel to drop the pages of a file during an `open`. A drop takes less than a
+/// millisecond, but drops are sent one after another, and one can wait for a page fault of a
+/// private memory mapping. A program accepts two seconds for an `open`. After the timeout, the
+/// handle bypasses the pages.
 const PAGE_DROP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The components and settings of a [`FileSystem`].
@@ -389,12 +390,16 @@ impl<B> FileSystem<B> {
         Ok(self.engine.open(&recording)?)
     }
 
-    /// Waits until the file can be opened: until the kernel has dropped the earlier attributes of a
-    /// file that has just changed, until a complete file in the disk cache is verified, until the
-    /// server confirms the length, or until the kernel has dropped the pages of another content. If
-    /// the listed length was wrong, this function returns after the tree has the corrected length
-    /// and the kernel has dropped the old length from its cache. The program that opens the file
-    /// therefore never sees the old length. The waits for the kernel have a timeout.
+    /// Waits until the file can be opened:
+    ///
+    /// 1. If the file has just changed, until the kernel has dropped its earlier attributes.
+    /// 2. If the disk cache may have the whole file, until the file is verified. Otherwise, until
+    ///    the server confirms the length. If the listed length was wrong, until the tree has the
+    ///    right length and the kernel has dropped the old one, so the program that opens the file
+    ///    never sees the old length.
+    /// 3. If the kernel has pages of another content, until it has dropped them.
+    ///
+    /// The waits for the kernel have a timeout.
     ///
     /// # Errors
     /// The file with the corrected length cannot be opened. A server that fails or is slow is not
@@ -421,7 +426,7 @@ impl<B> FileSystem<B> {
     }
 
     /// Waits until a complete file in the disk cache is verified, or until the server confirms the
-    /// length.
+    /// length. If the listed length was wrong, also waits until the tree has the right length.
     async fn confirm_content(&self, file: UnconfirmedFile) -> Result<ReadyContent, Error> {
         let UnconfirmedFile { ino, mut file, may_be_complete } = file;
         let complete_file =
@@ -458,13 +463,14 @@ impl<B> FileSystem<B> {
         let (ino, content) = (ready_open.0.ino(), ready_open.0.content());
         let has_other_content = self.add_open_file(ino, content)?;
         // The pages can still contain another content if they could not be dropped in time.
-        let use_pages = || {
-            let must_bypass = has_other_content || self.invalidations.is_dropping_pages(ino);
-            self.pages.open(ino, content, must_bypass)
+        let open_pages = || {
+            self.pages.open(ino, content, || {
+                has_other_content || self.invalidations.is_dropping_pages(ino)
+            })
         };
         let (handle, mode) = match ready_open.0 {
             ReadyContent::Text { text, .. } => {
-                let uses_pages = use_pages();
+                let uses_pages = open_pages();
                 let mode = if uses_pages { OpenMode::PageCache } else { OpenMode::DirectIo };
                 (Handle::Text(OpenText { ino, text, uses_pages }), mode)
             }
@@ -475,7 +481,7 @@ impl<B> FileSystem<B> {
                     ReadRoute::DaemonWithStaleBacking(backing) => {
                         OpenMode::DirectIoWithStaleBacking(backing)
                     }
-                    ReadRoute::Daemon if use_pages() => OpenMode::PageCache,
+                    ReadRoute::Daemon if open_pages() => OpenMode::PageCache,
                     ReadRoute::Daemon => OpenMode::DirectIo,
                     ReadRoute::Conflict => {
                         self.remove_open_file(ino, content);

@@ -39,7 +39,7 @@ pub struct InvalidationQueue {
     wakeup: Condvar,
     /// Number of batches whose immediate invalidations have been sent.
     sent_batches: watch::Sender<u64>,
-    /// Number of inodes whose pages have been dropped.
+    /// Number of acknowledged page drops.
     page_drops: watch::Sender<u64>,
 }
 
@@ -48,8 +48,8 @@ struct QueueState {
     invalidations: HashSet<Invalidation>,
     /// The inodes whose attributes the sending thread is invalidating.
     sending: HashSet<Ino>,
-    /// The inodes whose pages the sending thread has taken and the kernel may still have.
-    dropping: HashSet<Ino>,
+    /// The inodes of the page drops that the sending thread has taken and not acknowledged.
+    pending_page_drops: HashSet<Ino>,
     /// Number of batches that the sending thread has taken.
     taken_batches: u64,
     is_stopped: bool,
@@ -132,7 +132,8 @@ impl InvalidationQueue {
     /// Whether the kernel may still have the pages of the inode although they must be dropped.
     pub fn is_dropping_pages(&self, ino: Ino) -> bool {
         let state = self.state.lock();
-        state.dropping.contains(&ino) || state.invalidations.contains(&Invalidation::Pages(ino))
+        state.pending_page_drops.contains(&ino)
+            || state.invalidations.contains(&Invalidation::Pages(ino))
     }
 
     /// Waits until the kernel has dropped the pages of the inode, if they must be dropped. Has no
@@ -172,7 +173,7 @@ impl InvalidationQueue {
             }
         }
         state.sending = batch.immediate_invalidations.iter().filter_map(changed_inode).collect();
-        state.dropping = batch.pages.iter().copied().collect();
+        state.pending_page_drops = batch.pages.iter().copied().collect();
         Some(batch)
     }
 
@@ -185,7 +186,7 @@ impl InvalidationQueue {
 
     /// Records that the kernel has dropped the pages of an inode, or that it has none.
     pub fn acknowledge_page_drop(&self, ino: Ino) {
-        self.state.lock().dropping.remove(&ino);
+        self.state.lock().pending_page_drops.remove(&ino);
         self.page_drops.send_modify(|count| *count += 1);
     }
 
@@ -277,7 +278,8 @@ mod tests {
         let batch = queue.next_batch().unwrap();
         queue.acknowledge(&batch);
         assert!(waiter.as_mut().now_or_never().is_none());
-        // The pages must be dropped again, because a later request can follow a later fill.
+        // A drop that is requested during another drop is sent as well, because pages may have been
+        // filled in between.
         queue.push([Invalidation::Pages(dropped)]);
         queue.acknowledge_page_drop(dropped);
         assert!(waiter.as_mut().now_or_never().is_none());

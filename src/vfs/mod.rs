@@ -30,11 +30,11 @@
 //! Methods that are not `async` run on the event threads. They never block and never wait for the
 //! network.
 //!
-//! Lock order: the lock of [`PageCache`](page_cache::PageCache), then that of
-//! [`InvalidationQueue`]. No other two locks of this module are held at once. Two of them are held
-//! during calls of other code: the lock of [`Passthrough`](passthrough::Passthrough) while the
-//! kernel registers a file, and the lock of
-//! [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher) while the locks of `read` are taken.
+//! Lock order: [`PageCache`](page_cache::PageCache), then [`InvalidationQueue`]. No other two locks
+//! of this module are held at once. Three locks are held during calls of other code: that of
+//! [`Passthrough`](passthrough::Passthrough) while the kernel registers a file, that of
+//! [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher) while the locks of `read` are taken,
+//! and that of [`InvalidationQueue`] while a change of the tree is published.
 //!
 //! On failure a method returns an [`Error`] and changes nothing. Failed reads of one file are
 //! logged at most once in five seconds.

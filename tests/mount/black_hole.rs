@@ -11,8 +11,8 @@ use meetfs::demo_cloud::{
     pattern_bytes, pattern_seed,
 };
 
-/// Upper bound for an answer from memory on a busy machine. A program that waits for the server
-/// waits longer: until the read deadline of 25 s.
+/// Upper bound for a reply that needs no server, on a busy machine. A read that waits for the
+/// server takes until the read deadline of 30 s.
 const CACHED_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn black_hole() -> Vec<Fault> {
@@ -119,7 +119,7 @@ fn hanging_readers_do_not_block_others() {
     }
 }
 
-/// The kernel can drop no page while a reader waits for it.
+/// The kernel cannot drop a page while a reader waits for it.
 #[test]
 fn changed_file_opens_beside_a_hanging_reader() {
     const LENGTH: u64 = 50_000_000;

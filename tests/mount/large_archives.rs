@@ -35,6 +35,8 @@ fn count(rig: &Rig, name: &str) -> usize {
 #[test]
 fn walk_through_ten_thousand_meetings_sends_no_request() {
     const MEETINGS: u64 = 10_000;
+    /// Maximum number of concurrent tasks that request details.
+    const DETAIL_TASKS: usize = 4;
     let mut archive = Archive::with_company_size(40, 250, 700);
     for file in archive.meetings.iter_mut().flat_map(|meeting| &mut meeting.files) {
         file.listed_size = ListedSize::True;
@@ -56,7 +58,9 @@ fn walk_through_ten_thousand_meetings_sends_no_request() {
         rig.shell("ls -lR | awk '/^-/ && !/ meeting.json$/ { files++; bytes += $5 } END { printf \"%d %.0f\", files, bytes }'");
     assert_eq!(summary, format!("{} {bytes}", 8 * MEETINGS));
     let requests: Vec<_> = rig.cloud.requests().into_iter().map(|request| request.path).collect();
-    assert!(requests.iter().all(|path| path.starts_with(details)), "{requests:?}");
+    let is_other = |path: &&String| !path.starts_with(details);
+    // Each task that requests details may finish a meeting, if the reply came before the fault.
+    assert!(requests.iter().filter(is_other).count() <= DETAIL_TASKS, "{requests:?}");
     rig.unmount();
 }
 

@@ -12,7 +12,10 @@ use meetfs::demo_cloud::{
 const MIB: u64 = 1024 * 1024;
 
 fn rig(options: DemoCloudOptions) -> Rig {
-    Rig::mounted(options)
+    // With more connections, the files would be read before a token expires.
+    let rig = Rig::new(options).with("connections = 8");
+    rig.mount();
+    rig
 }
 
 /// Returns the SHA-256 of each file of the demo cloud, by topic.

@@ -148,14 +148,11 @@ fn failing_sources_do_not_affect_others() {
     });
     let status = rig.status();
     let report: Vec<(String, String)> = (status["sources"].as_array().expect("sources").iter())
-        .map(|source| {
-            let word = |key: &str| source[key].as_str().unwrap_or_default().to_owned();
-            (word("name"), word("error"))
-        })
+        .map(|source| (source["name"].to_string(), source["error"].to_string()))
         .collect();
-    let names: Vec<&str> = report.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = report.iter().map(|(name, _)| name.trim_matches('"')).collect();
     assert_eq!(names, ["acme", "broken", "cisco", "locked", "sunk"]);
-    assert!(report[0].1.is_empty() && report[2].1.is_empty(), "{report:?}");
+    assert!(report[0].1 == "null" && report[2].1 == "null", "{report:?}");
     assert!(report[1].1.contains("500"), "{report:?}");
     assert!(
         report[3].1.contains("client_secret") && !report[3].1.contains("wrong-secret"),

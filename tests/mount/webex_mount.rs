@@ -124,7 +124,7 @@ fn second_rsync_reads_no_byte() {
 #[test]
 fn copy_outlives_its_download_urls() {
     let options = DemoCloudOptions {
-        bytes_per_second: Some(2_000_000),
+        bytes_per_second: Some(500_000),
         webex_signed_url_ttl: Duration::from_secs(2),
         ..webex_cloud(vec![recording("long", 5).with_video(120 * MIB + 5).with_video_only()])
     };

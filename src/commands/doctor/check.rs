@@ -23,7 +23,7 @@ enum Finding {
     State {
         found: String,
     },
-    /// The reason of a warning or a failure, with the same fields as the error of a command.
+    /// The reason for a warning or a failure.
     Problem {
         error: String,
         caused_by: Vec<String>,

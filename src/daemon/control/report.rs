@@ -598,7 +598,7 @@ mod tests {
         assert!(report().sources[0].is_incomplete());
         let json = serde_json::to_value(report()).unwrap();
         assert_eq!(json["sources"][0]["error"]["error"], "the secret is wrong");
-        // An error that belongs to days, to a user or to files is in their object.
+        // The fields of an error about days, a user or files are part of their object.
         let days = &json["sources"][0]["incomplete"][0];
         assert_eq!(days["from"], "2026-01-01");
         assert_eq!(

@@ -96,7 +96,7 @@ async fn opens_of_one_content_drop_no_pages() {
     assert_eq!(fixture.page_drop_count(ino), 0);
 }
 
-/// The length and the time of a document stay the same if one digit changes.
+/// Replacing one digit keeps the length of the document, so only the content shows the change.
 #[tokio::test]
 async fn changed_text_drops_its_pages_before_it_opens() {
     let fixture = Fixture::new(&[("budget", 1000)]).await;
@@ -118,12 +118,12 @@ async fn changed_text_drops_its_pages_before_it_opens() {
 
 /// Without a drop, a handle on the new content must not use the pages of the old one.
 #[tokio::test]
-async fn file_opens_without_pages_that_are_not_dropped() {
+async fn open_bypasses_pages_after_drop_timeout() {
     let fixture = Fixture::new(&[("budget", 1000)]).await;
     let ino = fixture.document_of("budget");
     let (old_handle, _) = open_with_mode(&fixture, ino).await;
     fixture.file_system.release(old_handle);
-    // From now on, the kernel is told nothing.
+    // From now on, no invalidation is sent.
     fixture.listing.invalidations.stop();
     fixture.add_field("budget", "room", "1");
     tokio::time::pause();

@@ -63,7 +63,7 @@ impl Mount {
         let server = Arc::new(ZoomServer::new(cloud, FaultSchedule::new(cycle), rng.fork()));
         let config = config(directory);
         let client = Client::with_server(config.connections, server.clone()).unwrap();
-        let storage = CacheStorage::open(&config.cache).unwrap();
+        let storage = CacheStorage::open(&config.cache, config.connections).unwrap();
         let (runtime, shutdown) = (Handle::current(), CancellationToken::new());
         let registry = Registry::default();
         let archive =

@@ -212,9 +212,8 @@ impl Driver {
             self.check_memory()?;
         }
         self.finish(tasks_at_start).await?;
-        let page_drops = self.mount.dropped_page_count();
-        self.counts
-            .extend((page_drops > 0).then_some(("files whose pages are dropped", page_drops)));
+        let page_drops = self.mount.page_drop_count();
+        self.counts.extend((page_drops > 0).then_some(("page drops", page_drops)));
         Ok(())
     }
 
@@ -548,7 +547,8 @@ impl Driver {
         ensure(is_expected, || format!("lseek to {offset} of {node:?}: {result:?}"))
     }
 
-    /// Returns a random inode. An open file is likely, because its content may have changed.
+    /// Returns a random inode: in one of three cases that of an open file, whose content may have
+    /// changed.
     fn random_ino_to_open(&mut self) -> Ino {
         let handles = self.handles.clone();
         match self.choose(&handles) {

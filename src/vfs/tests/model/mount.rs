@@ -180,7 +180,7 @@ struct KernelCache {
     entries: HashMap<(Ino, String), Ino>,
     attributes: HashMap<Ino, Attributes>,
     pages: HashMap<Ino, PageContents>,
-    dropped_page_count: u64,
+    page_drop_count: u64,
 }
 
 impl KernelCache {
@@ -196,7 +196,7 @@ impl KernelCache {
             }
             Invalidation::Pages(ino) => {
                 self.attributes.remove(ino);
-                self.dropped_page_count += u64::from(self.pages.remove(ino).is_some());
+                self.page_drop_count += u64::from(self.pages.remove(ino).is_some());
             }
         }
     }
@@ -320,8 +320,8 @@ impl Mount {
     }
 
     /// Returns how often the kernel dropped the pages of a file.
-    pub(super) fn dropped_page_count(&self) -> u64 {
-        self.kernel.lock().dropped_page_count
+    pub(super) fn page_drop_count(&self) -> u64 {
+        self.kernel.lock().page_drop_count
     }
 
     /// Records that a read fills pages of a file.
