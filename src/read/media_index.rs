@@ -14,12 +14,17 @@ use crate::cache::BlockSpan;
 /// like other bytes.
 const MAX_PREFETCHED_INDEX: u64 = 4 * 1024 * 1024;
 
+/// Length of a page of the kernel. The kernel reads whole pages. If the prefetch began within a
+/// page, the rest of the page would need a request of its own.
+const PAGE_LENGTH: u64 = 4096;
+
 /// Maximum number of boxes that are examined. A media file has three or four boxes. A file with
 /// more boxes than the maximum counts as another format.
 const MAX_BOXES: usize = 16;
 
 /// Returns the span of the index if a part of it follows after `head`, the first bytes of a file of
-/// `size` bytes. Returns `None` if `head` contains the whole index or does not show where it is.
+/// `size` bytes. The span can begin before the index, at the start of its page. Returns `None` if
+/// `head` contains the whole index or does not show where it is.
 pub(super) fn find_index(head: &[u8], size: u64) -> Option<BlockSpan> {
     let head_length = head.len() as u64;
     let mut offset = 0_u64;
@@ -27,18 +32,21 @@ pub(super) fn find_index(head: &[u8], size: u64) -> Option<BlockSpan> {
         let Some(header) = BoxHeader::parse(head, offset) else {
             // The boxes in the head end here. Usually only the index follows after the media.
             return (offset >= head_length && offset < size && offset > 0)
-                .then(|| limit_length(offset, size));
+                .then(|| prefetched_part(offset, size, head_length));
         };
         let end = header.end(offset, size)?;
         if &header.kind == b"moov" {
-            return (end > head_length).then(|| limit_length(head_length.max(offset), end));
+            return (end > head_length).then(|| prefetched_part(offset, end, head_length));
         }
         offset = end;
     }
     None
 }
 
-fn limit_length(start: u64, end: u64) -> BlockSpan {
+/// Returns the part of the index `start..end` to prefetch: the bytes after the head, from the start
+/// of a page.
+fn prefetched_part(start: u64, end: u64, head_length: u64) -> BlockSpan {
+    let start = (start / PAGE_LENGTH * PAGE_LENGTH).max(head_length);
     BlockSpan::new(start, end.min(start.saturating_add(MAX_PREFETCHED_INDEX)))
 }
 
@@ -90,7 +98,8 @@ mod tests {
             (GALLERY_VIEW, index_position(GALLERY_VIEW))
         };
         let range = find_index(&file[..1000], file.len() as u64).unwrap();
-        assert_eq!(range, BlockSpan { start: position as u64, end: file.len() as u64 });
+        let start = (position as u64 / PAGE_LENGTH * PAGE_LENGTH).max(1000);
+        assert_eq!(range, BlockSpan { start, end: file.len() as u64 });
     }
 
     #[test]
@@ -113,7 +122,7 @@ mod tests {
         let mut head = b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x01mdat".to_vec();
         head.extend_from_slice(&(5_000_000_000_u64).to_be_bytes());
         let size = 5_000_000_016 + 700;
-        assert_eq!(find_index(&head, size), Some(BlockSpan { start: 5_000_000_016, end: size }));
+        assert_eq!(find_index(&head, size), Some(BlockSpan { start: 4_999_999_488, end: size }));
     }
 
     proptest! {

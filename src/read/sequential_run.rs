@@ -14,6 +14,12 @@ use crate::http::TrafficClass;
 /// wrong assumption costs little.
 const MAX_DISTANCE: u64 = 2 * BLOCK_LENGTH;
 
+/// Maximum distance between the start of a run and the start of an earlier read that still belongs
+/// to it. The first requests of a read-ahead have at most one block, and the later one may come
+/// first. A player that has read the index at the end of a file and then reads shortly before it
+/// begins another run.
+const MAX_DISTANCE_BEFORE_START: u64 = BLOCK_LENGTH;
+
 /// Minimum length of a run that may have gaps. The kernel does not request cached pages again, so
 /// the reads of a copy may have gaps. But two or three reads with gaps usually come from a player
 /// that seeks.
@@ -62,6 +68,7 @@ impl SequentialRun {
     pub(super) fn is_continued_at(&self, offset: u64) -> bool {
         offset.saturating_add(MAX_DISTANCE) >= self.end
             && offset <= self.end.saturating_add(MAX_DISTANCE)
+            && offset.saturating_add(MAX_DISTANCE_BEFORE_START) >= self.start
     }
 
     /// Adds a read that belongs to the run. The read may leave a gap or fill a gap.
@@ -159,6 +166,14 @@ mod tests {
         assert_eq!(run.length(), 0);
         run.add(read(2 * BLOCK_LENGTH, 128 * KIB));
         assert_eq!(run.length(), BLOCK_LENGTH + 256 * KIB);
+    }
+
+    #[test]
+    fn read_before_the_run_begins_another_run() {
+        let run = SequentialRun::new(read(100 * BLOCK_LENGTH, 16 * KIB));
+        assert!(run.is_continued_at(100 * BLOCK_LENGTH - 512 * KIB));
+        assert!(!run.is_continued_at(100 * BLOCK_LENGTH - 1600 * KIB));
+        assert!(run.is_continued_at(101 * BLOCK_LENGTH));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::concurrency::ConcurrencyController;
-use super::prefetch_window::{MIN_RUN_FOR_FULL_WINDOW, PrefetchWindow, WindowLimits};
+use super::prefetch_window::{MIN_WINDOW, PrefetchWindow, WindowLimits};
 use super::sequential_run::SequentialRun;
 use super::throughput::{MeterReading, Rate};
 use crate::cache::{BLOCK_LENGTH, BlockSpan};
@@ -145,7 +145,7 @@ impl Stream {
         }
         let bytes_to_arrive = self.arrival_rate.growth_in(MAX_WINDOW_DURATION);
         let bytes_to_read = self.read_rate.growth_in(MAX_WINDOW_DURATION);
-        let bytes_in_time = bytes_to_arrive.max(bytes_to_read).max(MIN_RUN_FOR_FULL_WINDOW);
+        let bytes_in_time = bytes_to_arrive.max(bytes_to_read).max(MIN_WINDOW);
         let limits = WindowLimits {
             file_size,
             max_size: share.window.min(bytes_in_time),
