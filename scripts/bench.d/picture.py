@@ -53,7 +53,7 @@ def draw(result: dict) -> str:
     body.append(_text(MARGIN, lowest + 22, f"{footer} · made by scripts/bench", "foot"))
     height = lowest + 36
     view = f'xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" role="img"'
-    title = "<title>meetfs compared with rclone mount and mount-s3</title>"
+    title = "<title>meetfs compared with other programs</title>"
     return f"<svg {view}>{title}<style>{STYLE}</style>\n" + "\n".join(body) + "\n</svg>\n"
 
 
