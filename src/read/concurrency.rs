@@ -44,6 +44,8 @@ pub(super) struct ConcurrencyController {
     /// The number of connections that the stream may use.
     share: usize,
     has_share_changed: bool,
+    /// Whether a reader has waited during the current measurement.
+    has_waiter: bool,
     phase: Phase,
 }
 
@@ -60,7 +62,7 @@ enum Phase {
 impl ConcurrencyController {
     pub(super) fn new(now: Instant) -> Self {
         let phase = Phase::Steady { next_trial: now + TRIAL_INTERVAL };
-        Self { limit: None, share: usize::MAX, has_share_changed: false, phase }
+        Self { limit: None, share: usize::MAX, has_share_changed: false, has_waiter: false, phase }
     }
 
     /// Returns the number of connections for a stream that may use `share` connections.
@@ -75,34 +77,46 @@ impl ConcurrencyController {
         self.limit.map_or(self.share, |limit| limit.min(self.share)).max(1)
     }
 
-    /// Processes a meter reading. A trial ends without a result if the share has changed or if the
-    /// reader does not wait.
+    /// Processes a meter reading. A trial ends without a result if the share has changed, or if the
+    /// reader has not waited during a measurement.
     pub(super) fn observe(&mut self, reading: MeterReading) {
         let has_changed = std::mem::take(&mut self.has_share_changed);
+        self.has_waiter |= reading.has_waiter;
         match self.phase {
             Phase::Steady { next_trial } => {
                 if reading.time >= next_trial && !has_changed {
+                    self.has_waiter = false;
                     self.phase = Phase::Baseline { start: reading };
                 }
             }
-            Phase::Baseline { .. } if has_changed || !reading.has_waiter => {
+            Phase::Baseline { .. } if has_changed => {
                 self.wait_for_trial(reading.time, TRIAL_INTERVAL);
             }
-            Phase::Trial { previous_limit, .. } if has_changed || !reading.has_waiter => {
+            Phase::Trial { previous_limit, .. } if has_changed => {
                 self.limit = previous_limit;
                 self.wait_for_trial(reading.time, TRIAL_INTERVAL);
             }
-            Phase::Baseline { start } => {
-                if let Some(baseline) = throughput(start, reading) {
-                    self.begin_trial(baseline, reading);
+            Phase::Baseline { start } => match throughput(start, reading) {
+                None => {}
+                Some(_) if !std::mem::take(&mut self.has_waiter) => {
+                    self.wait_for_trial(reading.time, TRIAL_INTERVAL);
                 }
-            }
+                Some(baseline) => self.begin_trial(baseline, reading),
+            },
             Phase::Trial { settled_at, ref mut start, .. } if reading.time < settled_at => {
                 *start = reading;
+                self.has_waiter = false;
             }
             Phase::Trial { previous_limit, baseline, start, .. } => {
-                if let Some(throughput) = throughput(start, reading) {
-                    self.end_trial(previous_limit, throughput / baseline, reading.time);
+                match throughput(start, reading) {
+                    None => {}
+                    Some(_) if !std::mem::take(&mut self.has_waiter) => {
+                        self.limit = previous_limit;
+                        self.wait_for_trial(reading.time, TRIAL_INTERVAL);
+                    }
+                    Some(throughput) => {
+                        self.end_trial(previous_limit, throughput / baseline, reading.time);
+                    }
                 }
             }
         }
@@ -161,13 +175,14 @@ mod tests {
         controller: ConcurrencyController,
         now: Instant,
         bytes: u64,
+        steps: u64,
         share: usize,
     }
 
     impl Simulation {
         fn new(share: usize) -> Self {
             let now = Instant::now();
-            Self { controller: ConcurrencyController::new(now), now, bytes: 0, share }
+            Self { controller: ConcurrencyController::new(now), now, bytes: 0, steps: 0, share }
         }
 
         fn connections(&mut self) -> usize {
@@ -182,7 +197,9 @@ mod tests {
                 self.now += STEP;
                 let connections = self.connections();
                 self.bytes += line(connections) * STEP.as_millis() as u64 / 1000;
-                self.observe(true);
+                // A reader that waits for most of the time starts a read now and then.
+                self.steps += 1;
+                self.observe(self.steps % 3 != 0);
             }
             (self.bytes - bytes_before) / seconds
         }
@@ -237,7 +254,11 @@ mod tests {
         let until_trial = (TRIAL_INTERVAL + MEASUREMENT_DURATION + SETTLING_TIME).as_secs();
         stream.transfer(until_trial, |_| 100 * MB);
         assert_eq!(stream.connections(), 32, "a trial is running");
-        stream.observe(false);
+        let end = stream.now + MEASUREMENT_DURATION + SETTLING_TIME;
+        while stream.now < end {
+            stream.now += STEP;
+            stream.observe(false);
+        }
         assert_eq!(stream.connections(), 64);
     }
 
