@@ -35,8 +35,8 @@ const MIN_CONNECTIONS: usize = 4;
 /// full line, and other programs get less of it. After a trial that was slower, the stream tries
 /// twice the number, because the line may have changed.
 ///
-/// Only the time in which a reader waits is measured. If the reader does not wait, the throughput
-/// shows the speed of the reader and not that of the line.
+/// A measurement counts only if a reader has waited during it. Otherwise, the throughput shows the
+/// speed of the reader and not that of the line.
 #[derive(Debug)]
 pub(super) struct ConcurrencyController {
     /// The number that trials have found, or `None` for the whole share.
