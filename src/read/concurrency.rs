@@ -199,7 +199,7 @@ mod tests {
                 self.bytes += line(connections) * STEP.as_millis() as u64 / 1000;
                 // A reader that waits for most of the time starts a read now and then.
                 self.steps += 1;
-                self.observe(self.steps % 3 != 0);
+                self.observe(!self.steps.is_multiple_of(3));
             }
             (self.bytes - bytes_before) / seconds
         }
