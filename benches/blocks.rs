@@ -1,20 +1,24 @@
-//! Measures the time of a read whose bytes are in memory: to find a block, to insert a block, and
-//! to join a read across two blocks.
+//! Measures the time of a read whose bytes are in memory: to find a block, to insert a block, to
+//! join a read across two blocks, and to plan the prefetch.
 //!
-//! `cargo bench --bench blocks` prints the median and the range of many batches. `scripts/bench`
-//! measures reads through the kernel and from a server.
+//! `cargo bench --bench blocks` prints the times. `scripts/bench` measures reads through the kernel
+//! and from a server. `src/read/line_tests.rs` measures the prefetch on simulated lines.
+
+#![allow(clippy::expect_used)]
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use divan::Bencher;
 use meetfs::cache::{BLOCK_LENGTH, BlockIndex, BlockKey, ContentId, MemoryCache};
 use meetfs::http::Client;
-use meetfs::model::{BodyKind, DaySpan, Details, FileId, Lease, MeetingId, SourceName, Version};
+use meetfs::model::{
+    BodyKind, DaySpan, Details, FileId, LastReply, Lease, MeetingId, SourceName, Version,
+};
 use meetfs::providers::{
     ArchiveIdentity, LeaseCache, LeaseRequest, Listing, Provider, ProviderError, SourceDescriptor,
 };
@@ -26,86 +30,103 @@ const BLOCKS: u64 = 64;
 const CACHE_SIZE: u64 = 2 * BLOCKS * BLOCK_LENGTH;
 
 /// Maximum and default size of a kernel request in bytes.
-const MAX_READ: u32 = 1024 * 1024;
-const DEFAULT_READ: u32 = 128 * 1024;
+const MAX_READ: usize = 1024 * 1024;
+const DEFAULT_READ: usize = 128 * 1024;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    println!("{:44} {:>10} {:>22}", "", "median", "min – max");
+/// The id of the first content that an engine opens.
+const CONTENT: ContentId = ContentId(1);
+
+fn main() {
+    divan::main();
+}
+
+/// Returns a full block.
+fn block() -> Bytes {
+    Bytes::from(vec![7; BLOCK_LENGTH as usize])
+}
+
+fn key(index: u64) -> BlockKey {
+    BlockKey { content: CONTENT, index: BlockIndex(index) }
+}
+
+/// Returns a cache that contains all blocks of the file.
+fn filled_cache() -> Arc<MemoryCache> {
     let cache = MemoryCache::new(CACHE_SIZE);
-    let block = Bytes::from(vec![7; BLOCK_LENGTH as usize]);
-    // The id of the first content that an engine opens.
-    let content = ContentId(1);
-    let key = |index| BlockKey { content, index: BlockIndex(index) };
+    let block = block();
     for index in 0..BLOCKS {
         cache.insert(key(index), 0, &block);
     }
-
-    let read_part = |index| cache.bytes(key(index), 0, DEFAULT_READ as usize);
-    measure("get a part of a cached block", |number| read_part(number % BLOCKS).is_some())?;
-    measure("look up a missing block", |number| read_part(BLOCKS + number).is_none())?;
-    let full_cache = MemoryCache::new(CACHE_SIZE);
-    measure("insert a block and evict the oldest", |number| {
-        full_cache.insert(key(number), 0, &block);
-        true
-    })?;
-
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let (engine, file) = engine(cache.clone(), runtime.handle())?;
-    let offset_within =
-        |number: u64, length: u32| (number % BLOCKS) * BLOCK_LENGTH + u64::from(length);
-    let offset_across = |number: u64, length: u32| {
-        (number % (BLOCKS - 1) + 1) * BLOCK_LENGTH - u64::from(length) / 2
-    };
-    let read = |offset, length| {
-        engine
-            .read_from_memory(&file, offset, length)
-            .is_some_and(|bytes| bytes.len() == length as usize)
-    };
-    measure("read 128 KiB within a block", |number| {
-        read(offset_within(number, DEFAULT_READ), DEFAULT_READ)
-    })?;
-    measure("read 128 KiB across two blocks", |number| {
-        read(offset_across(number, DEFAULT_READ), DEFAULT_READ)
-    })?;
-    measure("read 1 MiB of one block", |number| read((number % BLOCKS) * BLOCK_LENGTH, MAX_READ))?;
-    measure("read 1 MiB across two blocks", |number| {
-        read(offset_across(number, MAX_READ), MAX_READ)
-    })?;
-    Ok(())
+    cache
 }
 
-/// Prints the time of one call. `call` receives an increasing number and returns whether it found
-/// its bytes. The time of a read that finds no bytes would say nothing.
-fn measure(name: &str, mut call: impl FnMut(u64) -> bool) -> Result<(), String> {
-    const BATCH_COUNT: usize = 51;
-    const MIN_BATCH_TIME: Duration = Duration::from_millis(5);
-    let mut number = 0;
-    let mut batch = |calls: u64| {
-        let start = Instant::now();
-        for _ in 0..calls {
-            if !black_box(call(number)) {
-                return Err(format!("{name}: call {number} did not find its bytes"));
-            }
-            number += 1;
-        }
-        Ok(start.elapsed())
-    };
-    let mut calls = 1;
-    while batch(calls)? < MIN_BATCH_TIME {
-        calls *= 2;
+/// Returns the numbers from 0 on, one for each call.
+fn numbers() -> impl FnMut() -> u64 {
+    let mut next = 0;
+    move || {
+        next += 1;
+        next - 1
     }
-    let mut batch_times = Vec::with_capacity(BATCH_COUNT);
-    for _ in 0..BATCH_COUNT {
-        batch_times.push(batch(calls)?.as_nanos() as f64 / calls as f64);
-    }
-    batch_times.sort_by(f64::total_cmp);
-    if let (Some(minimum), Some(median), Some(maximum)) =
-        (batch_times.first(), batch_times.get(BATCH_COUNT / 2), batch_times.last())
-    {
-        println!("{name:44} {median:>7.0} ns {:>22}", format!("{minimum:.0} – {maximum:.0}"));
-    }
-    Ok(())
+}
+
+#[divan::bench]
+fn get_a_part_of_a_cached_block(bencher: Bencher) {
+    let cache = filled_cache();
+    bencher.with_inputs(numbers()).bench_local_values(|number| {
+        cache.bytes(key(number % BLOCKS), 0, DEFAULT_READ).expect("a cached block")
+    });
+}
+
+#[divan::bench]
+fn look_up_a_missing_block(bencher: Bencher) {
+    let cache = filled_cache();
+    bencher
+        .with_inputs(numbers())
+        .bench_local_values(|number| cache.bytes(key(BLOCKS + number), 0, DEFAULT_READ));
+}
+
+#[divan::bench]
+fn insert_a_block_and_evict_the_oldest(bencher: Bencher) {
+    let cache = filled_cache();
+    let block = block();
+    bencher
+        .with_inputs(numbers())
+        .bench_local_values(|number| cache.insert(key(BLOCKS + number), 0, &block));
+}
+
+/// Finds the bytes of a read, follows the pattern of the reads, and plans the prefetch.
+#[divan::bench(args = [DEFAULT_READ, MAX_READ])]
+fn read_within_a_block(bencher: Bencher, length: usize) {
+    bench_reads(bencher, length, |number| number % BLOCKS * BLOCK_LENGTH);
+}
+
+/// Joins the bytes of two blocks.
+#[divan::bench(args = [DEFAULT_READ, MAX_READ])]
+fn read_across_two_blocks(bencher: Bencher, length: usize) {
+    bench_reads(bencher, length, |number| {
+        (number % (BLOCKS - 1) + 1) * BLOCK_LENGTH - length as u64 / 2
+    });
+}
+
+/// Reads the file in order, so the window of the stream is planned anew with each read.
+#[divan::bench]
+fn read_in_order(bencher: Bencher) {
+    let reads_per_file = BLOCKS * BLOCK_LENGTH / DEFAULT_READ as u64;
+    bench_reads(bencher, DEFAULT_READ, |number| number % reads_per_file * DEFAULT_READ as u64);
+}
+
+fn bench_reads(bencher: Bencher, length: usize, offset_of: impl Fn(u64) -> u64) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let (engine, file) = engine(filled_cache(), runtime.handle()).expect("an engine");
+    let length = u32::try_from(length).expect("a length");
+    bencher.with_inputs(numbers()).bench_local_values(|number| {
+        let bytes = engine.read_from_memory(&file, offset_of(number), length);
+        // The time of a read that finds no bytes would say nothing.
+        bytes.filter(|bytes| bytes.len() == length as usize).expect("cached bytes")
+    });
 }
 
 fn engine(
@@ -161,13 +182,9 @@ impl Provider for EmptyProvider {
 struct SilentObserver;
 
 impl Observer for SilentObserver {
-    fn on_validator(&self, _: &meetfs::model::FileId, _: Version, _: &meetfs::http::Validator) {}
+    fn on_reply(&self, _id: &FileId, _version: Version, _reply: &LastReply) {}
 
-    fn last_validator(
-        &self,
-        _: &meetfs::model::FileId,
-        _: Version,
-    ) -> Option<meetfs::http::Validator> {
+    fn last_reply(&self, _id: &FileId, _version: Version) -> Option<LastReply> {
         None
     }
 

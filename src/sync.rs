@@ -25,6 +25,18 @@ pub mod atomic {
     };
 }
 
+/// Waits for a future for at most `duration`. Returns `None` after that time.
+#[cfg(not(feature = "model-check"))]
+pub async fn timeout<F: Future>(duration: std::time::Duration, future: F) -> Option<F::Output> {
+    tokio::time::timeout(duration, future).await.ok()
+}
+
+/// Waits for a future without a time limit, because the model has no clock.
+#[cfg(feature = "model-check")]
+pub async fn timeout<F: Future>(_duration: std::time::Duration, future: F) -> Option<F::Output> {
+    Some(future.await)
+}
+
 #[cfg(feature = "model-check")]
 pub use model::{
     Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, WaitTimeoutResult,

@@ -1,4 +1,4 @@
-//! Values of flags and variables, and the list of `-o`: eight lines with one value each.
+//! Values of flags and variables, and the list of `-o`: nine lines with one value each.
 
 use std::ffi::OsString;
 
@@ -16,16 +16,17 @@ pub fn check(data: &[u8]) {
     let mut value = || lines.next().filter(|line| !line.is_empty()).map(str::to_owned);
     let values: [_; 7] = std::array::from_fn(|_| value().map(OsString::from));
     let options = value().unwrap_or_default();
+    let bandwidth_limit = value().map(OsString::from);
     let _parsed_or_refused = MountOptions::parse(&options);
     let by_flags = settings::load(
         FILE,
-        &overrides(&values, Origin::Flag("--flag")),
+        &overrides(&values, bandwidth_limit.clone(), Origin::Flag("--flag")),
         &config::environment(),
         config::now(),
     );
     let by_variables = settings::load(
         FILE,
-        &overrides(&values, Origin::Variable("MEETFS_VARIABLE")),
+        &overrides(&values, bandwidth_limit, Origin::Variable("MEETFS_VARIABLE")),
         &config::environment(),
         config::now(),
     );
@@ -40,8 +41,13 @@ pub fn check(data: &[u8]) {
     }
 }
 
-fn overrides(values: &[Option<OsString>; 7], origin: Origin) -> Overrides {
-    let settings = values.clone().map(|value| Some(Setting::new(value?, origin.clone())));
+fn overrides(
+    values: &[Option<OsString>; 7],
+    bandwidth_limit: Option<OsString>,
+    origin: Origin,
+) -> Overrides {
+    let setting = |value: Option<OsString>| Some(Setting::new(value?, origin.clone()));
+    let settings = values.clone().map(setting);
     let [cache_dir, memory, disk, timezone, read_deadline, connections, source] = settings;
     Overrides {
         config: None,
@@ -52,5 +58,6 @@ fn overrides(values: &[Option<OsString>; 7], origin: Origin) -> Overrides {
         timezone,
         read_deadline,
         connections,
+        bandwidth_limit: setting(bandwidth_limit),
     }
 }

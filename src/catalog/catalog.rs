@@ -11,17 +11,17 @@ use tokio::task::JoinError;
 use super::database::{CatalogDatabase, ListingChange};
 use super::enrichment_task::{DetailsRequest, EnrichmentTask};
 use super::entry::{CatalogEntry, listing_hash, shrink_files_to_fit};
+use super::last_replies::ReplyTable;
 use super::retention::RetentionCandidates;
 use super::source::{Source, SourceOptions};
 use super::source_counts::SourceCounts;
 use super::source_snapshot::SourceSnapshot;
 use super::trash::DownloadProbe;
-use super::validators::ValidatorTable;
 #[cfg(test)]
 use crate::model::TableSize;
 use crate::model::{
-    DaySpan, Details, FileId, Meeting, MeetingId, RecordingFile, Role, SourceContents, SourceName,
-    Version, current_time,
+    DaySpan, Details, FileId, LastReply, Meeting, MeetingId, RecordingFile, Role, SourceContents,
+    SourceName, Version, current_time,
 };
 use crate::providers::{KnownMeetings, LateFiles, Listing, TrashListing};
 use crate::sync::Mutex;
@@ -36,12 +36,12 @@ const MAX_BLOCKING_CALLS: usize = 4;
 /// A method that writes to the database does blocking I/O, so async code must call it through
 /// [`run_blocking`](Self::run_blocking). The other methods do not block.
 ///
-/// **Lock order**: `apply_lock`, `sources`, the validators, the database. The lock of `sources` is
-/// not held while the database is used or while contents are built.
+/// **Lock order**: `apply_lock`, `sources`, the last replies, the database. The lock of `sources`
+/// is not held while the database is used or while contents are built.
 #[derive(Debug)]
 pub struct Catalog {
     sources: Mutex<HashMap<SourceName, Source>>,
-    validators: ValidatorTable,
+    replies: ReplyTable,
     /// Held while a listing is applied and stored, so listings are stored in the order in which
     /// they were applied.
     apply_lock: Mutex<()>,
@@ -57,22 +57,22 @@ impl Catalog {
         database: Arc<CatalogDatabase>,
     ) -> Arc<Self> {
         let options: Vec<_> = sources.into_iter().collect();
-        let validators = ValidatorTable::new(options.iter().map(|options| {
+        let replies = ReplyTable::new(options.iter().map(|options| {
             let name = &options.name;
-            let rows = database.load_validators(name).unwrap_or_else(|error| {
-                tracing::warn!(source = %name, "cannot read the stored validators: {error}");
+            let rows = database.load_replies(name).unwrap_or_else(|error| {
+                tracing::warn!(source = %name, "cannot read the stored replies: {error}");
                 Vec::new()
             });
             (name.clone(), rows.into_iter().collect())
         }));
         let sources = options.into_iter().map(|options| {
             let name = options.name.clone();
-            (name, Source::load(options, &database, &validators))
+            (name, Source::load(options, &database, &replies))
         });
         let sources = Mutex::new(sources.collect());
         Arc::new(Self {
             sources,
-            validators,
+            replies,
             apply_lock: Mutex::new(()),
             revision: watch::Sender::new(0),
             database,
@@ -123,9 +123,9 @@ impl Catalog {
         let _guard = self.apply_lock.lock();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
-        let has_unconfirmed_sizes = source.mark_contradicted_sizes_unconfirmed();
+        let has_unconfirmed_sizes = source.mark_contradicted_sizes_unconfirmed(&self.replies);
         source.remove_values_of_deleted_meetings();
-        self.validators.retain_meetings(name, |id| source.contains(id));
+        self.replies.retain_meetings(name, |id| source.contains(id));
         let scope = source.scope.clone();
         drop(sources);
         if has_unconfirmed_sizes {
@@ -163,7 +163,7 @@ impl Catalog {
         let is_removed =
             |meeting: &Meeting| !listed_ids.contains(&meeting.id) && was_listed_completely(meeting);
         let candidates = self.sources.lock().get(name).map(|source| {
-            source.retention_candidates(&listing.meetings, is_removed, &self.validators)
+            source.retention_candidates(&listing.meetings, is_removed, &self.replies)
         });
         let retained_meetings =
             candidates.map(RetentionCandidates::into_cached_meetings).unwrap_or_default();
@@ -216,7 +216,7 @@ impl Catalog {
             source.details.remove(id);
             source.sizes.remove(id);
         }
-        self.validators.remove_meetings(name, &change.removed_ids);
+        self.replies.remove_meetings(name, &change.removed_ids);
         drop(sources);
         if !change.is_empty() {
             self.increment_revision();
@@ -224,16 +224,16 @@ impl Catalog {
         self.database.save_trash(name, &change);
     }
 
-    /// Records the measured size of a file version. If it differs from the previous size, the
-    /// validator belongs to other bytes and is removed. Otherwise the first read of these bytes
-    /// would fail. Does blocking I/O.
+    /// Records the measured size of a file version. If it differs from the previous size, the last
+    /// reply is removed, because it contained other bytes and the first read would fail with its
+    /// validator. Does blocking I/O.
     pub fn record_size(&self, id: &FileId, version: Version, size: u64) {
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(&id.source) else { return };
         let has_changed = source.record_size(id, version, size);
         drop(sources);
         if has_changed {
-            self.validators.remove(id);
+            self.replies.remove(id);
             // The revision is incremented before the database is written, because an `open` call
             // may wait for the tree.
             self.increment_revision();
@@ -241,22 +241,21 @@ impl Catalog {
         }
     }
 
-    /// Returns the last HTTP validator of a file version, such as an `ETag`. It may come from an
-    /// earlier run.
-    pub fn validator(&self, id: &FileId, version: Version) -> Option<String> {
-        self.validators.get(id, version)
+    /// Returns the last reply for a file version. It may come from an earlier run.
+    pub fn last_reply(&self, id: &FileId, version: Version) -> Option<LastReply> {
+        self.replies.get(id, version)
     }
 
-    /// Removes the validator of a file whose content has changed. The database keeps the old
-    /// validator until a new one replaces it.
-    pub fn forget_validator(&self, id: &FileId) {
-        self.validators.remove(id);
+    /// Removes the last reply of a file whose content has changed. The database keeps it until
+    /// another reply replaces it.
+    pub fn forget_reply(&self, id: &FileId) {
+        self.replies.remove(id);
     }
 
-    /// Records the HTTP validator of a file version. Does blocking I/O.
-    pub fn record_validator(&self, id: &FileId, version: Version, validator: &str) {
-        if self.validators.insert(id, version, validator) {
-            self.database.save_validator(id, version, validator);
+    /// Records a reply for a file version. Does blocking I/O.
+    pub fn record_reply(&self, id: &FileId, version: Version, reply: &LastReply) {
+        if self.replies.insert(id, version, reply) {
+            self.database.save_reply(id, version, reply);
         }
     }
 
@@ -452,7 +451,7 @@ impl Catalog {
                 "retained meetings",
                 count(|source| source.retained_meetings.iter().count()),
             ),
-            TableSize::new("validators", self.validators.len()),
+            TableSize::new("last replies", self.replies.len()),
         ];
         drop(sources);
         sizes.extend(self.database.table_sizes());

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::database;
 use super::entry::CatalogEntry;
 use super::filter::Filter;
+use super::last_replies::ReplyTable;
 use super::retention::CachedFiles;
 use super::scope::ListingScope;
 use super::source::{Source, SourceOptions};
 use super::trash::{StoredTrash, Trash};
-use super::validators::ValidatorTable;
 use crate::model::{
     Details, FileId, Meeting, MeetingContents, SourceContents, SourceName, Version,
 };
@@ -52,7 +52,7 @@ pub fn source_contents(
     deleted_rows: &[&str],
 ) -> SourceContents {
     let recycle_bin = RecycleBin { name: "the recycle bin", fix: "restore it", retention_days: 30 };
-    let validators = ValidatorTable::new([(name.clone(), HashMap::new())]);
+    let replies = ReplyTable::new([(name.clone(), HashMap::new())]);
     let mut source = Source::empty(SourceOptions {
         name: name.clone(),
         scope: ListingScope::from_parts(["fuzzed"]),
@@ -73,7 +73,7 @@ pub fn source_contents(
     source.details.extend(no_details);
     let deleted_meetings =
         deleted_rows.iter().filter_map(|row| database::deleted_meeting_from_row(row));
-    source.restore_deleted(deleted_meetings.collect(), &validators);
+    source.restore_deleted(deleted_meetings.collect(), &replies);
     source.snapshot().into_contents()
 }
 

@@ -27,6 +27,7 @@ mod entry;
 mod filter;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+mod last_replies;
 mod measured_sizes;
 mod refresh_state;
 mod refresher;
@@ -39,7 +40,6 @@ mod source_snapshot;
 mod tests;
 mod trash;
 mod trash_view;
-mod validators;
 
 pub use catalog::Catalog;
 pub use database::{CatalogDatabase, CatalogDatabaseError};

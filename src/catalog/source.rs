@@ -9,6 +9,7 @@ use super::database::CatalogDatabase;
 use super::enrichment_task::EnrichmentTask;
 use super::entry::{CatalogEntry, shrink_files_to_fit};
 use super::filter::Filter;
+use super::last_replies::ReplyTable;
 use super::measured_sizes::MeasuredSizes;
 use super::retention::{
     CachedFiles, DeletedFile, DeletedMeeting, RetainedMeetings, RetentionCandidates,
@@ -18,7 +19,6 @@ use super::source_counts::SourceCounts;
 use super::source_snapshot::{DeletedMeetingSnapshot, ListedMeetingSnapshot, SourceSnapshot};
 use super::trash::{StoredTrash, Trash};
 use super::trash_view::TrashView;
-use super::validators::ValidatorTable;
 use crate::model::{
     Availability, Details, FileId, FileKey, Meeting, MeetingId, RecordingFile, SourceName, Version,
 };
@@ -89,7 +89,7 @@ impl Source {
     pub(super) fn load(
         options: SourceOptions,
         database: &CatalogDatabase,
-        validators: &ValidatorTable,
+        replies: &ReplyTable,
     ) -> Self {
         let recycle_bin = options.recycle_bin;
         let mut source = Self::empty(options);
@@ -111,7 +111,7 @@ impl Source {
                 (meeting.id.clone(), CatalogEntry::new(shrink_files_to_fit(meeting), details))
             });
             source.meetings = entries.collect();
-            source.mark_contradicted_sizes_unconfirmed();
+            source.mark_contradicted_sizes_unconfirmed(replies);
             if recycle_bin.is_some() {
                 let stored_trash =
                     value_or_default(&name, "recycle bin", database.load_trash(&name));
@@ -121,7 +121,7 @@ impl Source {
                 let deleted_meetings = database.load_deleted_meetings(&name);
                 let deleted_meetings =
                     value_or_default(&name, "deleted meetings", deleted_meetings);
-                source.restore_deleted(deleted_meetings, validators);
+                source.restore_deleted(deleted_meetings, replies);
             }
         }
         source
@@ -132,10 +132,10 @@ impl Source {
     pub(super) fn restore_deleted(
         &mut self,
         deleted_meetings: Vec<DeletedMeeting>,
-        validators: &ValidatorTable,
+        replies: &ReplyTable,
     ) {
         let meetings = deleted_meetings.into_iter().map(|meeting| {
-            let files = self.deleted_files(&meeting, validators);
+            let files = self.deleted_files(&meeting, replies);
             (meeting, files)
         });
         let meetings = meetings.collect();
@@ -182,19 +182,22 @@ impl Source {
                 || self.unconfirmed_sizes.contains(&file.id))
     }
 
+    /// Whether the listed size of a file differs from its measured size.
+    fn has_wrong_listed_size(&self, file: &RecordingFile) -> bool {
+        let measured_size = self.sizes.get(&file.id.meeting).and_then(|sizes| sizes.get(file));
+        // Providers declare 0 for files that they have not measured.
+        file.declared_size.is_some_and(|declared| declared > 0)
+            && measured_size.is_some()
+            && measured_size != file.declared_size
+    }
+
     /// Marks the measured sizes that contradict the listing, so they are measured again. Returns
     /// whether there are any.
-    pub(super) fn mark_contradicted_sizes_unconfirmed(&mut self) -> bool {
+    pub(super) fn mark_contradicted_sizes_unconfirmed(&mut self, replies: &ReplyTable) -> bool {
         let files = self.meetings.values().flat_map(|entry| &entry.meeting.files);
-        let is_contradicted = |file: &&RecordingFile| {
-            let measured_size = self.sizes.get(&file.id.meeting).and_then(|sizes| sizes.get(file));
-            // Providers declare 0 for files that they have not measured.
-            file.declared_size.is_some_and(|declared| declared > 0)
-                && measured_size.is_some()
-                && measured_size != file.declared_size
-        };
-        self.unconfirmed_sizes =
-            files.filter(is_contradicted).map(|file| file.id.clone()).collect();
+        let contradicted_files = files.filter(|file| self.has_wrong_listed_size(file));
+        self.unconfirmed_sizes = contradicted_files.map(|file| file.id.clone()).collect();
+        self.unconfirmed_sizes.iter().for_each(|id| replies.forget_length(id));
         !self.unconfirmed_sizes.is_empty()
     }
 
@@ -324,7 +327,7 @@ impl Source {
         &self,
         listed_meetings: &[Meeting],
         is_removed: impl Fn(&Meeting) -> bool,
-        validators: &ValidatorTable,
+        replies: &ReplyTable,
     ) -> RetentionCandidates {
         let Some(cache) = self.retained_meetings.cache() else {
             return RetentionCandidates::default();
@@ -336,7 +339,7 @@ impl Source {
         let meetings = self.meetings.keys().chain(unlisted_ids).filter_map(|id| {
             let deleted_meeting =
                 self.deleted_meeting(id, listed_meetings_by_id.get(id).copied(), &is_removed)?;
-            let files = self.deleted_files(&deleted_meeting, validators);
+            let files = self.deleted_files(&deleted_meeting, replies);
             Some((deleted_meeting, files))
         });
         RetentionCandidates { cache: Some(cache.clone()), meetings: meetings.collect() }
@@ -386,14 +389,14 @@ impl Source {
     fn deleted_files(
         &self,
         deleted_meeting: &DeletedMeeting,
-        validators: &ValidatorTable,
+        replies: &ReplyTable,
     ) -> Vec<DeletedFile> {
         let DeletedMeeting { meeting, deleted_files } = deleted_meeting;
         let files = meeting.files.iter().filter(|file| deleted_files.contains(&file.id.key));
         let ready_files = files.filter(|file| file.availability == Availability::Ready);
         let ready_files = ready_files.filter_map(|file| {
             let size = self.size(&meeting.id, file)?;
-            let validator = validators.get(&file.id, file.version);
+            let validator = replies.get(&file.id, file.version).and_then(|reply| reply.validator);
             Some(DeletedFile { id: file.id.clone(), version: file.version, size, validator })
         });
         ready_files.collect()

@@ -34,6 +34,9 @@ const READ_DEADLINE: Flag =
 const CONNECTIONS: Flag =
     Flag { id: "connections", name: "--connections", variable: "MEETFS_CONNECTIONS" };
 
+const BANDWIDTH_LIMIT: Flag =
+    Flag { id: "bandwidth_limit", name: "--bandwidth-limit", variable: "MEETFS_BANDWIDTH_LIMIT" };
+
 impl Flag {
     /// Returns the value of the flag, or of the environment variable if the flag is not given.
     fn setting(&self, matches: &ArgMatches) -> Option<Setting<OsString>> {
@@ -125,6 +128,20 @@ struct ConfigFlags {
         allow_negative_numbers = true
     )]
     connections: Option<OsString>,
+
+    /// Maximum bandwidth of file contents, such as 4MiB for 4 MiB per second, or off
+    ///
+    /// The limit also applies to reads that a program waits for. A low limit uses fewer
+    /// connections.
+    #[arg(
+        long,
+        value_name = "RATE",
+        env = BANDWIDTH_LIMIT.variable,
+        hide_env_values = true,
+        default_value = "off",
+        allow_negative_numbers = true
+    )]
+    bandwidth_limit: Option<OsString>,
 }
 
 /// Hides `argument` from the help if `ids` contains its id. Used for flags that have no effect on a
@@ -166,6 +183,7 @@ impl FromArgMatches for ConfigArgs {
             timezone: TIMEZONE.setting(matches),
             read_deadline: READ_DEADLINE.setting(matches),
             connections: CONNECTIONS.setting(matches),
+            bandwidth_limit: BANDWIDTH_LIMIT.setting(matches),
         }))
     }
 

@@ -25,8 +25,8 @@ them. A running mount uses a new sign-in automatically.
 Exits with 3 if permission was refused or if the source needs no login.";
 
 /// Ids of the flags in [`ConfigArgs`] that have no effect on this command.
-const HIDDEN_FLAGS: [&str; 6] =
-    ["cache_dir", "memory", "disk", "timezone", "read_deadline", "connections"];
+const HIDDEN_FLAGS: [&str; 7] =
+    ["cache_dir", "memory", "disk", "timezone", "read_deadline", "connections", "bandwidth_limit"];
 
 /// Sign in to a source in a browser
 #[derive(Args, Clone, Debug)]

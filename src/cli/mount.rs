@@ -147,6 +147,8 @@ mod tests {
             "5s",
             "--connections",
             "3",
+            "--bandwidth-limit",
+            "4MiB",
             "/mnt",
         ])
         .overrides();
@@ -159,6 +161,7 @@ mod tests {
         assert_eq!(overrides.timezone, Some(flag("UTC", "--timezone")));
         assert_eq!(overrides.read_deadline, Some(flag("5s", "--read-deadline")));
         assert_eq!(overrides.connections, Some(flag("3", "--connections")));
+        assert_eq!(overrides.bandwidth_limit, Some(flag("4MiB", "--bandwidth-limit")));
     }
 
     #[test]

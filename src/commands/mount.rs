@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &MountArgs) -> Result<ExitCode, Error> {
         // Checked before the log is created. Otherwise the log could be created in the mountpoint.
         mountpoint::check_outside(&arguments.mountpoint, path, "log")?;
     }
-    start_logging(arguments)?;
+    let _log = start_logging(arguments)?;
     let mountpoint = mountpoint::prepare(&arguments.mountpoint)?;
     let (config, demo_cloud) = load_config(arguments)?;
     serve::serve(
@@ -61,22 +61,22 @@ pub(crate) fn run(arguments: &MountArgs) -> Result<ExitCode, Error> {
     Ok(ExitStatus::Success.into())
 }
 
-fn start_logging(arguments: &MountArgs) -> Result<(), Error> {
+/// Starts logging. The log ends when the result is dropped.
+fn start_logging(arguments: &MountArgs) -> Result<impl Drop, Error> {
     let level = match arguments.log_level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    match (&arguments.log_file, arguments.report_readiness) {
+    Ok(match (&arguments.log_file, arguments.report_readiness) {
         (Some(path), _) => logging::start(level, &LogDestination::File(path))?,
         (None, true) => {
             let directory = config::log_directory(&ProcessEnvironment)?;
-            logging::start(level, &LogDestination::DailyFiles(&directory))?;
+            logging::start(level, &LogDestination::DailyFiles(&directory))?
         }
         (None, false) => logging::start(level, &LogDestination::StandardError)?,
-    }
-    Ok(())
+    })
 }
 
 fn load_config(arguments: &MountArgs) -> Result<(Config, Option<DemoCloud>), Error> {

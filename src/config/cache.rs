@@ -23,15 +23,18 @@ impl CacheConfig {
 pub struct MemoryBudget(u64);
 
 impl MemoryBudget {
-    /// The size of eight blocks of 1 MiB. This is sufficient for two readers, each with the current
-    /// block, the next block in flight, and space for a distant seek. With less memory, readers
-    /// would have to wait until other readers release their blocks.
+    /// Four blocks of 1 MiB and the buffers of four connections. With less memory, two readers
+    /// would have to wait until the other one releases its blocks.
     pub const MIN: Self = Self(8 * 1024 * 1024);
 
-    /// Memory of the buffers of one connection. The HTTP library receives up to 400 KiB at once,
-    /// and while these bytes are copied into blocks, it receives the next ones into another buffer.
-    /// The rest is for memory between the buffers that the allocator cannot use.
-    const CONNECTION_BUFFERS: u64 = 1024 * 1024;
+    /// Memory of the buffers of one connection. The HTTP library has up to three buffers of 400
+    /// KiB: while the bytes of the first are copied into blocks, the second waits and the third
+    /// receives. All three are in use when the processor is busy, but rarely for every connection.
+    const CONNECTION_BUFFERS: u64 = 1152 * 1024;
+
+    /// Minimum memory for the buffers of blocks: for two readers, each with the current block and
+    /// the next block in flight.
+    const MIN_BLOCK_BYTES: u64 = 4 * 1024 * 1024;
 
     /// Memory per connection. With less, the chunks of a connection would be shorter than one
     /// block, and the connection would wait for a round trip after each of them.
@@ -55,7 +58,9 @@ impl MemoryBudget {
     /// Returns the memory for the buffers of blocks if at most `connections` connections are
     /// configured.
     pub fn block_bytes(self, connections: usize) -> u64 {
-        self.0 - self.limit_connections(connections) as u64 * Self::CONNECTION_BUFFERS
+        let connection_buffers =
+            self.limit_connections(connections) as u64 * Self::CONNECTION_BUFFERS;
+        self.0.saturating_sub(connection_buffers).max(Self::MIN_BLOCK_BYTES)
     }
 }
 
@@ -81,11 +86,11 @@ mod tests {
     fn budget_is_divided_between_connections_and_blocks() {
         const MIB: u64 = 1 << 20;
         for (memory, connections, limit, block_bytes) in [
-            (256 * MIB, 64, 64, 192 * MIB),
-            (128 * MIB, 64, 64, 64 * MIB),
-            (32 * MIB, 64, 16, 16 * MIB),
+            (256 * MIB, 64, 64, 184 * MIB),
+            (128 * MIB, 64, 64, 56 * MIB),
+            (32 * MIB, 64, 16, 14 * MIB),
             (8 * MIB, 64, 4, 4 * MIB),
-            (256 * MIB, 8, 8, 248 * MIB),
+            (256 * MIB, 8, 8, 247 * MIB),
         ] {
             let budget = MemoryBudget::new(memory).unwrap();
             assert_eq!(budget.limit_connections(connections), limit, "{memory}");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::bandwidth_limit::BandwidthLimit;
 use super::cache::CacheConfig;
 use super::config_file::ConfigFile;
 use super::directories::{CACHE_HOME, CONFIG_HOME};
@@ -37,6 +38,8 @@ pub struct Config {
     pub read_deadline: Duration,
     /// Maximum number of connections to one server for long transfers: 1 to 64.
     pub connections: usize,
+    /// The limit for the file contents of all sources.
+    pub bandwidth_limit: Option<BandwidthLimit>,
     /// The permission bits of directories, or `None` to use the default of the mount.
     pub directory_mode: Option<u16>,
     /// The permission bits of files, or `None` to use the default of the mount.
@@ -51,6 +54,7 @@ known_keys! {
         timezone: Text,
         read_deadline: Text,
         connections: Number,
+        bandwidth_limit: Text,
         directory_mode: Text,
         file_mode: Text,
         cache: SubTable,
@@ -68,6 +72,13 @@ known_keys! {
 }
 
 impl Config {
+    /// Returns the maximum number of connections to one server. The memory and the general
+    /// bandwidth limit can reduce `connections`.
+    pub fn max_connections(&self) -> usize {
+        let limit = self.cache.memory.limit_connections(self.connections);
+        self.bandwidth_limit.map_or(limit, |bandwidth| bandwidth.limit_connections(limit))
+    }
+
     /// Loads the configuration and the secrets of the selected sources.
     ///
     /// This can take up to 30 seconds for each secret that a command prints.
@@ -165,6 +176,10 @@ impl<'a> Loader<'a> {
             override_or_key(&overrides.connections, keys.connections.map(|Number(digits)| digits))?
                 .unwrap_or_else(|| default_setting(&root, "connections", DEFAULT_CONNECTIONS))
                 .validate(value::parse_connections)?;
+        let bandwidth_limit = override_or_key(&overrides.bandwidth_limit, keys.bandwidth_limit)?
+            .map(|limit| limit.validate(value::parse_bandwidth_limit))
+            .transpose()?
+            .flatten();
         let check_mode = |key: Option<Text>, required_bits| {
             key.map(|text| text.validate(|text| value::parse_mode(text, required_bits))).transpose()
         };
@@ -183,6 +198,7 @@ impl<'a> Loader<'a> {
             cache,
             read_deadline,
             connections,
+            bandwidth_limit,
             directory_mode,
             file_mode,
             sources,

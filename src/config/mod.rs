@@ -19,6 +19,7 @@
 //! The keys that every source has are in `source` and `filter`. Each provider has one file with its
 //! keys, defaults and credentials, and one entry in `provider::SECTIONS`.
 
+mod bandwidth_limit;
 mod base_url;
 mod cache;
 mod config_file;
@@ -53,6 +54,7 @@ mod value_problem;
 mod webex;
 mod zoom;
 
+pub use bandwidth_limit::BandwidthLimit;
 pub use cache::{CacheConfig, DiskLimit, MemoryBudget};
 pub use directories::{log_directory, runtime_directories};
 pub use environment::{Environment, ProcessEnvironment};

@@ -18,4 +18,5 @@ pub struct Overrides {
     pub timezone: Option<Setting<OsString>>,
     pub read_deadline: Option<Setting<OsString>>,
     pub connections: Option<Setting<OsString>>,
+    pub bandwidth_limit: Option<Setting<OsString>>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use toml::de::DeValue;
 
+use super::bandwidth_limit::BandwidthLimit;
 use super::base_url::parse_host_names;
 use super::environment::Environment;
 use super::error::{ConfigError, KeyFix};
@@ -32,6 +33,8 @@ pub struct SourceConfig {
     pub shows_trash: bool,
     /// Whether a file that was deleted at the provider is shown while the disk cache has all of it.
     pub keeps_deleted_files: bool,
+    /// The limit for the file contents of this source.
+    pub bandwidth_limit: Option<BandwidthLimit>,
     pub provider: ProviderConfig,
 }
 
@@ -43,6 +46,7 @@ known_keys! {
         download_hosts: TextList,
         trash: Boolean,
         keep_deleted: Boolean,
+        bandwidth_limit: Text,
         command_variables: TextList,
     }
 }
@@ -103,10 +107,24 @@ impl SourceConfig {
             Some(hosts) => hosts.validate(parse_host_names)?,
             None => Vec::new(),
         };
+        let bandwidth_limit = common_keys
+            .bandwidth_limit
+            .map(|limit| limit.validate(value::parse_bandwidth_limit))
+            .transpose()?
+            .flatten();
         let provider = (provider.read)(&section)?;
         let shows_trash = common_keys.trash.is_none_or(|Boolean(value)| value);
         let keeps_deleted_files = common_keys.keep_deleted.is_some_and(|Boolean(value)| value);
-        Ok(Self { name, since, download_hosts, filter, shows_trash, keeps_deleted_files, provider })
+        Ok(Self {
+            name,
+            since,
+            download_hosts,
+            filter,
+            shows_trash,
+            keeps_deleted_files,
+            bandwidth_limit,
+            provider,
+        })
     }
 }
 

@@ -138,6 +138,7 @@ fn every_key_is_read() {
         timezone = "Europe/Paris"
         read_deadline = "1m"
         connections = 4
+        bandwidth_limit = "10MiB/s"
         directory_mode = "0750"
         file_mode = "640"
         [cache]
@@ -147,6 +148,7 @@ fn every_key_is_read() {
         {ACME}
         users = ["ana@example.org"]
         since = 2024-01-01
+        bandwidth_limit = "2MB"
         download_hosts = ["files.example.org"]
         api_url = "http://127.0.0.1:8080/v2/"
         oauth_url = "http://127.0.0.1:8080/oauth/token"
@@ -157,11 +159,13 @@ fn every_key_is_read() {
     assert_eq!(config.timezone.iana_name(), Some("Europe/Paris"));
     assert_eq!(config.read_deadline, Duration::from_secs(60));
     assert_eq!(config.connections, 4);
+    assert_eq!(config.bandwidth_limit, BandwidthLimit::new(10 << 20));
     assert_eq!((config.directory_mode, config.file_mode), (Some(0o750), Some(0o640)));
     assert_eq!(config.cache.dir, setup.path(".config/meetfs/blocks"));
     assert_eq!(config.cache.memory.bytes(), 64 << 20);
     assert_eq!(config.cache.disk, DiskLimit::Off);
     assert_eq!(config.sources[0].since, date(2024, 1, 1));
+    assert_eq!(config.sources[0].bandwidth_limit, BandwidthLimit::new(2_000_000));
     assert_eq!(config.sources[0].download_hosts, ["files.example.org"]);
     let zoom = zoom_config(&config);
     assert_eq!(zoom.users, ["ana@example.org"]);
@@ -179,7 +183,7 @@ fn configured_url_does_not_count_as_default() {
 #[test]
 fn override_takes_precedence_over_the_file() {
     let config = format!(
-        "timezone = 'Asia/Tokyo'\nread_deadline = '5s'\nconnections = 5\n\
+        "timezone = 'Asia/Tokyo'\nread_deadline = '5s'\nconnections = 5\nbandwidth_limit = '1MiB'\n\
          [cache]\ndir = '/file'\nmemory = '16MiB'\ndisk = '1GiB'\n{ACME}"
     );
     let mut setup = Setup::new(&config);
@@ -191,6 +195,7 @@ fn override_takes_precedence_over_the_file() {
         timezone: Some(flag("UTC", "--timezone")),
         read_deadline: Some(variable("7s", "MEETFS_READ_DEADLINE")),
         connections: Some(flag("7", "--connections")),
+        bandwidth_limit: Some(flag("off", "--bandwidth-limit")),
         cache_dir: Some(variable("/flag", "MEETFS_CACHE_DIR")),
         memory: Some(flag("18MiB", "--memory")),
         disk: Some(variable("off", "MEETFS_CACHE_DISK")),
@@ -200,9 +205,27 @@ fn override_takes_precedence_over_the_file() {
     assert_eq!(config.timezone.iana_name(), Some("UTC"));
     assert_eq!(config.read_deadline, Duration::from_secs(7));
     assert_eq!(config.connections, 7);
+    assert_eq!(config.bandwidth_limit, None);
     assert_eq!(config.cache.dir, Path::new("/flag"));
     assert_eq!(config.cache.memory.bytes(), 18 << 20);
     assert_eq!(config.cache.disk, DiskLimit::Off);
+}
+
+#[test]
+fn bandwidth_limit_is_checked() {
+    for (value, message) in [
+        ("100KiB", "must be at least 1.0 MiB per second"),
+        ("4", "`4` has no unit"),
+        ("fast", "`fast` is not a rate"),
+    ] {
+        for config in [
+            format!("bandwidth_limit = '{value}'\n{ACME}"),
+            format!("{ACME}bandwidth_limit = '{value}'\n"),
+        ] {
+            let actual_message = Setup::new(&config).message();
+            assert!(actual_message.contains(message), "{actual_message}");
+        }
+    }
 }
 
 #[test]
@@ -780,7 +803,7 @@ const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 #[test]
 fn documentation_has_every_key() {
     let keys = [RootKeys::names(), CacheKeys::names(), all_key_names()].concat();
-    assert_eq!(keys.len(), 7 + 3 + 3 + 8 + 14 + 17 + 11);
+    assert_eq!(keys.len(), 8 + 3 + 3 + 9 + 14 + 17 + 11);
     let tables = ["cache", "source"];
     for key in keys.iter().filter(|key| !tables.contains(&key.as_str())) {
         assert!(DOCUMENTATION.contains(&format!("`{key}`")), "{key}");

@@ -11,6 +11,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use nix::sys::sysinfo::sysinfo;
 
+use super::bandwidth_limit::BandwidthLimit;
 use super::cache::{DiskLimit, MemoryBudget};
 use super::environment::{Environment, home_directory};
 use super::limits::{
@@ -100,6 +101,24 @@ pub(super) fn parse_connections(text: String) -> Result<usize, ValueProblem> {
         expected: "a whole number from 1 to 64",
         hint: None,
     })
+}
+
+/// Parses a bandwidth limit in bytes per second, or "off".
+pub(super) fn parse_bandwidth_limit(text: String) -> Result<Option<BandwidthLimit>, ValueProblem> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let size = text.trim();
+    let size = size.strip_suffix("/s").unwrap_or(size).to_owned();
+    let bytes_per_second = parse_size(size, "MiB").map_err(|problem| match problem {
+        ValueProblem::Malformed { value, .. } => ValueProblem::Malformed {
+            value,
+            expected: "a rate",
+            hint: Some("Write a number of bytes per second such as \"4MiB\", or \"off\"."),
+        },
+        other => other,
+    })?;
+    BandwidthLimit::new(bytes_per_second).map(Some).ok_or(ValueProblem::BandwidthTooLow)
 }
 
 pub(super) fn parse_read_deadline(text: String) -> Result<Duration, ValueProblem> {

@@ -9,6 +9,7 @@ use std::io;
 use bytesize::ByteSize;
 use jiff::civil::Date;
 
+use super::bandwidth_limit::BandwidthLimit;
 use super::cache::{DiskLimit, MemoryBudget};
 use super::limits::{MAX_READ_DEADLINE, MIN_READ_DEADLINE};
 use crate::model::{Diagnostic, ErrorKind};
@@ -63,6 +64,8 @@ pub enum ValueProblem {
     /// With this mode, the owner of the mount could not read it.
     #[error("must include {required_bits:04o}, so that the owner can read it")]
     OwnerCannotRead { required_bits: u16 },
+    #[error("must be at least {} per second", ByteSize(BandwidthLimit::MIN.bytes_per_second()))]
+    BandwidthTooLow,
     #[error("must be at least {}, the size of one block", ByteSize(DiskLimit::MIN_BYTES))]
     DiskTooSmall,
     #[error("is larger than any disk")]
@@ -116,6 +119,7 @@ impl Diagnostic for ValueProblem {
             | Self::Path(_)
             | Self::FutureDate(_)
             | Self::UrlUser => return None,
+            Self::BandwidthTooLow => "Write \"off\" to remove the limit.",
             // The text has no scheme, such as `api.zoom.us`.
             Self::Url(url::ParseError::RelativeUrlWithoutBase) => {
                 "Write a URL that begins with https://."

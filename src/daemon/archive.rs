@@ -26,7 +26,7 @@ use super::source::Source;
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskStatus};
 use crate::catalog::{Catalog, Enricher, ListingScope, SizeFinder, SourceCounts, SourceOptions};
-use crate::config::Config;
+use crate::config::{BandwidthLimit, Config};
 use crate::http::{Client, FetchError};
 #[cfg(test)]
 use crate::model::TableSize;
@@ -111,7 +111,8 @@ impl Archive {
         runtime: &Handle,
         shutdown: CancellationToken,
     ) -> Result<Self, DaemonError> {
-        let client = Client::new(config.cache.memory.limit_connections(config.connections))?;
+        let bandwidth_limit = config.bandwidth_limit.map(BandwidthLimit::bytes_per_second);
+        let client = Client::new(config.max_connections())?.with_bandwidth_limit(bandwidth_limit);
         Self::with_client(config, registry, client, storage, runtime, shutdown)
     }
 
@@ -173,7 +174,12 @@ impl Archive {
         let (observer, facts) = ReadObserver::new(catalog.clone());
         let lease_caches: HashMap<_, _> = sources
             .iter()
-            .map(|source| (source.config.name.clone(), LeaseCache::new(source.provider.clone())))
+            .map(|source| {
+                let leases = LeaseCache::new(source.provider.clone()).with_bandwidth_limit(
+                    source.config.bandwidth_limit.map(BandwidthLimit::bytes_per_second),
+                );
+                (source.config.name.clone(), leases)
+            })
             .collect();
         let engine = Engine::new(EngineOptions {
             client: client.clone(),

@@ -63,6 +63,7 @@ fn source_config(provider: ProviderConfig) -> Result<SourceConfig, DaemonError> 
         filter: FilterConfig::default(),
         shows_trash: true,
         keeps_deleted_files: false,
+        bandwidth_limit: None,
         provider,
     })
 }

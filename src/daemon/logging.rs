@@ -4,8 +4,10 @@ use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -21,6 +23,10 @@ use crate::ownership;
 /// limits the disk space of a mount that logs warnings all day.
 const MAX_LOG_FILES: usize = 7;
 
+/// Maximum number of lines that wait to be written. A line has a few hundred bytes, so they take
+/// about one MiB. If the queue is full, further lines are lost.
+const MAX_QUEUED_LINES: usize = 4096;
+
 pub enum LogDestination<'a> {
     StandardError,
     File(&'a Path),
@@ -28,17 +34,21 @@ pub enum LogDestination<'a> {
     DailyFiles(&'a Path),
 }
 
-/// Starts logging. If it creates a file or directory, only its owner can read it.
+/// Starts logging. If it creates a file or directory, only its owner can read it. The log ends when
+/// the result is dropped.
 ///
 /// # Errors
 /// [`DaemonError::Log`]
-pub fn start(level: LevelFilter, destination: &LogDestination<'_>) -> Result<(), DaemonError> {
+pub fn start(
+    level: LevelFilter,
+    destination: &LogDestination<'_>,
+) -> Result<WorkerGuard, DaemonError> {
     match destination {
-        LogDestination::StandardError => install(level, std::io::stderr),
+        LogDestination::StandardError => Ok(install(level, std::io::stderr())),
         LogDestination::File(path) => {
             let file = log_file::open(path)
                 .map_err(|source| DaemonError::Log { path: path.to_path_buf(), source })?;
-            install(level, std::sync::Mutex::new(file));
+            Ok(install(level, file))
         }
         LogDestination::DailyFiles(directory) => {
             let log_error = |source: io::Error| DaemonError::Log {
@@ -59,10 +69,9 @@ pub fn start(level: LevelFilter, destination: &LogDestination<'_>) -> Result<(),
                 .max_log_files(MAX_LOG_FILES)
                 .build(directory)
                 .map_err(|error| log_error(std::io::Error::other(error)))?;
-            install(level, std::sync::Mutex::new(files));
+            Ok(install(level, files))
         }
     }
-    Ok(())
 }
 
 /// Ensures that no other user can create files or links in the directory of the daily logs.
@@ -80,28 +89,63 @@ fn make_private(directory: &Path) -> Result<(), LogFileError> {
 
 /// Installs the subscriber. The level applies only to meetfs: at finer levels the HTTP libraries
 /// log URLs, and a URL can be a credential.
-fn install(level: LevelFilter, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
+///
+/// A separate thread writes the lines. Otherwise, a disk or a terminal that stops accepting them
+/// would stop the threads that reply to the kernel.
+fn install(level: LevelFilter, destination: impl Write + Send + 'static) -> WorkerGuard {
     let filter = Targets::new()
         .with_default(LevelFilter::ERROR)
         .with_target("meetfs", level)
         .with_target(FUSER_REPLY_LOG_TARGET, LevelFilter::OFF);
+    let (queue, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(MAX_QUEUED_LINES)
+        .thread_name("log")
+        .finish(destination);
     let format_layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_target(false)
-        .with_writer(PrintableLines(writer));
+        .with_writer(PrintableLines::new(queue));
     // A second call in one process (tests) keeps the first subscriber.
     let _ = tracing_subscriber::registry().with(format_layer).with(filter).try_init();
+    guard
 }
 
 /// Writes each event as one printable line, so topics, names and messages of servers can neither
 /// control a terminal nor look like another event.
-struct PrintableLines<M>(M);
+struct PrintableLines {
+    queue: NonBlocking,
+    /// Number of lines whose loss has been logged.
+    reported_losses: AtomicUsize,
+}
 
-impl<'w, M: MakeWriter<'w>> MakeWriter<'w> for PrintableLines<M> {
-    type Writer = LineWriter<M::Writer>;
+impl PrintableLines {
+    fn new(queue: NonBlocking) -> Self {
+        Self { queue, reported_losses: AtomicUsize::new(0) }
+    }
+
+    /// Logs how many lines were lost since the last report, if any.
+    fn report_losses(&self, writer: &mut impl Write) {
+        let counter = self.queue.error_counter();
+        let losses = counter.dropped_lines();
+        let new_losses = losses.saturating_sub(self.reported_losses.load(Ordering::Relaxed));
+        if new_losses == 0 {
+            return;
+        }
+        let line = format!(" WARN the log cannot be written fast enough; lost lines: {new_losses}");
+        // If this line is lost as well, a later one reports all losses.
+        if writer.write_all(line.as_bytes()).is_ok() && counter.dropped_lines() == losses {
+            self.reported_losses.store(losses, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<'w> MakeWriter<'w> for PrintableLines {
+    type Writer = LineWriter<NonBlocking>;
 
     fn make_writer(&'w self) -> Self::Writer {
-        LineWriter(self.0.make_writer())
+        let mut writer = LineWriter(self.queue.clone());
+        self.report_losses(&mut writer);
+        writer
     }
 }
 
@@ -126,6 +170,40 @@ impl<W: Write> Write for LineWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Forwards lines through a channel without space, so each line waits for the receiver.
+    struct Forwarder(std::sync::mpsc::SyncSender<String>);
+
+    impl Write for Forwarder {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.send(String::from_utf8_lossy(line).into_owned()).map_err(io::Error::other)?;
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lost_lines_are_counted_in_the_log() {
+        let (sender, lines) = std::sync::mpsc::sync_channel(0);
+        let (queue, _guard) =
+            NonBlockingBuilder::default().buffered_lines_limit(2).finish(Forwarder(sender));
+        let lost_lines = queue.error_counter();
+        let log = PrintableLines::new(queue);
+        let write = |line: &str| log.make_writer().write_all(line.as_bytes()).unwrap();
+        while lost_lines.dropped_lines() < 10 {
+            write("waits or is lost");
+        }
+        let timeout = std::time::Duration::from_secs(10);
+        // Each received line makes room for another one.
+        let mut is_reported = false;
+        while !is_reported {
+            write("after the loss");
+            is_reported = lines.recv_timeout(timeout).unwrap().contains("lost lines: ");
+        }
+    }
 
     #[test]
     fn event_is_one_printable_line() {

@@ -149,6 +149,7 @@ mod tests {
             },
             read_deadline: Duration::from_secs(30),
             connections: 4,
+            bandwidth_limit: None,
             directory_mode: None,
             file_mode: None,
             sources: demo::sources(&cloud).unwrap(),

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 
 use crate::catalog::Catalog;
-use crate::http::Validator;
-use crate::model::{FileId, Version};
+use crate::model::{FileId, LastReply, Version};
 use crate::read::Observer;
 
 /// Maximum length of the queue. Each entry causes one small database write. If the queue is full,
@@ -20,7 +19,7 @@ const MAX_QUEUED_FACTS: usize = 1024;
 pub(crate) enum ReadFact {
     /// The true size in bytes, which differs from the listed one.
     Size(FileId, Version, u64),
-    Validator(FileId, Version, Validator),
+    Reply(FileId, Version, LastReply),
     ContentChanged,
 }
 
@@ -46,20 +45,22 @@ impl ReadObserver {
 
 impl Observer for ReadObserver {
     fn on_size_found(&self, id: &FileId, version: Version, size: u64) {
+        // Removed here and not through the queue: the next `open` must not use the old length.
+        self.catalog.forget_reply(id);
         self.enqueue(ReadFact::Size(id.clone(), version, size));
     }
 
-    fn on_validator(&self, id: &FileId, version: Version, validator: &Validator) {
-        self.enqueue(ReadFact::Validator(id.clone(), version, validator.clone()));
+    fn on_reply(&self, id: &FileId, version: Version, reply: &LastReply) {
+        self.enqueue(ReadFact::Reply(id.clone(), version, reply.clone()));
     }
 
-    fn last_validator(&self, id: &FileId, version: Version) -> Option<Validator> {
-        Validator::parse(&self.catalog.validator(id, version)?)
+    fn last_reply(&self, id: &FileId, version: Version) -> Option<LastReply> {
+        self.catalog.last_reply(id, version)
     }
 
     fn on_content_changed(&self, id: &FileId) {
-        // Stored directly and not queued: the next open must not start with the old validator.
-        self.catalog.forget_validator(id);
+        // Removed here and not through the queue: the next `open` must not use the old validator.
+        self.catalog.forget_reply(id);
         self.enqueue(ReadFact::ContentChanged);
     }
 }
@@ -80,11 +81,8 @@ pub(crate) async fn apply(
                 );
                 store(&catalog, move |catalog| catalog.record_size(&id, version, size)).await;
             }
-            ReadFact::Validator(id, version, validator) => {
-                store(&catalog, move |catalog| {
-                    catalog.record_validator(&id, version, &validator.to_text());
-                })
-                .await;
+            ReadFact::Reply(id, version, reply) => {
+                store(&catalog, move |catalog| catalog.record_reply(&id, version, &reply)).await;
             }
             ReadFact::ContentChanged => {
                 refresh_requests.iter().for_each(|request| request.notify_one());

@@ -1,9 +1,10 @@
 //! Finds the start time of the system call that a request belongs to.
 //!
 //! The kernel splits one read(2) into consecutive requests of 128 KiB or less, and the program
-//! waits for all of them. The deadline of a read applies to the whole system call. Two requests of
-//! a thread belong to the same call if the thread has not completed a read in between, which its
-//! counter in `/proc` shows. If the counter cannot be read, each request has its own deadline.
+//! waits for all of them. A call of up to 1 MiB has one deadline; a longer call has one for each
+//! MiB. Two requests of a thread belong to the same call if the thread has not completed a read in
+//! between, which its counter in `/proc` shows. If the counter cannot be read, each request has its
+//! own deadline.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -13,10 +13,13 @@ use reqwest::{RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
+use super::bandwidth_limiter::BandwidthLimiter;
 use super::circuit_breaker::{
     BreakerState, CircuitBreaker, MIN_OUTAGE, PROBE_INTERVAL, PendingRequest,
 };
-use super::connection_pool::{ConnectionPermit, ConnectionPool, TrafficClass, max_brief_permits};
+use super::connection_pool::{
+    ConnectionPermit, ConnectionPool, QueuePosition, TrafficClass, max_brief_permits,
+};
 use super::error::{HttpError, TransportError, origin};
 use super::priority::Priority;
 use super::rate_limiter::RateLimiter;
@@ -110,6 +113,8 @@ pub struct Client {
     breakers: Arc<Mutex<HashMap<String, Arc<CircuitBreaker>>>>,
     rate_limiters: Arc<Mutex<HashMap<String, Arc<RateLimiter>>>>,
     max_connections: usize,
+    /// Limits the file contents of all hosts.
+    bandwidth_limiter: Option<Arc<BandwidthLimiter>>,
 }
 
 impl Client {
@@ -143,7 +148,19 @@ impl Client {
             breakers: Arc::default(),
             rate_limiters: Arc::default(),
             max_connections,
+            bandwidth_limiter: None,
         })
+    }
+
+    /// Limits the bandwidth of all file contents. `bytes_per_second` must not be 0.
+    pub fn with_bandwidth_limit(self, bytes_per_second: Option<u64>) -> Self {
+        let bandwidth_limiter = bytes_per_second.map(BandwidthLimiter::new).map(Arc::new);
+        Self { bandwidth_limiter, ..self }
+    }
+
+    /// Returns the bandwidth limiter of all file contents, if there is one.
+    pub fn bandwidth_limiter(&self) -> Option<&Arc<BandwidthLimiter>> {
+        self.bandwidth_limiter.as_ref()
     }
 
     /// Creates a client that sends its requests to a server in the same process.
@@ -363,12 +380,26 @@ impl Client {
     }
 
     /// Checks the circuit breaker of the host of `url`. If the host is down and a probe is due,
-    /// sends the probe. If another caller is sending a probe, waits for its result, for at most
-    /// [`PROBE_TIMEOUT`].
+    /// sends the probe: a request for the path `/`. If another caller is sending a probe, waits for
+    /// its result, for at most [`PROBE_TIMEOUT`].
     ///
     /// # Errors
     /// [`HttpError::Down`] if the host is down, so a read that needs it must fail at once.
     pub async fn check_breaker(&self, url: &SecretUrl) -> Result<(), HttpError> {
+        let mut root_url = url.expose().clone();
+        root_url.set_path("/");
+        root_url.set_query(None);
+        self.check_breaker_with(url, self.http.get(root_url)).await
+    }
+
+    /// Checks the circuit breaker like [`check_breaker`](Self::check_breaker), with `probe` as the
+    /// probe. It should request a few bytes of the file that a reader waits for: a server of files
+    /// may fail for all other URLs.
+    pub(super) async fn check_breaker_with(
+        &self,
+        url: &SecretUrl,
+        probe: RequestBuilder,
+    ) -> Result<(), HttpError> {
         let breaker = self.breaker(url);
         if breaker.outage(Instant::now()).is_none() {
             return Ok(());
@@ -379,11 +410,7 @@ impl Client {
             BreakerState::Closed => return Ok(()),
             BreakerState::Open(failing_for) => failing_for,
             BreakerState::HalfOpen => {
-                let mut root_url = url.expose().clone();
-                root_url.set_path("/");
-                root_url.set_query(None);
-                let probe = self.execute(self.http.get(root_url));
-                match tokio::time::timeout(PROBE_TIMEOUT, probe).await {
+                match tokio::time::timeout(PROBE_TIMEOUT, self.execute(probe)).await {
                     Ok(Ok(reply)) if !reply.status().is_server_error() => {
                         breaker.record_success();
                         return Ok(());
@@ -456,9 +483,24 @@ impl Client {
         class: TrafficClass,
         transfer: Option<&Arc<Transfer>>,
     ) -> Option<ConnectionPermit> {
+        self.pool(url).acquire(class, transfer).await
+    }
+
+    /// Waits for a connection permit like [`connection_permit`](Self::connection_permit), from the
+    /// given position in the queue.
+    pub(super) async fn connection_permit_from(
+        &self,
+        position: QueuePosition,
+        url: &SecretUrl,
+        class: TrafficClass,
+        transfer: Option<&Arc<Transfer>>,
+    ) -> Option<ConnectionPermit> {
+        self.pool(url).acquire_from(position, class, transfer).await
+    }
+
+    fn pool(&self, url: &SecretUrl) -> Arc<ConnectionPool> {
         let new_pool = || ConnectionPool::new(self.max_connections);
-        let pool = self.pools.lock().entry(origin(url)).or_insert_with(new_pool).clone();
-        pool.acquire(class, transfer).await
+        self.pools.lock().entry(origin(url)).or_insert_with(new_pool).clone()
     }
 
     fn breaker(&self, url: &SecretUrl) -> Arc<CircuitBreaker> {
@@ -504,6 +546,31 @@ mod tests {
             let head = SimulatedHead::Received { status: 404, headers: Vec::new() };
             SimulatedReply { delay: Duration::from_millis(100), head, body: Vec::new() }
         }
+    }
+
+    /// A server that serves files and fails for all other paths.
+    struct FileServer;
+
+    impl SimulatedServer for FileServer {
+        fn reply(&self, request: &SimulatedRequest<'_>) -> SimulatedReply {
+            let status = if request.path == "/file" { 206 } else { 503 };
+            let head = SimulatedHead::Received { status, headers: Vec::new() };
+            SimulatedReply { delay: Duration::ZERO, head, body: Vec::new() }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn host_that_serves_files_is_not_down() {
+        let client = Client::with_server(1, Arc::new(FileServer)).unwrap();
+        let url = SecretUrl::new("https://files.example/file".parse().unwrap());
+        for _ in 0..2 {
+            client.breaker(&url).record_failure(Instant::now());
+        }
+        tokio::time::advance(MIN_OUTAGE).await;
+        assert!(client.check_breaker(&url).await.is_err());
+        tokio::time::advance(PROBE_INTERVAL).await;
+        assert!(client.check_breaker_with(&url, client.get(&url)).await.is_ok());
+        assert!(client.check_breaker(&url).await.is_ok(), "the breaker is closed");
     }
 
     #[tokio::test(start_paused = true)]

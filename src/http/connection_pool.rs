@@ -10,8 +10,9 @@
 //! of the permits, and at least one if the pool has two or more. So a server that sends a few bytes
 //! at a time does not delay other files, and its own transfers are not starved either.
 //!
-//! After an overload (status 408, 429 or 5xx, a stall or a broken connection), the limit is halved
-//! temporarily.
+//! A request that the server refuses (status 429 or 503) reduces the limit to the number of
+//! requests that the server accepts. The limit is halved if many requests fail without a refusal
+//! (no reply, a stall or a broken connection). Both reductions are temporary.
 //!
 //! Brief requests have their own permits. With shared permits they would wait for seconds until a
 //! bulk request ends. They do not slow bulk requests down.
@@ -63,23 +64,47 @@ pub enum TrafficClass {
     Brief,
 }
 
+/// The position at which a request enters the queue of its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum QueuePosition {
+    /// Before all others. For a request that has waited for its turn but could not use the permit.
+    First,
+    Last,
+}
+
 /// Interval at which a waiting request looks for a permit whose reservation has ended, or for a
 /// slow transfer that can give up its permit.
 const PERMIT_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Interval at which a reduced limit doubles until it reaches the configured one. Overloads usually
+/// Interval at which a reduced limit grows until it reaches the configured one. Overloads usually
 /// last for seconds. With a shorter interval, the overload would return before the server has
 /// recovered.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Minimum time between two reductions of the limit. All requests of a host often fail at once for
+/// Divisor for the growth: an accepted limit grows by an eighth of itself in each interval. It
+/// refused more requests before, so a faster growth would only cause more refusals.
+const ACCEPTED_GROWTH_DIVISOR: usize = 8;
+
+/// Minimum time between two reductions by failures. All requests of a host often fail at once for
 /// one reason, and each of them would halve the limit.
 const MIN_REDUCTION_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Lower bound of the reduced limit. On a lossy line that breaks one request in a hundred, 64
-/// connections break about one request per second. Without a bound, the limit would fall to one.
-/// Eight connections are as many as one browser opens.
+/// Lower bound of the reduced limit. Without a bound, an outage of several seconds would reduce the
+/// limit to one. Eight connections are about as many as a browser opens to one host.
 const MIN_REDUCED_LIMIT: usize = 8;
+
+/// Minimum part of the recent requests that must fail before the limit is halved, as its divisor.
+/// On a lossy line, a few requests in a hundred fail with any number of connections. Fewer
+/// connections would only be slower.
+const OVERLOAD_DIVISOR: u32 = 10;
+
+/// Minimum number of recent failures before the limit is halved. A single failure says nothing
+/// about the load.
+const MIN_FAILURES: u32 = 2;
+
+/// Number of ended requests after which the counts of recent requests are halved. With 64
+/// connections, they describe the last two requests of each.
+const MAX_RECENT_REQUESTS: u32 = 128;
 
 /// The connection permits of one host.
 #[derive(Debug)]
@@ -102,6 +127,7 @@ struct State {
     /// The last time at which an interactive request found all permits in use.
     last_contention: Option<Instant>,
     reduction: Option<Reduction>,
+    recent_requests: RecentRequests,
 }
 
 /// A temporary reduction of the limit, because the host or the line is overloaded.
@@ -109,13 +135,49 @@ struct State {
 struct Reduction {
     limit: usize,
     started_at: Instant,
+    /// Whether the server accepted this number of requests and refused more.
+    is_accepted: bool,
 }
 
 impl Reduction {
-    /// Returns the limit, which doubles after each interval.
+    /// Returns the limit, which grows after each interval.
     fn current_limit(self) -> usize {
         let intervals = self.started_at.elapsed().as_secs() / RECOVERY_INTERVAL.as_secs();
+        if self.is_accepted {
+            let growth = self.limit.div_ceil(ACCEPTED_GROWTH_DIVISOR);
+            let intervals = usize::try_from(intervals).unwrap_or(usize::MAX);
+            return self.limit.saturating_add(growth.saturating_mul(intervals));
+        }
         self.limit.saturating_mul(1 << intervals.min(16))
+    }
+}
+
+/// The recent requests of a host. The counts are halved after [`MAX_RECENT_REQUESTS`].
+#[derive(Debug, Default)]
+struct RecentRequests {
+    ended: u32,
+    failed: u32,
+}
+
+impl RecentRequests {
+    fn record_end(&mut self) {
+        self.ended += 1;
+        if self.ended >= MAX_RECENT_REQUESTS {
+            self.ended /= 2;
+            self.failed /= 2;
+        }
+    }
+
+    /// Records a failure that an overload can cause. Returns whether there are enough failures to
+    /// assume an overload.
+    fn record_failure(&mut self) -> bool {
+        self.failed += 1;
+        let is_overload =
+            self.failed >= MIN_FAILURES && self.failed * OVERLOAD_DIVISOR >= self.ended;
+        if is_overload {
+            *self = Self::default();
+        }
+        is_overload
     }
 }
 
@@ -157,23 +219,27 @@ impl ConnectionPool {
         Arc::new(Self { configured_limit: limit.max(1), state: Mutex::default() })
     }
 
-    /// Halves the limit temporarily, because a request that got its permit at `granted_at` failed
-    /// in a way that an overload can cause. Requests in flight continue. Their failures do not
-    /// reduce the limit again, because they can have the same cause.
-    fn record_overload(&self, granted_at: Instant) {
+    /// Records a failure that an overload can cause, of a request that got its permit at
+    /// `granted_at`. Halves the limit temporarily if many requests fail.
+    fn record_failure(&self, granted_at: Instant) {
         let mut state = self.state.lock();
-        let has_same_cause = state.reduction.is_some_and(|last| {
-            granted_at <= last.started_at || last.started_at.elapsed() < MIN_REDUCTION_INTERVAL
-        });
-        if has_same_cause {
-            return;
+        if state.recent_requests.record_failure() {
+            state.halve_limit(self.configured_limit, granted_at);
         }
+    }
+
+    /// Records that the server refused a request because it has too many. If most of the permits
+    /// are in use, the limit falls to the number of the other requests, which the server accepts.
+    /// Otherwise, the number of
+    /// accepted requests does not show what the server allows, and the limit is halved.
+    fn record_throttling(&self, granted_at: Instant) {
+        let mut state = self.state.lock();
         let previous_limit = state.limit(self.configured_limit);
-        let limit = (previous_limit / 2).max(MIN_REDUCED_LIMIT).min(previous_limit);
-        state.reduction = Some(Reduction { limit, started_at: Instant::now() });
-        drop(state);
-        if limit < previous_limit {
-            tracing::debug!(limit, "the server or the line may be overloaded: fewer connections");
+        let accepted_requests = state.long_permits.in_use.saturating_sub(1);
+        if accepted_requests >= MIN_REDUCED_LIMIT && accepted_requests >= previous_limit / 2 {
+            state.reduce(accepted_requests.min(previous_limit), true);
+        } else {
+            state.halve_limit(self.configured_limit, granted_at);
         }
     }
 
@@ -182,6 +248,16 @@ impl ConnectionPool {
     /// its permit.
     pub(super) async fn acquire(
         self: &Arc<Self>,
+        class: TrafficClass,
+        transfer: Option<&Arc<Transfer>>,
+    ) -> Option<ConnectionPermit> {
+        self.acquire_from(QueuePosition::Last, class, transfer).await
+    }
+
+    /// Waits for a permit like [`acquire`](Self::acquire), from the given position in the queue.
+    pub(super) async fn acquire_from(
+        self: &Arc<Self>,
+        position: QueuePosition,
         class: TrafficClass,
         transfer: Option<&Arc<Transfer>>,
     ) -> Option<ConnectionPermit> {
@@ -200,7 +276,11 @@ impl ConnectionPool {
                 TrafficClass::Bulk => &mut state.bulk_waiters,
                 TrafficClass::Brief => &mut state.brief_waiters,
             };
-            queue.push_back(Waiter { permit: sender, transfer: transfer.cloned() });
+            let waiter = Waiter { permit: sender, transfer: transfer.cloned() };
+            match position {
+                QueuePosition::First => queue.push_front(waiter),
+                QueuePosition::Last => queue.push_back(waiter),
+            }
         }
         self.dispatch();
         loop {
@@ -304,6 +384,25 @@ impl State {
             .map_or(configured_limit, |reduction| reduction.current_limit().min(configured_limit))
     }
 
+    /// Halves the limit because of a request that got its permit at `granted_at`. Requests in
+    /// flight continue. Their failures do not reduce the limit again, because they can have the
+    /// same cause.
+    fn halve_limit(&mut self, configured_limit: usize, granted_at: Instant) {
+        let has_same_cause = self.reduction.is_some_and(|last| {
+            granted_at <= last.started_at || last.started_at.elapsed() < MIN_REDUCTION_INTERVAL
+        });
+        if !has_same_cause {
+            let previous_limit = self.limit(configured_limit);
+            let limit = (previous_limit / 2).max(MIN_REDUCED_LIMIT).min(previous_limit);
+            self.reduce(limit, false);
+        }
+    }
+
+    fn reduce(&mut self, limit: usize, is_accepted: bool) {
+        tracing::debug!(limit, "the server or the line may be overloaded: fewer connections");
+        self.reduction = Some(Reduction { limit, started_at: Instant::now(), is_accepted });
+    }
+
     fn permits(&mut self, kind: PermitKind) -> &mut Permits {
         if kind.is_brief { &mut self.brief_permits } else { &mut self.long_permits }
     }
@@ -392,6 +491,7 @@ impl State {
     }
 
     fn release(&mut self, permit: &ConnectionPermit) {
+        self.recent_requests.record_end();
         let permits = self.permits(permit.kind);
         permits.in_use -= 1;
         permits.slow_in_use -= usize::from(permit.kind.is_slow);
@@ -402,11 +502,19 @@ impl State {
 }
 
 impl ConnectionPermit {
-    /// Reduces the connection limit of the host temporarily, because the request failed in a way
-    /// that an overload can cause.
-    pub(super) fn record_overload(&self) {
+    /// Records that the request failed in a way that an overload can cause.
+    pub(super) fn record_failure(&self) {
         if let Some(pool) = &self.pool {
-            pool.record_overload(self.granted_at);
+            pool.record_failure(self.granted_at);
+        }
+    }
+
+    /// Records that the server refused the request because it has too many.
+    pub(super) fn record_throttling(&self) {
+        if let Some(pool) = &self.pool
+            && !self.kind.is_brief
+        {
+            pool.record_throttling(self.granted_at);
         }
     }
 }
@@ -456,22 +564,27 @@ mod tests {
         assert!(try_acquire(&pool, TrafficClass::Bulk).await.is_some());
     }
 
+    fn limit(pool: &ConnectionPool) -> usize {
+        pool.state.lock().limit(pool.configured_limit)
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn overload_halves_the_limit_for_a_while() {
+    async fn many_failures_halve_the_limit_for_a_while() {
         let pool = ConnectionPool::new(64);
-        let limit = || pool.state.lock().limit(pool.configured_limit);
         // Requests that fail together count once.
         let permits = acquire_all(&pool).await;
-        permits.iter().for_each(ConnectionPermit::record_overload);
-        assert_eq!(limit(), 32);
+        permits.iter().for_each(ConnectionPermit::record_failure);
+        assert_eq!(limit(&pool), 32);
         tokio::time::advance(2 * MIN_REDUCTION_INTERVAL).await;
-        permits.iter().for_each(ConnectionPermit::record_overload);
-        assert_eq!(limit(), 32, "they were in flight at the reduction");
+        permits.iter().for_each(ConnectionPermit::record_failure);
+        assert_eq!(limit(&pool), 32, "they were in flight at the reduction");
         drop(permits);
         for expected in [16, MIN_REDUCED_LIMIT, MIN_REDUCED_LIMIT] {
             tokio::time::advance(MIN_REDUCTION_INTERVAL).await;
-            try_acquire(&pool, TrafficClass::Bulk).await.unwrap().record_overload();
-            assert_eq!(limit(), expected);
+            for _ in 0..MIN_FAILURES {
+                try_acquire(&pool, TrafficClass::Bulk).await.unwrap().record_failure();
+            }
+            assert_eq!(limit(&pool), expected);
         }
         let mut permits = Vec::new();
         while let Some(permit) = try_acquire(&pool, TrafficClass::Bulk).await {
@@ -480,15 +593,47 @@ mod tests {
         assert_eq!(permits.len(), MIN_REDUCED_LIMIT);
         for expected in [16, 32, 64, 64] {
             tokio::time::advance(RECOVERY_INTERVAL).await;
-            assert_eq!(limit(), expected);
+            assert_eq!(limit(&pool), expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_failures_in_a_hundred_keep_the_limit() {
+        let pool = ConnectionPool::new(64);
+        for number in 0..1000 {
+            let permit = try_acquire(&pool, TrafficClass::Bulk).await.unwrap();
+            if number % 50 == 0 {
+                permit.record_failure();
+            }
+            tokio::time::advance(MIN_REDUCTION_INTERVAL / 10).await;
+        }
+        assert_eq!(limit(&pool), 64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn throttling_reduces_the_limit_to_accepted_requests() {
+        let pool = ConnectionPool::new(64);
+        let mut permits = Vec::new();
+        for _ in 0..40 {
+            permits.extend(try_acquire(&pool, TrafficClass::Bulk).await);
+        }
+        for permit in permits.split_off(24) {
+            permit.record_throttling();
+        }
+        assert_eq!(limit(&pool), 24);
+        tokio::time::advance(RECOVERY_INTERVAL).await;
+        assert_eq!(limit(&pool), 27);
+        drop(permits);
+        // A refusal of a single request does not show how many the server accepts.
+        try_acquire(&pool, TrafficClass::Bulk).await.unwrap().record_throttling();
+        assert_eq!(limit(&pool), 13);
     }
 
     #[tokio::test(start_paused = true)]
     async fn overload_does_not_raise_a_small_limit() {
         let pool = ConnectionPool::new(2);
-        try_acquire(&pool, TrafficClass::Bulk).await.unwrap().record_overload();
-        assert_eq!(pool.state.lock().limit(pool.configured_limit), 2);
+        try_acquire(&pool, TrafficClass::Bulk).await.unwrap().record_throttling();
+        assert_eq!(limit(&pool), 2);
     }
 
     #[tokio::test(start_paused = true)]

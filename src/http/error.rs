@@ -10,7 +10,7 @@ use crate::model::{Diagnostic, ErrorKind, SecretUrl};
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HttpError {
     /// The connection could not be opened, or it was lost before the reply was complete.
-    #[error("{host} cannot be reached")]
+    #[error("the connection to {host} failed")]
     Unreachable {
         /// Origin of the URL: scheme, host name and port.
         host: String,
@@ -23,12 +23,13 @@ pub enum HttpError {
         host: String,
         timeout: Duration,
     },
-    /// The server requested a delay that exceeds the timeout of the caller.
-    #[error("{host} limits the rate of requests and requests a delay of {}", format_delay(*.wait))]
+    /// The server returned status 429, and no further attempt is possible within the timeout of the
+    /// caller.
+    #[error("{host} limits the rate of requests; retry after {}", format_delay(*.wait))]
     RateLimited {
         /// Origin of the URL: scheme, host name and port.
         host: String,
-        /// The requested delay.
+        /// The time after which the server accepts requests again.
         wait: Duration,
     },
     /// The server returned a server error to every attempt.
@@ -40,7 +41,7 @@ pub enum HttpError {
         status: u16,
     },
     /// The circuit breaker of the host is open, so no request was sent.
-    #[error("{host} has not answered for more than {} s", .failing_for.as_secs())]
+    #[error("{host} has been failing for more than {} s", .failing_for.as_secs())]
     Down {
         /// Origin of the URL: scheme, host name and port.
         host: String,
@@ -130,7 +131,7 @@ impl Diagnostic for HttpError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Unreachable { .. } => {
-                Some("Check the network and the configured base URL.".into())
+                Some("Check the network. If every request fails, check the base URL.".into())
             }
             Self::RateLimited { .. } | Self::ServerError { .. } => {
                 Some("A running mount retries automatically.".into())

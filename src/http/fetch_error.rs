@@ -11,13 +11,13 @@ use crate::model::{Diagnostic, ErrorKind};
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FetchError {
     /// The provider refuses the download, even with a new lease.
-    #[error("not allowed")]
+    #[error("the provider does not allow the download")]
     NotAllowed(#[source] FetchCause),
     /// The provider no longer has the file.
-    #[error("gone")]
+    #[error("the provider no longer has the file")]
     Gone(#[source] FetchCause),
     /// The bytes that the provider serves differ from this version of the file.
-    #[error("changed")]
+    #[error("the file has changed at the provider")]
     Changed(#[source] FetchCause),
     /// The circuit breaker of the host is open, so no request was sent.
     #[error(transparent)]
@@ -36,7 +36,7 @@ pub enum FetchError {
         served_length: u64,
     },
     /// The read reached its deadline. The cause is the error of the last attempt.
-    #[error("no bytes arrived within the deadline")]
+    #[error("the bytes did not arrive within the deadline")]
     Deadline(#[source] FetchCause),
     /// The server sends the whole file instead of a range, and the range is too far from the start
     /// of the transfer.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::bandwidth_limiter::BandwidthLimiter;
 use super::fetch_error::FetchError;
 use super::priority::Priority;
 use crate::model::Lease;
@@ -33,6 +34,11 @@ pub trait LeaseSource: Send + Sync {
     /// Reports that the server sent bytes for `lease`. If the server refuses the lease later, it
     /// has expired.
     fn report_served(&self, lease: &Arc<Lease>);
+
+    /// Returns the bandwidth limiter of the source, if its bandwidth is limited.
+    fn bandwidth_limiter(&self) -> Option<&Arc<BandwidthLimiter>> {
+        None
+    }
 
     /// Whether a short JSON body with status 200 is an error object of the provider and not the
     /// file.

@@ -11,11 +11,11 @@ use reqwest::header::RANGE;
 
 use super::client::Client;
 use super::connection_pool::TrafficClass;
-use super::range_body::{lease_request, receive, send};
+use super::range_body::{START_LENGTH, check_file_start, lease_request, receive, send};
 use super::range_error::RangeError;
 use super::range_head::{ContentRange, content_length};
 use super::transfer::Transfer;
-use crate::model::Lease;
+use crate::model::{BodyKind, Lease};
 
 /// Maximum length of a file that is received as a whole to prove its length, if the server ignores
 /// ranges. The files whose listed length is wrong are mostly chats and transcripts, which have less
@@ -44,10 +44,12 @@ enum ByteReply {
 /// if the file is listed with bytes, an empty file must also be stated by status 416.
 ///
 /// # Errors
-/// A request failed, so the length is neither proved nor disproved.
+/// A request failed, so the length is neither proved nor disproved, or the server sent something
+/// other than a file of this kind.
 pub(super) async fn is_length_proved(
     client: &Client,
     lease: &Lease,
+    kind: BodyKind,
     length: u64,
     listed_length: Option<u64>,
     timeout: Duration,
@@ -57,20 +59,28 @@ pub(super) async fn is_length_proved(
     if length == 0 {
         let is_listed_with_bytes = listed_length.is_some_and(|listed_length| listed_length > 0);
         if is_listed_with_bytes {
-            match request_byte(client, lease, Some(0), timeout).await? {
+            match request_byte(client, lease, kind, Some(0), timeout).await? {
                 ByteReply::PastEnd { total_length } if is_consistent(total_length) => {}
                 _ => return Ok(false),
             }
         }
-        return Ok(request_byte(client, lease, None, timeout).await? == ByteReply::WholeFile(0));
+        return Ok(
+            request_byte(client, lease, kind, None, timeout).await? == ByteReply::WholeFile(0)
+        );
     }
-    match request_byte(client, lease, Some(length - 1), timeout).await? {
+    match request_byte(client, lease, kind, Some(length - 1), timeout).await? {
+        // The one byte can also be the requested range, with a wrong status.
+        ByteReply::WholeFile(1) if length == 1 => {
+            return Ok(
+                request_byte(client, lease, kind, None, timeout).await? == ByteReply::WholeFile(1)
+            );
+        }
         ByteReply::WholeFile(served_length) => return Ok(served_length == length),
         ByteReply::Served { total_length }
             if total_length.is_none_or(|total_length| total_length == length) => {}
         _ => return Ok(false),
     }
-    let next_byte = request_byte(client, lease, Some(length), timeout).await?;
+    let next_byte = request_byte(client, lease, kind, Some(length), timeout).await?;
     Ok(matches!(next_byte, ByteReply::PastEnd { total_length } if is_consistent(total_length)))
 }
 
@@ -78,6 +88,7 @@ pub(super) async fn is_length_proved(
 async fn request_byte(
     client: &Client,
     lease: &Lease,
+    kind: BodyKind,
     offset: Option<u64>,
     timeout: Duration,
 ) -> Result<ByteReply, RangeError> {
@@ -108,16 +119,21 @@ async fn request_byte(
             let served_byte = ByteReply::Served { total_length: range.total_length };
             Ok(if received_length == 1 { served_byte } else { ByteReply::Unusable })
         }
-        (StatusCode::OK, _, _)
-            if stated_length.is_none_or(|stated_length| stated_length <= MAX_WHOLE_FILE_LENGTH) =>
+        (StatusCode::OK, _, range)
+            if range.as_ref().is_none_or(|range| range.is_whole_file(stated_length))
+                && stated_length
+                    .is_none_or(|stated_length| stated_length <= MAX_WHOLE_FILE_LENGTH) =>
         {
-            let mut received_length = 0;
+            let (mut received_length, mut start) = (0, Vec::new());
             while let Some(chunk) = receive(&mut response, timeout, &transfer).await? {
                 received_length += chunk.len() as u64;
                 if received_length > MAX_WHOLE_FILE_LENGTH {
                     return Ok(ByteReply::Unusable);
                 }
+                let missing_length = START_LENGTH.saturating_sub(start.len());
+                start.extend_from_slice(chunk.get(..missing_length).unwrap_or(&chunk));
             }
+            check_file_start(kind, &start)?;
             Ok(ByteReply::WholeFile(received_length))
         }
         _ => Ok(ByteReply::Unusable),

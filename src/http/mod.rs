@@ -26,13 +26,15 @@
 //! 9. A download URL can return a redirect, a page or the file: [`probe()`] finds out which of
 //!    these it returns, without downloading the file.
 //!
-//! Each lock protects one map or state machine and is held for a single operation. No two of these
-//! locks are held at the same time, and none is held across an await. The exception is the lock of
-//! a probe in `circuit_breaker`, which is held until the result of the probe is recorded.
+//! Each lock protects one map or state machine and is held for a single operation. The lock of a
+//! connection pool is taken before that of a transfer. No other two of these locks are held at the
+//! same time, and none is held across an await. The exception is the lock of a probe in
+//! `circuit_breaker`, which is held until the result of the probe is recorded.
 //!
 //! This module must not contain the concepts of a meeting, an inode or a block, or the rules of a
 //! particular provider.
 
+mod bandwidth_limiter;
 mod circuit_breaker;
 mod client;
 mod connection_pool;
@@ -41,6 +43,7 @@ mod fetch_error;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod header_url;
+mod headers;
 mod hosts;
 mod lease_source;
 mod length_proof;
@@ -61,6 +64,7 @@ mod transfer;
 mod transport;
 mod validator;
 
+pub use bandwidth_limiter::BandwidthLimiter;
 pub use client::{ApiReply, ApiRequest, Client, DownHost};
 pub use connection_pool::TrafficClass;
 pub use error::HttpError;
@@ -71,12 +75,12 @@ pub use lease_source::{LeaseSource, MAX_LEASE_ATTEMPTS};
 pub use priority::Priority;
 pub use probe::{ProbeReply, probe};
 pub use range::{ByteRange, ExpectedFile};
-pub use range_stream::{MAX_SKIPPED_BYTES, RangeStream, skip_limit_error};
+pub use range_stream::{MAX_SKIPPED_BYTES, RangeStream, VersionCheck, skip_limit_error};
 pub use rate_limiter::{RateLimiter, RatePermit};
 #[cfg(test)]
 pub(crate) use simulated_revision::{Revision, ServedRange, random_length};
 #[cfg(test)]
 pub(crate) use simulated_server::{
-    BodyPart, SimulatedHead, SimulatedReply, SimulatedRequest, SimulatedServer,
+    BodyPart, RateLimitedLink, SimulatedHead, SimulatedReply, SimulatedRequest, SimulatedServer,
 };
 pub use validator::Validator;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RANGE};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RANGE};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
@@ -11,6 +11,7 @@ use super::client::{Client, sensitive_header};
 use super::connection_pool::TrafficClass;
 use super::error::{HttpError, origin};
 use super::header_url::single_url;
+use super::headers::first_value;
 use super::retry;
 use crate::model::SecretUrl;
 
@@ -50,17 +51,23 @@ pub async fn probe(
     timeout: Duration,
 ) -> Result<ProbeReply, HttpError> {
     let deadline = Instant::now() + timeout;
-    client.check_breaker(url).await?;
+    let create_request = || {
+        let range = format!("bytes=0-{}", bytes.saturating_sub(1));
+        let request = client.get(url).header(RANGE, range);
+        match authorization {
+            Some(value) => {
+                Ok(request.header(AUTHORIZATION, sensitive_header(value.expose_secret())?))
+            }
+            None => Ok(request),
+        }
+    };
+    client.check_breaker_with(url, create_request()?).await?;
     let _permit =
         tokio::time::timeout_at(deadline, client.connection_permit(url, TrafficClass::Brief, None))
             .await
             .map_err(|_elapsed| HttpError::TimedOut { host: origin(url), timeout })?;
-    let mut request = client.get(url).header(RANGE, format!("bytes=0-{}", bytes.saturating_sub(1)));
-    if let Some(value) = authorization {
-        request = request.header(AUTHORIZATION, sensitive_header(value.expose_secret())?);
-    }
     let mut response = client
-        .send(request, url, deadline.saturating_duration_since(Instant::now()))
+        .send(create_request()?, url, deadline.saturating_duration_since(Instant::now()))
         .await
         .map_err(|error| error.into_http_error(url, timeout))?;
     let mut body_start = Vec::new();
@@ -75,14 +82,10 @@ pub async fn probe(
     Ok(ProbeReply {
         status: response.status().as_u16(),
         location: single_url(headers, &LOCATION).map(SecretString::from),
-        media_type: media_type(header_text(headers, &CONTENT_TYPE).unwrap_or_default()),
+        media_type: media_type(first_value(headers, &CONTENT_TYPE).unwrap_or_default()),
         retry_after: retry::retry_after(headers, SystemTime::now()),
         body_start,
     })
-}
-
-fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
 }
 
 pub(super) fn media_type(content_type: &str) -> String {

@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, RANGE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 
+use super::bandwidth_limiter::BandwidthLimiter;
 use super::client::{Client, SendError, sensitive_header};
 use super::connection_pool::{ConnectionPermit, TrafficClass};
 use super::error::TransportError;
@@ -21,11 +22,15 @@ use crate::model::{BYTE_ORDER_MARK, BodyKind, Lease, WEB_VTT_SIGNATURE_LENGTH, i
 /// Number of bytes needed to recognize a [`BodyKind`] or an HTML page. `ftyp` ends at byte 8. A
 /// byte order mark followed by `WEBVTT` ends at byte 9. A page begins with optional white space and
 /// a tag of up to 14 bytes.
-const START_LENGTH: usize = 64;
+pub(super) const START_LENGTH: usize = 64;
 
 /// Maximum length of an error object with status 200. The error objects of the providers have less
 /// than one KiB.
 const MAX_ERROR_BODY_LENGTH: u64 = 4096;
+
+/// Maximum length of a range that is requested at once although the bandwidth is limited. An `open`
+/// waits for a single byte, and its timeout is short.
+const MAX_UNLIMITED_LENGTH: u64 = 4096;
 
 /// A range request, and the properties that the reply must have.
 pub(super) struct RangeRequest<'a> {
@@ -37,6 +42,8 @@ pub(super) struct RangeRequest<'a> {
     pub(super) transfer: &'a Arc<Transfer>,
     /// Timeout for the head of the reply and for each chunk of its body.
     pub(super) stall_timeout: Duration,
+    /// The bandwidth limiter of the source, if it has one.
+    pub(super) bandwidth_limiter: Option<&'a Arc<BandwidthLimiter>>,
     /// The function that decides whether a short JSON body is an error object of the provider.
     pub(super) is_error_body: &'a (dyn Fn(&[u8]) -> bool + Sync),
 }
@@ -62,6 +69,7 @@ pub(super) struct RangeBody {
     pub(super) total_length: u64,
     pub(super) version: VersionHeaders,
     permit: Option<ConnectionPermit>,
+    bandwidth: TransferLimiters,
 }
 
 /// The next part of a body.
@@ -75,18 +83,17 @@ pub(super) enum BodyPart {
 }
 
 impl RangeBody {
-    /// Sends a range request and checks the head of the reply and the start of the body.
+    /// Sends a range request and checks the head of the reply and the start of the body. The body
+    /// keeps the permit.
     pub(super) async fn open(
         client: &Client,
         request: RangeRequest<'_>,
+        permit: Option<ConnectionPermit>,
     ) -> Result<Self, RangeError> {
-        let permit = client
-            .connection_permit(&request.lease.url, request.class, Some(request.transfer))
-            .await;
         match Self::open_reply(client, request).await {
             Ok(body) => Ok(Self { permit, ..body }),
             Err(error) => {
-                record_overload(permit.as_ref(), &error);
+                report_to_pool(permit.as_ref(), &error);
                 Err(error)
             }
         }
@@ -97,11 +104,19 @@ impl RangeBody {
             lease,
             range,
             expected,
-            class: _,
+            class,
             transfer,
             stall_timeout,
+            bandwidth_limiter,
             is_error_body,
         } = request;
+        let bandwidth = TransferLimiters {
+            limiters: [client.bandwidth_limiter(), bandwidth_limiter].map(Option::<&_>::cloned),
+            class,
+        };
+        if range.len() > MAX_UNLIMITED_LENGTH {
+            bandwidth.wait().await;
+        }
         let request = lease_request(client, lease)?
             .header(RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         let mut response = send(client, request, lease, stall_timeout, transfer).await?;
@@ -133,6 +148,7 @@ impl RangeBody {
             total_length: head.total_length,
             version: head.version,
             permit: None,
+            bandwidth,
         };
         if body.begins_at_file_start() {
             body.check_start(expected.body).await?;
@@ -146,7 +162,7 @@ impl RangeBody {
             return Ok(BodyPart::End);
         }
         let chunk = self.receive().await;
-        let mut chunk = chunk.inspect_err(|error| record_overload(self.permit.as_ref(), error))?;
+        let mut chunk = chunk.inspect_err(|error| report_to_pool(self.permit.as_ref(), error))?;
         if self.bytes_to_skip > 0 {
             let skipped_length = self.bytes_to_skip.min(chunk.len() as u64);
             chunk.advance(usize::try_from(skipped_length).unwrap_or(chunk.len()));
@@ -233,6 +249,7 @@ impl RangeBody {
         if !self.buffer.is_empty() {
             return Ok(std::mem::take(&mut self.buffer));
         }
+        self.bandwidth.wait().await;
         loop {
             match receive(&mut self.response, self.stall_timeout, &self.transfer).await? {
                 None => {
@@ -242,7 +259,10 @@ impl RangeBody {
                     )));
                 }
                 Some(chunk) if chunk.is_empty() => {}
-                Some(chunk) => return Ok(chunk),
+                Some(chunk) => {
+                    self.bandwidth.charge(chunk.len());
+                    return Ok(chunk);
+                }
             }
         }
     }
@@ -268,15 +288,43 @@ impl RangeBody {
 
     async fn check_start(&mut self, kind: BodyKind) -> Result<(), RangeError> {
         let start = self.peek(START_LENGTH).await?;
-        if is_html(&start) {
-            return Err(RangeError::NotTheFile("the body is an HTML page".into()));
+        check_file_start(kind, &start)
+    }
+}
+
+/// Checks that the first [`START_LENGTH`] bytes of a body can be those of a file of this kind.
+pub(super) fn check_file_start(kind: BodyKind, start: &[u8]) -> Result<(), RangeError> {
+    if is_html(start) {
+        return Err(RangeError::NotTheFile("the body is an HTML page".into()));
+    }
+    if !has_signature_of(kind, start) {
+        return Err(RangeError::NotTheFile(
+            "the body does not have the expected file format".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// The bandwidth limiters that apply to a transfer.
+#[derive(Debug)]
+struct TransferLimiters {
+    /// The limiter of all sources and that of the source.
+    limiters: [Option<Arc<BandwidthLimiter>>; 2],
+    class: TrafficClass,
+}
+
+impl TransferLimiters {
+    /// Waits until the transfer may receive bytes.
+    async fn wait(&self) {
+        for limiter in self.limiters.iter().flatten() {
+            limiter.wait(self.class).await;
         }
-        if !has_signature_of(kind, &start) {
-            return Err(RangeError::NotTheFile(
-                "the body does not have the expected file format".into(),
-            ));
+    }
+
+    fn charge(&self, bytes: usize) {
+        for limiter in self.limiters.iter().flatten() {
+            limiter.charge(self.class, bytes);
         }
-        Ok(())
     }
 }
 
@@ -293,10 +341,12 @@ pub(super) fn lease_request(client: &Client, lease: &Lease) -> Result<RequestBui
     }
 }
 
-/// Reduces the connection limit of the host if an overload can have caused the error.
-fn record_overload(permit: Option<&ConnectionPermit>, error: &RangeError) {
-    if let (Some(permit), RangeError::Overload(..)) = (permit, error) {
-        permit.record_overload();
+/// Reports the error to the connection pool of the host if an overload can have caused it.
+fn report_to_pool(permit: Option<&ConnectionPermit>, error: &RangeError) {
+    match (permit, error) {
+        (Some(permit), RangeError::Throttled(..)) => permit.record_throttling(),
+        (Some(permit), RangeError::Broken(..)) => permit.record_failure(),
+        _ => {}
     }
 }
 
@@ -310,12 +360,12 @@ pub(super) async fn send(
 ) -> Result<Response, RangeError> {
     let reply = transfer.wait(client.send(request, &lease.url, timeout)).await;
     reply.ok_or_else(yield_error)?.map_err(|error| match error {
-        SendError::TimedOut => RangeError::Overload(
+        SendError::TimedOut => RangeError::Broken(
             format!("the server did not answer within {} s", timeout.as_secs_f32()),
             None,
         ),
         SendError::Transport(error) => {
-            RangeError::Overload(TransportError::new(error).to_string(), None)
+            RangeError::Broken(TransportError::new(error).to_string(), None)
         }
     })
 }
@@ -334,10 +384,10 @@ pub(super) async fn receive(
         }
         Ok(Err(error)) => {
             let cause = TransportError::new(error);
-            Err(RangeError::Overload(format!("the body broke off ({cause})"), None))
+            Err(RangeError::Broken(format!("the body broke off ({cause})"), None))
         }
-        Err(_elapsed) => Err(RangeError::Overload(
-            format!("the body stalled for {} s", stall_timeout.as_secs_f32()),
+        Err(_elapsed) => Err(RangeError::Broken(
+            format!("the body stalled for {:.1} s", stall_timeout.as_secs_f32()),
             None,
         )),
     }

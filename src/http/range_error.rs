@@ -15,9 +15,13 @@ pub(super) enum RangeError {
     NotTheFile(String),
     /// An error after which a retry may succeed, and the delay that the server requested.
     Transient(String, Option<Duration>),
-    /// Status 408, 429 or 5xx, no reply, a stall or a broken connection. An overloaded server or
-    /// line can cause it. Contains the delay that the server requested. A retry may succeed.
-    Overload(String, Option<Duration>),
+    /// Status 429 or 503: the server refuses the request because it has too many. Contains the
+    /// delay that the server requested. A retry may succeed.
+    Throttled(String, Option<Duration>),
+    /// Status 408 or another 5xx, no reply, a stall or a broken connection. An overloaded server or
+    /// line can cause it, but single failures also occur on a lossy line. Contains the delay that
+    /// the server requested. A retry may succeed.
+    Broken(String, Option<Duration>),
     /// The length of the file in the reply differs from the expected length.
     WrongTotal {
         /// The length in bytes that the reply states.

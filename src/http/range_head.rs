@@ -4,10 +4,10 @@ use std::time::SystemTime;
 
 use reqwest::StatusCode;
 use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName,
-    TRANSFER_ENCODING,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING,
 };
 
+use super::headers::{first_value, list_values, single_value};
 use super::range::{ByteRange, ExpectedFile};
 use super::range_error::RangeError;
 use super::retry;
@@ -62,24 +62,24 @@ impl RangeHead {
                 )));
             }
             429 => {
-                let wait = retry::retry_after(headers, SystemTime::now())
-                    .unwrap_or_else(retry::default_retry_after);
-                return Err(RangeError::Overload(
+                let wait = retry::retry_after(headers, SystemTime::now());
+                return Err(RangeError::Throttled(
                     "the server returned status 429 (too many requests)".into(),
-                    Some(wait),
+                    wait,
                 ));
             }
             other => {
                 let wait = retry::retry_after(headers, SystemTime::now());
                 let cause = format!("the server returned status {other}");
                 return Err(match other {
-                    408 | 500..=599 => RangeError::Overload(cause, wait),
+                    503 => RangeError::Throttled(cause, wait),
+                    408 | 500..=599 => RangeError::Broken(cause, wait),
                     _ => RangeError::Transient(cause, wait),
                 });
             }
         }
         let media_type =
-            header_text(headers, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+            first_value(headers, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
         if media_type.starts_with("text/html") {
             return Err(RangeError::Refused(format!(
                 "the server returned status {} with an HTML page",
@@ -137,6 +137,12 @@ impl RangeHead {
                     "the server returned status 416 for a range within the file",
                 ));
             }
+            // Some proxies change the status of a reply that contains only the range.
+            (_, Some(range)) if !range.is_whole_file(length) => {
+                return Err(RangeError::transient(
+                    "the status 200 contradicts the Content-Range of the reply",
+                ));
+            }
             // A reply with status 200 to a range request contains the whole file from byte 0 (RFC
             // 9110, 14.2).
             _ => match length.or(expected.total_length) {
@@ -167,44 +173,19 @@ impl RangeHead {
 /// Rejects a body with a content coding or transfer coding, because its bytes differ from those of
 /// the file.
 fn check_codings(headers: &HeaderMap) -> Result<(), RangeError> {
-    let mut content_codings = list_header(headers, &CONTENT_ENCODING);
+    let mut content_codings = list_values(headers, &CONTENT_ENCODING);
     if content_codings.any(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(RangeError::transient(
             "the body is compressed although the request forbids it",
         ));
     }
-    let mut transfer_codings = list_header(headers, &TRANSFER_ENCODING);
+    let mut transfer_codings = list_values(headers, &TRANSFER_ENCODING);
     if transfer_codings.any(|coding| {
         !coding.eq_ignore_ascii_case("chunked") && !coding.eq_ignore_ascii_case("identity")
     }) {
         return Err(RangeError::transient("the body has an unsupported transfer coding"));
     }
     Ok(())
-}
-
-/// Returns the elements of a list header, from all lines with this name. A line that is not valid
-/// text counts as an empty element.
-fn list_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let lines = headers.get_all(name).into_iter();
-    lines.flat_map(|line| line.to_str().unwrap_or_default().split(',').map(str::trim))
-}
-
-/// Returns the value of a header that may have only one value. Repeated equal values count as one
-/// (RFC 9110, 8.6). Different values are an error.
-fn single_value<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'a str>, RangeError> {
-    let mut lines = headers.get_all(name).into_iter();
-    let Some(first) = lines.next() else { return Ok(None) };
-    if lines.any(|line| line != first) {
-        return Err(RangeError::transient(format!("the reply has different values for {name}")));
-    }
-    Ok(first.to_str().ok().map(str::trim))
-}
-
-fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
 }
 
 /// Returns the length of a body, or `None` if no header states it.
@@ -230,6 +211,14 @@ impl ContentRange {
     /// Returns the `Content-Range` of a reply, or `None` if it is missing or cannot be parsed.
     pub(super) fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, RangeError> {
         Ok(single_value(headers, &CONTENT_RANGE)?.and_then(Self::parse))
+    }
+
+    /// Whether the range is the whole file, if the body has `length` bytes.
+    pub(super) fn is_whole_file(&self, length: Option<u64>) -> bool {
+        let Some((0, last)) = self.span else { return false };
+        let is_end =
+            |length: Option<u64>| length.is_none_or(|length| last.checked_add(1) == Some(length));
+        is_end(self.total_length) && is_end(length)
     }
 
     fn parse(value: &str) -> Option<Self> {
@@ -317,6 +306,18 @@ mod tests {
         assert!(head.is_length_unknown);
         let reply = check(200, &[("content-length", "5")], RANGE, &expected_file(100));
         assert!(matches!(reply, Err(RangeError::WrongTotal { served_length: 5 })), "{reply:?}");
+        for (range, is_accepted) in [
+            ("bytes 0-99/100", true),
+            ("bytes 0-99/*", true),
+            ("bytes 0-98/100", false),
+            ("bytes 10-19/100", false),
+            ("bytes */100", false),
+            ("bytes 0-18446744073709551615/100", false),
+        ] {
+            let headers = [("content-length", "100"), ("content-range", range)];
+            let reply = check(200, &headers, RANGE, &expected_file(100));
+            assert_eq!(reply.is_ok(), is_accepted, "{range}: {reply:?}");
+        }
     }
 
     #[test]

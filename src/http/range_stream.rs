@@ -4,21 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::header::RANGE;
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::connection_pool::TrafficClass;
+use super::connection_pool::{ConnectionPermit, QueuePosition, TrafficClass};
 use super::fetch_error::{FetchCause, FetchError};
 use super::lease_source::{LeaseSource, MAX_LEASE_ATTEMPTS};
 use super::length_proof::is_length_proved;
 use super::priority::Priority;
 use super::range::{ByteRange, ExpectedFile};
-use super::range_body::{BodyPart, RangeBody, RangeRequest};
+use super::range_body::{BodyPart, RangeBody, RangeRequest, lease_request};
 use super::range_error::RangeError;
 use super::retry;
 use super::transfer::Transfer;
 use super::validator::{HEAD_LENGTH, Validator};
-use crate::model::{Lease, one_line};
+use crate::model::{Lease, current_time, one_line};
 
 /// Maximum number of consecutive attempts without a new byte. The timeout bounds the attempts as
 /// well. This limit only prevents a flood of requests to a server that fails at once.
@@ -34,13 +35,32 @@ const MIN_PARTIAL_REPLY_LENGTH: u64 = 16 * 1024;
 
 /// Maximum number of retries after replies with another version of the file. Servers behind a load
 /// balancer may send different tags for the same bytes, and a retry may reach the server whose tag
-/// is known. If the file has really changed, the retries cost two more requests.
-const MAX_VERSION_MISMATCHES: u32 = 2;
+/// is known. With two such servers, one request in five hundred fails. If the file has really
+/// changed, the retries cost eight more requests, once.
+const MAX_VERSION_MISMATCHES: u32 = 8;
 
 /// Maximum number of bytes that a stream receives and drops because the server sends the whole file
 /// instead of a range. A line of 100 Mbit/s transfers this many bytes in 21 s, and the default
 /// deadline of a read is 30 s.
 pub const MAX_SKIPPED_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Minimum number of bytes that a body must deliver before it breaks off, so that the stream
+/// resumes without a delay. The server and the line work, so the failure is probably isolated. A
+/// server that breaks each body off after fewer bytes would receive a flood of requests.
+const MIN_IMMEDIATE_RESUME_LENGTH: u64 = 128 * 1024;
+
+/// How a stream checks that its replies contain the expected version of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionCheck {
+    /// No check. This is sufficient if the stream only finds out the length of the file.
+    Skip,
+    /// The strong tag of the reply is compared if that of the file is known, or becomes that of the
+    /// file. The check sends no request.
+    StrongTag,
+    /// Every reply is compared. Required if the bytes are joined with those of other requests.
+    /// Without a strong tag, the check can send a request for the first bytes of the file.
+    Full,
+}
 
 /// Yields exactly the bytes of a range, in order. After a body breaks off, it resumes at the first
 /// missing byte.
@@ -49,6 +69,8 @@ pub struct RangeStream {
     leases: Arc<dyn LeaseSource>,
     expected: ExpectedFile,
     position: u64,
+    /// The position at which the current or the last body began.
+    body_start: u64,
     end: u64,
     class: TrafficClass,
     priority: Priority,
@@ -63,10 +85,10 @@ pub struct RangeStream {
     refusals: u32,
     /// Number of consecutive replies with another version of the file.
     version_mismatches: u32,
-    /// Whether the version of each reply is checked. The check is needed if the bytes are joined
-    /// with those of other requests. It is not needed if the stream only finds out the length of
-    /// the file.
-    checks_version: bool,
+    version_check: VersionCheck,
+    /// The queue position of the next request: [`QueuePosition::First`] after the server refused a
+    /// request because it has too many.
+    queue_position: QueuePosition,
     /// Whether the circuit breaker has been checked. It is checked only once, when the stream
     /// begins.
     is_breaker_checked: bool,
@@ -98,9 +120,13 @@ impl RangeStream {
         Self {
             client,
             leases,
-            checks_version: expected.total_length.is_some(),
+            version_check: match expected.total_length {
+                Some(_) => VersionCheck::Full,
+                None => VersionCheck::Skip,
+            },
             expected,
             position: range.start,
+            body_start: range.start,
             end: range.end,
             class,
             priority,
@@ -111,8 +137,15 @@ impl RangeStream {
             skipped_bytes: 0,
             refusals: 0,
             version_mismatches: 0,
+            queue_position: QueuePosition::Last,
             is_breaker_checked: false,
         }
+    }
+
+    /// Sets how the version of each reply is checked. The default is a full check if the length of
+    /// the file is known, and no check otherwise.
+    pub fn with_version_check(self, version_check: VersionCheck) -> Self {
+        Self { version_check, ..self }
     }
 
     /// Returns the length of the whole file as the server states it. It is known after the first
@@ -165,6 +198,7 @@ impl RangeStream {
         let Some(body) = self.body.as_mut().filter(|body| body.is_whole_file()) else { return };
         body.extend_to_whole_file();
         self.position = 0;
+        self.body_start = 0;
         self.end = body.total_length;
         self.skipped_bytes = 0;
         self.class = TrafficClass::Bulk;
@@ -202,7 +236,10 @@ impl RangeStream {
                 Ok(Err(AttemptError::Transient(cause, retry_after))) => (cause, retry_after),
             };
             self.body = None;
-            let Some(backoff) = delays.next() else { return Err(FetchError::Deadline(cause)) };
+            let has_received = self.position - self.body_start >= MIN_IMMEDIATE_RESUME_LENGTH;
+            self.body_start = self.position;
+            let backoff = if has_received { Some(Duration::ZERO) } else { delays.next() };
+            let Some(backoff) = backoff else { return Err(FetchError::Deadline(cause)) };
             let delay = retry_after.map_or(backoff, |wait| wait.max(backoff));
             if Instant::now() + delay >= deadline {
                 return Err(FetchError::Deadline(cause));
@@ -242,12 +279,7 @@ impl RangeStream {
     }
 
     async fn open_body(&mut self) -> Result<RangeBody, AttemptError> {
-        let lease = self.leases.current_lease(self.priority).await.map_err(AttemptError::from)?;
-        if !std::mem::replace(&mut self.is_breaker_checked, true) {
-            let to_down_error =
-                |error| AttemptError::Final(FetchError::Down(FetchCause::new(error)));
-            self.client.check_breaker(&lease.url).await.map_err(to_down_error)?;
-        }
+        let (lease, permit) = self.acquire_lease().await?;
         let leases = self.leases.clone();
         let request = RangeRequest {
             lease: &lease,
@@ -256,10 +288,11 @@ impl RangeStream {
             class: self.class,
             transfer: &self.transfer,
             stall_timeout: self.stall_timeout(),
+            bandwidth_limiter: leases.bandwidth_limiter(),
             is_error_body: &|body| leases.is_error_body(body),
         };
         tracing::debug!(origin = %lease.url, start = self.position, end = self.end, "range request");
-        let mut body = match RangeBody::open(&self.client, request).await {
+        let mut body = match RangeBody::open(&self.client, request, permit).await {
             Ok(body) => body,
             Err(error) => return Err(self.classify(error, &lease).await),
         };
@@ -278,14 +311,59 @@ impl RangeStream {
                 None,
             ));
         }
-        if self.checks_version {
+        if self.should_check_version(&body) {
             self.check_version(&mut body, &lease).await?;
         }
         self.leases.report_served(&lease);
+        self.body_start = self.position;
         self.total_length = Some(body.total_length);
         self.expected.total_length = Some(body.total_length);
         self.end = self.end.min(body.total_length);
         Ok(body)
+    }
+
+    /// Returns a lease and a connection permit for its host.
+    ///
+    /// The wait for a permit can outlast a lease. The permit is returned before the lease is
+    /// renewed, because the renewal can send requests to the same host. The request is then the
+    /// first in the queue, so the second wait is short.
+    async fn acquire_lease(
+        &mut self,
+    ) -> Result<(Arc<Lease>, Option<ConnectionPermit>), AttemptError> {
+        let lease = self.current_lease().await?;
+        if !std::mem::replace(&mut self.is_breaker_checked, true) {
+            let to_down_error =
+                |error| AttemptError::Final(FetchError::Down(FetchCause::new(error)));
+            let probe = lease_request(&self.client, &lease).map_err(AttemptError::from)?;
+            let probe = probe.header(RANGE, "bytes=0-0");
+            self.client.check_breaker_with(&lease.url, probe).await.map_err(to_down_error)?;
+        }
+        let transfer = Some(&self.transfer);
+        let position = std::mem::replace(&mut self.queue_position, QueuePosition::Last);
+        let permit =
+            self.client.connection_permit_from(position, &lease.url, self.class, transfer).await;
+        if !lease.has_ended(current_time()) {
+            return Ok((lease, permit));
+        }
+        drop(permit);
+        let lease = self.current_lease().await?;
+        let position = QueuePosition::First;
+        let permit =
+            self.client.connection_permit_from(position, &lease.url, self.class, transfer).await;
+        Ok((lease, permit))
+    }
+
+    async fn current_lease(&self) -> Result<Arc<Lease>, AttemptError> {
+        self.leases.current_lease(self.priority).await.map_err(AttemptError::from)
+    }
+
+    fn should_check_version(&self, body: &RangeBody) -> bool {
+        match (self.version_check, &self.expected.validator) {
+            (VersionCheck::Skip, _) => false,
+            (VersionCheck::StrongTag, Some(validator)) => !validator.needs_head(),
+            (VersionCheck::StrongTag, None) => body.version.strong_tag.is_some(),
+            (VersionCheck::Full, _) => true,
+        }
     }
 
     /// Checks that a reply contains the same version of the file as the earlier replies. The
@@ -307,7 +385,7 @@ impl RangeStream {
             (true, true) => {
                 Some(body.peek(head_length as usize).await.map_err(AttemptError::from)?)
             }
-            (true, false) => Some(self.fetch_head(lease, head_length, body.total_length).await?),
+            (true, false) => Some(self.fetch_head(lease, head_length, body).await?),
         };
         let Some(expected) = expected else {
             let version = &body.version;
@@ -324,16 +402,23 @@ impl RangeStream {
             return Ok(());
         }
         let cause = "the content at this URL has changed".to_owned();
+        if expected.needs_head() {
+            // Other first bytes prove another version. A retry that reaches a server with the old
+            // version would join bytes of both.
+            return Err(AttemptError::Final(FetchError::Changed(cause.into())));
+        }
         Err(self.classify(RangeError::Changed(cause), lease).await)
     }
 
     /// Fetches the start of the file to determine the version of a reply without a strong tag.
+    /// `checked_body` is the body of that reply.
     async fn fetch_head(
         &mut self,
         lease: &Arc<Lease>,
         length: u64,
-        total_length: u64,
+        checked_body: &RangeBody,
     ) -> Result<Bytes, AttemptError> {
+        let total_length = checked_body.total_length;
         let leases = self.leases.clone();
         let request = RangeRequest {
             lease,
@@ -344,10 +429,19 @@ impl RangeStream {
             class: TrafficClass::Brief,
             transfer: &Arc::default(),
             stall_timeout: self.stall_timeout(),
+            bandwidth_limiter: leases.bandwidth_limiter(),
             is_error_body: &|body| leases.is_error_body(body),
         };
         let reply = async {
-            let mut body = RangeBody::open(&self.client, request).await?;
+            let permit = self
+                .client
+                .connection_permit(&lease.url, request.class, Some(request.transfer))
+                .await;
+            let mut body = RangeBody::open(&self.client, request, permit).await?;
+            if body.version.contradicts(&checked_body.version) {
+                let cause = "two replies contain different versions of the file";
+                return Err(RangeError::Changed(cause.into()));
+            }
             body.peek(length as usize).await
         };
         match reply.await {
@@ -366,6 +460,10 @@ impl RangeStream {
     }
 
     async fn classify(&mut self, error: RangeError, lease: &Arc<Lease>) -> AttemptError {
+        self.queue_position = match error {
+            RangeError::Throttled(..) => QueuePosition::First,
+            _ => QueuePosition::Last,
+        };
         match error {
             // The download URL may point to another file by now. If the reply is the same with
             // another lease, the error is final.
@@ -388,9 +486,9 @@ impl RangeStream {
             RangeError::WrongTotal { served_length } => {
                 self.check_total(served_length, lease).await
             }
-            RangeError::Changed(cause) if self.version_mismatches < MAX_VERSION_MISMATCHES => {
+            RangeError::Changed(_) if self.version_mismatches < MAX_VERSION_MISMATCHES => {
                 self.version_mismatches += 1;
-                AttemptError::Transient(cause.into(), None)
+                AttemptError::Repeat
             }
             other => AttemptError::from(other),
         }
@@ -398,10 +496,13 @@ impl RangeStream {
 
     /// Returns the error for a reply that states the length `served_length` instead of the expected
     /// length. The error is final only if the server proves the stated length.
-    async fn check_total(&self, served_length: u64, lease: &Lease) -> AttemptError {
+    async fn check_total(&mut self, served_length: u64, lease: &Arc<Lease>) -> AttemptError {
         let listed_length = self.expected.total_length;
         let timeout = self.stall_timeout();
-        match is_length_proved(&self.client, lease, served_length, listed_length, timeout).await {
+        let kind = self.expected.body;
+        let proof =
+            is_length_proved(&self.client, lease, kind, served_length, listed_length, timeout);
+        match proof.await {
             Ok(true) => AttemptError::Final(FetchError::WrongTotal {
                 expected_length: self.expected.total_length.unwrap_or_default(),
                 served_length,
@@ -413,6 +514,9 @@ impl RangeStream {
                      but does not serve a file of that length"
                 );
                 AttemptError::Transient(statement.into(), None)
+            }
+            Err(RangeError::NotTheFile(cause)) if self.refusals == 0 => {
+                self.handle_refusal(&cause, lease)
             }
             Err(error) => error.into(),
         }
@@ -467,9 +571,8 @@ impl From<RangeError> for AttemptError {
     fn from(error: RangeError) -> Self {
         match error {
             RangeError::Transient(cause, retry_after)
-            | RangeError::Overload(cause, retry_after) => {
-                Self::Transient(cause.into(), retry_after)
-            }
+            | RangeError::Throttled(cause, retry_after)
+            | RangeError::Broken(cause, retry_after) => Self::Transient(cause.into(), retry_after),
             RangeError::Refused(cause) => Self::Final(FetchError::NotAllowed(cause.into())),
             RangeError::Missing(cause) => Self::Final(FetchError::Gone(cause.into())),
             RangeError::NotTheFile(cause) => Self::Final(FetchError::NotTheFile(cause.into())),

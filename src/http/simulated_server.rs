@@ -14,8 +14,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, HeaderName, RANGE};
 use reqwest::{Body, Request, Response};
+use tokio::time::Instant;
 
 use super::transport::Transport;
 
@@ -62,12 +64,37 @@ pub(crate) enum SimulatedHead {
 #[derive(Debug)]
 pub(crate) enum BodyPart {
     Bytes(Bytes),
+    /// The bytes arrive when each of these links has transmitted them.
+    Transmit(Bytes, Vec<Arc<RateLimitedLink>>),
+    /// Is dropped when the parts before it have been sent, or when the request is canceled.
+    Guard(#[expect(dead_code, reason = "only the drop matters")] Arc<()>),
     /// The server sends nothing for this time.
     Pause(Duration),
     /// The server sends nothing from here on, and the connection stays open.
     Silence,
     /// The connection breaks.
     Break,
+}
+
+/// A link with a limited rate. It transmits one part of a body at a time.
+#[derive(Debug)]
+pub(crate) struct RateLimitedLink {
+    bytes_per_second: u64,
+    free_at: Mutex<Instant>,
+}
+
+impl RateLimitedLink {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second, free_at: Mutex::new(Instant::now()) }
+    }
+
+    /// Returns the time at which `bytes` bytes have been transmitted.
+    fn transmit(&self, bytes: usize) -> Instant {
+        let time = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        let mut free_at = self.free_at.lock();
+        *free_at = (*free_at).max(Instant::now()) + time;
+        *free_at
+    }
 }
 
 /// A transport that passes requests to a simulated server.
@@ -132,6 +159,14 @@ fn body_of(mut parts: Vec<BodyPart>) -> Body {
         loop {
             match parts.pop_front()? {
                 BodyPart::Bytes(bytes) => return Some((Ok(Frame::data(bytes)), parts)),
+                BodyPart::Transmit(bytes, links) => {
+                    let arrivals = links.iter().map(|link| link.transmit(bytes.len()));
+                    if let Some(arrival) = arrivals.max() {
+                        tokio::time::sleep_until(arrival).await;
+                    }
+                    return Some((Ok(Frame::data(bytes)), parts));
+                }
+                BodyPart::Guard(_) => {}
                 BodyPart::Pause(time) => tokio::time::sleep(time).await,
                 BodyPart::Silence => std::future::pending().await,
                 BodyPart::Break => {

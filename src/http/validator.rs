@@ -14,8 +14,10 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{DATE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
+use reqwest::header::{DATE, ETAG, HeaderMap, LAST_MODIFIED};
 use sha2::{Digest, Sha256};
+
+use super::headers::{first_value, single_value};
 
 /// Number of bytes at the start of a file that are compared if the server sends no strong tag. They
 /// contain the index or the header of a recording, and most chats are not longer. They fit into the
@@ -41,12 +43,13 @@ pub(super) struct VersionHeaders {
 
 impl VersionHeaders {
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {
-        let tag = header_text(headers, &ETAG).filter(|tag| tag.len() > 2 && tag.starts_with('"'));
-        let last_modified = header_text(headers, &LAST_MODIFIED);
+        let tag = single_value(headers, &ETAG).ok().flatten();
+        let tag = tag.filter(|tag| tag.len() > 2 && tag.starts_with('"'));
+        let last_modified = first_value(headers, &LAST_MODIFIED);
         let is_settled = (|| {
             let modified_time = httpdate::parse_http_date(last_modified?).ok()?;
             let date =
-                header_text(headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+                first_value(headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok());
             let age = date.unwrap_or_else(SystemTime::now).duration_since(modified_time).ok()?;
             Some(age >= MIN_AGE)
         })();
@@ -56,10 +59,16 @@ impl VersionHeaders {
             is_settled: is_settled.unwrap_or_default(),
         }
     }
-}
 
-fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
+    /// Whether another reply of the same file, which was received shortly before or after, comes
+    /// from another version or from another server.
+    pub(super) fn contradicts(&self, other: &Self) -> bool {
+        let is_modified = match (&self.last_modified, &other.last_modified) {
+            (Some(time), Some(other_time)) => time != other_time,
+            _ => false,
+        };
+        is_modified || self.strong_tag != other.strong_tag
+    }
 }
 
 /// Identifies a version of a file. Replies that agree with the validator contain the same bytes, as
@@ -108,17 +117,25 @@ impl Validator {
         self.to_string()
     }
 
-    /// Returns the part of the validator that is used in cache keys. It is the same for all replies
-    /// with this version.
-    pub fn cache_key(&self) -> &str {
-        match &self.0 {
-            Evidence::StrongTag(tag) => tag,
-            Evidence::Head { digest, .. } => digest,
+    /// Whether this validator and that of a concurrent first reply belong to different versions.
+    pub fn contradicts(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (
+                Evidence::Head { digest, last_modified },
+                Evidence::Head { digest: other_digest, last_modified: other_modified },
+            ) => {
+                let is_modified = match (last_modified, other_modified) {
+                    (Some(time), Some(other_time)) => time != other_time,
+                    _ => false,
+                };
+                digest != other_digest || is_modified
+            }
+            (evidence, other_evidence) => evidence != other_evidence,
         }
     }
 
     /// Whether the first bytes of the file are needed to compare a reply with this validator.
-    pub(super) fn needs_head(&self) -> bool {
+    pub(crate) fn needs_head(&self) -> bool {
         matches!(self.0, Evidence::Head { .. })
     }
 
@@ -172,6 +189,24 @@ mod tests {
             headers.append(*name, value.parse().unwrap());
         }
         VersionHeaders::from_headers(&headers)
+    }
+
+    #[test]
+    fn contradicting_tags_are_no_evidence() {
+        let tag = |lines: &[_]| headers(lines).strong_tag;
+        assert_eq!(tag(&[("etag", "\"a\""), ("etag", "\"a\"")]).as_deref(), Some("\"a\""));
+        assert_eq!(tag(&[("etag", "\"a\""), ("etag", "\"b\"")]), None);
+        assert_eq!(tag(&[("etag", "\"a\""), ("etag", "W/\"b\"")]), None);
+    }
+
+    #[test]
+    fn another_modification_time_contradicts() {
+        let validator = |lines: &[_]| Validator::from_head(&headers(lines), b"head");
+        let old = validator(&[("last-modified", OLD_DATE)]);
+        assert!(old.contradicts(&validator(&[("last-modified", LATER_DATE)])));
+        assert!(!old.contradicts(&old) && !old.contradicts(&validator(&[])));
+        assert!(old.contradicts(&Validator::from_head(&headers(&[]), b"other")));
+        assert!(old.contradicts(&Validator::from_strong_tag("\"tag\"")));
     }
 
     #[test]

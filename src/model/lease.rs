@@ -28,6 +28,11 @@ impl Lease {
             .is_some_and(|expires| expires.as_second() - now.as_second() < EXPIRY_MARGIN.as_secs())
     }
 
+    /// Whether the lease has ended at `now`.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
     /// Returns the value of the `Authorization` header. It is a secret: use it only in a request.
     pub fn authorization(&self) -> Option<&str> {
         self.authorization.as_ref().map(|value| value.expose_secret())

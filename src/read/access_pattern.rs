@@ -55,6 +55,11 @@ impl AccessPattern {
         &mut self.streams[last_index]
     }
 
+    /// Whether a stream has read all bytes of a file of `size` bytes.
+    pub(super) fn has_read_all(&self, size: u64) -> bool {
+        self.streams.iter().any(|stream| stream.has_read_all(size))
+    }
+
     /// Returns the id of the most recently read stream.
     pub(super) fn latest_stream(&self) -> Option<StreamId> {
         self.streams.last().map(Stream::id)
@@ -114,9 +119,9 @@ mod tests {
     #[test]
     fn chunks_grow_while_the_reader_waits() {
         let chunks = read(&mut pattern(), 0, 200 * BLOCK_LENGTH, true);
-        let blocks: Vec<u64> = chunks.iter().map(|chunk| chunk.len() / BLOCK_LENGTH).collect();
-        assert!(blocks.is_sorted_by_key(|length| (*length).min(4)), "{blocks:?}");
-        assert_eq!((blocks.first(), blocks.get(40)), (Some(&1), Some(&4)), "{blocks:?}");
+        let lengths: Vec<u64> = chunks.iter().map(|chunk| chunk.len() / KIB).collect();
+        assert!(lengths.is_sorted_by_key(|length| (*length).min(4096)), "{lengths:?}");
+        assert_eq!((lengths.first(), lengths.get(80)), (Some(&512), Some(&4096)), "{lengths:?}");
     }
 
     /// Simulates programs that read only the start or a part of a file.
@@ -128,7 +133,7 @@ mod tests {
                 let chunks = read(&mut pattern(), start, start + length, true);
                 let run_end = (start + length).next_multiple_of(BLOCK_LENGTH);
                 let end = chunks.last().map_or(run_end, |chunk| chunk.end.max(run_end));
-                assert!(end - start <= 2 * length + BLOCK_LENGTH, "{length}: {chunks:?}");
+                assert!(end - start <= 2 * (length + BLOCK_LENGTH), "{length}: {chunks:?}");
             }
         }
     }
@@ -147,7 +152,7 @@ mod tests {
             }
             end
         };
-        assert_eq!(window_end(8 * BLOCK_LENGTH), 17);
+        assert_eq!(window_end(8 * BLOCK_LENGTH), 18);
         assert!(window_end(17 * BLOCK_LENGTH) >= 17 + 32);
     }
 
@@ -157,7 +162,7 @@ mod tests {
         for block in 0..50 {
             let start = block * BLOCK_LENGTH;
             for chunk in read(&mut pattern, start, start + BLOCK_LENGTH, false) {
-                assert!(chunk.end <= start + 21 * BLOCK_LENGTH, "{start}: {chunk:?}");
+                assert!(chunk.end <= start + 22 * BLOCK_LENGTH, "{start}: {chunk:?}");
             }
         }
     }

@@ -4,8 +4,10 @@
 //! cache if it contains them. All other missing bytes are fetched with as few requests as possible.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::cache_tiers::CacheTiers;
@@ -15,20 +17,52 @@ use super::fetch_purpose::FetchPurpose;
 use super::fetch_request::{FetchListener, FetchRequest, Fetcher};
 use super::in_flight::{FetchFailure, InFlightFetch, InFlightFetches, RequestPosition};
 use super::open_file::OpenFile;
+use super::throughput::ThroughputMeter;
 use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, BlockSpan, Reservation};
 use crate::http::FetchError;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, timeout};
 
 /// Maximum distance in bytes between the current position of an in-flight request and the bytes
 /// that a reader needs. Up to this distance, the reader waits for that request. Beyond it, the
 /// reader gets its own request. A common line transfers this many bytes in about a second.
 const MAX_JOIN_DISTANCE: u64 = 16 * BLOCK_LENGTH;
 
+/// Time without a byte after which a request is replaced if other requests deliver bytes. On a
+/// lossy line, one connection of a hundred stalls for seconds, and a copy would wait for it each
+/// time. A retransmission of TCP takes less time than this, unless it fails several times.
+const REPLACEMENT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Time after which a request that delivers less than [`MIN_REQUEST_RATE`] is replaced, even if no
+/// other request delivers bytes. The server may have recovered since the request began. A request
+/// without any byte is repeated by its stream. The time is less than most deadlines of a read.
+const SLOW_REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Minimum rate of a request that a reader waits for, in bytes per second. Below this rate, a
+/// transfer counts as slow for the connection pool as well.
+const MIN_REQUEST_RATE: u64 = 16 * 1024;
+
+/// Interval at which a reader looks whether the request that it waits for has stalled.
+const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Minimum number of bytes that the other requests of all files deliver after the last byte of the
+/// stalled one. They do not have to deliver all the time, because the prefetch window is soon full.
+/// If they deliver less, the server or the line is slow, and more requests would make it slower.
+const MIN_OTHER_BYTES: u64 = 4 * BLOCK_LENGTH;
+
+/// The bytes that a request fetches.
+struct RequestTarget<'a> {
+    content: &'a Arc<Content>,
+    span: BlockSpan,
+    position: Arc<RequestPosition>,
+}
+
 /// Loads byte ranges of files into memory.
 pub(super) struct BlockLoader {
     pub(super) caches: Arc<CacheTiers>,
     pub(super) in_flight: Arc<Mutex<InFlightFetches>>,
     pub(super) fetcher: Arc<dyn Fetcher>,
+    /// Counts the bytes that all requests deliver.
+    pub(super) meter: Arc<ThroughputMeter>,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
@@ -64,18 +98,8 @@ impl BlockLoader {
             };
             let reserved_span = BlockSpan::new(gap.start, gap.start + reservation.bytes());
             let position = RequestPosition::new(reserved_span.start);
-            let fetches = in_flight.register(content.id, reserved_span, &position);
-            self.fetcher.start(FetchRequest {
-                content: content.clone(),
-                span: reserved_span,
-                fetches,
-                position,
-                reservation,
-                purpose: purpose.clone(),
-                listener: listener.clone(),
-                caches: self.caches.clone(),
-                in_flight: self.in_flight.clone(),
-            });
+            let target = RequestTarget { content, span: reserved_span, position };
+            self.start_request(&mut in_flight, target, reservation, purpose, listener);
             requests += 1;
             remaining_span.start = reserved_span.end;
             if reserved_span.end < gap.end {
@@ -83,6 +107,111 @@ impl BlockLoader {
             }
         }
         Coverage { covered_until: span.end, requests }
+    }
+
+    /// Whether the first byte of a file is in flight from the server.
+    pub(super) fn is_head_in_flight(&self, content: &Content) -> bool {
+        let in_flight = self.in_flight.lock();
+        let head = in_flight.fetch_at(content.key(BlockIndex(0)), 0);
+        head.is_some_and(|fetch| !fetch.is_disk_load)
+    }
+
+    /// Registers the fetches of a request and starts it.
+    fn start_request(
+        &self,
+        in_flight: &mut InFlightFetches,
+        target: RequestTarget<'_>,
+        reservation: Reservation,
+        purpose: &FetchPurpose,
+        listener: &Arc<dyn FetchListener>,
+    ) {
+        let RequestTarget { content, span, position } = target;
+        let fetches = in_flight.register(content.id, span, &position);
+        self.fetcher.start(FetchRequest {
+            content: content.clone(),
+            span,
+            fetches,
+            position,
+            reservation,
+            purpose: purpose.clone(),
+            listener: listener.clone(),
+            caches: self.caches.clone(),
+            in_flight: self.in_flight.clone(),
+            meter: self.meter.clone(),
+        });
+    }
+
+    /// Starts a new request for the bytes of a fetch and for the later bytes of the same request.
+    /// The old request ends when it reaches these bytes.
+    fn replace_request(
+        &self,
+        content: &Arc<Content>,
+        fetch: &Arc<InFlightFetch>,
+        purpose: &FetchPurpose,
+        listener: &Arc<dyn FetchListener>,
+    ) {
+        let mut in_flight = self.in_flight.lock();
+        // Another waiter may have replaced the request.
+        if !in_flight.contains(content.id, fetch) {
+            return;
+        }
+        let mut span = BlockSpan::new(fetch.extent.start(), fetch.extent.end());
+        while let Some(next) = BlockSpan::new(span.end, content.recording.size).first_extent()
+            && let Some(next_fetch) = in_flight.fetch_at(content.key(next.index), next.from)
+            && next_fetch.has_request_of(fetch)
+        {
+            span.end = next_fetch.extent.end();
+        }
+        let position = RequestPosition::of_replacement(span.start);
+        let reservation = self.caches.memory.reserve_for_demand(span.len());
+        let target = RequestTarget { content, span, position };
+        self.start_request(&mut in_flight, target, reservation, purpose, listener);
+    }
+
+    /// Waits for the bytes of `extent` in a fetch. If the request has stalled while other requests
+    /// deliver bytes, requests the bytes again and returns [`FetchFailure::Abandoned`].
+    async fn wait_for_fetch(
+        &self,
+        file: &OpenFile,
+        fetch: &Arc<InFlightFetch>,
+        extent: BlockExtent,
+        purpose: &FetchPurpose,
+        listener: &Arc<dyn FetchListener>,
+    ) -> Result<Bytes, FetchFailure> {
+        let bytes = fetch.wait_for(extent);
+        tokio::pin!(bytes);
+        let (mut start, mut bytes_before) = (None, 0);
+        loop {
+            if let Some(result) = timeout(STALL_CHECK_INTERVAL, &mut bytes).await {
+                return result;
+            }
+            let has_stalled = fetch.last_progress().is_some_and(|last| {
+                let other_bytes = self.meter.read().bytes.saturating_sub(last.total_bytes);
+                last.time.elapsed() >= REPLACEMENT_TIMEOUT && other_bytes >= MIN_OTHER_BYTES
+            });
+            // The wait for a connection before the reply does not count.
+            let is_slow = fetch.last_progress().is_some_and(|last| {
+                let start = *start.get_or_insert_with(|| {
+                    bytes_before = last.received_bytes;
+                    Instant::now()
+                });
+                let received_bytes = (last.received_bytes - bytes_before) as f64;
+                let elapsed = start.elapsed();
+                elapsed >= SLOW_REQUEST_TIMEOUT
+                    && received_bytes > 0.0
+                    && received_bytes < MIN_REQUEST_RATE as f64 * elapsed.as_secs_f64()
+            });
+            // A server that ignores ranges would send the whole file again.
+            if (has_stalled || is_slow) && fetch.is_replaceable() && !file.content.ignores_ranges()
+            {
+                tracing::debug!(
+                    start = fetch.extent.start(),
+                    "replacing a stalled or slow request"
+                );
+                self.replace_request(&file.content, fetch, purpose, listener);
+                return Err(FetchFailure::Abandoned);
+            }
+        }
     }
 
     /// Reserves memory for `bytes` bytes. For a prefetch, the reservation may be smaller. Returns
@@ -297,7 +426,7 @@ impl BlockLoader {
                 return Ok(bytes);
             }
             let waiter = file.meter.add_waiter();
-            let result = fetch.wait_for(shared_extent).await;
+            let result = self.wait_for_fetch(file, &fetch, shared_extent, purpose, listener).await;
             drop(waiter);
             match result {
                 Ok(bytes) => return Ok(bytes),
@@ -310,8 +439,6 @@ impl BlockLoader {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::runtime::Handle;
 
     use super::super::content::FAILURE_TTL;
@@ -319,6 +446,7 @@ mod tests {
         ManualFetcher, bytes_of, content, demand, fulfill, loader, no_listener, open, span,
     };
     use super::*;
+    use crate::http::TrafficClass;
 
     const BUDGET: u64 = 64 * BLOCK_LENGTH;
     const SIZE: u64 = 1024 * BLOCK_LENGTH;
@@ -388,6 +516,65 @@ mod tests {
         assert!(setup.fetcher.take().is_none());
     }
 
+    /// Lets time pass, while other requests receive bytes.
+    async fn receive_elsewhere(setup: &Setup) {
+        setup.loader.meter.add_bytes(MIN_OTHER_BYTES as usize);
+        tokio::time::sleep(REPLACEMENT_TIMEOUT).await;
+        tokio::task::yield_now().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stalled_request_is_replaced_once() {
+        let setup = Setup::new();
+        let whole_read = BlockSpan::new(0, 2 * BLOCK_LENGTH);
+        setup.request_missing(whole_read, &setup.demand());
+        let read_task = setup.read(whole_read).await;
+        let stalled_request = setup.fetcher.take_only();
+        receive_elsewhere(&setup).await;
+        assert!(setup.fetcher.take().is_none(), "the request has not begun");
+        stalled_request.position.record_progress(0, setup.loader.meter.read().bytes);
+        receive_elsewhere(&setup).await;
+        tokio::time::sleep(STALL_CHECK_INTERVAL).await;
+        let replacement = setup.fetcher.take_only();
+        assert_eq!(replacement.span, whole_read);
+        replacement.position.record_progress(0, setup.loader.meter.read().bytes);
+        for _ in 0..3 {
+            receive_elsewhere(&setup).await;
+        }
+        assert!(setup.fetcher.take().is_none(), "the replacement is not replaced");
+        assert!(fulfill(replacement));
+        assert_eq!(read_task.await.unwrap().unwrap().len() as u64, whole_read.len());
+        stalled_request.fail_remaining(FetchFailure::Abandoned);
+        assert!(setup.loader.in_flight.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_request_is_replaced_once() {
+        let setup = Setup::new();
+        let read_task = setup.read(span(0, 4)).await;
+        let slow_request = setup.fetcher.take_only();
+        slow_request.position.record_progress(0, 0);
+        for _ in 0..6 {
+            tokio::time::sleep(SLOW_REQUEST_TIMEOUT / 4).await;
+            slow_request.position.record_progress(1000, 1000);
+        }
+        let replacement = setup.fetcher.take_only();
+        assert!(fulfill(replacement));
+        assert!(read_task.await.unwrap().is_ok());
+        slow_request.fail_remaining(FetchFailure::Abandoned);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn request_is_kept_while_the_line_is_silent() {
+        let setup = Setup::new();
+        let _read_task = setup.read(span(0, 4)).await;
+        setup.loader.meter.add_bytes(MIN_OTHER_BYTES as usize);
+        let total_bytes = setup.loader.meter.read().bytes;
+        setup.fetcher.take_only().position.record_progress(0, total_bytes);
+        tokio::time::sleep(10 * REPLACEMENT_TIMEOUT).await;
+        assert!(setup.fetcher.take().is_none());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn failure_is_shared_until_its_ttl() {
         let setup = Setup::new();
@@ -429,7 +616,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failed_prefetch_does_not_fail_its_reader() {
         let setup = Setup::new();
-        setup.request_missing(span(0, 16), &FetchPurpose::WholeFile);
+        setup.request_missing(span(0, 16), &FetchPurpose::UpcomingFile(TrafficClass::Brief));
         let read_task = setup.read(span(0, 4)).await;
         let timeout = FetchFailure::Failed(FetchError::Deadline("no reply".into()));
         setup.fetcher.take_only().fail_remaining(timeout);
@@ -444,7 +631,10 @@ mod tests {
     async fn demand_takes_over_a_distant_prefetch() {
         let setup = Setup::new();
         let distance = MAX_JOIN_DISTANCE / BLOCK_LENGTH * 16 + 16;
-        setup.request_missing(span(0, distance + 16), &FetchPurpose::WholeFile);
+        setup.request_missing(
+            span(0, distance + 16),
+            &FetchPurpose::UpcomingFile(TrafficClass::Brief),
+        );
         let prefetch = setup.fetcher.take_only();
         assert_eq!(
             setup.request_missing(span(distance - 32, distance - 16), &setup.demand()).requests,
@@ -481,10 +671,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn prefetch_stops_at_the_budget() {
         let setup = Setup::with_budget(8 * BLOCK_LENGTH);
-        let coverage = setup.request_missing(span(0, 20 * 16), &FetchPurpose::WholeFile);
+        let coverage = setup
+            .request_missing(span(0, 20 * 16), &FetchPurpose::UpcomingFile(TrafficClass::Brief));
         let max_prefetch = setup.loader.caches.memory.max_prefetch();
         assert_eq!(coverage, Coverage { covered_until: max_prefetch, requests: 1 });
-        let coverage = setup.request_missing(span(6 * 16, 7 * 16), &FetchPurpose::WholeFile);
+        let coverage = setup.request_missing(
+            span(6 * 16, 7 * 16),
+            &FetchPurpose::UpcomingFile(TrafficClass::Brief),
+        );
         assert_eq!(coverage, Coverage { covered_until: 6 * BLOCK_LENGTH, requests: 0 });
         assert_eq!(setup.request_missing(span(6 * 16, 20 * 16), &setup.demand()).requests, 1);
     }
@@ -653,7 +847,7 @@ mod model_check {
             loader.request_missing(
                 &file.content,
                 whole_file,
-                &FetchPurpose::WholeFile,
+                &FetchPurpose::WholeFile(Arc::downgrade(&file)),
                 &no_listener(),
             );
             let mut prefetch = fetcher.take_only();

@@ -10,16 +10,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::file_breaker::FileBreaker;
 use super::recording::{ContentRevision, Recording};
+use super::throughput::RecentDelivery;
 use crate::cache::disk::DiskKey;
-use crate::cache::{BlockIndex, BlockKey, ContentId};
+use crate::cache::{BlockIndex, BlockKey, BlockSpan, ContentId};
 use crate::http::Validator;
 use crate::http::{ExpectedFile, FetchCause, FetchError, LeaseSource};
+use crate::model::LastReply;
 use crate::sync::Mutex;
 
 /// Time for which further reads of the same bytes get the error of a failed fetch. After a failed
 /// read-ahead, the kernel sends a plain read of the same bytes at once. Without the stored error,
 /// that read would wait for the deadline again.
 pub(super) const FAILURE_TTL: Duration = Duration::from_secs(1);
+
+/// Period in which bytes must arrive for a slow file to count as advancing. A file that stalls must
+/// not count as advancing because of the bytes before the stall, and the shortest deadline of a
+/// read is one second.
+const DELIVERY_PERIOD: Duration = Duration::from_secs(1);
 
 /// Time for which a file is not prefetched after a prefetch of it has failed.
 const PREFETCH_BACKOFF: Duration = Duration::from_secs(60);
@@ -30,13 +37,13 @@ const IGNORED_RANGES_TTL: Duration = Duration::from_secs(600);
 
 /// Whether the server has confirmed the size that readers see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SizeState {
-    /// No reply has arrived yet.
+enum SizeState {
+    /// No reply has arrived yet, the server stated another size, or the last request failed. The
+    /// next `open` must confirm the size.
     Unconfirmed,
+    /// A request that confirms the size is in flight.
+    Requested,
     Confirmed,
-    /// The server stated another size, or the last request failed. The next `open` must confirm the
-    /// size again.
-    NeedsConfirmation,
 }
 
 /// The bytes of one version of a recording file, which all handles on these bytes share.
@@ -47,13 +54,17 @@ pub struct Content {
     /// Identifies the blocks of this content in the memory cache.
     pub(super) id: ContentId,
     pub(super) leases: Arc<dyn LeaseSource>,
-    pub(super) size_state: watch::Sender<SizeState>,
+    size_state: watch::Sender<SizeState>,
     pub(super) breaker: FileBreaker,
+    /// Measures whether bytes of the file arrive.
+    pub(super) delivery: Mutex<RecentDelivery>,
     revision: ContentRevision,
     /// The error that showed that the bytes on the server have changed. All reads fail once it is
     /// set.
     stale_reason: OnceLock<FetchError>,
     validator: Mutex<Option<Validator>>,
+    /// The part of the index of a media file that follows after the first bytes of the file.
+    media_index: OnceLock<BlockSpan>,
     failures: Mutex<HashMap<BlockIndex, BlockFailure>>,
     last_prefetch_failure: Mutex<Option<Instant>>,
     /// The last time at which the server sent the whole file instead of a range.
@@ -107,9 +118,11 @@ impl Content {
             leases,
             size_state: watch::Sender::new(SizeState::Unconfirmed),
             breaker: FileBreaker::default(),
+            delivery: Mutex::new(RecentDelivery::new(DELIVERY_PERIOD)),
             revision,
             stale_reason: OnceLock::new(),
             validator: Mutex::new(validator),
+            media_index: OnceLock::new(),
             failures: Mutex::default(),
             last_prefetch_failure: Mutex::default(),
             ranges_ignored_at: Mutex::default(),
@@ -126,6 +139,17 @@ impl Content {
         self.revision
     }
 
+    pub(super) fn record_media_index(&self, index: BlockSpan) {
+        // The index of a content never changes.
+        let _ = self.media_index.set(index);
+    }
+
+    /// Returns the part of the index of a media file that follows after the first bytes of the
+    /// file, if it is known.
+    pub(super) fn media_index(&self) -> Option<BlockSpan> {
+        self.media_index.get().copied()
+    }
+
     pub(super) fn key(&self, index: BlockIndex) -> BlockKey {
         BlockKey { content: self.id, index }
     }
@@ -138,9 +162,8 @@ impl Content {
 
     /// Returns the key of this content in the disk cache.
     pub(super) fn disk_key(&self) -> DiskKey {
-        let validator = self.validator.lock();
-        let validator = validator.as_ref().map_or("", Validator::cache_key);
-        DiskKey::new(&self.recording.id, self.recording.version, self.recording.size, validator)
+        let validator = self.validator.lock().as_ref().map(Validator::to_text).unwrap_or_default();
+        DiskKey::new(&self.recording.id, self.recording.version, self.recording.size, &validator)
     }
 
     /// Returns the properties that a reply must have to be accepted.
@@ -161,6 +184,12 @@ impl Content {
         self.disk_misses.lock().contains(&index)
     }
 
+    /// Whether each reply is compared with others by its headers alone. Otherwise, a request that
+    /// does not begin at the start of the file costs another request.
+    pub(super) fn has_strong_tag(&self) -> bool {
+        self.validator.lock().as_ref().is_some_and(|validator| !validator.needs_head())
+    }
+
     /// Records the validator of an accepted reply.
     ///
     /// # Errors
@@ -168,9 +197,7 @@ impl Content {
     pub(super) fn record_validator(&self, validator: &Validator) -> Result<(), FetchError> {
         let mut current_validator = self.validator.lock();
         // Replies to concurrent requests have not been compared with each other before.
-        if current_validator.get_or_insert_with(|| validator.clone()).cache_key()
-            != validator.cache_key()
-        {
+        if current_validator.get_or_insert_with(|| validator.clone()).contradicts(validator) {
             return Err(FetchError::Changed(
                 "two replies contain different versions of the file".into(),
             ));
@@ -178,16 +205,44 @@ impl Content {
         Ok(())
     }
 
-    /// Records that the server states the size that readers see.
-    pub(super) fn confirm_size(&self) {
+    /// Records that the server states the size that readers see. Returns whether the size was
+    /// unconfirmed.
+    pub(super) fn confirm_size(&self) -> bool {
         self.size_state.send_if_modified(|state| {
             std::mem::replace(state, SizeState::Confirmed) != SizeState::Confirmed
-        });
+        })
     }
 
     /// Records that a request failed, so the next `open` must confirm the size again.
     pub(super) fn mark_size_unconfirmed(&self) {
-        self.size_state.send_replace(SizeState::NeedsConfirmation);
+        self.size_state.send_replace(SizeState::Unconfirmed);
+    }
+
+    /// Records that a request for the size begins. Returns false if the size is confirmed or such a
+    /// request is in flight.
+    pub(super) fn begin_size_request(&self) -> bool {
+        self.size_state.send_if_modified(|state| {
+            let is_unconfirmed = *state == SizeState::Unconfirmed;
+            if is_unconfirmed {
+                *state = SizeState::Requested;
+            }
+            is_unconfirmed
+        })
+    }
+
+    /// Waits until no request for the size is in flight.
+    pub(super) async fn wait_for_size_request(&self) {
+        let mut size_state = self.size_state.subscribe();
+        // The sender is part of the content, so the wait always ends with a value.
+        let _ = size_state.wait_for(|state| *state != SizeState::Requested).await;
+    }
+
+    /// Returns the size and the validator from the replies so far.
+    pub(super) fn last_reply(&self) -> LastReply {
+        LastReply {
+            length: self.is_size_confirmed().then_some(self.recording.size),
+            validator: self.validator.lock().as_ref().map(Validator::to_text),
+        }
     }
 
     /// Whether the server has confirmed the size that readers see.
@@ -299,12 +354,22 @@ impl Content {
         handles.open_count == 0
     }
 
-    /// Cancels the requests of this content, unless a handle has been opened in the meantime.
+    /// Cancels the requests of this content, unless a handle has been opened in the meantime. If
+    /// one of them was to confirm the size, the next `open` requests the size again.
     pub(super) fn cancel_requests_if_closed(&self) {
         let handles = self.handles.lock();
-        if handles.open_count == 0 {
-            handles.request_token.cancel();
+        if handles.open_count > 0 {
+            return;
         }
+        handles.request_token.cancel();
+        drop(handles);
+        self.size_state.send_if_modified(|state| {
+            let is_requested = *state == SizeState::Requested;
+            if is_requested {
+                *state = SizeState::Unconfirmed;
+            }
+            is_requested
+        });
     }
 }
 
@@ -401,10 +466,34 @@ mod tests {
     #[test]
     fn size_can_be_confirmed_again() {
         let content = content(SIZE);
-        content.confirm_size();
+        assert!(content.confirm_size());
+        assert!(!content.confirm_size());
         content.mark_size_unconfirmed();
         assert!(!content.is_size_confirmed());
-        content.confirm_size();
+        assert!(content.confirm_size());
         assert!(content.is_size_confirmed());
+    }
+
+    #[test]
+    fn canceled_size_request_is_repeated() {
+        let content = content(SIZE);
+        content.add_handle();
+        assert!(content.begin_size_request());
+        content.cancel_requests_if_closed();
+        assert!(!content.begin_size_request(), "a handle is open");
+        content.remove_handle();
+        content.cancel_requests_if_closed();
+        assert!(content.begin_size_request());
+    }
+
+    #[test]
+    fn unconfirmed_size_is_requested_once() {
+        let content = content(SIZE);
+        assert!(content.begin_size_request());
+        assert!(!content.begin_size_request());
+        content.mark_size_unconfirmed();
+        assert!(content.begin_size_request());
+        content.confirm_size();
+        assert!(!content.begin_size_request());
     }
 }

@@ -80,10 +80,11 @@ impl ContentTable {
         recording: &Recording,
         leases: Arc<dyn LeaseSource>,
     ) -> Arc<Content> {
-        let last_validator = match self.revisions.find(recording) {
-            Some((_, validator)) => validator,
-            None => self.observer.last_validator(&recording.id, recording.version),
-        };
+        let last_reply = self.observer.last_reply(&recording.id, recording.version);
+        // A reply with another length belongs to other bytes.
+        let is_of_length =
+            |length: Option<u64>| length.is_none_or(|length| length == recording.size);
+        let last_reply = last_reply.filter(|reply| is_of_length(reply.length)).unwrap_or_default();
         let mut open_contents = self.open_contents.lock();
         // Another thread may have inserted the content in the meantime.
         if let Some(content) = usable_content(open_contents.get(key), recording) {
@@ -93,8 +94,12 @@ impl ContentTable {
             open_contents.retain(|_, content| content.strong_count() > 0);
         }
         let id = ContentId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let last_validator = last_reply.validator.as_deref().and_then(Validator::parse);
         let revision = self.revisions.find_or_begin(recording, last_validator);
         let content = Arc::new(Content::new(recording.clone(), id, leases, revision));
+        if last_reply.length.is_some() {
+            content.confirm_size();
+        }
         open_contents.insert(key.clone(), Arc::downgrade(&content));
         content
     }
@@ -136,12 +141,11 @@ impl ContentTable {
         if let Some(validator) = validator {
             content.record_validator(validator)?;
         }
-        content.confirm_size();
-        if self.revisions.record_validator(content, validator)
-            && let Some(validator) = validator
-        {
+        let is_size_new = content.confirm_size();
+        let is_validator_new = self.revisions.record_validator(content, validator);
+        if is_size_new || is_validator_new {
             let Recording { id, version, .. } = &content.recording;
-            self.observer.on_validator(id, *version, validator);
+            self.observer.on_reply(id, *version, &content.last_reply());
         }
         Ok(())
     }
@@ -189,6 +193,7 @@ mod tests {
     use super::super::test_support::{NoLeases, bytes_in, recording};
     use super::*;
     use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, MemoryCache};
+    use crate::model::LastReply;
 
     const SIZE: u64 = 2 * BLOCK_LENGTH;
 
@@ -197,9 +202,9 @@ mod tests {
     struct TestObserver {
         table: Mutex<Weak<ContentTable>>,
         sizes: Mutex<Vec<u64>>,
-        validators: Mutex<Vec<Validator>>,
+        replies: Mutex<Vec<LastReply>>,
         change_count: Mutex<usize>,
-        last_validator: Mutex<Option<Validator>>,
+        last_reply: Mutex<Option<LastReply>>,
     }
 
     impl TestObserver {
@@ -216,14 +221,14 @@ mod tests {
             self.sizes.lock().push(size);
         }
 
-        fn on_validator(&self, _id: &FileId, _version: Version, validator: &Validator) {
+        fn on_reply(&self, _id: &FileId, _version: Version, reply: &LastReply) {
             self.assert_unlocked();
-            self.validators.lock().push(validator.clone());
+            self.replies.lock().push(reply.clone());
         }
 
-        fn last_validator(&self, _id: &FileId, _version: Version) -> Option<Validator> {
+        fn last_reply(&self, _id: &FileId, _version: Version) -> Option<LastReply> {
             self.assert_unlocked();
-            self.last_validator.lock().clone()
+            self.last_reply.lock().clone()
         }
 
         fn on_content_changed(&self, _id: &FileId) {
@@ -314,24 +319,46 @@ mod tests {
     }
 
     #[test]
-    fn new_validator_is_reported_once() {
+    fn new_facts_are_reported_once() {
         let setup = Setup::new();
         let content = setup.open(SIZE);
         let validator = Validator::parse("\"a\"").unwrap();
         setup.table.record_reply(&content, None).unwrap();
         setup.table.record_reply(&content, Some(&validator)).unwrap();
         setup.table.record_reply(&content, Some(&validator)).unwrap();
-        assert_eq!(*setup.observer.validators.lock(), [validator]);
+        let reply = |validator| LastReply { length: Some(SIZE), validator };
+        let expected = [reply(None), reply(Some(validator.to_text()))];
+        assert_eq!(*setup.observer.replies.lock(), expected);
     }
 
     #[test]
     fn validator_of_earlier_run_is_expected() {
         let setup = Setup::new();
-        *setup.observer.last_validator.lock() = Validator::parse("\"old\"");
+        let validator = Validator::parse("\"old\"");
+        let validator_text = validator.as_ref().map(Validator::to_text);
+        let last_reply = LastReply { length: Some(SIZE), validator: validator_text };
+        *setup.observer.last_reply.lock() = Some(last_reply);
         let content = setup.open(SIZE);
-        assert_eq!(content.expected_file().validator, Validator::parse("\"old\""));
-        // The table already has this validator, so it does not report it.
-        setup.table.record_reply(&content, Some(&Validator::parse("\"old\"").unwrap())).unwrap();
-        assert!(setup.observer.validators.lock().is_empty());
+        assert_eq!(content.expected_file().validator, validator);
+        // The observer already has this validator.
+        setup.table.record_reply(&content, validator.as_ref()).unwrap();
+        assert!(setup.observer.replies.lock().is_empty());
+    }
+
+    #[test]
+    fn length_of_earlier_run_is_confirmed() {
+        let setup = Setup::new();
+        let validator = Validator::parse("\"old\"");
+        let validator_text = validator.as_ref().map(Validator::to_text);
+        let last_reply = |length| Some(LastReply { length, validator: validator_text.clone() });
+        *setup.observer.last_reply.lock() = last_reply(Some(SIZE));
+        assert!(setup.open(SIZE).is_size_confirmed());
+        let longer = setup.open(SIZE + 1);
+        assert!(!longer.is_size_confirmed());
+        assert_eq!(longer.expected_file().validator, None, "it belongs to other bytes");
+        *setup.observer.last_reply.lock() = last_reply(None);
+        let unmeasured = setup.open(SIZE + 2);
+        assert!(!unmeasured.is_size_confirmed());
+        assert_eq!(unmeasured.expected_file().validator, validator);
     }
 }

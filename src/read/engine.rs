@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::block_loader::BlockLoader;
 use super::cache_tiers::CacheTiers;
-use super::content::{Content, SizeState};
+use super::content::Content;
 use super::content_table::{ContentTable, FailingFile};
 use super::deadline::DeadlineExceeded;
 use super::fetch_purpose::FetchPurpose;
@@ -19,6 +20,7 @@ use super::open_file::OpenFile;
 use super::prefetcher::Prefetcher;
 use super::range_fetch::FetchContext;
 use super::range_fetcher::RangeFetcher;
+use super::read_forecast::ReadForecast;
 use super::recording::Recording;
 #[cfg(test)]
 use crate::cache::BLOCK_LENGTH;
@@ -26,7 +28,7 @@ use crate::cache::disk::{CompleteFile, DiskCache};
 use crate::cache::{BlockIndex, BlockSpan, MemoryCache};
 use crate::http::{
     ByteRange, Client, ExpectedFile, FetchCause, FetchError, LeaseSource, Priority, RangeStream,
-    TrafficClass,
+    TrafficClass, VersionCheck,
 };
 #[cfg(test)]
 use crate::model::TableSize;
@@ -64,6 +66,7 @@ pub struct Engine {
     contents: Arc<ContentTable>,
     loader: Arc<BlockLoader>,
     prefetcher: Arc<Prefetcher>,
+    forecast: Arc<ReadForecast>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -88,9 +91,11 @@ impl Engine {
             caches: caches.clone(),
             in_flight: Arc::default(),
             fetcher: Arc::new(RangeFetcher::new(context)),
+            meter: Arc::default(),
             runtime: runtime.clone(),
         });
-        let prefetcher = Prefetcher::new(loader.clone(), client.max_connections());
+        let bandwidth = client.bandwidth_limiter().map(|limiter| limiter.bytes_per_second());
+        let prefetcher = Prefetcher::new(loader.clone(), client.max_connections(), bandwidth);
         Arc::new(Self {
             client,
             lease_caches,
@@ -100,6 +105,7 @@ impl Engine {
             contents,
             loader,
             prefetcher,
+            forecast: Arc::default(),
         })
     }
 
@@ -111,7 +117,20 @@ impl Engine {
         let content =
             self.contents.open(recording, self.lease_source(&recording.id, recording.version)?);
         let active_readers = self.prefetcher.active_readers();
-        Ok(Arc::new(OpenFile::new(content, active_readers, self.runtime.clone())))
+        let forecast = self.forecast.clone();
+        Ok(Arc::new(OpenFile::new(content, active_readers, forecast, self.runtime.clone())))
+    }
+
+    /// Opens a handle whose leases come from `leases`.
+    #[cfg(test)]
+    pub(super) fn open_with_leases(
+        &self,
+        recording: &Recording,
+        leases: Arc<dyn LeaseSource>,
+    ) -> Arc<OpenFile> {
+        let content = self.contents.open(recording, leases);
+        let (readers, forecast) = (self.prefetcher.active_readers(), self.forecast.clone());
+        Arc::new(OpenFile::new(content, readers, forecast, self.runtime.clone()))
     }
 
     fn lease_source(
@@ -123,8 +142,9 @@ impl Engine {
         lease_source.ok_or_else(|| FetchError::Gone("the source of the file is not mounted".into()))
     }
 
-    /// Confirms the size of a file that has not been read yet: fetches its first block and waits
-    /// briefly for the reply. The result is recorded in the content of the handle.
+    /// Confirms the size of a file that has not been read yet: requests its first byte, or the
+    /// first bytes that its reader is expected to read, and waits briefly for the reply. The result
+    /// is recorded in the content of the handle.
     pub async fn confirm_size(&self, file: &Arc<OpenFile>) {
         let content = &file.content;
         if content.is_size_confirmed() || content.recent_failure(BlockIndex(0)).is_some() {
@@ -135,48 +155,86 @@ impl Engine {
             content.confirm_size();
             return;
         }
+        file.record_unconfirmed_open();
+        // A request for the first bytes confirms the size as well.
+        if content.begin_size_request()
+            && !self.loader.is_head_in_flight(content)
+            && !(self.forecast.expects_read() && self.request_first_bytes(file))
+        {
+            let request = self.request_size(content.clone());
+            self.runtime.spawn(request.in_current_span());
+        }
+        // If the server takes longer than the timeout, the file opens with the listed size.
+        let _ = tokio::time::timeout(OPEN_TIMEOUT, content.wait_for_size_request()).await;
+        // The probe window begins after the wait, because the wait can be for a request that was
+        // sent before the server recovered.
         let head = BlockIndex(0).span(content.recording.size);
         content.breaker.begin_probe(head, &file.probe_window, self.deadline);
-        // If the server takes longer than the timeout, the size remains unconfirmed.
-        let _ = tokio::time::timeout(OPEN_TIMEOUT, self.request_size(file)).await;
     }
 
-    async fn request_size(&self, file: &Arc<OpenFile>) {
-        let content = &file.content;
-        let head = BlockIndex(0).span(content.recording.size);
-        if self.caches.memory.contiguous_end(content.key(BlockIndex(0)), 0) as u64 >= head.end {
-            // The block was read before, and a later request failed. A request for one byte is
-            // sufficient to confirm the size.
-            let Recording { id, version, body, size } = &content.recording;
-            match self.find_size(id, *version, *body).await {
-                Ok(stated_size) if stated_size == *size => content.confirm_size(),
-                Ok(_) => self.check_contradicted_size(content).await,
-                Err(_) => {}
-            }
-            return;
+    /// Requests the bytes that the reader of a handle is expected to read first. Returns false if
+    /// no request was started.
+    fn request_first_bytes(&self, file: &Arc<OpenFile>) -> bool {
+        if self.request_whole_file_if_expected(file, 0) {
+            return true;
         }
-        let mut size_state = content.size_state.subscribe();
-        content.size_state.send_replace(SizeState::Unconfirmed);
+        let head = BlockIndex(0).span(file.content.recording.size);
         let purpose = FetchPurpose::Demand(TrafficClass::Interactive, Arc::downgrade(file));
-        self.loader.request_missing(content, head, &purpose, &self.prefetcher.listener());
-        // The sender is part of the content, so the wait always ends with a value.
-        let _ = size_state.wait_for(|state| *state != SizeState::Unconfirmed).await;
+        let first_bytes = BlockSpan::new(0, head.end.min(1));
+        self.prefetcher.request_for_reader(&file.content, first_bytes, head, &purpose) > 0
     }
 
-    /// Requests one byte of a file again, because the last reply stated another size than readers
-    /// see. If the server proves another size or serves other bytes, retires the content.
-    async fn check_contradicted_size(&self, content: &Content) {
-        let mut reply = RangeStream::new(
-            self.client.clone(),
-            content.leases.clone(),
-            ByteRange { start: 0, end: 1 },
-            content.expected_file(),
-            (TrafficClass::Interactive, Priority::Demand),
-            self.deadline,
-        );
-        match reply.open().await {
-            Ok(()) => content.confirm_size(),
-            Err(error) => self.contents.record_error(content, &error),
+    /// Requests the whole file if `offset` is 0 and the reader is expected to read all of it.
+    /// Returns whether a request was started.
+    fn request_whole_file_if_expected(&self, file: &Arc<OpenFile>, offset: u64) -> bool {
+        let size = file.content.recording.size;
+        if offset > 0 || !self.forecast.expects_whole_read(size) {
+            return false;
+        }
+        let purpose = FetchPurpose::WholeFile(Arc::downgrade(file));
+        let (whole_file, listener) = (BlockSpan::new(0, size), self.prefetcher.listener());
+        self.loader.request_missing(&file.content, whole_file, &purpose, &listener).requests > 0
+    }
+
+    /// Requests one byte of a file. Confirms the size, or makes the content stale if the server
+    /// proves another size or serves other bytes.
+    fn request_size(&self, content: Arc<Content>) -> impl Future<Output = ()> + Send + 'static {
+        // The class whose permits are free sooner: with a bandwidth limit, copies hold the other
+        // permits for seconds; without one, prefetched small files can hold the brief permits for
+        // as long.
+        let is_limited = self.client.bandwidth_limiter().is_some()
+            || content.leases.bandwidth_limiter().is_some();
+        let traffic_class =
+            if is_limited { TrafficClass::Brief } else { TrafficClass::Interactive };
+        let request_first_byte = |expected_file| {
+            let (client, leases) = (self.client.clone(), content.leases.clone());
+            let class = (traffic_class, Priority::Demand);
+            let range = ByteRange { start: 0, end: 1 };
+            RangeStream::new(client, leases, range, expected_file, class, self.deadline)
+                .with_version_check(VersionCheck::StrongTag)
+        };
+        let expected_file = content.expected_file();
+        // An empty file has no first byte. The reply that rejects the range states the length.
+        let empty_reply = (content.recording.size == 0).then(|| {
+            request_first_byte(ExpectedFile { total_length: None, ..expected_file.clone() })
+        });
+        let mut reply = request_first_byte(expected_file);
+        let contents = self.contents.clone();
+        async move {
+            if let Some(mut reply) = empty_reply
+                && let Err(FetchError::WrongTotal { served_length: 0, .. }) = reply.open().await
+            {
+                content.confirm_size();
+                return;
+            }
+            let result = reply.open().await;
+            if result.is_ok() && reply.sends_whole_file() {
+                content.record_ignored_range();
+            }
+            let result = result.and_then(|()| contents.record_reply(&content, reply.validator()));
+            if let Err(error) = result {
+                contents.record_error(&content, &error);
+            }
         }
     }
 
@@ -252,6 +310,7 @@ impl Engine {
             return None;
         }
         let span = BlockSpan::for_read(offset, length, content.recording.size);
+        file.record_read();
         if span.is_empty() {
             return Some(Bytes::new());
         }
@@ -315,7 +374,8 @@ impl Engine {
         };
         let purpose = FetchPurpose::Demand(class, Arc::downgrade(file));
         let listener = self.prefetcher.listener();
-        self.loader.request_missing(content, span_to_fetch, &purpose, &listener);
+        self.request_whole_file_if_expected(file, offset);
+        self.prefetcher.request_for_reader(content, span, span_to_fetch, &purpose);
         self.prefetcher.on_read(file, read);
         let bytes = self.loader.read(file, span, &purpose, &listener);
         tokio::pin!(bytes);
@@ -337,6 +397,10 @@ impl Engine {
                 // so this timeout does not count as a failure of the file. A late start of this
                 // task takes much less time.
                 Err(_elapsed) if start > call_start + self.deadline / 4 => {
+                    return Err(self.deadline_error(file, start));
+                }
+                // The server is only slow, so the next read gets bytes.
+                Err(_elapsed) if content.delivery.lock().is_advancing() => {
                     return Err(self.deadline_error(file, start));
                 }
                 Err(_elapsed) => self.record_timeout(file, span, start),
@@ -398,6 +462,12 @@ impl Engine {
         sizes.extend(self.contents.table_sizes());
         sizes.extend(self.lease_caches.values().flat_map(|cache| cache.table_sizes()));
         sizes
+    }
+
+    /// Whether the reader of a file of `size` bytes is expected to read all of it, as the readers
+    /// of the last files of similar size did.
+    pub fn expects_whole_read(&self, size: u64) -> bool {
+        self.forecast.expects_whole_read(size)
     }
 
     /// Prefetches all bytes of a small file. Returns `false` if the memory budget does not allow

@@ -16,10 +16,13 @@ pub(super) enum FetchPurpose {
     Demand(TrafficClass, Weak<OpenFile>),
     /// The bytes are a chunk in the prefetch window of a stream. The token cancels the fetch.
     Chunk(Weak<OpenFile>, StreamId, CancellationToken),
-    /// The bytes are the index of a media file, which a player is expected to read next.
-    MediaIndex,
-    /// The bytes are a small file that is expected to be opened next.
-    WholeFile,
+    /// A player is expected to read the bytes next: the index of a media file, or the bytes after a
+    /// seek.
+    Playback,
+    /// The bytes are a file that is expected to be opened next.
+    UpcomingFile(TrafficClass),
+    /// The bytes are a whole file, which the reader of the handle is expected to read to its end.
+    WholeFile(Weak<OpenFile>),
 }
 
 impl FetchPurpose {
@@ -32,30 +35,34 @@ impl FetchPurpose {
         match self {
             Self::Demand(..) => "demand",
             Self::Chunk(..) => "window",
-            Self::MediaIndex => "media index",
-            Self::WholeFile => "whole file",
+            Self::Playback => "playback",
+            Self::UpcomingFile(_) => "upcoming file",
+            Self::WholeFile(_) => "whole file",
         }
     }
 
     pub(super) fn traffic_class(&self) -> TrafficClass {
         match self {
-            Self::Demand(class, _) => *class,
-            // The index has few bytes, and a reader is expected to wait for them soon.
-            Self::MediaIndex => TrafficClass::Interactive,
+            Self::Demand(class, _) | Self::UpcomingFile(class) => *class,
+            // A reader waits for the first bytes of the file, and a player is expected to wait for
+            // its few bytes soon.
+            Self::WholeFile(_) | Self::Playback => TrafficClass::Interactive,
             Self::Chunk(..) => TrafficClass::Bulk,
-            Self::WholeFile => TrafficClass::Brief,
         }
     }
 
     pub(super) fn priority(&self) -> Priority {
-        if self.is_demand() { Priority::Demand } else { Priority::Prefetch }
+        match self {
+            Self::Demand(..) | Self::WholeFile(_) => Priority::Demand,
+            Self::Chunk(..) | Self::Playback | Self::UpcomingFile(_) => Priority::Prefetch,
+        }
     }
 
     /// Returns the handle whose reader needs the bytes, if the handle is still open.
     pub(super) fn handle(&self) -> Option<Arc<OpenFile>> {
         match self {
-            Self::Demand(_, file) | Self::Chunk(file, ..) => file.upgrade(),
-            Self::MediaIndex | Self::WholeFile => None,
+            Self::Demand(_, file) | Self::Chunk(file, ..) | Self::WholeFile(file) => file.upgrade(),
+            Self::Playback | Self::UpcomingFile(_) => None,
         }
     }
 
@@ -63,7 +70,9 @@ impl FetchPurpose {
     pub(super) fn cancellation_token(&self) -> CancellationToken {
         match self {
             Self::Chunk(_, _, cancellation_token) => cancellation_token.clone(),
-            Self::Demand(..) | Self::MediaIndex | Self::WholeFile => CancellationToken::new(),
+            Self::Demand(..) | Self::Playback | Self::UpcomingFile(_) | Self::WholeFile(_) => {
+                CancellationToken::new()
+            }
         }
     }
 }

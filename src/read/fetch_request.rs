@@ -8,6 +8,7 @@ use super::fetch_purpose::FetchPurpose;
 use super::in_flight::{FetchFailure, InFlightFetch, InFlightFetches, RequestPosition};
 use super::open_file::OpenFile;
 use super::stream::StreamId;
+use super::throughput::ThroughputMeter;
 use crate::cache::{BlockSpan, Reservation};
 use crate::http::FetchError;
 use crate::sync::Mutex;
@@ -35,6 +36,8 @@ pub(super) struct FetchRequest {
     pub(super) listener: Arc<dyn FetchListener>,
     pub(super) caches: Arc<CacheTiers>,
     pub(super) in_flight: Arc<Mutex<InFlightFetches>>,
+    /// Counts the bytes that all requests deliver.
+    pub(super) meter: Arc<ThroughputMeter>,
 }
 
 /// Starts the requests that fill in-flight fetches. Tests of the loader use their own

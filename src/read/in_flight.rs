@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::cache::{BlockExtent, BlockKey, BlockSpan, ContentId};
 use crate::http::FetchError;
@@ -51,15 +52,51 @@ pub(super) struct InFlightFetch {
 /// The current position of a request in the file. From the position, readers determine whether to
 /// wait for the request.
 #[derive(Debug)]
-pub(super) struct RequestPosition(AtomicU64);
+pub(super) struct RequestPosition {
+    offset: AtomicU64,
+    /// The last progress, or `None` before the reply begins, for example while the request waits
+    /// for a connection.
+    last_progress: Mutex<Option<RequestProgress>>,
+    /// Whether the request replaces one that has stalled.
+    is_replacement: bool,
+}
+
+/// The moment at which a request received bytes or the head of its reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestProgress {
+    pub(super) time: Instant,
+    /// Number of bytes that all requests had delivered at this time.
+    pub(super) total_bytes: u64,
+    /// Number of bytes that the request has received so far.
+    pub(super) received_bytes: u64,
+}
 
 impl RequestPosition {
     pub(super) fn new(offset: u64) -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(offset)))
+        Arc::new(Self::begin(offset, false))
+    }
+
+    /// Returns the position of a request that replaces one that has stalled.
+    pub(super) fn of_replacement(offset: u64) -> Arc<Self> {
+        Arc::new(Self::begin(offset, true))
+    }
+
+    fn begin(offset: u64, is_replacement: bool) -> Self {
+        Self { offset: AtomicU64::new(offset), last_progress: Mutex::default(), is_replacement }
     }
 
     pub(super) fn set(&self, offset: u64) {
-        self.0.store(offset, Ordering::Relaxed);
+        self.offset.store(offset, Ordering::Relaxed);
+    }
+
+    /// Records that the request has received `bytes` bytes, or the head of its reply. `total_bytes`
+    /// is the number of bytes that all requests have delivered so far.
+    pub(super) fn record_progress(&self, bytes: usize, total_bytes: u64) {
+        let mut last_progress = self.last_progress.lock();
+        let earlier_bytes = last_progress.map_or(0, |last| last.received_bytes);
+        let received_bytes = earlier_bytes + bytes as u64;
+        *last_progress =
+            Some(RequestProgress { time: Instant::now(), total_bytes, received_bytes });
     }
 }
 
@@ -88,7 +125,23 @@ impl InFlightFetch {
 
     /// Returns the number of bytes that the request must deliver before it reaches this fetch.
     pub(super) fn distance(&self) -> u64 {
-        self.extent.start().saturating_sub(self.position.0.load(Ordering::Relaxed))
+        self.extent.start().saturating_sub(self.position.offset.load(Ordering::Relaxed))
+    }
+
+    /// Whether another request can replace that of this fetch. A replacement is not replaced again:
+    /// if each request takes long, the bytes would never arrive.
+    pub(super) fn is_replaceable(&self) -> bool {
+        !self.is_disk_load && !self.position.is_replacement
+    }
+
+    /// Whether the same request fills both fetches.
+    pub(super) fn has_request_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.position, &other.position)
+    }
+
+    /// Returns the last progress of the request, or `None` before its reply begins.
+    pub(super) fn last_progress(&self) -> Option<RequestProgress> {
+        *self.position.last_progress.lock()
     }
 
     /// Appends bytes that have arrived.

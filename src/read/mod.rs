@@ -48,6 +48,8 @@ mod file_breaker;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod in_flight;
+#[cfg(test)]
+mod line_tests;
 mod media_index;
 mod observer;
 mod open_file;
@@ -55,6 +57,7 @@ mod prefetch_window;
 mod prefetcher;
 mod range_fetch;
 mod range_fetcher;
+mod read_forecast;
 mod recording;
 mod sequential_run;
 mod stream;

@@ -1,7 +1,6 @@
 //! The trait through which the read path reports properties of a file to the owner of the catalog.
 
-use crate::http::Validator;
-use crate::model::{FileId, Version};
+use crate::model::{FileId, LastReply, Version};
 
 /// Receives the properties of files that become known when they are read. Calls must return at
 /// once, because they are made during `open` and `read`. The read path holds no lock during a call.
@@ -10,11 +9,11 @@ pub trait Observer: Send + Sync {
     /// see.
     fn on_size_found(&self, id: &FileId, version: Version, size: u64);
 
-    /// Called when the server serves the file version with this validator.
-    fn on_validator(&self, id: &FileId, version: Version, validator: &Validator);
+    /// Called when an accepted reply has another length or validator than the last one.
+    fn on_reply(&self, id: &FileId, version: Version, reply: &LastReply);
 
-    /// Returns the validator of the last reply with this file version, in this or an earlier run.
-    fn last_validator(&self, id: &FileId, version: Version) -> Option<Validator>;
+    /// Returns the last reply for this file version, from this or an earlier run.
+    fn last_reply(&self, id: &FileId, version: Version) -> Option<LastReply>;
 
     /// Called when the bytes on the server have changed although the listed version has not
     /// changed. All cached bytes of the file are then invalid.

@@ -10,16 +10,16 @@ use tracing::Instrument;
 use super::access_pattern::AccessPattern;
 use super::content::{Content, FAILURE_TTL};
 use super::file_breaker::ProbeWindow;
+use super::read_forecast::ReadForecast;
 use super::throughput::ThroughputMeter;
 use crate::http::FetchError;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Time for which requests continue after the last handle has been closed. Players and `ffprobe`
-/// close a file and open it again at once, and then find its bytes still in flight. The delay is
-/// below one second, because the bytes of a closed file must not be transferred for longer than
-/// that.
-const CLOSE_DELAY: Duration = Duration::from_millis(500);
+/// close a file and open it again at once, and then find its bytes still in flight. A program that
+/// ends needs no more bytes, and a transfer at full speed receives several megabytes in this time.
+const CLOSE_DELAY: Duration = Duration::from_millis(50);
 
 /// An open handle on a file: the content of the file and the access pattern of the reader. Dropping
 /// this value closes the handle.
@@ -37,6 +37,12 @@ pub struct OpenFile {
     active_readers: Arc<AtomicUsize>,
     last_timeout: Mutex<Option<ReadTimeout>>,
     pub(super) probe_window: ProbeWindow,
+    /// Whether the size of the file was unconfirmed when it was opened.
+    had_unconfirmed_size: AtomicBool,
+    was_read: AtomicBool,
+    /// Whether the index of a media file was read, as players do.
+    has_read_index: AtomicBool,
+    forecast: Arc<ReadForecast>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -52,6 +58,7 @@ impl OpenFile {
     pub(super) fn new(
         content: Arc<Content>,
         active_readers: Arc<AtomicUsize>,
+        forecast: Arc<ReadForecast>,
         runtime: tokio::runtime::Handle,
     ) -> Self {
         content.add_handle();
@@ -63,6 +70,10 @@ impl OpenFile {
             active_readers,
             last_timeout: Mutex::default(),
             probe_window: ProbeWindow::new(),
+            had_unconfirmed_size: AtomicBool::new(false),
+            was_read: AtomicBool::new(false),
+            has_read_index: AtomicBool::new(false),
+            forecast,
             runtime,
         }
     }
@@ -70,6 +81,30 @@ impl OpenFile {
     /// Returns the content that this handle reads.
     pub fn content(&self) -> &Content {
         &self.content
+    }
+
+    /// Records that the size was unconfirmed when the handle was opened.
+    pub(super) fn record_unconfirmed_open(&self) {
+        self.had_unconfirmed_size.store(true, Ordering::Relaxed);
+    }
+
+    /// Records a read through this handle.
+    pub(super) fn record_read(&self) {
+        if !self.was_read.load(Ordering::Relaxed)
+            && !self.was_read.swap(true, Ordering::Relaxed)
+            && self.had_unconfirmed_size.load(Ordering::Relaxed)
+        {
+            self.forecast.record_open(true);
+        }
+    }
+
+    /// Records a read of the index of a media file.
+    pub(super) fn record_index_read(&self) {
+        self.has_read_index.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_read_index(&self) -> bool {
+        self.has_read_index.load(Ordering::Relaxed)
     }
 
     /// Adds a chunk in flight to the count.
@@ -105,6 +140,12 @@ impl Drop for OpenFile {
     fn drop(&mut self) {
         if *self.chunks_in_flight.get_mut() > 0 {
             self.active_readers.fetch_sub(1, Ordering::Relaxed);
+        }
+        if *self.was_read.get_mut() {
+            let size = self.content.recording.size;
+            self.forecast.record_close(size, self.pattern.get_mut().has_read_all(size));
+        } else if *self.had_unconfirmed_size.get_mut() {
+            self.forecast.record_open(false);
         }
         if self.content.remove_handle() {
             let content = self.content.clone();
@@ -172,7 +213,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn handle_with_chunks_counts_as_one_reader() {
         let active_readers = Arc::<AtomicUsize>::default();
-        let handle = || OpenFile::new(content(SIZE), active_readers.clone(), Handle::current());
+        let handle = || {
+            let readers = active_readers.clone();
+            OpenFile::new(content(SIZE), readers, Arc::default(), Handle::current())
+        };
         let reader_count = || active_readers.load(Ordering::Relaxed);
         let (one, other) = (handle(), handle());
         one.add_chunk();

@@ -2,7 +2,7 @@
 //! requests them.
 
 use super::sequential_run::SequentialRun;
-use crate::cache::{BLOCK_LENGTH, BlockSpan, block_ceil, block_floor};
+use crate::cache::{BLOCK_LENGTH, BlockSpan, block_ceil};
 
 /// Maximum length of a chunk. The connection is idle for one round trip before each chunk. At 12
 /// MB/s and 50 ms, this costs 13 % of the throughput with chunks of 4 MiB. With many connections,
@@ -11,21 +11,30 @@ use crate::cache::{BLOCK_LENGTH, BlockSpan, block_ceil, block_floor};
 /// short chunks.
 const MAX_CHUNK: u64 = 4 * BLOCK_LENGTH;
 
-/// Length of a run from which the window can double. Programs that show the properties or a
+/// Minimum length of a run before its window can double. Programs that show the properties or a
 /// thumbnail of a video, or detect its type, read up to 15 MB of it. Below this length, at most
-/// twice the bytes of the run and one block are fetched. A copy on eight connections reaches its
-/// full speed after three round trips, and one on 64 connections after five.
+/// twice the bytes of the run and two blocks are fetched.
 const MIN_RUN_FOR_FULL_WINDOW: u64 = 16 * BLOCK_LENGTH;
 
 /// Minimum window of a run that is long enough. With less, the connections of a slow line would be
 /// idle for a round trip between two chunks.
 pub(super) const MIN_WINDOW: u64 = 4 * BLOCK_LENGTH;
 
+/// Unit of the chunk length while the run is shorter than [`MIN_RUN_FOR_FULL_WINDOW`]. The window
+/// grows with the run, so it can be twice as long each time its chunks have arrived. At 4 MB/s per
+/// connection, chunks of whole blocks take twice as long, so a copy reaches its full speed a second
+/// later. Shorter chunks gain little and need twice the requests.
+const SHORT_RUN_UNIT: u64 = BLOCK_LENGTH / 2;
+
+/// Minimum number of connections for which [`SHORT_RUN_UNIT`] is used. With fewer, the window has
+/// enough whole blocks for all of them.
+const MIN_CONNECTIONS_FOR_SHORT_RUN_UNIT: usize = 8;
+
 /// The prefetch window of one stream. It is filled with *chunks*. Each chunk is one request.
 ///
-/// While a run is shorter than [`MIN_RUN_FOR_FULL_WINDOW`], the window is one block longer than the
-/// run. After that, it doubles each time the reader has waited since the last growth. Therefore a
-/// player that reads at the bit rate of its video keeps a small window, and a copy soon gets a
+/// While a run is shorter than [`MIN_RUN_FOR_FULL_WINDOW`], the window is two blocks longer than
+/// the run. After that, it doubles each time the reader has waited since the last growth. Therefore
+/// a player that reads at the bit rate of its video keeps a small window, and a copy soon gets a
 /// large one.
 #[derive(Debug, Default)]
 pub(super) struct PrefetchWindow {
@@ -83,8 +92,9 @@ impl PrefetchWindow {
         let is_run_long = run.length() >= MIN_RUN_FOR_FULL_WINDOW;
         let (min_size, max_end) = match connections {
             _ if !is_run_long => {
-                let size = run.length() + BLOCK_LENGTH;
-                (size, block_floor(run.end() + size))
+                let size = run.length() + 2 * BLOCK_LENGTH;
+                let end = run.end() + size;
+                (size, end - end % SHORT_RUN_UNIT)
             }
             1 => (BLOCK_LENGTH, u64::MAX),
             _ => (MIN_WINDOW, u64::MAX),
@@ -113,7 +123,12 @@ impl PrefetchWindow {
         let bytes_in_flight = self.requested_bytes.saturating_sub(received_bytes);
         let missing_bytes = (file_size - self.requested_until).saturating_add(bytes_in_flight);
         let equal_part = missing_bytes.div_ceil(connections as u64).next_multiple_of(BLOCK_LENGTH);
-        let length = block_ceil(self.size.div_ceil(connections as u64)).min(MAX_CHUNK);
+        let unit = if is_run_long || connections < MIN_CONNECTIONS_FOR_SHORT_RUN_UNIT {
+            BLOCK_LENGTH
+        } else {
+            SHORT_RUN_UNIT
+        };
+        let length = self.size.div_ceil(connections as u64).next_multiple_of(unit).min(MAX_CHUNK);
         let length = length.min(equal_part);
         let start = self.requested_until;
         let end = start.saturating_add(length).min(max_end).min(file_size);
@@ -184,11 +199,11 @@ mod tests {
     fn window_begins_after_the_current_block() {
         let run = SequentialRun::new(BlockSpan::new(0, BLOCK_LENGTH / 2 + 1));
         let chunk = window(&run).next_chunk(&run, limits(1));
-        assert_eq!(chunk, Some(BlockSpan::new(BLOCK_LENGTH, 2 * BLOCK_LENGTH)));
+        assert_eq!(chunk, Some(BlockSpan::new(BLOCK_LENGTH, 3 * BLOCK_LENGTH)));
     }
 
     #[test]
-    fn window_of_short_run_is_one_block_longer() {
+    fn window_of_short_run_is_two_blocks_longer() {
         let run = SequentialRun::new(BlockSpan::new(0, 2 * BLOCK_LENGTH));
         for connections in [1, 8] {
             let mut window = window(&run);
@@ -199,7 +214,7 @@ mod tests {
                 window.record_chunk(chunk.end, 1);
                 end = chunk.end;
             }
-            assert_eq!(end, 5 * BLOCK_LENGTH);
+            assert_eq!(end, 6 * BLOCK_LENGTH);
         }
     }
 

@@ -3,17 +3,33 @@
 
 use std::sync::Arc;
 
-use super::block_loader::BlockLoader;
+use super::block_loader::{BlockLoader, Coverage};
 use super::content::Content;
 use super::fetch_purpose::FetchPurpose;
 use super::fetch_request::FetchListener;
 use super::media_index;
 use super::open_file::OpenFile;
+use super::read_forecast::MAX_WHOLE_FILE_LENGTH;
 use super::recording::Recording;
 use super::stream::{ReaderShare, StreamId, StreamRead};
-use crate::cache::BlockSpan;
+use crate::cache::{BLOCK_LENGTH, BlockSpan};
+use crate::http::TrafficClass;
 use crate::model::BodyKind;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// Seconds of a limited bandwidth that the windows of all readers together contain. A read can wait
+/// for all of these bytes.
+const LIMITED_WINDOW_SECONDS: u64 = 2;
+
+/// Number of bytes after a seek that are prefetched for a player. The kernel requests as many with
+/// its largest read-ahead, but only after the first bytes have arrived, which is a round trip
+/// later.
+const PLAYBACK_LENGTH: u64 = BLOCK_LENGTH;
+
+/// Maximum length of a request for a player, in bytes. A player shows nothing before all of its
+/// bytes have arrived, and many servers limit the rate of each connection: 1 MiB over one
+/// connection with 4 MB/s takes 260 ms, and over four connections 65 ms.
+const MAX_PLAYBACK_REQUEST: u64 = BLOCK_LENGTH / 4;
 
 /// Decides which bytes are prefetched.
 ///
@@ -21,14 +37,20 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 pub(super) struct Prefetcher {
     loader: Arc<BlockLoader>,
     max_connections: usize,
+    /// The general bandwidth limit in bytes per second.
+    bandwidth: Option<u64>,
     /// Number of handles with chunks in flight. These handles share the memory budget and the
     /// connections.
     active_readers: Arc<AtomicUsize>,
 }
 
 impl Prefetcher {
-    pub(super) fn new(loader: Arc<BlockLoader>, max_connections: usize) -> Arc<Self> {
-        Arc::new(Self { loader, max_connections, active_readers: Arc::default() })
+    pub(super) fn new(
+        loader: Arc<BlockLoader>,
+        max_connections: usize,
+        bandwidth: Option<u64>,
+    ) -> Arc<Self> {
+        Arc::new(Self { loader, max_connections, bandwidth, active_readers: Arc::default() })
     }
 
     /// Returns the shared count of handles with chunks in flight. Each handle updates the count.
@@ -41,6 +63,14 @@ impl Prefetcher {
         if read.is_sequential {
             self.loader.caches.mark_consumed(&file.content, read.span);
         }
+        let index = file.content.media_index();
+        if index.is_some_and(|index| (index.start..index.end).contains(&read.span.start)) {
+            file.record_index_read();
+        } else if read.is_seek && file.has_read_index() {
+            let end = read.span.end.saturating_add(PLAYBACK_LENGTH);
+            let next_bytes = BlockSpan::new(read.span.end, end.min(file.content.recording.size));
+            self.prefetch_for_player(&file.content, next_bytes);
+        }
         self.fill_window(file, read.stream);
     }
 
@@ -49,20 +79,61 @@ impl Prefetcher {
     pub(super) fn prefetch_whole_file(self: &Arc<Self>, file: &OpenFile) -> bool {
         let content = &file.content;
         let whole_file = BlockSpan::new(0, content.recording.size);
+        // A file of one block takes little more than a round trip.
+        let class = match whole_file.len() {
+            ..=BLOCK_LENGTH => TrafficClass::Brief,
+            _ => TrafficClass::Bulk,
+        };
         content.is_stale()
             || content.is_prefetch_suspended()
-            || self.request_missing(content, whole_file, &FetchPurpose::WholeFile) >= whole_file.end
+            || self
+                .request_missing(content, whole_file, &FetchPurpose::UpcomingFile(class))
+                .covered_until
+                >= whole_file.end
     }
 
-    /// Starts requests for the missing bytes of `span`. Returns the offset up to which the memory
-    /// budget allowed requests.
+    /// Prefetches bytes that a player is expected to read next, over several connections.
+    fn prefetch_for_player(self: &Arc<Self>, content: &Arc<Content>, span: BlockSpan) {
+        let max_length = if content.has_strong_tag() { MAX_PLAYBACK_REQUEST } else { u64::MAX };
+        let mut remaining_span = span;
+        while !remaining_span.is_empty() {
+            let end = remaining_span.end.min(remaining_span.start.saturating_add(max_length));
+            let part = BlockSpan::new(remaining_span.start, end);
+            self.request_missing(content, part, &FetchPurpose::Playback);
+            remaining_span.start = end;
+        }
+    }
+
+    /// Requests the missing bytes of `span`, which contains `read`, for a waiting reader. The first
+    /// block of a long media file is fetched over several connections, because a player shows
+    /// nothing before it has read most of it. Returns the number of requests for the reader.
+    pub(super) fn request_for_reader(
+        self: &Arc<Self>,
+        content: &Arc<Content>,
+        read: BlockSpan,
+        span: BlockSpan,
+        purpose: &FetchPurpose,
+    ) -> usize {
+        let Recording { size, body, .. } = content.recording;
+        let is_long_media = body == BodyKind::IsoMedia && size > MAX_WHOLE_FILE_LENGTH;
+        let is_divided = span.start == 0 && is_long_media && content.has_strong_tag();
+        let end =
+            if is_divided { read.end.max(MAX_PLAYBACK_REQUEST).min(span.end) } else { span.end };
+        let span_for_reader = BlockSpan::new(span.start, end);
+        // The reader's request comes first, so it gets the connection that is already open.
+        let requests = self.request_missing(content, span_for_reader, purpose).requests;
+        self.prefetch_for_player(content, BlockSpan::new(end, span.end));
+        requests
+    }
+
+    /// Starts requests for the missing bytes of `span`.
     fn request_missing(
         self: &Arc<Self>,
         content: &Arc<Content>,
         span: BlockSpan,
         purpose: &FetchPurpose,
-    ) -> u64 {
-        self.loader.request_missing(content, span, purpose, &self.listener()).covered_until
+    ) -> Coverage {
+        self.loader.request_missing(content, span, purpose, &self.listener())
     }
 
     /// Returns this prefetcher as the listener for its own fetches and for those of readers.
@@ -83,8 +154,7 @@ impl Prefetcher {
             // returns.
             stream.record_chunk(chunk.end, 1);
             drop(pattern);
-            let coverage =
-                self.loader.request_missing(&file.content, chunk, &purpose, &self.listener());
+            let coverage = self.request_missing(&file.content, chunk, &purpose);
             let mut pattern = file.pattern.lock();
             let Some(stream) = pattern.stream_mut(id) else { return };
             stream.correct_chunk(chunk, coverage.covered_until, coverage.requests);
@@ -101,8 +171,14 @@ impl Prefetcher {
     fn reader_share(&self, content: &Content) -> ReaderShare {
         let readers = self.active_readers.load(Ordering::Relaxed).max(1);
         let max_connections = if content.ignores_ranges() { 1 } else { self.max_connections };
+        let source_bandwidth =
+            content.leases.bandwidth_limiter().map(|limiter| limiter.bytes_per_second());
+        let bandwidths = self.bandwidth.into_iter().chain(source_bandwidth);
+        let max_window = bandwidths
+            .map(|bandwidth| bandwidth.saturating_mul(LIMITED_WINDOW_SECONDS))
+            .fold(self.loader.caches.memory.max_prefetch(), u64::min);
         ReaderShare {
-            window: self.loader.caches.memory.max_prefetch() / readers as u64,
+            window: max_window / readers as u64,
             connections: (max_connections / readers).max(1),
         }
     }
@@ -115,7 +191,8 @@ impl FetchListener for Prefetcher {
         if body == BodyKind::IsoMedia
             && let Some(index) = media_index::find_index(head, size)
         {
-            self.request_missing(content, index, &FetchPurpose::MediaIndex);
+            content.record_media_index(index);
+            self.prefetch_for_player(content, index);
         }
     }
 
@@ -146,10 +223,11 @@ mod tests {
 
     use super::super::fetch_request::FetchRequest;
     use super::super::in_flight::FetchFailure;
-    use super::super::test_support::{ManualFetcher, content, fulfill, loader, open, recording};
+    use super::super::test_support::{
+        ManualFetcher, content, content_with, demand, fulfill, loader, open, recording,
+    };
     use super::*;
-    use crate::cache::BLOCK_LENGTH;
-    use crate::http::FetchError;
+    use crate::http::{FetchError, Validator};
 
     const BUDGET: u64 = 64 * BLOCK_LENGTH;
     const SIZE: u64 = 1024 * BLOCK_LENGTH;
@@ -163,7 +241,7 @@ mod tests {
     impl Setup {
         fn new(size: u64) -> Self {
             let (loader, fetcher) = loader(BUDGET, &Handle::current());
-            let prefetcher = Prefetcher::new(loader, 8);
+            let prefetcher = Prefetcher::new(loader, 8, None);
             Self { prefetcher, fetcher, file: open(&content(size), &Handle::current()) }
         }
 
@@ -190,12 +268,16 @@ mod tests {
         BlockSpan::new(start * BLOCK_LENGTH, end * BLOCK_LENGTH)
     }
 
+    fn half_blocks(start: u64, end: u64) -> BlockSpan {
+        BlockSpan::new(start * BLOCK_LENGTH / 2, end * BLOCK_LENGTH / 2)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn sequential_read_starts_a_prefetch() {
         let setup = Setup::new(SIZE);
         setup.read(0);
         let requests = setup.take_requests();
-        assert_eq!(requests[0].span, blocks(1, 2));
+        assert_eq!(requests[0].span, half_blocks(2, 3));
         assert!(requests.iter().all(|request| matches!(request.purpose, FetchPurpose::Chunk(..))));
     }
 
@@ -215,10 +297,11 @@ mod tests {
     async fn next_chunk_starts_when_a_chunk_ends() {
         let setup = Setup::new(SIZE);
         setup.read(0);
-        let [request, second_request]: [FetchRequest; 2] =
-            setup.take_requests().try_into().ok().unwrap();
+        let mut requests = setup.take_requests();
+        let spans: Vec<_> = requests.iter().map(|request| request.span).collect();
+        assert_eq!(spans, (2..8).map(|index| half_blocks(index, index + 1)).collect::<Vec<_>>());
+        let request = requests.remove(0);
         let FetchPurpose::Chunk(_, stream, _) = request.purpose.clone() else { panic!() };
-        assert_eq!((request.span, second_request.span), (blocks(1, 2), blocks(2, 3)));
         // A waiting reader makes the window grow.
         let _waiter = setup.file.meter.add_waiter();
         assert!(fulfill(request));
@@ -226,8 +309,8 @@ mod tests {
         setup.take_requests();
         setup.read(1);
         setup.prefetcher.clone().on_chunk_end(&setup.file, stream);
-        let new_spans: Vec<_> = setup.requested_spans();
-        assert_eq!(new_spans, [blocks(3, 4), blocks(4, 5)]);
+        let new_spans = [half_blocks(8, 9), half_blocks(9, 10), half_blocks(10, 11)];
+        assert_eq!(setup.requested_spans(), new_spans);
     }
 
     #[tokio::test(start_paused = true)]
@@ -245,25 +328,83 @@ mod tests {
         assert_eq!(setup.prefetcher.reader_share(&setup.file.content).connections, 1);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn media_index_is_fetched_after_the_head() {
-        let setup = Setup::new(SIZE);
-        let mut video = recording(SIZE);
-        video.body = BodyKind::IsoMedia;
-        let revision = (setup.file.content.revision(), None);
-        let leases = setup.file.content.leases.clone();
-        let id = setup.file.content.id;
-        let content = Arc::new(Content::new(video, id, leases, revision));
+    /// A video whose index is the last block, and its first bytes.
+    fn video() -> (Arc<Content>, Vec<u8>) {
         let media_length = SIZE - 16 - BLOCK_LENGTH;
         let mut head = b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x01mdat".to_vec();
         head.extend_from_slice(&media_length.to_be_bytes());
+        (content_with(Recording { body: BodyKind::IsoMedia, ..recording(SIZE) }), head)
+    }
+
+    fn record_strong_tag(content: &Content) {
+        let validator = Validator::parse("\"tag\"").unwrap();
+        content.record_validator(&validator).unwrap();
+    }
+
+    /// The spans of a block that is fetched for a player.
+    fn parts(start: u64) -> Vec<BlockSpan> {
+        let part = |index| start + index * MAX_PLAYBACK_REQUEST;
+        (0..4).map(|index| BlockSpan::new(part(index), part(index + 1))).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn media_index_is_fetched_in_parts_after_the_head() {
+        let setup = Setup::new(SIZE);
+        let (content, head) = video();
+        record_strong_tag(&content);
         setup.prefetcher.clone().on_head(&content, &head);
-        let request = setup.fetcher.take_only();
-        assert!(matches!(request.purpose, FetchPurpose::MediaIndex));
-        assert_eq!(request.span, BlockSpan::new(SIZE - BLOCK_LENGTH, SIZE));
+        let requests = setup.take_requests();
+        let is_playback =
+            |request: &FetchRequest| matches!(request.purpose, FetchPurpose::Playback);
+        assert!(requests.iter().all(is_playback));
+        let spans: Vec<_> = requests.iter().map(|request| request.span).collect();
+        assert_eq!(spans, parts(SIZE - BLOCK_LENGTH));
+        // Without a strong tag, each part would cost another request.
+        let (content, head) = video();
+        let setup = Setup::new(SIZE);
+        setup.prefetcher.clone().on_head(&content, &head);
+        assert_eq!(setup.requested_spans(), [BlockSpan::new(SIZE - BLOCK_LENGTH, SIZE)]);
         // The first bytes of a file of another type do not show an index.
         setup.prefetcher.clone().on_head(&setup.file.content, &head);
         assert_eq!(setup.requested_spans(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn head_of_long_video_is_fetched_in_parts() {
+        let (content, _) = video();
+        let file = open(&content, &Handle::current());
+        let request_head = || {
+            let (setup, read) = (Setup::new(SIZE), BlockSpan::new(0, 4096));
+            let purpose = demand(&file);
+            setup.prefetcher.request_for_reader(&content, read, blocks(0, 1), &purpose);
+            setup.requested_spans()
+        };
+        assert_eq!(request_head(), [blocks(0, 1)]);
+        record_strong_tag(&content);
+        assert_eq!(request_head(), parts(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn seek_is_prefetched_after_a_read_of_the_index() {
+        let mut setup = Setup::new(SIZE);
+        let (content, head) = video();
+        record_strong_tag(&content);
+        setup.file = open(&content, &Handle::current());
+        setup.prefetcher.clone().on_head(&content, &head);
+        setup.take_requests();
+        let read = |start: u64| {
+            let span = BlockSpan::new(start, start + 4096);
+            let read = {
+                let mut pattern = setup.file.pattern.lock();
+                pattern.observe(span, setup.file.meter.read()).describe_read(span)
+            };
+            setup.prefetcher.on_read(&setup.file, read);
+            setup.requested_spans()
+        };
+        assert_eq!(read(300 * BLOCK_LENGTH), []);
+        assert_eq!(read(SIZE - BLOCK_LENGTH), []);
+        assert_eq!(read(500 * BLOCK_LENGTH), parts(500 * BLOCK_LENGTH + 4096));
+        assert_eq!(read(500 * BLOCK_LENGTH + 4096), [], "no seek");
     }
 
     #[tokio::test(start_paused = true)]

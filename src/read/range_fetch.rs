@@ -136,7 +136,7 @@ impl RangeFetch {
             if let FetchFailure::Failed(error) = &failure {
                 content.record_request_failure(error);
                 self.context.contents.record_error(content, error);
-                if matches!(purpose, FetchPurpose::WholeFile) {
+                if matches!(purpose, FetchPurpose::UpcomingFile(_)) {
                     content.record_prefetch_failure();
                 }
             }
@@ -155,17 +155,29 @@ impl RangeFetch {
     async fn fill_fetches(&mut self) -> Result<Option<RangeStream>, FetchFailure> {
         let FetchRequest { content, span, purpose, .. } = &self.request;
         let (content, span) = (content.clone(), *span);
-        let mut body = RangeStream::new(
-            self.context.client.clone(),
-            content.leases.clone(),
-            ByteRange { start: span.start, end: span.end },
-            content.expected_file(),
-            (purpose.traffic_class(), purpose.priority()),
-            self.context.deadline,
-        );
-        body.open().await.map_err(FetchFailure::Failed)?;
-        let contents = &self.context.contents;
-        contents.record_reply(&content, body.validator()).map_err(FetchFailure::Failed)?;
+        let open_body = async || {
+            let mut body = RangeStream::new(
+                self.context.client.clone(),
+                content.leases.clone(),
+                ByteRange { start: span.start, end: span.end },
+                content.expected_file(),
+                (purpose.traffic_class(), purpose.priority()),
+                self.context.deadline,
+            );
+            body.open().await?;
+            self.context.contents.record_reply(&content, body.validator())?;
+            Ok(body)
+        };
+        let is_first_reply = content.expected_file().validator.is_none();
+        let mut body = match open_body().await {
+            // The first requests of a file start without an expected validator. If another request
+            // has recorded its validator in the meantime, this request is sent again and checked
+            // against it.
+            Err(FetchError::Changed(_)) if is_first_reply => open_body().await,
+            result => result,
+        }
+        .map_err(FetchFailure::Failed)?;
+        self.record_progress(0);
         if body.sends_whole_file() {
             return Ok(Some(body));
         }
@@ -210,9 +222,24 @@ impl RangeFetch {
         Ok(bytes)
     }
 
+    /// Records that `length` bytes have arrived, so that the request is replaced when it stalls.
+    /// With a limited bandwidth, a request waits for the limit while others deliver, so it is never
+    /// replaced.
+    fn record_progress(&self, length: usize) {
+        let FetchRequest { content, position, meter, .. } = &self.request;
+        let is_limited = self.context.client.bandwidth_limiter().is_some()
+            || content.leases.bandwidth_limiter().is_some();
+        if !is_limited {
+            position.record_progress(length, meter.read().bytes);
+        }
+    }
+
     /// Records that the next `length` bytes of the range have arrived.
     fn record_bytes(&mut self, length: usize) {
         self.delivered_until += length as u64;
+        self.request.meter.add_bytes(length);
+        self.request.content.delivery.lock().add_bytes(length);
+        self.record_progress(length);
         let FetchRequest { content, span, .. } = &self.request;
         let delivered_span = BlockSpan::new(span.start, self.delivered_until);
         content.breaker.record_delivery(

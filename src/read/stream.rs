@@ -67,6 +67,8 @@ pub(super) struct StreamRead {
     pub(super) span: BlockSpan,
     /// Whether the reader reads in sequence and will not return to these bytes.
     pub(super) is_sequential: bool,
+    /// Whether it is the first read at a new position, which is not the start of the file.
+    pub(super) is_seek: bool,
 }
 
 impl Stream {
@@ -105,13 +107,19 @@ impl Stream {
     /// Returns the description of the read that was just added, for the prefetcher.
     pub(super) fn describe_read(&self, span: BlockSpan) -> StreamRead {
         let is_sequential = self.run.length() >= BLOCK_LENGTH;
-        StreamRead { stream: self.id, span, is_sequential }
+        let is_seek = !self.run.starts_at_file_start() && self.run.length() == span.len();
+        StreamRead { stream: self.id, span, is_sequential, is_seek }
     }
 
     /// Returns the span to fetch if bytes of `read` are missing. `size` is the length of the file
     /// in bytes.
     pub(super) fn span_to_fetch(&self, read: BlockSpan, size: u64) -> BlockSpan {
         self.run.span_to_fetch(read, size)
+    }
+
+    /// Whether the stream has read all bytes of a file of `size` bytes.
+    pub(super) fn has_read_all(&self, size: u64) -> bool {
+        self.run.starts_at_file_start() && self.run.length() >= size
     }
 
     pub(super) fn traffic_class(&self) -> TrafficClass {

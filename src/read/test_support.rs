@@ -44,13 +44,17 @@ pub(super) fn recording(size: u64) -> Recording {
 }
 
 pub(super) fn content(size: u64) -> Arc<Content> {
+    content_with(recording(size))
+}
+
+pub(super) fn content_with(recording: Recording) -> Arc<Content> {
     let revision = (ContentRevision(1), None);
-    Arc::new(Content::new(recording(size), ContentId(1), Arc::new(NoLeases), revision))
+    Arc::new(Content::new(recording, ContentId(1), Arc::new(NoLeases), revision))
 }
 
 /// Opens a handle on a content.
 pub(super) fn open(content: &Arc<Content>, runtime: &tokio::runtime::Handle) -> Arc<OpenFile> {
-    Arc::new(OpenFile::new(content.clone(), Arc::default(), runtime.clone()))
+    Arc::new(OpenFile::new(content.clone(), Arc::default(), Arc::default(), runtime.clone()))
 }
 
 pub(super) fn demand(file: &Arc<OpenFile>) -> FetchPurpose {
@@ -137,6 +141,7 @@ pub(super) fn loader(
         caches: Arc::new(CacheTiers { memory: MemoryCache::new(memory), disk: None }),
         in_flight: Arc::default(),
         fetcher: fetcher.clone(),
+        meter: Arc::default(),
         runtime: runtime.clone(),
     };
     (Arc::new(loader), fetcher)

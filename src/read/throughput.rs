@@ -1,4 +1,4 @@
-//! Measures how many bytes arrive for a handle, and whether its reads wait for them.
+//! Measures how many bytes arrive for a handle or for all of them, and whether reads wait for them.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Counts the bytes that arrive for one handle, and the reads that wait for bytes.
+/// Counts the bytes that arrive for one handle or for all requests, and the reads that wait for
+/// bytes.
 #[derive(Debug, Default)]
 pub(super) struct ThroughputMeter {
     bytes: AtomicU64,
@@ -95,6 +96,57 @@ impl Rate {
     }
 }
 
+/// Minimum rate at which a file counts as advancing, in bytes per second. Transfers below this rate
+/// are slow for the connection pool as well.
+const MIN_ADVANCING_RATE: u64 = 16 * 1024;
+
+/// Measures whether bytes of a file have arrived lately.
+#[derive(Debug)]
+pub(super) struct RecentDelivery {
+    /// Length of a period. The current and the last period are measured.
+    period: Duration,
+    start: Instant,
+    /// The number of the current period since `start`.
+    current_period: u64,
+    current_bytes: u64,
+    last_bytes: u64,
+}
+
+impl RecentDelivery {
+    pub(super) fn new(period: Duration) -> Self {
+        let start = Instant::now();
+        Self { period, start, current_period: 0, current_bytes: 0, last_bytes: 0 }
+    }
+
+    /// Records the arrival of bytes.
+    pub(super) fn add_bytes(&mut self, bytes: usize) {
+        self.advance();
+        self.current_bytes += bytes as u64;
+    }
+
+    /// Whether the bytes of the last one to two periods arrived at [`MIN_ADVANCING_RATE`] or
+    /// faster.
+    pub(super) fn is_advancing(&mut self) -> bool {
+        self.advance();
+        let bytes = (self.current_bytes + self.last_bytes) as f64;
+        let time = self.start.elapsed().as_secs_f64()
+            - self.period.as_secs_f64() * self.current_period.saturating_sub(1) as f64;
+        bytes > 0.0 && bytes >= MIN_ADVANCING_RATE as f64 * time
+    }
+
+    fn advance(&mut self) {
+        let elapsed = self.start.elapsed().as_millis() / self.period.as_millis().max(1);
+        let period = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        self.last_bytes = match period - self.current_period {
+            0 => return,
+            1 => self.current_bytes,
+            _ => 0,
+        };
+        self.current_bytes = 0;
+        self.current_period = period;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +185,27 @@ mod tests {
         assert!(meter.read().has_waiter);
         drop(other);
         assert!(!meter.read().has_waiter);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn steady_delivery_is_advancing_and_a_burst_is_not() {
+        const PERIOD: Duration = Duration::from_secs(1);
+        let mut delivery = RecentDelivery::new(PERIOD);
+        assert!(!delivery.is_advancing());
+        for _ in 0..20 {
+            tokio::time::advance(PERIOD / 4).await;
+            delivery.add_bytes(6 * 1024);
+        }
+        assert!(delivery.is_advancing());
+        for _ in 0..20 {
+            tokio::time::advance(PERIOD / 4).await;
+            delivery.add_bytes(1024);
+        }
+        assert!(!delivery.is_advancing(), "4 KiB per second");
+        delivery.add_bytes(10 * 1024 * 1024);
+        assert!(delivery.is_advancing());
+        tokio::time::advance(2 * PERIOD).await;
+        assert!(!delivery.is_advancing(), "nothing has arrived since");
     }
 
     #[test]

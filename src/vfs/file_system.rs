@@ -538,8 +538,9 @@ impl<B> FileSystem<B> {
             Some(Handle::Directory(_)) => return Err(Error::IsDirectory),
             None => return Err(Error::UnknownHandle),
         };
+        let length = recording.file.content().recording.size;
         if recording.take_first_read()
-            && recording.file.content().recording.size <= MAX_SMALL_FILE_LENGTH
+            && (length <= MAX_SMALL_FILE_LENGTH || self.engine.expects_whole_read(length))
         {
             self.prefetch_siblings(recording.ino);
         }

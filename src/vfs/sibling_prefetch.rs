@@ -1,4 +1,5 @@
-//! Prefetch of small files that are read in directory order.
+//! Prefetch of files that are read in directory order: small files, and files of a few megabytes if
+//! the last ones were read to their end.
 //!
 //! `grep -r` reads a thousand transcripts one after the other. Each transcript takes two round
 //! trips, one for the signed URL and one for the bytes, and the connection is mostly idle. When
@@ -29,6 +30,10 @@ use crate::tree::{Ino, LiveTree, Node, Snapshot, TreeWalk, WalkOrder};
 /// some hundred kilobytes.
 pub(super) const MAX_SMALL_FILE_LENGTH: u64 = 1024 * 1024;
 
+/// Maximum number of bytes of files that are fetched ahead of the reader. If the walk ends, they
+/// were fetched in vain. It is enough for twenty files of 3 MB.
+const MAX_UPCOMING_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Maximum number of files that are fetched ahead of the reader. A file takes about 110 ms: two
 /// round trips of 50 ms, and 10 ms for its bytes. With 64 files in flight, about 600 files per
 /// second are fetched. A program that searches the files is slower than that.
@@ -55,14 +60,17 @@ const MAX_ENTRIES_PER_STEP: usize = 256;
 /// enough for a few programs.
 const MAX_WALKS: usize = 8;
 
-/// A walk is idle after this time without a step, and its fetches are canceled. Requests continue
-/// for half a second after the last handle on a file is closed, so all transfers end within one
-/// second after the last step.
+/// Minimum time without a step after which a walk is idle and its fetches are canceled. The time to
+/// read the last file at [`MIN_READ_RATE`] is added.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// Minimum rate, in bytes per second, at which a program is expected to read a file. It determines
+/// how long a walk waits for the next step.
+const MIN_READ_RATE: u64 = 2 * 1024 * 1024;
 
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Detects walks through the tree, and prefetches the small files that follow.
+/// Detects walks through the tree, and prefetches the files that are expected next.
 #[derive(Debug)]
 pub(super) struct SiblingPrefetcher {
     tree: Arc<LiveTree>,
@@ -83,11 +91,13 @@ struct State {
 struct DirectoryWalk {
     tree_walk: TreeWalk,
     order: WalkOrder,
-    /// The small files that are expected to be read next, nearest first.
+    /// The files that are expected to be read next, nearest first.
     upcoming_files: VecDeque<UpcomingFile>,
     /// Number of upcoming files that are fetched. It is 0 until a step of the walk was predicted.
     depth: usize,
     last_step: Instant,
+    /// Length of the file of the last step, in bytes.
+    last_length: u64,
 }
 
 /// A file that is expected to be read soon. Its fetch continues while the handle is open.
@@ -107,9 +117,10 @@ impl SiblingPrefetcher {
         let snapshot = self.tree.current();
         let mut state = self.state.lock();
         let walk_index = state.walks.iter_mut().rposition(|walk| walk.advance_to(ino));
+        let is_expected = |node: &Node| self.expected_recording(node).is_some();
         let Some(index) = walk_index else {
             for order in [WalkOrder::ByInode, WalkOrder::ByName] {
-                state.start_walk(&snapshot, ino, order);
+                state.start_walk(&snapshot, ino, order, is_expected);
             }
             return;
         };
@@ -120,7 +131,8 @@ impl SiblingPrefetcher {
             (walk.tree_walk, walk.upcoming_files) = (tree_walk, VecDeque::new());
         }
         walk.depth = (walk.depth * 2).clamp(INITIAL_DEPTH, MAX_DEPTH);
-        walk.predict_files();
+        walk.last_length = snapshot.node(ino).map_or(0, Node::size);
+        walk.predict_files(is_expected);
         self.prefetch(&mut walk);
         state.walks.push(walk);
         if !std::mem::replace(&mut state.is_cancel_task_running, true) {
@@ -133,13 +145,27 @@ impl SiblingPrefetcher {
         TableSize::new("directory walks", self.state.lock().walks.len()).with_limit(MAX_WALKS)
     }
 
+    /// Returns the recording file of a node if the walk is expected to read all of it.
+    fn expected_recording(&self, node: &Node) -> Option<Recording> {
+        recording_of(node).filter(|recording| {
+            recording.size <= MAX_SMALL_FILE_LENGTH
+                || self.engine.expects_whole_read(recording.size)
+        })
+    }
+
     /// Starts to fetch the upcoming files, as far as the memory budget allows.
     fn prefetch(&self, walk: &mut DirectoryWalk) {
         let snapshot = walk.tree_walk.snapshot().clone();
-        for next in
-            walk.upcoming_files.iter_mut().take(walk.depth).filter(|next| next.file.is_none())
-        {
-            let recording = snapshot.node(next.ino).and_then(small_recording);
+        let mut upcoming_bytes = 0;
+        for next in walk.upcoming_files.iter_mut().take(walk.depth) {
+            let recording = snapshot.node(next.ino).and_then(|node| self.expected_recording(node));
+            upcoming_bytes += recording.as_ref().map_or(0, |recording| recording.size);
+            if next.file.is_some() {
+                continue;
+            }
+            if upcoming_bytes > MAX_UPCOMING_BYTES {
+                return;
+            }
             let Some(file) = recording.and_then(|recording| self.engine.open(&recording).ok())
             else {
                 continue;
@@ -160,7 +186,7 @@ impl SiblingPrefetcher {
             let mut canceled_files = Vec::new();
             let mut is_any_active = false;
             for walk in &mut state.walks {
-                if walk.last_step.elapsed() < IDLE_TIMEOUT {
+                if walk.last_step.elapsed() < walk.idle_timeout() {
                     is_any_active |= walk.depth > 0;
                 } else {
                     canceled_files
@@ -178,7 +204,13 @@ impl SiblingPrefetcher {
 }
 
 impl State {
-    fn start_walk(&mut self, snapshot: &Arc<Snapshot>, ino: Ino, order: WalkOrder) {
+    fn start_walk(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        ino: Ino,
+        order: WalkOrder,
+        is_expected: impl Fn(&Node) -> bool,
+    ) {
         let Some(tree_walk) = TreeWalk::starting_after(snapshot.clone(), ino, order) else {
             return;
         };
@@ -191,8 +223,9 @@ impl State {
             upcoming_files: VecDeque::new(),
             depth: 0,
             last_step: Instant::now(),
+            last_length: 0,
         };
-        walk.predict_files();
+        walk.predict_files(is_expected);
         self.walks.push(walk);
     }
 }
@@ -209,23 +242,23 @@ impl DirectoryWalk {
         true
     }
 
-    fn predict_files(&mut self) {
+    fn idle_timeout(&self) -> Duration {
+        IDLE_TIMEOUT + Duration::from_secs_f64(self.last_length as f64 / MIN_READ_RATE as f64)
+    }
+
+    /// Adds the next files for which `is_expected` returns true.
+    fn predict_files(&mut self, is_expected: impl Fn(&Node) -> bool) {
         let target_count = MAX_REORDERING + self.depth.max(MIN_PREDICTED_FILES);
         for _ in 0..MAX_ENTRIES_PER_STEP {
             if self.upcoming_files.len() >= target_count {
                 return;
             }
             let Some(ino) = self.tree_walk.next() else { return };
-            if self.tree_walk.snapshot().node(ino).and_then(small_recording).is_some() {
+            if self.tree_walk.snapshot().node(ino).is_some_and(&is_expected) {
                 self.upcoming_files.push_back(UpcomingFile { ino, file: None });
             }
         }
     }
-}
-
-/// Returns the recording file of a node, if the node is a small recording file.
-fn small_recording(node: &Node) -> Option<Recording> {
-    recording_of(node).filter(|recording| recording.size <= MAX_SMALL_FILE_LENGTH)
 }
 
 #[cfg(test)]
@@ -333,6 +366,31 @@ mod tests {
             files.record_step(index);
         }
         assert!(files.prefetcher.state.lock().walks.len() <= MAX_WALKS);
+    }
+
+    /// Reads files of two blocks to their end, as a walk does.
+    #[tokio::test]
+    async fn medium_sized_files_are_predicted_after_whole_reads() {
+        const LENGTH: u64 = 2 * MAX_SMALL_FILE_LENGTH;
+        let names = ["a", "b", "c", "d"];
+        let fixture = Fixture::new(&names.map(|name| (name, LENGTH))).await;
+        let prefetcher = Arc::new(SiblingPrefetcher::new(fixture.tree(), fixture.engine()));
+        let upcoming = || {
+            let state = prefetcher.state.lock();
+            let walk = state.walks.iter().rfind(|walk| walk.order == WalkOrder::ByName);
+            walk.map(|walk| walk.upcoming_files.len())
+        };
+        prefetcher.record_step(fixture.video_of("a"), &Handle::current());
+        assert_eq!(upcoming(), Some(0));
+        for name in &names[..2] {
+            let handle = fixture.open(fixture.video_of(name)).await.unwrap().handle;
+            for offset in [0, LENGTH / 2] {
+                fixture.read(handle, offset, (LENGTH / 2) as u32).await.unwrap();
+            }
+            fixture.file_system.release(handle);
+        }
+        prefetcher.record_step(fixture.video_of("b"), &Handle::current());
+        assert_eq!(upcoming(), Some(2));
     }
 
     #[tokio::test]

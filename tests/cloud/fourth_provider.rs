@@ -235,6 +235,7 @@ fn config(url: Url, cache: &Path) -> Config {
         filter: FilterConfig::default(),
         shows_trash: true,
         keeps_deleted_files: false,
+        bandwidth_limit: None,
         provider: ProviderConfig::Custom {
             provider: NAME,
             settings: Arc::new(DirectoryConfig { url }) as Arc<dyn Any + Send + Sync>,
@@ -250,6 +251,7 @@ fn config(url: Url, cache: &Path) -> Config {
         },
         read_deadline: TIMEOUT,
         connections: 4,
+        bandwidth_limit: None,
         directory_mode: None,
         file_mode: None,
         sources: vec![source],

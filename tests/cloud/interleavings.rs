@@ -15,8 +15,8 @@ use meetfs::demo_cloud::{
     Archive, Content, DemoCloud, DemoCloudOptions, Effect, FaultPlan, PATTERN_HEAD, Server,
     Trigger, pattern_bytes, pattern_seed,
 };
-use meetfs::http::{Client, FetchError, Validator};
-use meetfs::model::{Availability, DaySpan, FileId, Version};
+use meetfs::http::{Client, FetchError};
+use meetfs::model::{Availability, DaySpan, FileId, LastReply, Version};
 use meetfs::providers::{LeaseCache, Provider};
 use meetfs::read::{Engine, EngineOptions, Observer, OpenFile, Recording};
 use parking_lot::Mutex;
@@ -81,18 +81,18 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Stores validators like the catalog.
+/// Stores the last replies like the catalog.
 #[derive(Default)]
-struct ValidatorStore(Mutex<HashMap<FileId, Validator>>);
+struct ReplyStore(Mutex<HashMap<FileId, LastReply>>);
 
-impl Observer for ValidatorStore {
+impl Observer for ReplyStore {
     fn on_size_found(&self, _id: &FileId, _version: Version, _size: u64) {}
 
-    fn on_validator(&self, id: &FileId, _version: Version, validator: &Validator) {
-        self.0.lock().insert(id.clone(), validator.clone());
+    fn on_reply(&self, id: &FileId, _version: Version, reply: &LastReply) {
+        self.0.lock().insert(id.clone(), reply.clone());
     }
 
-    fn last_validator(&self, id: &FileId, _version: Version) -> Option<Validator> {
+    fn last_reply(&self, id: &FileId, _version: Version) -> Option<LastReply> {
         self.0.lock().get(id).cloned()
     }
 
@@ -153,7 +153,7 @@ impl Model {
                 LeaseCache::new(provider.clone()),
             )]),
             deadline: DEADLINE,
-            observer: Arc::new(ValidatorStore::default()),
+            observer: Arc::new(ReplyStore::default()),
             runtime: tokio::runtime::Handle::current(),
         });
         let seeds = FILES.iter().map(|(name, _)| vec![pattern_seed(name)]).collect();

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ const DEADLINE: Duration = Duration::from_secs(3);
 struct Request {
     /// The number of earlier requests.
     number: usize,
+    /// The request line.
+    line: String,
     /// The requested bytes, or `None` if the request has no `Range`.
     range: Option<Range<u64>>,
 }
@@ -48,7 +51,7 @@ fn partial(content: &[u8], request: &Request, lines: &str) -> Vec<u8> {
         return whole(content, lines);
     };
     if range.start >= total {
-        return refusal(total);
+        return range_not_satisfiable(total);
     }
     let end = range.end.min(total);
     let body = &content[range.start as usize..end as usize];
@@ -71,7 +74,7 @@ fn whole_head(length: u64, lines: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-fn refusal(total: u64) -> Vec<u8> {
+fn range_not_satisfiable(total: u64) -> Vec<u8> {
     format!(
         "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */{total}\r\n\
          Content-Length: 0\r\nConnection: close\r\n\r\n"
@@ -148,7 +151,8 @@ impl Server {
 
 fn answer(mut socket: TcpStream, script: &Script, log: &Mutex<Vec<Request>>) {
     let mut range = None;
-    let lines = BufReader::new(socket.try_clone().expect("a socket")).lines();
+    let mut lines = BufReader::new(socket.try_clone().expect("a socket")).lines();
+    let Some(Ok(request_line)) = lines.next() else { return };
     for line in lines.map_while(Result::ok).take_while(|line| !line.is_empty()) {
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
             let (first, last) = value.split_once('-').expect("a range");
@@ -159,7 +163,7 @@ fn answer(mut socket: TcpStream, script: &Script, log: &Mutex<Vec<Request>>) {
     }
     let request = {
         let mut log = log.lock().expect("no panic");
-        let request = Request { number: log.len(), range };
+        let request = Request { number: log.len(), line: request_line, range };
         log.push(request.clone());
         request
     };
@@ -177,6 +181,36 @@ impl LeaseSource for OneLease {
     }
 
     fn report_refused(&self, _lease: &Arc<Lease>) {}
+
+    fn report_served(&self, _lease: &Arc<Lease>) {}
+
+    fn is_error_body(&self, _body: &[u8]) -> bool {
+        false
+    }
+}
+
+/// Provides leases that end within two seconds. Their URL states the end, in seconds since the
+/// epoch.
+struct ShortLeases {
+    url: String,
+    refusals: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl LeaseSource for ShortLeases {
+    async fn current_lease(&self, _priority: Priority) -> Result<Arc<Lease>, FetchError> {
+        let end = jiff::Timestamp::now().as_second() + 2;
+        let url = format!("{}?end={end}", self.url);
+        Ok(Arc::new(Lease {
+            url: SecretUrl::new(url.parse().expect("a URL")),
+            authorization: None,
+            expires: Some(jiff::Timestamp::from_second(end).expect("a time")),
+        }))
+    }
+
+    fn report_refused(&self, _lease: &Arc<Lease>) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn report_served(&self, _lease: &Arc<Lease>) {}
 
@@ -304,7 +338,7 @@ async fn whole_file_without_length_header_must_be_complete() {
 }
 
 #[tokio::test]
-async fn endless_body_ends_with_the_file() {
+async fn endless_body_fails_at_the_end_of_the_file() {
     // The body never ends. It is chunked, or ends with the connection.
     for encoding in ["Transfer-Encoding: chunked\r\n", ""] {
         let server = Server::streaming(move |_request, socket| {
@@ -411,6 +445,41 @@ async fn paused_stream_gives_up_its_connection() {
     assert_eq!(server.requests(), 3);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn lease_ended_during_a_wait_is_renewed() {
+    let server = Server::new(|request| {
+        let (_, end) = request.line.split_once("end=").expect("an end");
+        let end: i64 = end.split(' ').next().and_then(|end| end.parse().ok()).expect("a number");
+        if jiff::Timestamp::now().as_second() >= end {
+            return b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n".to_vec();
+        }
+        std::thread::sleep(Duration::from_millis(2200));
+        partial(&file(0), request, "ETag: \"a\"\r\n")
+    });
+    // With a single connection, the second stream waits for the first one.
+    let client = Client::new(1).expect("a client");
+    let refusals = Arc::<AtomicUsize>::default();
+    let read = |range: Range<u64>| {
+        let leases = ShortLeases { url: server.url.clone(), refusals: refusals.clone() };
+        let range = ByteRange { start: range.start, end: range.end };
+        let class = (TrafficClass::Bulk, Priority::Demand);
+        let mut stream = RangeStream::new(
+            client.clone(),
+            Arc::new(leases),
+            range,
+            expected_file(),
+            class,
+            4 * DEADLINE,
+        );
+        async move { read_all(&mut stream).await }
+    };
+    let [first, second] = HALVES;
+    let (first, second) = tokio::join!(read(first), read(second));
+    let copy = [first.expect("the first half"), second.expect("the second half")].concat();
+    assert!(copy == file(0));
+    assert_eq!((refusals.load(Ordering::Relaxed), server.requests()), (0, 2));
+}
+
 #[tokio::test]
 async fn range_beyond_the_skip_limit_fails_at_once() {
     let total = 2 * MAX_SKIPPED_BYTES;
@@ -454,12 +523,12 @@ async fn length_is_corrected_only_by_received_bytes() {
         ("half of the file, and another end", |request| {
             let is_past_end = request.range.as_ref().is_some_and(|range| range.start >= 50_000);
             match is_past_end {
-                true => refusal(LENGTH),
+                true => range_not_satisfiable(LENGTH),
                 false => partial(&file(0)[..50_000], request, ""),
             }
         }),
-        ("416 of an empty file", |_request| refusal(0)),
-        ("416 of a shorter file", |_request| refusal(5)),
+        ("416 of an empty file", |_request| range_not_satisfiable(0)),
+        ("416 of a shorter file", |_request| range_not_satisfiable(5)),
         ("half of the total", |request| {
             replace(&partial(&file(0), request, ""), "/100000", "/50000")
         }),
@@ -469,6 +538,20 @@ async fn length_is_corrected_only_by_received_bytes() {
     ];
     for (description, script) in wrong_lengths {
         assert_fails(&Server::new(script), description, is_deadline).await;
+    }
+}
+
+#[tokio::test]
+async fn range_with_status_200_proves_no_length() {
+    let with_status_200 = |request: &Request| {
+        replace(&partial(&file(0), request, ""), "206 Partial Content", "200 OK")
+    };
+    let without_content_range = move |request: &Request| {
+        replace(&with_status_200(request), "Content-Range", "X-Content-Range")
+    };
+    for server in [Server::new(with_status_200), Server::new(without_content_range)] {
+        let error = server.copy(std::slice::from_ref(&(0..1))).await.expect_err("no valid reply");
+        assert!(is_deadline(&error), "{error:?}");
     }
 }
 
@@ -561,7 +644,7 @@ async fn server_without_validators_serves_an_exact_copy() {
 }
 
 #[tokio::test]
-async fn resumed_body_continues_in_the_same_version() {
+async fn resumed_body_of_another_version_fails() {
     // The first reply breaks off in the middle, and the file changes.
     for lines in ["ETag: \"a\"\r\n", ""] {
         let server = Server::new(move |request| match request.number {

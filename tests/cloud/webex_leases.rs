@@ -347,12 +347,7 @@ async fn every_error_of_a_recording_has_its_message() {
             true,
             "does not return this recording because it cannot be scanned for malware (\"m\")",
         ),
-        (
-            429,
-            vec![("retry-after", "60")],
-            false,
-            "limits the rate of requests and requests a delay of",
-        ),
+        (429, vec![("retry-after", "60")], false, "limits the rate of requests; retry after"),
         (502, vec![], false, "returned a server error (502)"),
         (503, vec![], false, "returned a server error (503)"),
         (504, vec![], false, "returned a server error (504)"),

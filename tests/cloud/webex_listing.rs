@@ -475,7 +475,7 @@ async fn every_error_of_a_list_has_its_message() {
             vec![],
             "does not return the list of recordings because it cannot be scanned for malware",
         ),
-        (429, vec![("retry-after", "31")], "limits the rate of requests and requests a delay of 3"),
+        (429, vec![("retry-after", "31")], "limits the rate of requests; retry after 3"),
         (502, vec![], "returned a server error (502)"),
         (503, vec![], "returned a server error (503)"),
     ] {

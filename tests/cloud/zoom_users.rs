@@ -149,6 +149,8 @@ async fn listed_user_without_recordings_has_an_empty_list() {
     }
     let zoom = zoom_with(&cloud, &["*@all.example.org"], app(&cloud));
     assert_eq!(topics(&zoom).await, names(&["ana", "ben", "left"]));
+    let refused = zoom.list(last_days()).await.unwrap().refused_users;
+    assert!(refused.is_none(), "{refused:?}");
     let trash = zoom.list_trash(last_days()).await.unwrap();
     assert!(trash.failed.is_none(), "{:?}", trash.failed);
     // A configured name that Zoom does not find is reported. The days of the others are complete.

@@ -342,7 +342,7 @@ fn mount_with_damaged_rows_reports_a_missing_listing() {
     assert!(message.contains("has not answered yet"), "{message}");
     assert_eq!(rig.shell("ls */*/*/*.mp4 | wc -l").trim(), "10");
     let status = run(rig.meetfs().arg("status").arg(&rig.mountpoint), COMMAND_TIMEOUT);
-    assert!(text(&status).contains("only a part of the recordings"), "{}", text(&status));
+    assert!(text(&status).contains("has not listed all recordings yet"), "{}", text(&status));
     rig.unmount();
 }
 

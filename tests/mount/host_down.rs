@@ -51,7 +51,7 @@ fn assert_only_one_source_is_down(rig: &Rig, source: &str, server: Server, origi
     assert!(time("since") < Timestamp::now() && time("since") < time("next"), "{down}");
     let output = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(words.contains(&format!("DOWN    {origin} ({source}): no answer since")), "{words}");
+    assert!(words.contains(&format!("DOWN    {origin} ({source}): failing since")), "{words}");
 
     rig.cloud.clear_requests();
     let daemon = rig.daemon().expect("a daemon").to_string();
@@ -158,7 +158,7 @@ fn only_one_read_waits_for_a_hanging_server() {
         assert!(bytes == 0 && elapsed < Duration::from_secs(8), "{bytes} bytes in {elapsed:?}");
     }
     assert_eq!(read("known").0, 100_000, "cached bytes are readable");
-    assert!(rig.log().contains("has not answered for more than "), "{}", rig.log());
+    assert!(rig.log().contains("has been failing for more than "), "{}", rig.log());
     let down = rig.status()["down"].to_string();
     assert!(down.contains("127.0.0.1") && down.contains("since"), "{down}");
     rig.cloud.clear_faults();

@@ -17,6 +17,7 @@ mod exactness;
 mod expiring;
 mod failing_files;
 mod faults;
+mod frozen_disk;
 mod help;
 mod host_down;
 mod hostile_listing;

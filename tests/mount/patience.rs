@@ -3,8 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::support::processes::RunningCommand;
 use crate::support::{COMMAND_TIMEOUT, Rig, run, text, wait_until};
 use jiff::Timestamp;
 use meetfs::demo_cloud::{
@@ -57,18 +58,15 @@ fn assert_every_form_is_awaited(rig: &Rig, fault: impl Fn(RetryAfter) -> Fault) 
         });
         let source = source();
         let message = format!("{} {}", source["error"], source["incomplete"]);
-        assert!(
-            message.contains("limits the rate of requests and requests a delay of"),
-            "{form:?}: {source}"
-        );
-        assert_eq!(message.contains("requests a delay of 7 min"), is_stated, "{form:?}: {source}");
+        assert!(message.contains("limits the rate of requests; retry after"), "{form:?}: {source}");
+        assert_eq!(message.contains("retry after 7 min"), is_stated, "{form:?}: {source}");
         let next: Timestamp = source["next"].as_str().expect("a time").parse().expect("a time");
         let wait = next.duration_since(Timestamp::now()).as_secs();
         let expected = if is_stated { 370..=450 } else { 1..=330 };
         assert!(expected.contains(&wait), "{form:?}: {wait} s, {source}");
         let words = run(rig.meetfs().arg("status"), COMMAND_TIMEOUT);
         let words = String::from_utf8_lossy(&words.stdout).into_owned();
-        assert!(words.contains(", next ") && words.contains("requests a delay of"), "{words}");
+        assert!(words.contains(", next ") && words.contains("retry after"), "{words}");
         rig.unmount();
         rig.cloud.clear_faults();
     }
@@ -175,6 +173,21 @@ fn endless_listing_is_reported_as_incomplete() {
     assert!(text(&output).contains("not refreshed completely: acme"), "{}", text(&output));
     assert!(text(&output).contains("several pages without a new entry"), "{}", text(&output));
     rig.unmount();
+}
+
+#[test]
+fn slow_mount_shows_what_it_waits_for() {
+    let archive = Archive::with_meetings(5, 20);
+    let rig = Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
+    rig.write_config(&rig.config());
+    rig.cloud.inject(Trigger::always(Server::Api).with_path("/v2/").with_effect(Effect::BlackHole));
+    let start = Instant::now();
+    let mut mount = RunningCommand::start(&mut rig.mount_command());
+    wait_until(COMMAND_TIMEOUT, "the progress is shown", || {
+        mount.output().contains("waiting for acme to list the recordings")
+    });
+    // The mount itself waits much longer.
+    assert!(mount.is_running() && start.elapsed() < Duration::from_secs(15), "{}", mount.output());
 }
 
 #[test]

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{COMMAND_TIMEOUT, Rig, run, started_by, text};
+use crate::support::processes::RunningCommand;
+use crate::support::{COMMAND_TIMEOUT, Rig, run, started_by, text, wait_until};
 use meetfs::demo_cloud::{
     AcceptedCredentials, Archive, DemoCloudOptions, Effect, FaultPlan, Request, RetryAfter, Server,
     Trigger,
@@ -381,6 +384,32 @@ fn command_of_a_secret_sees_no_other_secret() {
         assert!(environment.contains(variable), "{environment}");
     }
     rig.unmount();
+}
+
+#[test]
+fn crashed_daemon_leaves_no_core_dump() {
+    const ABORT: i32 = 6;
+    let rig = Rig::new(demo(AcceptedCredentials::default()));
+    let directory = rig.directory.path();
+    let line = format!("cd '{}' && ulimit -c unlimited && exec \"$@\"", directory.display());
+    let crash = |command: &Command, is_ready: &dyn Fn() -> bool| {
+        let mut command = started_by(&["bash", "-c", &line, "bash"], command);
+        let mut crashing = RunningCommand::start(&mut command);
+        wait_until(COMMAND_TIMEOUT, "the process runs", is_ready);
+        crashing.signal("ABRT");
+        crashing.end(COMMAND_TIMEOUT).0
+    };
+    let started = directory.join("started");
+    let mut other = Command::new("bash");
+    other.args(["-c", &format!("touch '{}'; exec sleep 60", started.display())]);
+    let status = crash(&other, &|| started.exists());
+    assert!(status.core_dumped(), "this machine stores no core dumps: {status:?}");
+    rig.write_config(&rig.config());
+    let mut mount = rig.mount_command();
+    mount.arg("--foreground");
+    let status = crash(&mount, &|| rig.entries_in_mount_table() == 1);
+    assert_eq!(status.signal(), Some(ABORT), "{status:?}");
+    assert!(!status.core_dumped(), "{status:?}");
 }
 
 #[test]

@@ -115,6 +115,35 @@ fn control_socket_is_private_and_robust() {
 }
 
 #[test]
+fn reply_of_a_foreign_daemon_is_printable() {
+    let rig = Rig::mounted(options(Archive::with_meetings(3, 20)));
+    let directory = rig.directory.path().join("run/meetfs");
+    let entry = directory.read_dir().expect("a directory").next().expect("a socket");
+    let socket = entry.expect("an entry").path();
+    let real = rig.directory.path().join("real.sock");
+    std::fs::rename(&socket, &real).expect("a socket");
+    // Forwards requests to the daemon and changes the name of the source in the replies.
+    let script = format!(
+        "exec python3 -c '\nimport socket\n\
+         server = socket.socket(socket.AF_UNIX); server.bind(\"{}\"); server.listen()\n\
+         while True:\n client, _ = server.accept()\n real = socket.socket(socket.AF_UNIX); real.connect(\"{}\")\n \
+         real.sendall(client.recv(9999)); reply = b\"\"\n \
+         while part := real.recv(99999): reply += part\n \
+         client.sendall(reply.replace(b\"acme\", \"a\\\\u001b[2J\\u202e\\U000e0001me\".encode())); client.close()\n'",
+        socket.display(),
+        real.display()
+    );
+    let _foreign = RunningCommand::outside(&rig, &script);
+    wait_until(COMMAND_TIMEOUT, "the socket exists", || socket.exists());
+    for words in [&["status"][..], &["status", "--json"], &["expiring"], &["doctor"]] {
+        let output = text(&command(&rig, words));
+        let harmful = output.chars().find(|c| matches!(c, '\u{1b}' | '\u{202e}' | '\u{e0001}'));
+        assert_eq!(harmful, None, "{words:?}: {output}");
+        assert!(words[0] != "status" || output.contains("[2J"), "{words:?}: {output}");
+    }
+}
+
+#[test]
 fn idle_connections_do_not_block_status() {
     let rig = Rig::mounted(options(Archive::with_meetings(3, 20)));
     let directory = rig.directory.path().join("run/meetfs");

@@ -92,8 +92,19 @@ impl Rig {
         self.directory.path().join("log")
     }
 
+    /// Returns the log. A separate thread writes it, so this waits until it does not grow.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+        let read = || std::fs::read_to_string(self.log_path()).unwrap_or_default();
+        let mut log = read();
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(50));
+            let length = log.len();
+            log = read();
+            if log.len() == length {
+                break;
+            }
+        }
+        log
     }
 
     /// Returns a configuration that mounts the demo server as the source `acme`.
@@ -355,9 +366,19 @@ pub fn check_of(doctor: &Output, subject: &str) -> String {
 pub fn wait_until(timeout: Duration, what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < timeout, "not timeout {timeout:?}: {what}");
+        assert!(started.elapsed() < timeout, "not within {timeout:?}: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Waits until the recycle bin of the demo archive is complete. Its files are shown after meetfs
+/// has requested each of them, which can be after the mount.
+pub fn wait_for_recycle_bin(mountpoint: &Path) {
+    let line = format!("ls '{}'/acme/trash/* 2>/dev/null | wc -l", mountpoint.display());
+    wait_until(COMMAND_TIMEOUT, "the recycle bin is complete", || {
+        let count = run(Command::new("bash").args(["-c", &line]), COMMAND_TIMEOUT).stdout;
+        count.trim_ascii() == b"5"
+    });
 }
 
 /// Aborts the FUSE connection, as an administrator does with a hung mount.

@@ -339,6 +339,13 @@ impl Volume {
 }
 
 impl OpenFiles {
+    /// Whether another process has removed one of the files. Its blocks can no longer be read, and
+    /// its space is free only after it is closed.
+    pub(super) fn is_removed(&self) -> bool {
+        let has_no_name = |file: &File| file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        has_no_name(&self.data) || has_no_name(&self.index)
+    }
+
     pub(super) fn write_block(&self, index: u32, block: &[u8]) -> std::io::Result<()> {
         kill_point();
         self.data.write_all_at(block, block_start(index))

@@ -7,7 +7,10 @@
 //! of every record is on disk, no matter when the process dies. At most one block has data without
 //! a record, and the next start frees that data.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+
+use lru::LruCache;
 
 use super::coordinator::{Task, WriteRequest};
 use super::disk_store::DiskStore;
@@ -34,15 +37,20 @@ const MAX_EXTRA_EVICTION: u64 = 8 * 1024 * 1024;
 /// in addition to its recorded blocks.
 const UNRECORDED_DATA_THRESHOLD: u64 = 64 * 1024;
 
+/// Maximum number of file versions whose files remain open. Consecutive blocks belong to the few
+/// files that are copied at the moment. With one, each block of a copy of several files would open
+/// and close two files.
+const MAX_OPEN_FILES: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
 pub(super) struct Writer {
     store: Arc<DiskStore>,
-    /// The open files of the last task. Consecutive blocks usually belong to the same file version.
-    open_files: Option<(Fingerprint, OpenFiles)>,
+    /// The files of the last tasks.
+    open_files: LruCache<Fingerprint, OpenFiles>,
 }
 
 impl Writer {
     pub(super) fn new(store: Arc<DiskStore>) -> Self {
-        Self { store, open_files: None }
+        Self { store, open_files: LruCache::new(MAX_OPEN_FILES) }
     }
 
     /// Reads the indexes of the files with these fingerprints, then executes tasks until the
@@ -69,7 +77,7 @@ impl Writer {
                 Task::End => break,
             };
             if let Err(error) = result {
-                self.open_files = None;
+                self.open_files.clear();
                 self.record_error(&error);
             }
         }
@@ -204,7 +212,7 @@ impl Writer {
         is_new: bool,
     ) -> Result<(), WriteError> {
         if is_new {
-            self.open_files = None;
+            self.open_files.pop(&fingerprint);
             return Ok(self.store.volume.remove_files(fingerprint)?);
         }
         self.free_block(fingerprint, index)
@@ -213,17 +221,19 @@ impl Writer {
     /// Returns the open files of a file version, and creates them if `is_new` is true.
     fn open_files(&mut self, key: DiskKey, is_new: bool) -> Result<&OpenFiles, WriteError> {
         if is_new {
+            self.open_files.pop(&key.fingerprint);
             let files = self.store.volume.create_files(key)?;
-            return Ok(&self.open_files.insert((key.fingerprint, files)).1);
+            return Ok(self.open_files.get_or_insert(key.fingerprint, || files));
         }
         self.open_existing_files(key.fingerprint)
     }
 
     fn open_existing_files(&mut self, fingerprint: Fingerprint) -> Result<&OpenFiles, WriteError> {
-        let files = match self.open_files.take() {
-            Some((open, files)) if open == fingerprint => (open, files),
-            _ => match self.store.volume.open_files(fingerprint) {
-                Ok(files) => (fingerprint, files),
+        let open_files = self.open_files.pop(&fingerprint);
+        let files = match open_files.filter(|files| !files.is_removed()) {
+            Some(files) => files,
+            None => match self.store.volume.open_files(fingerprint) {
+                Ok(files) => files,
                 // Another process has removed one of the files. The remaining file is removed here,
                 // and the next block creates both files again.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -233,7 +243,7 @@ impl Writer {
                 Err(error) => return Err(error.into()),
             },
         };
-        Ok(&self.open_files.insert(files).1)
+        Ok(self.open_files.get_or_insert(fingerprint, || files))
     }
 
     /// Evicts blocks until `required_bytes` more bytes fit within the limit. Returns whether they
@@ -335,9 +345,7 @@ impl Writer {
 
     /// Removes both files of a file version. If the file is pinned, removes only its index now.
     fn remove_file(&mut self, fingerprint: Fingerprint) -> Result<(), WriteError> {
-        if self.open_files.as_ref().is_some_and(|(open, _)| *open == fingerprint) {
-            self.open_files = None;
-        }
+        self.open_files.pop(&fingerprint);
         // A stale file cannot be pinned any more, so no reader can open it before it is truncated.
         let is_pinned = self.store.coordinator.state().inventory.mark_stale(fingerprint);
         if is_pinned {
@@ -476,7 +484,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut writer = new_writer(directory.path(), 100 * BLOCK_LENGTH, 0);
         writer.store_block(&request(1, 0)).unwrap();
-        writer.open_files = None;
         let data = directory.path().join(format!("{}.data", key(1).fingerprint.to_hex()));
         std::fs::remove_file(data).unwrap();
         let result = writer.store_block(&request(1, 1));

@@ -14,7 +14,7 @@ use crate::catalog::scope::ListingScope;
 use crate::catalog::trash::{DownloadProbe, StoredTrash, TrashChange};
 #[cfg(test)]
 use crate::model::TableSize;
-use crate::model::{Details, FileId, MeetingId, SourceName, Version};
+use crate::model::{Details, FileId, LastReply, MeetingId, SourceName, Version};
 use crate::sync::Mutex;
 
 /// An SQLite database, in a file or in memory.
@@ -101,29 +101,19 @@ impl CatalogDatabase {
         enrichment::load_details(&self.connection.lock(), source)
     }
 
-    pub(in crate::catalog) fn load_validators(
+    pub(in crate::catalog) fn load_replies(
         &self,
         source: &SourceName,
-    ) -> rusqlite::Result<Vec<enrichment::ValidatorRow>> {
-        enrichment::load_validators(&self.connection.lock(), source)
+    ) -> rusqlite::Result<Vec<enrichment::ReplyRow>> {
+        enrichment::load_replies(&self.connection.lock(), source)
     }
 
     pub(in crate::catalog) fn save_size(&self, id: &FileId, version: Version, size: u64) {
         log_failed_write(enrichment::save_size(&self.connection.lock(), id, version, size));
     }
 
-    pub(in crate::catalog) fn save_validator(
-        &self,
-        id: &FileId,
-        version: Version,
-        validator: &str,
-    ) {
-        log_failed_write(enrichment::save_validator(
-            &self.connection.lock(),
-            id,
-            version,
-            validator,
-        ));
+    pub(in crate::catalog) fn save_reply(&self, id: &FileId, version: Version, reply: &LastReply) {
+        log_failed_write(enrichment::save_reply(&self.connection.lock(), id, version, reply));
     }
 
     pub(in crate::catalog) fn save_details(
@@ -213,7 +203,7 @@ impl CatalogDatabase {
             ("rows of listed_meeting", "listed_meeting"),
             ("rows of meeting_details", "meeting_details"),
             ("rows of file_size", "file_size"),
-            ("rows of file_validator", "file_validator"),
+            ("rows of last_reply", "last_reply"),
             ("rows of trashed_meeting", "trashed_meeting"),
             ("rows of trashed_file", "trashed_file"),
             ("rows of deleted_meeting", "deleted_meeting"),

@@ -13,7 +13,7 @@ use crate::model::{FileId, Meeting, SourceName};
 /// The tables that contain rows about trashed meetings. When a meeting leaves the recycle bin, its
 /// rows are deleted, because they may be wrong if the meeting returns.
 const TRASH_TABLES: [&str; 5] =
-    ["trashed_meeting", "trashed_file", "meeting_details", "file_size", "file_validator"];
+    ["trashed_meeting", "trashed_file", "meeting_details", "file_size", "last_reply"];
 
 pub(super) fn load_trash(
     connection: &Connection,

@@ -1,9 +1,9 @@
-//! Stores values that listings do not contain: sizes, details, validators and naming time zones.
+//! Stores values that listings do not contain: sizes, details, last replies and naming time zones.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{load_intact_rows, text_column, version_column};
-use crate::model::{Details, FileId, FileKey, MeetingId, SourceName, Version};
+use crate::model::{Details, FileId, FileKey, LastReply, MeetingId, SourceName, Version};
 
 /// The measured size of one version of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub(in crate::catalog) struct SizeRow {
 /// A meeting and its details. `None` means that the provider has no details.
 pub(in crate::catalog) type DetailsRow = (MeetingId, Option<Details>);
 
-/// A file, one of its versions, and the validator of that version.
-pub(in crate::catalog) type ValidatorRow = ((MeetingId, FileKey), (Version, String));
+/// A file, one of its versions, and the last reply for that version.
+pub(in crate::catalog) type ReplyRow = ((MeetingId, FileKey), (Version, LastReply));
 
 pub(super) fn load_naming_zone(
     connection: &Connection,
@@ -112,36 +112,39 @@ pub(super) fn save_details(
     Ok(())
 }
 
-pub(super) fn load_validators(
+pub(super) fn load_replies(
     connection: &Connection,
     source: &SourceName,
-) -> rusqlite::Result<Vec<ValidatorRow>> {
+) -> rusqlite::Result<Vec<ReplyRow>> {
     load_intact_rows(
         connection,
         source,
-        "SELECT meeting, file, version, validator FROM file_validator WHERE source = ?1",
+        "SELECT meeting, file, version, length, validator FROM last_reply WHERE source = ?1",
         |row| {
             let key = (text_column(row, 0)?.into(), text_column(row, 1)?.into());
-            Some((key, (version_column(row, 2)?, row.get(3).ok()?)))
+            let length = row.get::<_, Option<i64>>(3).ok()?.map(u64::try_from).transpose().ok()?;
+            let reply = LastReply { length, validator: row.get(4).ok()? };
+            Some((key, (version_column(row, 2)?, reply)))
         },
-        "DELETE FROM file_validator WHERE source = ?1 AND meeting = ?2 AND file = ?3",
+        "DELETE FROM last_reply WHERE source = ?1 AND meeting = ?2 AND file = ?3",
     )
 }
 
-pub(super) fn save_validator(
+pub(super) fn save_reply(
     connection: &Connection,
     id: &FileId,
     version: Version,
-    validator: &str,
+    reply: &LastReply,
 ) -> rusqlite::Result<()> {
     connection.execute(
-        "INSERT OR REPLACE INTO file_validator VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO last_reply VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![
             id.source.as_str(),
             id.meeting.as_str(),
             id.key.as_str(),
             version.0.to_be_bytes(),
-            validator
+            reply.length.and_then(|length| i64::try_from(length).ok()),
+            reply.validator
         ],
     )?;
     Ok(())

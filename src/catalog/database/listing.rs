@@ -100,7 +100,7 @@ pub(super) fn save_full_listing(
         "UPDATE full_listing SET at = ?3 WHERE source = ?1 AND scope = ?2",
         params![source.as_str(), scope.as_str(), listed_at.as_second()],
     )?;
-    for table in ["meeting_details", "file_size", "file_validator"] {
+    for table in ["meeting_details", "file_size", "last_reply"] {
         let statement = format!(
             "DELETE FROM {table} WHERE source = ?1 AND meeting NOT IN (
                  SELECT meeting FROM listed_meeting WHERE source = ?1

@@ -11,7 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// The version of the tables. Every change of the tables increments it, and [`migrate`] applies the
 /// change to older files.
-pub(super) const SCHEMA_VERSION: i64 = 6;
+pub(super) const SCHEMA_VERSION: i64 = 7;
 
 /// The offset of the `user_version` field in the file. The field is a 32-bit big-endian integer
 /// (SQLite, "Database File Format", 1.3).
@@ -87,9 +87,23 @@ const MIGRATION_6: &str = "
     PRAGMA user_version = 6;
 ";
 
+/// Version 7 adds the confirmed length of each file, so files whose length has been confirmed open
+/// without a request after a restart.
+const MIGRATION_7: &str = "
+    CREATE TABLE last_reply (
+        source TEXT NOT NULL, meeting TEXT NOT NULL, file TEXT NOT NULL,
+        version BLOB NOT NULL, length INTEGER, validator TEXT,
+        PRIMARY KEY (source, meeting, file)
+    ) WITHOUT ROWID;
+    INSERT INTO last_reply
+        SELECT source, meeting, file, version, NULL, validator FROM file_validator;
+    DROP TABLE file_validator;
+    PRAGMA user_version = 7;
+";
+
 /// The migrations in order. The first `n` migrations have been applied to a file of version `n`.
 pub(super) const MIGRATIONS: [&str; SCHEMA_VERSION as usize] =
-    [MIGRATION_1, MIGRATION_2, MIGRATION_3, MIGRATION_4, MIGRATION_5, MIGRATION_6];
+    [MIGRATION_1, MIGRATION_2, MIGRATION_3, MIGRATION_4, MIGRATION_5, MIGRATION_6, MIGRATION_7];
 
 /// The reason why a database cannot be opened.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::fixtures::{acme, file, options};
 use crate::catalog::{Catalog, CatalogDatabase, Filter, SourceOptions};
-use crate::model::{DaySpan, Details, Meeting, RecordingFile, Version};
+use crate::model::{DaySpan, Details, LastReply, Meeting, RecordingFile, Version};
 use crate::providers::{Listing, ProviderError};
 
 fn meeting(id: &str, day: &str) -> Meeting {
@@ -50,7 +50,8 @@ fn catalog_with_deleted_meeting() -> Arc<Catalog> {
     for id in ["kept", "deleted"] {
         let file = file(id, "a").id;
         catalog.record_size(&file, Version(1), 9);
-        catalog.record_validator(&file, Version(1), "etag");
+        let reply = LastReply { length: Some(9), validator: Some("etag".into()) };
+        catalog.record_reply(&file, Version(1), &reply);
         let details = Details { missing_parts: vec!["participants".into()], ..Details::default() };
         catalog.record_details(&acme(), &id.into(), Some(details));
     }
@@ -63,10 +64,10 @@ fn full_listing_removes_values_of_deleted_meetings() {
         "meetings with sizes",
         "meetings with details",
         "incomplete details",
-        "validators",
+        "last replies",
         "rows of file_size",
         "rows of meeting_details",
-        "rows of file_validator",
+        "rows of last_reply",
     ];
     let counts = |catalog: &Catalog| {
         let sizes = catalog.table_sizes();
@@ -76,7 +77,7 @@ fn full_listing_removes_values_of_deleted_meetings() {
     assert_eq!(counts(&catalog), [2; 7], "a listing of some days keeps them");
     catalog.record_full_listing(&acme(), Timestamp::now());
     assert_eq!(counts(&catalog), [1; 7]);
-    assert_eq!(catalog.validator(&file("kept", "a").id, Version(1)).as_deref(), Some("etag"));
+    assert!(catalog.last_reply(&file("kept", "a").id, Version(1)).is_some());
     assert_eq!(catalog.contents()[0].meetings[0].sizes.get(&"a".into()), Some(&9));
 }
 
@@ -207,7 +208,7 @@ fn document_is_missing_until_details_are_known() {
 }
 
 #[test]
-fn new_size_removes_the_validator() {
+fn new_size_removes_the_last_reply() {
     let directory = tempfile::tempdir().unwrap();
     let database = CatalogDatabase::open(directory.path()).unwrap();
     let catalog = super::fixtures::catalog(database, options());
@@ -215,11 +216,12 @@ fn new_size_removes_the_validator() {
     super::fixtures::list(&catalog, vec![super::fixtures::meeting("m", &["a"])]);
     let (id, version) = (&listed_file.id, listed_file.version);
     catalog.record_size(id, version, 500);
-    catalog.record_validator(id, version, "\"a\"");
+    let reply = LastReply { length: Some(500), validator: Some("\"a\"".into()) };
+    catalog.record_reply(id, version, &reply);
     catalog.record_size(id, version, 500);
-    assert_eq!(catalog.validator(id, version).as_deref(), Some("\"a\""), "the same size");
+    assert_eq!(catalog.last_reply(id, version), Some(reply), "the same size");
     catalog.record_size(id, version, 501);
-    assert_eq!(catalog.validator(id, version), None);
+    assert_eq!(catalog.last_reply(id, version), None);
 }
 
 #[test]
@@ -232,20 +234,25 @@ fn contradicted_size_is_measured_again_after_listing() {
     let listed_file = RecordingFile { declared_size: Some(1000), ..file("m", "a") };
     let meeting =
         Meeting { files: vec![listed_file.clone()], ..super::fixtures::meeting("m", &[]) };
+    let (id, version) = (&listed_file.id, listed_file.version);
     let needs_size = |catalog: &Catalog| catalog.needs_size(&listed_file);
+    let reply = |length| LastReply { length, validator: Some("\"a\"".into()) };
     {
         let catalog = open_catalog();
         super::fixtures::list(&catalog, vec![meeting]);
         assert!(!needs_size(&catalog));
         catalog.record_size(&listed_file.id, listed_file.version, 500);
         assert!(!needs_size(&catalog), "the size was just measured");
+        catalog.record_reply(id, version, &reply(Some(500)));
         catalog.record_full_listing(&acme(), Timestamp::now());
         assert!(needs_size(&catalog));
+        assert_eq!(catalog.last_reply(id, version), Some(reply(None)));
         catalog.record_size(&listed_file.id, listed_file.version, 500);
         assert!(!needs_size(&catalog));
     }
     let catalog = open_catalog();
     assert!(needs_size(&catalog), "a contradicted size of an earlier run is measured again");
+    assert_eq!(catalog.last_reply(id, version), Some(reply(None)));
     catalog.record_size(&listed_file.id, listed_file.version, 1000);
     catalog.record_full_listing(&acme(), Timestamp::now());
     assert!(!needs_size(&catalog), "the size agrees with the listing");

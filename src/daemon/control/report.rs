@@ -271,7 +271,7 @@ impl MountReport {
             // Writing to a string does not fail.
             let _ = writeln!(
                 text,
-                "  DOWN    {}{sources}: no answer since {}; reads fail until the retry at {}",
+                "  DOWN    {}{sources}: failing since {}; reads fail until the retry at {}",
                 host.host,
                 wall_clock.format(host.failing_since),
                 wall_clock.format(host.next_probe)
@@ -445,7 +445,7 @@ impl SourceReport {
         // Before the first refresh of this run, the time is that of the stored listing.
         match self.listed_at.or(self.fully_listed_at) {
             None if totals.meetings > 0 => line(format_args!(
-                "          INCOMPLETE: the catalog contains only a part of the recordings, {next_refresh}"
+                "          INCOMPLETE: this mount has not listed all recordings yet, {next_refresh}"
             )),
             listed_at => {
                 line(format_args!("          listed {}, {next_refresh}", format_time(listed_at)));
@@ -556,7 +556,7 @@ mod tests {
                 source: "acme".into(),
                 file_count: 2,
                 next_attempt: timestamp("2026-10-06T07:05:00Z"),
-                error: error("no bytes arrived within the deadline"),
+                error: error("the bytes did not arrive within the deadline"),
             }],
             disk: None,
             cache_error: None,
@@ -584,10 +584,10 @@ mod tests {
                         late transcripts missing: no scope either\n          \
                         NOT LISTED: no access to bo\n          \
                         INCOMPLETE 2026-01-01 to 2026-01-30: out of reach\n  \
-                DOWN    https://api.zoom.us (acme): no answer since 12:29:00 +0530; \
+                DOWN    https://api.zoom.us (acme): failing since 12:29:00 +0530; \
                  reads fail until the retry at 12:33:05 +0530\n  \
                 FAILING acme: 2 files cannot be read, next attempt at 12:35:00 +0530: \
-                 no bytes arrived within the deadline\n"
+                 the bytes did not arrive within the deadline\n"
         );
     }
 

@@ -16,7 +16,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::single_flight::SingleFlight;
-use crate::http::{FetchCause, FetchError, LeaseSource, MAX_LEASE_ATTEMPTS, Priority};
+use crate::http::{
+    BandwidthLimiter, FetchCause, FetchError, LeaseSource, MAX_LEASE_ATTEMPTS, Priority,
+};
 #[cfg(test)]
 use crate::model::TableSize;
 use crate::model::{FileId, Lease, Version, current_time};
@@ -37,6 +39,7 @@ const MAX_REFUSAL_TTL: Duration = Duration::from_secs(60);
 /// Caches the leases of one source.
 pub struct LeaseCache {
     provider: Arc<dyn Provider>,
+    bandwidth_limiter: Option<Arc<BandwidthLimiter>>,
     slots: Mutex<LruCache<(FileId, Version), Arc<LeaseSlot>>>,
 }
 
@@ -49,7 +52,14 @@ impl std::fmt::Debug for LeaseCache {
 impl LeaseCache {
     /// Returns an empty cache.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, slots: Mutex::new(LruCache::new(MAX_LEASES)) }
+        let slots = Mutex::new(LruCache::new(MAX_LEASES));
+        Self { provider, bandwidth_limiter: None, slots }
+    }
+
+    /// Limits the bandwidth of the source. `bytes_per_second` must not be 0.
+    pub fn with_bandwidth_limit(self, bytes_per_second: Option<u64>) -> Self {
+        let bandwidth_limiter = bytes_per_second.map(BandwidthLimiter::new).map(Arc::new);
+        Self { bandwidth_limiter, ..self }
     }
 
     #[cfg(test)]
@@ -64,6 +74,7 @@ impl LeaseCache {
         let slot = slots.get_or_insert((file.clone(), version), || {
             Arc::new(LeaseSlot {
                 provider: self.provider.clone(),
+                bandwidth_limiter: self.bandwidth_limiter.clone(),
                 file: file.clone(),
                 version,
                 request_flight: SingleFlight::default(),
@@ -76,6 +87,7 @@ impl LeaseCache {
 
 struct LeaseSlot {
     provider: Arc<dyn Provider>,
+    bandwidth_limiter: Option<Arc<BandwidthLimiter>>,
     file: FileId,
     version: Version,
     request_flight: SingleFlight<()>,
@@ -113,6 +125,10 @@ impl LeaseState {
 
 #[async_trait]
 impl LeaseSource for LeaseSlot {
+    fn bandwidth_limiter(&self) -> Option<&Arc<BandwidthLimiter>> {
+        self.bandwidth_limiter.as_ref()
+    }
+
     async fn current_lease(&self, priority: Priority) -> Result<Arc<Lease>, FetchError> {
         if let Some(result) = self.cached_result() {
             return result;

@@ -25,10 +25,10 @@ use crate::cache::disk::{DiskCache, DiskOptions};
 use crate::demo_cloud::{
     self, DemoCloud, DemoCloudOptions, Effect, Server, Trigger, pattern_bytes, pattern_seed,
 };
-use crate::http::{Client, Validator};
+use crate::http::Client;
 use crate::model::{
-    Availability, DaySpan, Details, Document, FileId, MeetingContents, SourceContents, SourceName,
-    Version,
+    Availability, DaySpan, Details, Document, FileId, LastReply, MeetingContents, SourceContents,
+    SourceName, Version,
 };
 use crate::providers::zoom::{Zoom, ZoomConfig, ZoomCredential, ZoomOptions, ZoomPlan};
 use crate::providers::{LeaseCache, Provider};
@@ -77,9 +77,9 @@ impl Observer for Listing {
         });
     }
 
-    fn on_validator(&self, _id: &FileId, _version: Version, _validator: &Validator) {}
+    fn on_reply(&self, _id: &FileId, _version: Version, _reply: &LastReply) {}
 
-    fn last_validator(&self, _id: &FileId, _version: Version) -> Option<Validator> {
+    fn last_reply(&self, _id: &FileId, _version: Version) -> Option<LastReply> {
         None
     }
 
@@ -112,7 +112,7 @@ pub(super) struct Fixture {
     cloud: DemoCloud,
     listing: Arc<Listing>,
     engine: Arc<Engine>,
-    file_system: FileSystem<Arc<()>>,
+    pub(super) file_system: FileSystem<Arc<()>>,
     kernel: FakeKernel,
     sent_invalidations: Arc<Mutex<Vec<Invalidation>>>,
     _cache: tempfile::TempDir,
@@ -274,7 +274,7 @@ impl Fixture {
         self.snapshot().lookup(self.directory_of(topic), "meeting.json").unwrap().ino
     }
 
-    async fn open(&self, ino: Ino) -> Result<OpenReply<Arc<()>>, Error> {
+    pub(super) async fn open(&self, ino: Ino) -> Result<OpenReply<Arc<()>>, Error> {
         let ready = match self.file_system.open(ino)? {
             OpenStep::Ready(ready) => ready,
             OpenStep::Pending(pending) => self.file_system.resolve_open(pending).await?,
@@ -282,7 +282,12 @@ impl Fixture {
         self.file_system.finish_open(ready, &self.kernel)
     }
 
-    async fn read(&self, handle: HandleId, offset: u64, size: u32) -> Result<Bytes, Error> {
+    pub(super) async fn read(
+        &self,
+        handle: HandleId,
+        offset: u64,
+        size: u32,
+    ) -> Result<Bytes, Error> {
         match self.file_system.read_cached(handle, offset, size)? {
             ReadStep::Ready(bytes) => Ok(bytes),
             ReadStep::Pending(request) => {

@@ -16,7 +16,7 @@ fn short_lived_tokens(meetings: u64) -> DemoCloudOptions {
     DemoCloudOptions {
         token_ttl: Duration::from_secs(3),
         signed_url_ttl: Duration::from_secs(2),
-        bytes_per_second: Some(1_000_000),
+        bytes_per_second: Some(400_000),
         ..cloud(meetings)
     }
 }

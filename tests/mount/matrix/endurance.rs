@@ -93,9 +93,9 @@ fn mount_cycles_leave_nothing() {
 }
 
 #[test]
-#[ignore = "needs five minutes; scripts/matrix endurance runs it"]
+#[ignore = "needs fifteen minutes; scripts/matrix endurance runs it"]
 fn killed_daemon_leaves_exact_blocks_or_none() {
-    let rounds = rounds(200);
+    let rounds = rounds(1000);
     let mut rng = fastrand::Rng::with_seed(seed());
     let rig = rig();
     let mut interrupted = 0;

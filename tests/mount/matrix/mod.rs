@@ -42,8 +42,8 @@ fn seed() -> u64 {
     seed
 }
 
-/// Returns all cells in random order: each fault lasts until it is ended, and once for each fault,
-/// it affects up to three requests.
+/// Returns all cells in random order: each fault lasts until the test ends it. In two further
+/// cells, it affects only one or two requests.
 fn cells(rng: &mut fastrand::Rng) -> Vec<Cell> {
     let filter = std::env::var("MATRIX_FAULT").unwrap_or_default();
     let mut cells = Vec::new();

@@ -25,7 +25,7 @@ mod killed_process;
 
 const MIB: u64 = 1024 * 1024;
 /// Timeout of a flush. A flush that takes longer is considered stuck.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns the key of a file version of `size` bytes. Different numbers stand for different files.
 fn file_key(number: u64, size: u64) -> DiskKey {

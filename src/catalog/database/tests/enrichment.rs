@@ -1,6 +1,6 @@
-//! Tests of stored sizes, details and validators.
+//! Tests of stored sizes, details and last replies.
 
-use super::fixtures::{acme, file};
+use super::fixtures::{acme, file, last_reply};
 use crate::catalog::database::CatalogDatabase;
 use crate::catalog::database::enrichment::SizeRow;
 use crate::model::{Details, SourceName, Version};
@@ -30,13 +30,13 @@ fn sizes_and_details_survive_a_restart() {
 fn damaged_rows_do_not_affect_intact_rows() {
     let database = CatalogDatabase::in_memory().unwrap();
     database.save_size(&file("a"), Version(3), 42);
-    database.save_validator(&file("a"), Version(3), "\"tag\"");
+    database.save_reply(&file("a"), Version(3), &last_reply());
     database.save_details(&acme(), &"m/1==".into(), Some(&Details::default()));
     database.save_details(&acme(), &"old".into(), None);
     for rows in [
         "INSERT INTO file_size VALUES ('acme', 'm', 'x', x'00', 1), ('acme', 'm', 'y', zeroblob(8), -1), ('acme', 'm', 'z', zeroblob(8), 'long'), ('acme', x'ff', 'a', zeroblob(8), 1)",
         "INSERT INTO meeting_details VALUES ('acme', 'm', '{\"facts\": 3'), ('acme', 'n', x'ff'), ('acme', x'fe', NULL)",
-        "INSERT INTO file_validator VALUES ('acme', 'm', 'x', x'00', 'v'), ('acme', 'm', 'y', zeroblob(8), x'ff')",
+        "INSERT INTO last_reply VALUES ('acme', 'm', 'x', x'00', 1, 'v'), ('acme', 'm', 'y', zeroblob(8), 1, x'ff'), ('acme', 'm', 'z', zeroblob(8), -1, 'v')",
     ] {
         database.execute(rows);
     }
@@ -46,9 +46,10 @@ fn damaged_rows_do_not_affect_intact_rows() {
         let expected = [("m/1==".into(), Some(Details::default())), ("old".into(), None)];
         let details = database.load_details(&acme()).unwrap();
         assert_eq!(details, expected, "damaged details do not mean that there are none");
-        assert_eq!(database.load_validators(&acme()).unwrap().len(), 1);
+        let expected = (("m/1==".into(), "a".into()), (Version(3), last_reply()));
+        assert_eq!(database.load_replies(&acme()).unwrap(), [expected]);
     }
     let count = |table: &str| database.query::<i64>(&format!("SELECT count(*) FROM {table}"))[0];
-    let row_counts = ["file_size", "meeting_details", "file_validator"].map(count);
+    let row_counts = ["file_size", "meeting_details", "last_reply"].map(count);
     assert_eq!(row_counts, [1, 2, 1]);
 }

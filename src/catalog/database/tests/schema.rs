@@ -4,11 +4,11 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::fixtures::{acme, file};
+use super::fixtures::{acme, file, last_reply};
 use crate::catalog::database::CatalogDatabase;
 use crate::catalog::database::schema::{MIGRATIONS, SCHEMA_VERSION};
 use crate::catalog::scope::ListingScope;
-use crate::model::{Details, Version};
+use crate::model::{Details, LastReply, Version};
 
 /// Creates a catalog whose tables have an earlier version.
 fn create_catalog(directory: &Path, version: usize) -> Connection {
@@ -30,15 +30,26 @@ fn version_one_is_migrated_with_its_data() {
         connection.execute(details, []).unwrap();
     }
     let database = CatalogDatabase::open(directory.path()).unwrap();
-    database.save_validator(&file("a"), Version(3), "\"tag\"");
+    database.save_reply(&file("a"), Version(3), &last_reply());
     assert_eq!(database.load_sizes(&acme()).unwrap().len(), 1);
     let metadata = [("dept".to_owned(), "x".into())].into_iter().collect();
     let details = Details { metadata, ..Details::default() };
     let expected = [("m".into(), Some(details)), ("o".into(), None)];
     assert_eq!(database.load_details(&acme()).unwrap(), expected);
-    let expected = (("m/1==".into(), "a".into()), (Version(3), "\"tag\"".to_string()));
-    assert_eq!(database.load_validators(&acme()).unwrap(), [expected]);
+    let expected = (("m/1==".into(), "a".into()), (Version(3), last_reply()));
+    assert_eq!(database.load_replies(&acme()).unwrap(), [expected]);
     assert!(!directory.path().join("catalog.sqlite.damaged").exists());
+}
+
+#[test]
+fn validators_of_version_six_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let row = "INSERT INTO file_validator VALUES ('acme', 'm/1==', 'a', zeroblob(8), '\"tag\"')";
+    create_catalog(directory.path(), 6).execute(row, []).unwrap();
+    let database = CatalogDatabase::open(directory.path()).unwrap();
+    let reply = LastReply { length: None, ..last_reply() };
+    let expected = (("m/1==".into(), "a".into()), (Version(0), reply));
+    assert_eq!(database.load_replies(&acme()).unwrap(), [expected]);
 }
 
 #[test]
@@ -71,13 +82,13 @@ fn readable_scopes_of_version_four_are_deleted() {
 
 #[test]
 fn changed_schema_needs_a_new_version() {
-    const EXPECTED_HASH: u64 = 16_706_419_081_739_818_464;
+    const EXPECTED_HASH: u64 = 15_557_229_944_624_969_888;
     let database = CatalogDatabase::in_memory().unwrap();
     let tables = database.query::<String>("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL");
     let hash = xxhash_rust::xxh3::xxh3_64(tables.join(";").as_bytes());
     assert_eq!(
         (hash, SCHEMA_VERSION),
-        (EXPECTED_HASH, 6),
+        (EXPECTED_HASH, 7),
         "the schema of the catalog changed: raise SCHEMA_VERSION and add a migration"
     );
 }

@@ -180,6 +180,7 @@ fn config(directory: &Path) -> Config {
         filter: FilterConfig::default(),
         shows_trash: true,
         keeps_deleted_files: false,
+        bandwidth_limit: None,
         provider: ProviderConfig::Zoom(zoom),
     };
     Config {
@@ -192,6 +193,7 @@ fn config(directory: &Path) -> Config {
         },
         read_deadline: DEADLINE,
         connections: 8,
+        bandwidth_limit: None,
         directory_mode: None,
         file_mode: None,
         sources: vec![source],

@@ -11,10 +11,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::archive::{Archive, ListedFile, ListedMeeting, Place, SOURCES};
-use crate::http::Validator;
 use crate::model::{
-    Availability, BodyKind, Document, FileId, Meeting, MeetingContents, MeetingId, MeetingMetadata,
-    RecordingFile, Role, SourceContents, SourceName, Version,
+    Availability, BodyKind, Document, FileId, LastReply, Meeting, MeetingContents, MeetingId,
+    MeetingMetadata, RecordingFile, Role, SourceContents, SourceName, Version,
 };
 use crate::read::Observer;
 use crate::tree::{LiveTree, Snapshot, TreeBuilder};
@@ -66,7 +65,7 @@ pub(super) struct Catalog {
     builder: Mutex<TreeBuilder>,
     /// The sizes that reads have found, by file and version.
     measured_sizes: Mutex<HashMap<(FileId, u64), u64>>,
-    validators: Mutex<HashMap<FileId, (Version, Validator)>>,
+    replies: Mutex<HashMap<FileId, (Version, LastReply)>>,
     /// The documents of the last listing.
     documents: Mutex<HashMap<MeetingId, ListedDocument>>,
     /// Notified when the tree must be published again because of a fact that a read has found.
@@ -75,22 +74,23 @@ pub(super) struct Catalog {
 
 impl Observer for Catalog {
     fn on_size_found(&self, id: &FileId, version: Version, size: u64) {
+        self.replies.lock().remove(id);
         self.record_size(id, version, size);
         self.corrections.notify_one();
     }
 
-    fn on_validator(&self, id: &FileId, version: Version, validator: &Validator) {
-        self.validators.lock().insert(id.clone(), (version, validator.clone()));
+    fn on_reply(&self, id: &FileId, version: Version, reply: &LastReply) {
+        self.replies.lock().insert(id.clone(), (version, reply.clone()));
     }
 
-    fn last_validator(&self, id: &FileId, version: Version) -> Option<Validator> {
-        let validators = self.validators.lock();
-        let (stored_version, validator) = validators.get(id)?;
-        (*stored_version == version).then(|| validator.clone())
+    fn last_reply(&self, id: &FileId, version: Version) -> Option<LastReply> {
+        let replies = self.replies.lock();
+        let (stored_version, reply) = replies.get(id)?;
+        (*stored_version == version).then(|| reply.clone())
     }
 
     fn on_content_changed(&self, id: &FileId) {
-        self.validators.lock().remove(id);
+        self.replies.lock().remove(id);
         self.corrections.notify_one();
     }
 }
@@ -102,7 +102,7 @@ impl Catalog {
             tree,
             builder: Mutex::new(TreeBuilder::new(TimeZone::UTC)),
             measured_sizes: Mutex::default(),
-            validators: Mutex::default(),
+            replies: Mutex::default(),
             documents: Mutex::default(),
             corrections: Notify::new(),
         })
@@ -110,7 +110,7 @@ impl Catalog {
 
     pub(super) fn record_size(&self, id: &FileId, version: Version, size: u64) {
         if self.measured_sizes.lock().insert((id.clone(), version.0), size) != Some(size) {
-            self.validators.lock().remove(id);
+            self.replies.lock().remove(id);
         }
     }
 

@@ -63,11 +63,12 @@ fn variable(name: &str) -> Option<u64> {
 #[test]
 fn model_agrees_with_fixed_seeds() {
     let mut results = BTreeSet::new();
-    for seed in [1, 2, 3] {
-        results.extend(run(seed, 8_000).into_keys());
+    for seed in 1..=6 {
+        results.extend(run(seed, 16_000).into_keys());
     }
     // The model proves nothing about a kind of result that does not occur. The order of tasks
-    // differs between runs, so only these kinds occur in every run.
+    // differs between runs, and only these kinds occur in every run: the rarest about fifteen
+    // times.
     for result in [
         "files that are read as a whole",
         "page drops",
