@@ -40,6 +40,12 @@ struct Arguments {
     /// Limit on the bytes per second of each connection to the files. The default is no limit.
     #[arg(long)]
     bytes_per_second: Option<u64>,
+    /// Bytes at the start of each response that the limit does not apply to.
+    #[arg(long, default_value_t = 0)]
+    burst_bytes: u64,
+    /// Resets 1 % of the requests in the middle of the body, and stalls another 1 % for 5 s.
+    #[arg(long)]
+    lossy: bool,
 }
 
 /// A file in the manifest. Consecutive files with the same host and topic are one meeting.
@@ -65,7 +71,13 @@ fn main() -> io::Result<()> {
     let proxy = arguments
         .bytes_per_second
         .map(|bytes_per_second| {
-            ThrottledProxy::start(arguments.origin, Network { latency, bytes_per_second })
+            let network = Network {
+                latency,
+                bytes_per_second,
+                burst_bytes: arguments.burst_bytes,
+                is_lossy: arguments.lossy,
+            };
+            ThrottledProxy::start(arguments.origin, network)
         })
         .transpose()?;
     let media = proxy.as_ref().map_or(arguments.origin, ThrottledProxy::address);

@@ -32,6 +32,33 @@ pub(crate) struct Network {
     pub(crate) latency: Duration,
     /// Limit on the bytes per second of each connection.
     pub(crate) bytes_per_second: u64,
+    /// Number of bytes at the start of each body that are not limited, as with `limit_rate` of
+    /// nginx.
+    pub(crate) burst_bytes: u64,
+    /// Whether 1 % of the requests are reset in the middle of the body, and another 1 % stall.
+    pub(crate) is_lossy: bool,
+}
+
+/// A fault in the middle of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Reset,
+    Stall,
+}
+
+/// Duration of a stall.
+const STALL: Duration = Duration::from_secs(5);
+
+impl Network {
+    /// Returns the fault of the request with this number. The faults come at fixed numbers, so all
+    /// compared programs have the same share of them.
+    fn fault_of(self, request: u64) -> Option<Fault> {
+        match request % 100 {
+            33 if self.is_lossy => Some(Fault::Reset),
+            66 if self.is_lossy => Some(Fault::Stall),
+            _ => None,
+        }
+    }
 }
 
 /// Totals since the start, and the maximum number of concurrent requests since the last count.
@@ -99,20 +126,23 @@ impl ThrottledProxy {
 }
 
 /// Counts a request as in progress until it is dropped.
-struct ActiveRequest<'a>(&'a Counters);
+struct ActiveRequest<'a> {
+    counters: &'a Counters,
+    number: u64,
+}
 
 impl<'a> ActiveRequest<'a> {
     fn begin(counters: &'a Counters) -> Self {
-        counters.requests.fetch_add(1, Ordering::Relaxed);
+        let number = counters.requests.fetch_add(1, Ordering::Relaxed);
         let active_requests = counters.active_requests.fetch_add(1, Ordering::Relaxed) + 1;
         counters.peak.fetch_max(active_requests, Ordering::Relaxed);
-        Self(counters)
+        Self { counters, number }
     }
 }
 
 impl Drop for ActiveRequest<'_> {
     fn drop(&mut self) {
-        self.0.active_requests.fetch_sub(1, Ordering::Relaxed);
+        self.counters.active_requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -127,14 +157,16 @@ async fn relay(
     let mut upstream = BufReader::with_capacity(SLICE_SIZE, TcpStream::connect(upstream).await?);
     upstream.get_ref().set_nodelay(true)?;
     while let Some(request) = read_head(&mut client).await? {
-        let _active_request = ActiveRequest::begin(counters);
+        let active_request = ActiveRequest::begin(counters);
+        let fault = network.fault_of(active_request.number);
         let send_time = Instant::now() + network.latency;
         upstream.get_mut().write_all(&request).await?;
         let Some(response) = read_head(&mut upstream).await? else { return Ok(()) };
         let length = body_length(&request, &response);
         tokio::time::sleep_until(send_time).await;
         client.get_mut().write_all(&response).await?;
-        let is_reusable = relay_body(&mut upstream, &mut client, length, network, counters).await?;
+        let is_reusable =
+            relay_body(&mut upstream, &mut client, length, network, fault, counters).await?;
         if !is_reusable {
             return Ok(());
         }
@@ -177,18 +209,30 @@ async fn relay_body(
     target: &mut BufReader<TcpStream>,
     length: Option<u64>,
     network: Network,
+    mut fault: Option<Fault>,
     counters: &Counters,
 ) -> io::Result<bool> {
     let mut send_time = Instant::now();
     let mut remaining = length.unwrap_or(u64::MAX);
+    let fault_at = length.unwrap_or_default() / 2;
+    let mut burst_bytes = network.burst_bytes;
     while remaining > 0 {
+        if remaining <= fault_at {
+            match fault.take() {
+                Some(Fault::Reset) => return Ok(false),
+                Some(Fault::Stall) => tokio::time::sleep(STALL).await,
+                None => {}
+            }
+        }
         let bytes = source.fill_buf().await?;
         let slice_len = bytes.len().min(usize::try_from(remaining).unwrap_or(usize::MAX));
         let Some(slice) = bytes.get(..slice_len).filter(|slice| !slice.is_empty()) else {
             return Ok(false);
         };
+        let limited_bytes = (slice_len as u64).saturating_sub(burst_bytes);
+        burst_bytes = burst_bytes.saturating_sub(slice_len as u64);
         let transfer_time =
-            Duration::from_secs_f64(slice_len as f64 / network.bytes_per_second as f64);
+            Duration::from_secs_f64(limited_bytes as f64 / network.bytes_per_second as f64);
         send_time = send_time.max(Instant::now() - MAX_LAG) + transfer_time;
         tokio::time::sleep_until(send_time).await;
         target.get_mut().write_all(slice).await?;

@@ -2,16 +2,17 @@
 
 import json
 import os
+import re
 import statistics
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import process
-from contenders import CURL, LOCAL, Contender, Mount
+from contenders import CURL, LOCAL, PARALLEL_CURL, Contender, Mount
 from media import NEEDLE, Media
-from origin import LOOPBACK, WAN, Origin
-from plan import HEAD_BYTES, RANDOM_BYTES, Plan
+from origin import Origin
+from plan import HEAD_BYTES, LOOPBACK, MIB, RANDOM_BYTES, WAN, Plan
 from process import Failed
 from tools import Tools
 
@@ -21,6 +22,9 @@ FILM = "ffprobe, index last"
 
 # Minimum size of files that fill the page cache.
 LARGE = 4 << 20
+
+# Length of the ranges of a parallel download.
+PARALLEL_RANGE = 2 * MIB
 
 RATE = "MB/s"
 MS = "ms"
@@ -203,11 +207,33 @@ def readers(rig: Rig, profile: str, contender: Contender):
         )
 
 
+def medium_files(rig: Rig, profile: str, contender: Contender):
+    """Reads many files of a few megabytes with four programs at a time."""
+    files = rig.sets["medium-files"]
+    with rig.mount(contender, profile, "medium-files") as mount:
+        paths = [str(mount.root / media.path_in_set) for media in files]
+        command = ["xargs", "-0", "-P", "4", "-n", "1", "sha256sum"]
+
+        def read():
+            start = time.monotonic()
+            digests = process.run(command, rig.plan.timeout, stdin="\0".join(paths))
+            elapsed_ms = (time.monotonic() - start) * 1000
+            expected = process.run(["sha256sum", *[rig.local(media) for media in files]], rig.plan.timeout)
+            hashes = [sorted(line.split()[0] for line in text.splitlines()) for text in (digests, expected)]
+            check(hashes[0] == hashes[1], "a file of 3 MB")
+            return elapsed_ms, {"bytes": sum(media.length for media in files)}
+
+        rig.prepare(mount, profile, "medium-files")
+        yield rig.measure(mount, profile, f"{len(files)} files of 3 MB, four at a time", MS, read)
+
+
 def film(rig: Rig, profile: str, contender: Contender):
     """Reads the parts of an MP4 with its index at the end that a player reads first."""
     with rig.mount(contender, profile, "film") as mount:
         path = mount.root / rig.sets["film"][0].path_in_set
         rig.prepare(mount, profile, "film")
+        # Loads the program into the page cache, from which it was dropped.
+        probe(rig, rig.local(rig.sets["film"][0]))
         yield rig.measure(mount, profile, FILM, MS, lambda: (probe(rig, path), {}))
 
 
@@ -218,14 +244,44 @@ PARTIAL_READERS = {
 }
 
 
+# Programs that read only what describes a film.
+SCANNERS = {
+    "mediainfo": ["mediainfo", "PATH"],
+    "exiftool": ["exiftool", "PATH"],
+    "thumbnail": ["ffmpegthumbnailer", "-i", "PATH", "-c", "png", "-o", "/dev/null"],
+    "first frame in mpv": ["mpv", "--no-config", "--vo=null", "--ao=null", "--frames=1", "PATH"],
+    "clip of 5 s, index last": ["ffmpeg", "-v", "error", "-ss", "20", "-t", "5", "-i", "PATH", "-c", "copy", "-f", "matroska", "-y", "/dev/null"],
+}
+
+
 def parts(rig: Rig, profile: str, contender: Contender):
     """Runs programs that read a part of a film. The bytes that the origin sends show what they cost."""
-    for work, words in PARTIAL_READERS.items():
+    yield from read_parts(rig, profile, contender, PARTIAL_READERS)
+
+
+def scans(rig: Rig, profile: str, contender: Contender):
+    """Runs programs that show the properties of a film."""
+    if profile == WAN:
+        yield from read_parts(rig, profile, contender, SCANNERS)
+
+
+def read_parts(rig: Rig, profile: str, contender: Contender, programs: dict[str, list[str]]):
+    for work, words in programs.items():
         with rig.mount(contender, profile, "film") as mount:
-            path = mount.root / rig.sets["film"][0].path_in_set
+            film = rig.sets["film"][0]
             rig.prepare(mount, profile, "film")
-            command = [path if word == "PATH" else word for word in words]
-            yield rig.measure(mount, profile, work, MS, lambda: (elapsed_ms(rig, command), {}))
+            commands = [[path if word == "PATH" else word for word in words] for path in (rig.local(film), mount.root / film.path_in_set)]
+            # Loads the program into the page cache, from which it was dropped.
+            extra = {"bytes": bytes_read(rig, commands[0], rig.local(film))}
+            yield rig.measure(mount, profile, work, MS, lambda: (elapsed_ms(rig, commands[1]), extra))
+
+
+def bytes_read(rig: Rig, command: list, path: Path) -> int:
+    """Returns the number of bytes of a file that a program reads."""
+    log = rig.directory / "strace.log"
+    process.run(["strace", "-f", "-P", path, "-e", "trace=read,pread64,readv,preadv", "-o", log, *command], rig.plan.timeout)
+    lengths = re.findall(r"= (\d+)$", log.read_text(), re.MULTILINE)
+    return sum(map(int, lengths))
 
 
 def elapsed_ms(rig: Rig, command: list) -> float:
@@ -287,7 +343,7 @@ def rsync(rig: Rig, profile: str, contender: Contender):
 
 def crowd(rig: Rig, profile: str, contender: Contender):
     """Measures the memory with many concurrent readers."""
-    if profile == WAN:
+    if profile != LOOPBACK:
         return
     count = len(rig.sets["crowd"])
     with rig.mount(contender, profile, "crowd") as mount:
@@ -299,11 +355,18 @@ def crowd(rig: Rig, profile: str, contender: Contender):
         yield sample
 
 
+# The cases that are measured on all networks.
+CASES_ON_ALL_NETWORKS = ("sequential", "readers", "medium-files", "parts")
+
+
 def takes_part(contender: Contender, profile: str, case: str, number: int) -> bool:
     """Returns whether a contender is measured in a round; rounds count from 0.
 
-    Cases that take other contenders minutes are measured in one round only.
+    Cases that take other contenders minutes are measured in one round only. On most networks, only copies and clips
+    are measured.
     """
+    if profile not in (LOOPBACK, WAN) and case not in CASES_ON_ALL_NETWORKS:
+        return False
     return contender.is_meetfs or not (case == "grep" and profile == WAN and number > 0)
 
 
@@ -313,8 +376,10 @@ CASES = {
     "known-heads": known_heads,
     "random": scattered,
     "readers": readers,
+    "medium-files": medium_files,
     "film": film,
     "parts": parts,
+    "scans": scans,
     "grep": grep,
     "rsync": rsync,
     "crowd": crowd,
@@ -325,9 +390,18 @@ def bounds(rig: Rig, profile: str, case: str):
     """Measures the upper bounds: the same work as one plain download, or from the local disk."""
     media = rig.sets["large" if profile == LOOPBACK else "readers"][0]
     length = media.length
-    if case == "sequential":
-        seconds, size = download(rig, profile, media, length)
-        yield Sample(profile, "cold sequential", CURL, size / 1e6 / seconds, RATE)
+    if profile not in (LOOPBACK, WAN) and case not in CASES_ON_ALL_NETWORKS:
+        return
+    if case == "readers":
+        length = rig.plan.reader_file if profile == LOOPBACK else rig.plan.wan_reader
+        seconds = parallel_download(rig, profile, rig.sets["readers"], length)
+        yield Sample(profile, "four readers", PARALLEL_CURL, length * len(rig.sets["readers"]) / 1e6 / seconds, RATE)
+    elif case == "sequential":
+        if profile in (LOOPBACK, WAN):
+            seconds, size = download(rig, profile, media, length)
+            yield Sample(profile, "cold sequential", CURL, size / 1e6 / seconds, RATE)
+        seconds = parallel_download(rig, profile, [media], length)
+        yield Sample(profile, "cold sequential", PARALLEL_CURL, length / 1e6 / seconds, RATE)
         if profile == LOOPBACK:
             rig.reserve_memory()
             if os.geteuid() == 0:
@@ -345,6 +419,24 @@ def bounds(rig: Rig, profile: str, case: str):
         yield Sample(profile, FILM, LOCAL, probe(rig, rig.local(rig.sets["film"][0])), MS)
     elif case == "grep":
         yield Sample(profile, searched(rig), LOCAL, search(rig, rig.directory / "media" / "transcripts"), MS)
+
+
+def parallel_download(rig: Rig, profile: str, files: list[Media], length: int) -> float:
+    """Downloads the first `length` bytes of files over 64 connections. Returns the time in seconds."""
+    transfers = []
+    for media in files:
+        url = f"{rig.origins[profile].media}/{media.path.replace(' ', '%20')}"
+        for begin in range(0, length, PARALLEL_RANGE):
+            end = min(begin + PARALLEL_RANGE, length) - 1
+            # A lossy network resets some of the transfers.
+            retries = "retry = 5\nretry-all-errors\n"
+            transfers.append(f'url = "{url}"\nrange = "{begin}-{end}"\noutput = "/dev/null"\n{retries}')
+    # curl applies options to one transfer only, up to `next`.
+    configuration = "next\n".join(transfers)
+    command = ["curl", "--silent", "--parallel", "--parallel-immediate", "--parallel-max", "64", "--config", "-"]
+    start = time.monotonic()
+    process.run(command, rig.plan.timeout, stdin=configuration)
+    return time.monotonic() - start
 
 
 def download(rig: Rig, profile: str, media: Media, length: int) -> tuple[float, int]:

@@ -39,10 +39,11 @@ RCLONE_FULL = Contender("rclone-full", "rclone mount, full cache", True)
 MOUNT_S3 = Contender("mount-s3", "mount-s3", False)
 MOUNT_S3_CACHE = Contender("mount-s3-cache", "mount-s3, cache", True)
 
-# The upper bounds, which are not mounts: one plain download, and the local disk.
+# The upper bounds, which are not mounts: a plain download over one or 64 connections, and the local disk.
 CURL = "curl"
+PARALLEL_CURL = "curl, 64 connections"
 LOCAL = "local disk"
-BOUNDS = (CURL, LOCAL)
+BOUNDS = (CURL, PARALLEL_CURL, LOCAL)
 
 ALL = [MEETFS, MEETFS_DISK, RCLONE, RCLONE_FULL, MOUNT_S3, MOUNT_S3_CACHE]
 

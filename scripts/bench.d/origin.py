@@ -13,16 +13,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-import plan
 import process
+from plan import LOOPBACK, NETWORKS
 from process import Failed
 from tools import Tools
 
 # The bucket that mount-s3 mounts.
 BUCKET = "bench"
-
-LOOPBACK = "loopback"
-WAN = "wan"
 
 _NGINX = """
 {modules}
@@ -116,8 +113,10 @@ class Origin:
         self.profile = profile
         self._nginx = nginx
         command = [tools.cloud, "--manifest", manifest, "--origin", f"127.0.0.1:{nginx.port}"]
-        if profile == WAN:
-            command += ["--latency-ms", plan.LATENCY_MS, "--bytes-per-second", plan.BYTES_PER_SECOND]
+        network = NETWORKS[profile]
+        if network:
+            command += ["--latency-ms", network.latency_ms, "--bytes-per-second", network.bytes_per_second]
+            command += ["--burst-bytes", network.burst_bytes] + (["--lossy"] if network.is_lossy else [])
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._child = process.start(command, directory / f"cloud-{profile}.log", **pipes)
         self.urls = self._answer()
@@ -140,8 +139,8 @@ class Origin:
 
     def requests_since(self, previous: dict[str, int]) -> dict[str, int]:
         """Returns the requests since `previous`, after all of them are complete."""
-        # A stream may continue for half a second, because the file may be opened again.
-        time.sleep(0.7)
+        # A transfer continues for a moment, because the file may be opened again.
+        time.sleep(0.3)
         current = self.count()
         difference = {name: current[name] - previous[name] for name in ("requests", "bytes", "api", "web")}
         return difference | {"peak": current["peak"]}

@@ -2,8 +2,8 @@
 
 from xml.sax.saxutils import escape
 
-from contenders import BOUNDS, CURL, LOCAL
-from origin import LOOPBACK, WAN
+from contenders import BOUNDS
+from plan import LOOPBACK, WAN
 from report import HIGHER_IS_BETTER, number, summary
 
 # The left column is loopback, the right column is WAN. Each entry is the beginning of the name of a work.
@@ -79,7 +79,7 @@ def _chart(body: list[str], left: int, top: int, work: str, contenders: dict, la
     for name in shown:
         one = contenders[name]
         kind = "bound" if name in BOUNDS else "meetfs" if name.startswith("meetfs") else "peer"
-        label = {CURL: "curl", LOCAL: "local disk"}.get(name) or labels.get(name, name)
+        label = labels.get(name, name)
         at, width = left + LABEL, max(one["median"] * scale, 1)
         body.append(_text(at - 8, top + BAR - 3, label, "", "end"))
         body.append(f'<rect class="{kind}" x="{at}" y="{top}" width="{width:.1f}" height="{BAR}" rx="2"/>')

@@ -4,9 +4,31 @@ from dataclasses import dataclass
 
 MIB = 1024 * 1024
 
-# The simulated WAN: the latency of each response, and the rate of each connection.
-LATENCY_MS = 50
-BYTES_PER_SECOND = 12_500_000
+
+@dataclass(frozen=True)
+class Network:
+    """A simulated network in front of the web server."""
+
+    # Latency of each response.
+    latency_ms: int
+    # Rate of each connection.
+    bytes_per_second: int
+    # Bytes at the start of each response that the rate does not limit.
+    burst_bytes: int = 0
+    # Whether 1 % of the requests are reset in the middle of the body, and another 1 % stall for 5 s.
+    is_lossy: bool = False
+
+
+LOOPBACK, WAN = "loopback", "wan"
+
+NETWORKS = {
+    LOOPBACK: None,
+    WAN: Network(50, 12_500_000),
+    "far": Network(150, 4_000_000),
+    # `limit_rate` of nginx, which many content delivery networks use, does not limit the first second.
+    "bursty": Network(50, 4_000_000, burst_bytes=4_000_000),
+    "lossy": Network(50, 12_500_000, is_lossy=True),
+}
 
 HEAD_BYTES = 64 * 1024
 RANDOM_BYTES = 256 * 1024
@@ -19,8 +41,10 @@ class Plan:
 
     large: int = 1024 * MIB
     reader_file: int = 256 * MIB
-    wan_reader: int = 64 * MIB
+    wan_reader: int = 256 * MIB
     film: int = 300 * 1000 * 1000
+    medium_files: int = 60
+    medium_file: int = 3 * 1000 * 1000
     heads: int = 8
     random_reads: int = 20
     transcripts: int = 2000
@@ -38,6 +62,7 @@ QUICK = Plan(
     reader_file=16 * MIB,
     wan_reader=16 * MIB,
     film=30 * 1000 * 1000,
+    medium_files=12,
     heads=3,
     random_reads=8,
     transcripts=60,

@@ -16,13 +16,13 @@ class Failed(Exception):
     """The error for a work that cannot be measured. Its text is the reason."""
 
 
-def run(command, timeout: float, **options) -> str:
-    """Runs a command and returns its output. `timeout` is in seconds."""
+def run(command, timeout: float, stdin: str = "", **options) -> str:
+    """Runs a command with the text `stdin` as its input, and returns its output. `timeout` is in seconds."""
     words = [str(word) for word in command]
     name = Path(words[0]).name + (f" {words[1]}" if len(words) > 1 else "")
     child = subprocess.Popen(
         words,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -31,7 +31,7 @@ def run(command, timeout: float, **options) -> str:
         **options,
     )
     try:
-        out, err = child.communicate(timeout=timeout)
+        out, err = child.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired:
         kill(child)
         raise Failed(f"{name} did not end within {timeout:.0f} s") from None

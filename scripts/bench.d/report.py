@@ -90,6 +90,8 @@ def notes(work: str, one: dict) -> str:
         parts.append(f"{one['cpu_seconds'] * (1 << 30) / one['read']:.2f} cpu s/GiB")
     if work == "opened again, page cache warm" and one["daemon_reads"] is not None:
         parts.append(f"{one['daemon_reads']:.0f} reads of the daemon")
+    if one["read"] and one["unit"] == "ms":
+        parts.append(f"reads {number(one['read'] / 1e6)} MB")
     if one["slowest"]:
         parts.append(f"slowest {number(one['slowest'])}")
     if one["copied"]:

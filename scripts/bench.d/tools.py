@@ -16,7 +16,20 @@ ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / "target" / "bench"
 
 # The Debian package of each program.
-PACKAGES = {"nginx": "nginx-light", "ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "rsync": "rsync", "curl": "curl", "fusermount3": "fuse3"}
+PACKAGES = {
+    "nginx": "nginx-light",
+    "ffmpeg": "ffmpeg",
+    "ffprobe": "ffmpeg",
+    "rsync": "rsync",
+    "curl": "curl",
+    "fusermount3": "fuse3",
+    "file": "file",
+    "mpv": "mpv",
+    "mediainfo": "mediainfo",
+    "exiftool": "libimage-exiftool-perl",
+    "ffmpegthumbnailer": "ffmpegthumbnailer",
+    "strace": "strace",
+}
 
 
 HEADERS_MORE = "libnginx-mod-http-headers-more-filter"
