@@ -30,8 +30,9 @@ use meetfs::demo_cloud::{DemoCloud, DemoCloudOptions, Request, Server};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
-/// Timeout of commands that have no reason to take long.
-pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout of commands that have no reason to take long. On two busy processors, the first listing
+/// of a large archive takes a minute.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A demo server, a configuration for it, and a mountpoint.
 pub struct Rig {
