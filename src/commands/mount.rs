@@ -19,7 +19,6 @@ use crate::daemon::logging::{self, LogDestination};
 use crate::daemon::serve::{self, ServeOptions, StartupEvent};
 use crate::daemon::{demo, mountpoint};
 use crate::demo_cloud::DemoCloud;
-use crate::model::SourceName;
 
 /// Time after which progress is printed only on a terminal. Only one progress event occurs earlier,
 /// so a log gets one line.
@@ -102,21 +101,11 @@ fn load_config(arguments: &MountArgs) -> Result<(Config, Option<DemoCloud>), Err
     Ok((config, Some(cloud)))
 }
 
-fn progress_text(sources: &[SourceName], elapsed: Duration) -> String {
-    let names: Vec<_> = sources.iter().map(SourceName::as_str).collect();
-    let seconds = elapsed.as_secs();
-    if names.is_empty() {
-        format!("waiting for the sizes of files, {seconds} s so far")
-    } else {
-        format!("waiting for {} to list the recordings, {seconds} s so far", names.join(", "))
-    }
-}
-
 fn print_event(event: StartupEvent<'_>) {
     match event {
-        StartupEvent::Waiting { sources, elapsed } => {
-            if elapsed < LOGGED_PROGRESS_PERIOD || std::io::stderr().is_terminal() {
-                print_to_stderr(format_args!("{}", progress_text(sources, elapsed)));
+        StartupEvent::Waiting(progress) => {
+            if progress.elapsed < LOGGED_PROGRESS_PERIOD || std::io::stderr().is_terminal() {
+                print_to_stderr(format_args!("{progress}"));
             }
         }
         StartupEvent::CacheUnwritable(error) => warn(error),

@@ -25,7 +25,9 @@ pub(crate) mod process_state;
 pub(crate) mod read_observer;
 pub(crate) mod retained_files;
 pub mod serve;
+mod service_manager;
 pub(crate) mod signals;
 pub(crate) mod source;
+pub mod startup_progress;
 #[cfg(test)]
 mod tests;

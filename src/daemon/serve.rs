@@ -18,12 +18,14 @@ use super::cache_storage::{CacheStorage, UnwritableCache};
 use super::error::{DaemonError, ListingError};
 use super::mountpoint::LockedMountpoint;
 use super::naming_zones::ZoneChange;
+use super::service_manager::ServiceManager;
 use super::signals::{SignalAction, Signals};
+use super::startup_progress::StartupProgress;
 use super::{background, control, malloc, mountpoint};
 use crate::config::{Config, ProcessEnvironment};
 use crate::demo_cloud::DemoCloud;
 use crate::fuse::{self, Access, Adapter};
-use crate::model::{SourceName, line_with_hint, one_line};
+use crate::model::{line_with_hint, one_line};
 use crate::vfs::{FileSystem, FileSystemOptions, Owner};
 
 /// Maximum wait for sizes and details that the listing omits. With this wait, a backup that starts
@@ -69,12 +71,7 @@ pub struct ServeOptions<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum StartupEvent<'a> {
     /// The mount is not ready yet. Reported after two seconds, and then every ten seconds.
-    Waiting {
-        /// The sources whose recordings are not listed yet. If there are none, the mount waits for
-        /// file sizes.
-        sources: &'a [SourceName],
-        elapsed: Duration,
-    },
+    Waiting(&'a StartupProgress),
     /// Nothing is stored in the cache directory.
     CacheUnwritable(&'a UnwritableCache),
     /// The configuration changes the time zone of a source's directory names.
@@ -102,7 +99,9 @@ pub fn serve(mountpoint: LockedMountpoint, options: ServeOptions<'_>) -> Result<
         .enable_all()
         .build()
         .map_err(|source| DaemonError::System { action: "start the runtime", source })?;
-    let result = MountProcess { options, runtime: &runtime }.run(mountpoint);
+    let service_manager = ServiceManager::new(!options.report_readiness);
+    service_manager.feed_watchdog(runtime.handle());
+    let result = MountProcess { options, runtime: &runtime, service_manager }.run(mountpoint);
     // Remaining tasks are canceled. Requests whose replies are dropped fail with EIO.
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_TIMEOUT);
     result
@@ -118,6 +117,7 @@ fn worker_threads() -> usize {
 struct MountProcess<'a> {
     options: ServeOptions<'a>,
     runtime: &'a Runtime,
+    service_manager: ServiceManager,
 }
 
 impl MountProcess<'_> {
@@ -145,6 +145,7 @@ impl MountProcess<'_> {
         }
         let providers = archive.providers();
         let result = self.serve_until_ended(&archive, mountpoint, &mut signals, shutdown);
+        self.service_manager.report_unmount();
         // From here on a second signal ends the process at once.
         self.runtime.spawn(async move {
             signals.wait_for_unmount_signal().await;
@@ -207,13 +208,17 @@ impl MountProcess<'_> {
             session.unmount(UNMOUNT_TIMEOUT);
             return Err(error);
         }
+        self.service_manager.report_ready(&path);
         tracing::info!("mounted at {}", path.display());
         self.runtime.block_on(async {
             loop {
                 tokio::select! {
                     action = signals.next() => match action {
                         SignalAction::Unmount => break,
-                        SignalAction::Refresh => archive.refresh(),
+                        SignalAction::Refresh => {
+                            archive.refresh();
+                            self.service_manager.report_refresh();
+                        }
                     },
                     _ = unmount_receiver.wait_for(|is_unmounted| *is_unmounted) => break,
                 }
@@ -230,7 +235,9 @@ impl MountProcess<'_> {
             tokio::time::sleep(PROGRESS_DELAY).await;
             loop {
                 let sources = archive.unlisted_sources();
-                report(StartupEvent::Waiting { sources: &sources, elapsed: start.elapsed() });
+                let progress = StartupProgress { sources, elapsed: start.elapsed() };
+                self.service_manager.report_progress(&progress);
+                report(StartupEvent::Waiting(&progress));
                 tokio::time::sleep(PROGRESS_INTERVAL).await;
             }
         };

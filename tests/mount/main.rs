@@ -39,6 +39,7 @@ mod refused_users;
 mod renewal;
 mod restart;
 mod secrets;
+mod service_manager;
 mod status;
 mod three_clouds;
 mod trash;
