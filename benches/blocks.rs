@@ -107,7 +107,7 @@ fn read_across_two_blocks(bencher: Bencher, length: usize) {
     });
 }
 
-/// Reads the file in order, so the window of the stream is planned anew with each read.
+/// Reads the file in order, so each read updates the prefetch window of the stream.
 #[divan::bench]
 fn read_in_order(bencher: Bencher) {
     let reads_per_file = BLOCKS * BLOCK_LENGTH / DEFAULT_READ as u64;

@@ -244,7 +244,7 @@ PARTIAL_READERS = {
 }
 
 
-# Programs that read only what describes a film.
+# Programs that read the metadata or a short part of a film.
 SCANNERS = {
     "mediainfo": ["mediainfo", "PATH"],
     "exiftool": ["exiftool", "PATH"],
@@ -260,7 +260,7 @@ def parts(rig: Rig, profile: str, contender: Contender):
 
 
 def scans(rig: Rig, profile: str, contender: Contender):
-    """Runs programs that show the properties of a film."""
+    """Runs the programs of `SCANNERS`, over the WAN only."""
     if profile == WAN:
         yield from read_parts(rig, profile, contender, SCANNERS)
 

@@ -238,6 +238,7 @@ impl Catalog {
             // may wait for the tree.
             self.increment_revision();
             self.database.save_size(id, version, size);
+            self.database.delete_reply(id);
         }
     }
 
@@ -246,10 +247,15 @@ impl Catalog {
         self.replies.get(id, version)
     }
 
-    /// Removes the last reply of a file whose content has changed. The database keeps it until
-    /// another reply replaces it.
+    /// Removes the last reply of a file whose content has changed, but not from the database.
     pub fn forget_reply(&self, id: &FileId) {
         self.replies.remove(id);
+    }
+
+    /// Removes the last reply of a file whose content has changed. Does blocking I/O.
+    pub fn delete_reply(&self, id: &FileId) {
+        self.replies.remove(id);
+        self.database.delete_reply(id);
     }
 
     /// Records a reply for a file version. Does blocking I/O.

@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &MountArgs) -> Result<ExitCode, Error> {
     Ok(ExitStatus::Success.into())
 }
 
-/// Starts logging. The log ends when the result is dropped.
+/// Starts logging. Returns a guard. Dropping it writes the queued lines and stops logging.
 fn start_logging(arguments: &MountArgs) -> Result<impl Drop, Error> {
     let level = match arguments.log_level {
         LogLevel::Error => LevelFilter::ERROR,

@@ -23,8 +23,8 @@ impl CacheConfig {
 pub struct MemoryBudget(u64);
 
 impl MemoryBudget {
-    /// Four blocks of 1 MiB and the buffers of four connections. With less memory, two readers
-    /// would have to wait until the other one releases its blocks.
+    /// Four blocks of 1 MiB and the buffers of four connections. With less memory, each of two
+    /// readers would have to wait until the other releases its blocks.
     pub const MIN: Self = Self(8 * 1024 * 1024);
 
     /// Memory of the buffers of one connection. The HTTP library has up to three buffers of 400

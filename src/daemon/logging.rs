@@ -34,8 +34,8 @@ pub enum LogDestination<'a> {
     DailyFiles(&'a Path),
 }
 
-/// Starts logging. If it creates a file or directory, only its owner can read it. The log ends when
-/// the result is dropped.
+/// Starts logging. If it creates a file or directory, only its owner can read it. Returns a guard.
+/// Dropping it writes the queued lines and stops logging.
 ///
 /// # Errors
 /// [`DaemonError::Log`]

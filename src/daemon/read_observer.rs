@@ -20,7 +20,7 @@ pub(crate) enum ReadFact {
     /// The true size in bytes, which differs from the listed one.
     Size(FileId, Version, u64),
     Reply(FileId, Version, LastReply),
-    ContentChanged,
+    ContentChanged(FileId),
 }
 
 /// Queues facts without blocking.
@@ -61,7 +61,7 @@ impl Observer for ReadObserver {
     fn on_content_changed(&self, id: &FileId) {
         // Removed here and not through the queue: the next `open` must not use the old validator.
         self.catalog.forget_reply(id);
-        self.enqueue(ReadFact::ContentChanged);
+        self.enqueue(ReadFact::ContentChanged(id.clone()));
     }
 }
 
@@ -84,7 +84,9 @@ pub(crate) async fn apply(
             ReadFact::Reply(id, version, reply) => {
                 store(&catalog, move |catalog| catalog.record_reply(&id, version, &reply)).await;
             }
-            ReadFact::ContentChanged => {
+            ReadFact::ContentChanged(id) => {
+                // Also removes a reply with the old validator that was still in the queue.
+                store(&catalog, move |catalog| catalog.delete_reply(&id)).await;
                 refresh_requests.iter().for_each(|request| request.notify_one());
             }
         }

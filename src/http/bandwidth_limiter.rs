@@ -5,8 +5,10 @@
 //! allows more bytes.
 //!
 //! Interactive transfers wait only for each other. Their bytes also delay the other transfers. So a
-//! seek does not wait for a concurrent copy, and both together stay within the limit.
+//! seek does not wait for a concurrent copy. A tenth of the limit is reserved for the other
+//! transfers, so both together exceed the limit by a tenth at most.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,9 +17,21 @@ use tokio::time::Instant;
 use super::connection_pool::TrafficClass;
 
 /// Maximum time by which the bytes of other transfers delay a waiting transfer. It is far below the
-/// default read deadline of 30 s, so a copy beside long interactive transfers advances and does not
-/// fail. The limit is exceeded slightly in this case.
+/// default read deadline of 30 s, so a copy that runs during long interactive transfers advances
+/// and does not fail.
 const MAX_DELAY: Duration = Duration::from_secs(5);
+
+/// Divisor of the limit that gives the bandwidth reserved for transfers that are not interactive.
+/// Without it, a copy would stop as long as several players use the whole limit.
+const RESERVED_DIVISOR: u32 = 10;
+
+/// Maximum time for which transfers that are not interactive repay bytes beyond the limit. Without
+/// a bound, a copy would be slow for minutes after an hour of interactive transfers.
+const MAX_REPAYMENT: Duration = Duration::from_secs(60);
+
+/// Maximum length of a range that is requested at once although the bandwidth is limited. An `open`
+/// waits for a single byte, and its timeout is short.
+const MAX_UNLIMITED_LENGTH: u64 = 4096;
 
 /// A limit that several transfers share.
 #[derive(Debug)]
@@ -30,14 +44,18 @@ pub struct BandwidthLimiter {
 #[derive(Debug)]
 struct State {
     next_interactive_time: Instant,
-    next_bulk_time: Instant,
+    /// The time at which the bytes of all transfers are within the limit.
+    next_time: Instant,
+    /// The time at which the bytes of the transfers that are not interactive are within the
+    /// bandwidth that is reserved for them.
+    next_reserved_time: Instant,
 }
 
 impl State {
     fn next_time(&self, class: TrafficClass) -> Instant {
         match class {
             TrafficClass::Interactive => self.next_interactive_time,
-            TrafficClass::Bulk | TrafficClass::Brief => self.next_bulk_time,
+            TrafficClass::Bulk | TrafficClass::Brief => self.next_time.min(self.next_reserved_time),
         }
     }
 }
@@ -46,7 +64,7 @@ impl BandwidthLimiter {
     /// Creates a limiter. `bytes_per_second` must not be 0.
     pub fn new(bytes_per_second: u64) -> Self {
         let now = Instant::now();
-        let state = State { next_interactive_time: now, next_bulk_time: now };
+        let state = State { next_interactive_time: now, next_time: now, next_reserved_time: now };
         Self { bytes_per_second: bytes_per_second.max(1), state: Mutex::new(state) }
     }
 
@@ -73,14 +91,57 @@ impl BandwidthLimiter {
         let time = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
         let now = Instant::now();
         let mut state = self.state.lock();
-        let next_bulk_time = state.next_bulk_time.max(now) + time;
+        state.next_time = (state.next_time.max(now) + time).min(now + MAX_REPAYMENT);
         if class == TrafficClass::Interactive {
             state.next_interactive_time = state.next_interactive_time.max(now) + time;
-            // A longer delay that comes from bulk bytes does not change.
-            let max_bulk_time = state.next_bulk_time.max(now + MAX_DELAY);
-            state.next_bulk_time = next_bulk_time.min(max_bulk_time);
         } else {
-            state.next_bulk_time = next_bulk_time;
+            // Without interactive transfers, the whole limit is available.
+            let next_reserved_time = state.next_reserved_time.max(now) + time * RESERVED_DIVISOR;
+            state.next_reserved_time = next_reserved_time.min(state.next_time);
+        }
+    }
+}
+
+/// The bandwidth limiters that apply to a transfer.
+#[derive(Clone, Debug)]
+pub(super) struct TransferLimiters {
+    /// The limiter of all sources and that of the source.
+    limiters: [Option<Arc<BandwidthLimiter>>; 2],
+    class: TrafficClass,
+    /// Whether the transfer never waits, because it is short.
+    is_exempt: bool,
+}
+
+impl TransferLimiters {
+    /// Creates the limiters of a transfer of `length` bytes.
+    pub(super) fn new(
+        limiters: [Option<&Arc<BandwidthLimiter>>; 2],
+        class: TrafficClass,
+        length: u64,
+    ) -> Self {
+        let is_exempt = length <= MAX_UNLIMITED_LENGTH;
+        Self { limiters: limiters.map(Option::<&_>::cloned), class, is_exempt }
+    }
+
+    /// Continues as a transfer of a whole file, for which no reader is waiting.
+    pub(super) fn extend_to_whole_file(&mut self) {
+        (self.class, self.is_exempt) = (TrafficClass::Bulk, false);
+    }
+
+    /// Waits until the transfer may receive bytes.
+    pub(super) async fn wait(&self) {
+        if self.is_exempt {
+            return;
+        }
+        for limiter in self.limiters.iter().flatten() {
+            limiter.wait(self.class).await;
+        }
+    }
+
+    /// Charges bytes that have arrived.
+    pub(super) fn charge(&self, bytes: usize) {
+        for limiter in self.limiters.iter().flatten() {
+            limiter.charge(self.class, bytes);
         }
     }
 }
@@ -143,18 +204,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn copy_advances_beside_long_interactive_transfers() {
+    async fn copy_advances_during_long_interactive_transfers() {
         let limiter = Arc::new(BandwidthLimiter::new(RATE));
         let time = Duration::from_secs(60);
+        // Bulk transfers are far beyond the limit when the first player starts.
+        limiter.charge(TrafficClass::Bulk, 160 * CHUNK);
         let players = [(); 3]
-            .map(|()| tokio::spawn(receive(limiter.clone(), TrafficClass::Interactive, 2 * time)));
-        // A burst makes the bulk transfer wait for the first time.
-        limiter.charge(TrafficClass::Interactive, 8 * CHUNK);
-        limiter.charge(TrafficClass::Bulk, CHUNK / 2);
-        tokio::time::sleep(Duration::from_secs(1)).await;
+            .map(|()| tokio::spawn(receive(limiter.clone(), TrafficClass::Interactive, time)));
         let copied_bytes = receive(limiter, TrafficClass::Bulk, time).await;
-        players.iter().for_each(|player| player.abort());
-        let least_chunks = time.as_secs() / MAX_DELAY.as_secs() - 1;
-        assert!(copied_bytes >= least_chunks * CHUNK as u64, "{copied_bytes}");
+        let mut played_bytes = 0;
+        for player in players {
+            played_bytes += player.await.unwrap();
+        }
+        assert!(is_near(played_bytes, time.as_secs() * RATE), "{played_bytes}");
+        let reserved_bytes = time.as_secs() * RATE / u64::from(RESERVED_DIVISOR);
+        assert!(
+            (reserved_bytes / 2..=reserved_bytes * 5 / 4).contains(&copied_bytes),
+            "{copied_bytes}"
+        );
     }
 }

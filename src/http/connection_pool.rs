@@ -12,7 +12,8 @@
 //!
 //! A request that the server refuses (status 429 or 503) reduces the limit to the number of
 //! requests that the server accepts. The limit is halved if many requests fail without a refusal
-//! (no reply, a stall or a broken connection). Both reductions are temporary.
+//! (status 408 or another 5xx, no reply, a stall or a broken connection). Both reductions are
+//! temporary.
 //!
 //! Brief requests have their own permits. With shared permits they would wait for seconds until a
 //! bulk request ends. They do not slow bulk requests down.
@@ -67,7 +68,8 @@ pub enum TrafficClass {
 /// The position at which a request enters the queue of its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QueuePosition {
-    /// Before all others. For a request that has waited for its turn but could not use the permit.
+    /// Before all others. For a request that the server refused, or whose lease ended while it
+    /// waited.
     First,
     Last,
 }
@@ -81,8 +83,8 @@ const PERMIT_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// recovered.
 const RECOVERY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Divisor for the growth: an accepted limit grows by an eighth of itself in each interval. It
-/// refused more requests before, so a faster growth would only cause more refusals.
+/// Divisor of the growth: an accepted limit grows by an eighth of itself in each interval. The
+/// server has refused more requests before, so faster growth would only cause more refusals.
 const ACCEPTED_GROWTH_DIVISOR: usize = 8;
 
 /// Minimum time between two reductions by failures. All requests of a host often fail at once for
@@ -93,9 +95,9 @@ const MIN_REDUCTION_INTERVAL: Duration = Duration::from_secs(1);
 /// limit to one. Eight connections are about as many as a browser opens to one host.
 const MIN_REDUCED_LIMIT: usize = 8;
 
-/// Minimum part of the recent requests that must fail before the limit is halved, as its divisor.
-/// On a lossy line, a few requests in a hundred fail with any number of connections. Fewer
-/// connections would only be slower.
+/// The limit is halved if at least one in this number of recent requests fails. On a lossy line, a
+/// few requests in a hundred fail with any number of connections. Fewer connections would only be
+/// slower.
 const OVERLOAD_DIVISOR: u32 = 10;
 
 /// Minimum number of recent failures before the limit is halved. A single failure says nothing
@@ -185,6 +187,8 @@ impl RecentRequests {
 #[derive(Debug, Default)]
 struct Permits {
     in_use: usize,
+    /// Number of permits in use by requests that the server has accepted.
+    accepted_in_use: usize,
     /// Number of permits in use by transfers that were already slow when they got the permit.
     slow_in_use: usize,
     /// The transfers that hold a permit and can be asked to give it up.
@@ -211,6 +215,8 @@ pub(super) struct ConnectionPermit {
     pool: Option<Arc<ConnectionPool>>,
     kind: PermitKind,
     granted_at: Instant,
+    /// Whether the server has accepted the request.
+    is_accepted: bool,
     transfer: Option<Arc<Transfer>>,
 }
 
@@ -228,18 +234,17 @@ impl ConnectionPool {
         }
     }
 
-    /// Records that the server refused a request because it has too many. If most of the permits
-    /// are in use, the limit falls to the number of the other requests, which the server accepts.
-    /// Otherwise, the number of
-    /// accepted requests does not show what the server allows, and the limit is halved.
+    /// Records that the server refused a request because it received too many. If it has accepted
+    /// requests for at least half of the limit, the limit falls to their number. Otherwise, their
+    /// number does not show what the server allows, and the limit is halved.
     fn record_throttling(&self, granted_at: Instant) {
         let mut state = self.state.lock();
         let previous_limit = state.limit(self.configured_limit);
-        let accepted_requests = state.long_permits.in_use.saturating_sub(1);
-        if accepted_requests >= MIN_REDUCED_LIMIT && accepted_requests >= previous_limit / 2 {
-            state.reduce(accepted_requests.min(previous_limit), true);
-        } else {
+        let accepted_requests = state.long_permits.accepted_in_use;
+        if accepted_requests < MIN_REDUCED_LIMIT || accepted_requests < previous_limit / 2 {
             state.halve_limit(self.configured_limit, granted_at);
+        } else if !state.has_same_cause(granted_at) {
+            state.reduce(accepted_requests.min(previous_limit), true);
         }
     }
 
@@ -313,6 +318,7 @@ impl ConnectionPool {
                 pool: Some(self.clone()),
                 kind,
                 granted_at: Instant::now(),
+                is_accepted: false,
                 transfer,
             };
             // If the waiter was canceled, the permit returns to the pool and is offered to the next
@@ -384,14 +390,18 @@ impl State {
             .map_or(configured_limit, |reduction| reduction.current_limit().min(configured_limit))
     }
 
-    /// Halves the limit because of a request that got its permit at `granted_at`. Requests in
-    /// flight continue. Their failures do not reduce the limit again, because they can have the
-    /// same cause.
-    fn halve_limit(&mut self, configured_limit: usize, granted_at: Instant) {
-        let has_same_cause = self.reduction.is_some_and(|last| {
+    /// Whether the failure of a request that got its permit at `granted_at` can have the same cause
+    /// as the last reduction, so it must not reduce the limit again.
+    fn has_same_cause(&self, granted_at: Instant) -> bool {
+        self.reduction.is_some_and(|last| {
             granted_at <= last.started_at || last.started_at.elapsed() < MIN_REDUCTION_INTERVAL
-        });
-        if !has_same_cause {
+        })
+    }
+
+    /// Halves the limit because of a request that got its permit at `granted_at`. Requests in
+    /// flight continue.
+    fn halve_limit(&mut self, configured_limit: usize, granted_at: Instant) {
+        if !self.has_same_cause(granted_at) {
             let previous_limit = self.limit(configured_limit);
             let limit = (previous_limit / 2).max(MIN_REDUCED_LIMIT).min(previous_limit);
             self.reduce(limit, false);
@@ -494,6 +504,7 @@ impl State {
         self.recent_requests.record_end();
         let permits = self.permits(permit.kind);
         permits.in_use -= 1;
+        permits.accepted_in_use -= usize::from(permit.is_accepted);
         permits.slow_in_use -= usize::from(permit.kind.is_slow);
         if let Some(transfer) = &permit.transfer {
             permits.transfers.retain(|other| !Arc::ptr_eq(other, transfer));
@@ -502,6 +513,15 @@ impl State {
 }
 
 impl ConnectionPermit {
+    /// Records that the server has accepted the request.
+    pub(super) fn record_acceptance(&mut self) {
+        if let Some(pool) = &self.pool
+            && !std::mem::replace(&mut self.is_accepted, true)
+        {
+            pool.state.lock().permits(self.kind).accepted_in_use += 1;
+        }
+    }
+
     /// Records that the request failed in a way that an overload can cause.
     pub(super) fn record_failure(&self) {
         if let Some(pool) = &self.pool {
@@ -509,7 +529,7 @@ impl ConnectionPermit {
         }
     }
 
-    /// Records that the server refused the request because it has too many.
+    /// Records that the server refused the request because it received too many.
     pub(super) fn record_throttling(&self) {
         if let Some(pool) = &self.pool
             && !self.kind.is_brief
@@ -617,16 +637,35 @@ mod tests {
         for _ in 0..40 {
             permits.extend(try_acquire(&pool, TrafficClass::Bulk).await);
         }
-        for permit in permits.split_off(24) {
+        permits.iter_mut().take(33).for_each(ConnectionPermit::record_acceptance);
+        for permit in permits.split_off(33) {
             permit.record_throttling();
         }
-        assert_eq!(limit(&pool), 24);
+        assert_eq!(limit(&pool), 33);
         tokio::time::advance(RECOVERY_INTERVAL).await;
-        assert_eq!(limit(&pool), 27);
+        assert_eq!(limit(&pool), 38);
         drop(permits);
+        assert_eq!(pool.state.lock().long_permits.accepted_in_use, 0);
         // A refusal of a single request does not show how many the server accepts.
         try_acquire(&pool, TrafficClass::Bulk).await.unwrap().record_throttling();
-        assert_eq!(limit(&pool), 13);
+        assert_eq!(limit(&pool), 19);
+    }
+
+    /// The other requests are still in flight at the first refusal, but the server refuses them
+    /// too.
+    #[tokio::test(start_paused = true)]
+    async fn burst_of_refusals_halves_the_limit_once() {
+        let pool = ConnectionPool::new(64);
+        let mut permits = Vec::new();
+        for _ in 0..64 {
+            permits.extend(try_acquire(&pool, TrafficClass::Bulk).await);
+        }
+        for permit in permits {
+            permit.record_throttling();
+        }
+        assert_eq!(limit(&pool), 32);
+        tokio::time::advance(RECOVERY_INTERVAL).await;
+        assert_eq!(limit(&pool), 64);
     }
 
     #[tokio::test(start_paused = true)]

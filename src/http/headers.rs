@@ -4,7 +4,7 @@ use reqwest::header::{HeaderMap, HeaderName};
 
 use super::range_error::RangeError;
 
-/// A header that may have only one value has several ones.
+/// A header that may have only one value has several different values.
 #[derive(Debug, thiserror::Error)]
 #[error("the reply has different values for {0}")]
 pub(super) struct DifferentValues(HeaderName);

@@ -8,9 +8,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, RANGE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 
-use super::bandwidth_limiter::BandwidthLimiter;
+use super::bandwidth_limiter::TransferLimiters;
 use super::client::{Client, SendError, sensitive_header};
-use super::connection_pool::{ConnectionPermit, TrafficClass};
+use super::connection_pool::ConnectionPermit;
 use super::error::TransportError;
 use super::range::{ByteRange, ExpectedFile};
 use super::range_error::RangeError;
@@ -28,22 +28,16 @@ pub(super) const START_LENGTH: usize = 64;
 /// than one KiB.
 const MAX_ERROR_BODY_LENGTH: u64 = 4096;
 
-/// Maximum length of a range that is requested at once although the bandwidth is limited. An `open`
-/// waits for a single byte, and its timeout is short.
-const MAX_UNLIMITED_LENGTH: u64 = 4096;
-
 /// A range request, and the properties that the reply must have.
 pub(super) struct RangeRequest<'a> {
     pub(super) lease: &'a Lease,
     pub(super) range: ByteRange,
     pub(super) expected: &'a ExpectedFile,
-    pub(super) class: TrafficClass,
     /// The transfer that the request belongs to. It measures the rate and can end the request.
     pub(super) transfer: &'a Arc<Transfer>,
     /// Timeout for the head of the reply and for each chunk of its body.
     pub(super) stall_timeout: Duration,
-    /// The bandwidth limiter of the source, if it has one.
-    pub(super) bandwidth_limiter: Option<&'a Arc<BandwidthLimiter>>,
+    pub(super) bandwidth: TransferLimiters,
     /// The function that decides whether a short JSON body is an error object of the provider.
     pub(super) is_error_body: &'a (dyn Fn(&[u8]) -> bool + Sync),
 }
@@ -88,10 +82,15 @@ impl RangeBody {
     pub(super) async fn open(
         client: &Client,
         request: RangeRequest<'_>,
-        permit: Option<ConnectionPermit>,
+        mut permit: Option<ConnectionPermit>,
     ) -> Result<Self, RangeError> {
         match Self::open_reply(client, request).await {
-            Ok(body) => Ok(Self { permit, ..body }),
+            Ok(body) => {
+                if let Some(permit) = &mut permit {
+                    permit.record_acceptance();
+                }
+                Ok(Self { permit, ..body })
+            }
             Err(error) => {
                 report_to_pool(permit.as_ref(), &error);
                 Err(error)
@@ -104,19 +103,11 @@ impl RangeBody {
             lease,
             range,
             expected,
-            class,
             transfer,
             stall_timeout,
-            bandwidth_limiter,
+            bandwidth,
             is_error_body,
         } = request;
-        let bandwidth = TransferLimiters {
-            limiters: [client.bandwidth_limiter(), bandwidth_limiter].map(Option::<&_>::cloned),
-            class,
-        };
-        if range.len() > MAX_UNLIMITED_LENGTH {
-            bandwidth.wait().await;
-        }
         let request = lease_request(client, lease)?
             .header(RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         let mut response = send(client, request, lease, stall_timeout, transfer).await?;
@@ -233,6 +224,7 @@ impl RangeBody {
         self.bytes_to_skip = 0;
         self.position = 0;
         self.end = self.total_length;
+        self.bandwidth.extend_to_whole_file();
     }
 
     /// Returns the offset in the file of the next byte that the body yields.
@@ -303,29 +295,6 @@ pub(super) fn check_file_start(kind: BodyKind, start: &[u8]) -> Result<(), Range
         ));
     }
     Ok(())
-}
-
-/// The bandwidth limiters that apply to a transfer.
-#[derive(Debug)]
-struct TransferLimiters {
-    /// The limiter of all sources and that of the source.
-    limiters: [Option<Arc<BandwidthLimiter>>; 2],
-    class: TrafficClass,
-}
-
-impl TransferLimiters {
-    /// Waits until the transfer may receive bytes.
-    async fn wait(&self) {
-        for limiter in self.limiters.iter().flatten() {
-            limiter.wait(self.class).await;
-        }
-    }
-
-    fn charge(&self, bytes: usize) {
-        for limiter in self.limiters.iter().flatten() {
-            limiter.charge(self.class, bytes);
-        }
-    }
 }
 
 /// Creates a request for the URL of a lease, with the credential of the lease.

@@ -15,7 +15,7 @@ pub(super) enum RangeError {
     NotTheFile(String),
     /// An error after which a retry may succeed, and the delay that the server requested.
     Transient(String, Option<Duration>),
-    /// Status 429 or 503: the server refuses the request because it has too many. Contains the
+    /// Status 429 or 503: the server refuses the request because it received too many. Contains the
     /// delay that the server requested. A retry may succeed.
     Throttled(String, Option<Duration>),
     /// Status 408 or another 5xx, no reply, a stall or a broken connection. An overloaded server or

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use reqwest::header::RANGE;
 use tokio::time::Instant;
 
+use super::bandwidth_limiter::TransferLimiters;
 use super::client::Client;
 use super::connection_pool::{ConnectionPermit, QueuePosition, TrafficClass};
 use super::fetch_error::{FetchCause, FetchError};
@@ -54,8 +55,8 @@ const MIN_IMMEDIATE_RESUME_LENGTH: u64 = 128 * 1024;
 pub enum VersionCheck {
     /// No check. This is sufficient if the stream only finds out the length of the file.
     Skip,
-    /// The strong tag of the reply is compared if that of the file is known, or becomes that of the
-    /// file. The check sends no request.
+    /// Compares the strong tag of the reply with that of the file. If the tag of the file is not
+    /// known, the tag of the reply becomes it. Sends no request.
     StrongTag,
     /// Every reply is compared. Required if the bytes are joined with those of other requests.
     /// Without a strong tag, the check can send a request for the first bytes of the file.
@@ -87,7 +88,7 @@ pub struct RangeStream {
     version_mismatches: u32,
     version_check: VersionCheck,
     /// The queue position of the next request: [`QueuePosition::First`] after the server refused a
-    /// request because it has too many.
+    /// request because it received too many.
     queue_position: QueuePosition,
     /// Whether the circuit breaker has been checked. It is checked only once, when the stream
     /// begins.
@@ -279,16 +280,15 @@ impl RangeStream {
     }
 
     async fn open_body(&mut self) -> Result<RangeBody, AttemptError> {
-        let (lease, permit) = self.acquire_lease().await?;
+        let (lease, permit) = self.acquire_lease_and_permit().await?;
         let leases = self.leases.clone();
         let request = RangeRequest {
             lease: &lease,
             range: ByteRange { start: self.position, end: self.end },
             expected: &self.expected,
-            class: self.class,
             transfer: &self.transfer,
             stall_timeout: self.stall_timeout(),
-            bandwidth_limiter: leases.bandwidth_limiter(),
+            bandwidth: self.limiters(self.class, self.end - self.position),
             is_error_body: &|body| leases.is_error_body(body),
         };
         tracing::debug!(origin = %lease.url, start = self.position, end = self.end, "range request");
@@ -324,18 +324,24 @@ impl RangeStream {
 
     /// Returns a lease and a connection permit for its host.
     ///
+    /// The wait for a limited bandwidth comes first: a stream that waited with a permit would
+    /// occupy a connection, and the pool would take it for a slow transfer.
+    ///
     /// The wait for a permit can outlast a lease. The permit is returned before the lease is
     /// renewed, because the renewal can send requests to the same host. The request is then the
     /// first in the queue, so the second wait is short.
-    async fn acquire_lease(
+    async fn acquire_lease_and_permit(
         &mut self,
     ) -> Result<(Arc<Lease>, Option<ConnectionPermit>), AttemptError> {
+        self.limiters(self.class, self.end - self.position).wait().await;
         let lease = self.current_lease().await?;
         if !std::mem::replace(&mut self.is_breaker_checked, true) {
             let to_down_error =
                 |error| AttemptError::Final(FetchError::Down(FetchCause::new(error)));
-            let probe = lease_request(&self.client, &lease).map_err(AttemptError::from)?;
-            let probe = probe.header(RANGE, "bytes=0-0");
+            let probe = match lease_request(&self.client, &lease) {
+                Ok(request) => request.header(RANGE, "bytes=0-0"),
+                Err(error) => return Err(self.classify(error, &lease).await),
+            };
             self.client.check_breaker_with(&lease.url, probe).await.map_err(to_down_error)?;
         }
         let transfer = Some(&self.transfer);
@@ -351,6 +357,11 @@ impl RangeStream {
         let permit =
             self.client.connection_permit_from(position, &lease.url, self.class, transfer).await;
         Ok((lease, permit))
+    }
+
+    fn limiters(&self, class: TrafficClass, length: u64) -> TransferLimiters {
+        let limiters = [self.client.bandwidth_limiter(), self.leases.bandwidth_limiter()];
+        TransferLimiters::new(limiters, class, length)
     }
 
     async fn current_lease(&self) -> Result<Arc<Lease>, AttemptError> {
@@ -424,19 +435,17 @@ impl RangeStream {
             lease,
             range: ByteRange { start: 0, end: length },
             expected: &ExpectedFile { total_length: Some(total_length), ..self.expected.clone() },
-            // The stream already holds a permit. If it waited for another permit of the same kind,
-            // two streams could wait for each other.
-            class: TrafficClass::Brief,
             transfer: &Arc::default(),
             stall_timeout: self.stall_timeout(),
-            bandwidth_limiter: leases.bandwidth_limiter(),
+            bandwidth: self.limiters(TrafficClass::Brief, length),
             is_error_body: &|body| leases.is_error_body(body),
         };
         let reply = async {
-            let permit = self
-                .client
-                .connection_permit(&lease.url, request.class, Some(request.transfer))
-                .await;
+            // The stream already holds a permit. If it waited for another permit of the same kind,
+            // two streams could wait for each other.
+            let class = TrafficClass::Brief;
+            let permit =
+                self.client.connection_permit(&lease.url, class, Some(request.transfer)).await;
             let mut body = RangeBody::open(&self.client, request, permit).await?;
             if body.version.contradicts(&checked_body.version) {
                 let cause = "two replies contain different versions of the file";

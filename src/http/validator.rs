@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn contradicting_tags_are_no_evidence() {
+    fn contradicting_tags_are_ignored() {
         let tag = |lines: &[_]| headers(lines).strong_tag;
         assert_eq!(tag(&[("etag", "\"a\""), ("etag", "\"a\"")]).as_deref(), Some("\"a\""));
         assert_eq!(tag(&[("etag", "\"a\""), ("etag", "\"b\"")]), None);

@@ -1,6 +1,6 @@
 //! The last reply of a server for a file.
 
-/// The size and the validator from the last accepted reply for a file version.
+/// The length and the validator from the last accepted reply for a file version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LastReply {
     /// The length of the file in bytes. `None` if the length must be confirmed again.

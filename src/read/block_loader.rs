@@ -28,20 +28,20 @@ use crate::sync::{Mutex, timeout};
 const MAX_JOIN_DISTANCE: u64 = 16 * BLOCK_LENGTH;
 
 /// Time without a byte after which a request is replaced if other requests deliver bytes. On a
-/// lossy line, one connection of a hundred stalls for seconds, and a copy would wait for it each
+/// lossy line, one connection in a hundred stalls for seconds, and a copy would wait for it each
 /// time. A retransmission of TCP takes less time than this, unless it fails several times.
 const REPLACEMENT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Time after which a request that delivers less than [`MIN_REQUEST_RATE`] is replaced, even if no
 /// other request delivers bytes. The server may have recovered since the request began. A request
-/// without any byte is repeated by its stream. The time is less than most deadlines of a read.
+/// without any byte is repeated by its stream. The time is less than most read deadlines.
 const SLOW_REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Minimum rate of a request that a reader waits for, in bytes per second. Below this rate, a
 /// transfer counts as slow for the connection pool as well.
 const MIN_REQUEST_RATE: u64 = 16 * 1024;
 
-/// Interval at which a reader looks whether the request that it waits for has stalled.
+/// Interval at which a waiting reader checks whether its request has stalled.
 const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Minimum number of bytes that the other requests of all files deliver after the last byte of the
@@ -142,7 +142,7 @@ impl BlockLoader {
     }
 
     /// Starts a new request for the bytes of a fetch and for the later bytes of the same request.
-    /// The old request ends when it reaches these bytes.
+    /// The old request ends when it reaches these bytes, or at once if it waits for them.
     fn replace_request(
         &self,
         content: &Arc<Content>,
@@ -166,6 +166,8 @@ impl BlockLoader {
         let reservation = self.caches.memory.reserve_for_demand(span.len());
         let target = RequestTarget { content, span, position };
         self.start_request(&mut in_flight, target, reservation, purpose, listener);
+        drop(in_flight);
+        fetch.notify_request();
     }
 
     /// Waits for the bytes of `extent` in a fetch. If the request has stalled while other requests

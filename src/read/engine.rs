@@ -206,32 +206,41 @@ impl Engine {
             || content.leases.bandwidth_limiter().is_some();
         let traffic_class =
             if is_limited { TrafficClass::Brief } else { TrafficClass::Interactive };
-        let request_first_byte = |expected_file| {
-            let (client, leases) = (self.client.clone(), content.leases.clone());
-            let class = (traffic_class, Priority::Demand);
-            let range = ByteRange { start: 0, end: 1 };
-            RangeStream::new(client, leases, range, expected_file, class, self.deadline)
-                .with_version_check(VersionCheck::StrongTag)
-        };
-        let expected_file = content.expected_file();
-        // An empty file has no first byte. The reply that rejects the range states the length.
-        let empty_reply = (content.recording.size == 0).then(|| {
-            request_first_byte(ExpectedFile { total_length: None, ..expected_file.clone() })
-        });
-        let mut reply = request_first_byte(expected_file);
-        let contents = self.contents.clone();
+        let (client, contents, deadline) =
+            (self.client.clone(), self.contents.clone(), self.deadline);
         async move {
-            if let Some(mut reply) = empty_reply
-                && let Err(FetchError::WrongTotal { served_length: 0, .. }) = reply.open().await
-            {
-                content.confirm_size();
-                return;
+            let request_first_byte = |expected_file| {
+                let (client, leases) = (client.clone(), content.leases.clone());
+                let class = (traffic_class, Priority::Demand);
+                let range = ByteRange { start: 0, end: 1 };
+                RangeStream::new(client, leases, range, expected_file, class, deadline)
+                    .with_version_check(VersionCheck::StrongTag)
+            };
+            let expected_file = content.expected_file();
+            // An empty file has no first byte. The reply that rejects the range states the length.
+            if content.recording.size == 0 {
+                let expected_file = ExpectedFile { total_length: None, ..expected_file.clone() };
+                let result = request_first_byte(expected_file).open().await;
+                if let Err(FetchError::WrongTotal { served_length: 0, .. }) = result {
+                    content.confirm_size();
+                    return;
+                }
             }
-            let result = reply.open().await;
-            if result.is_ok() && reply.sends_whole_file() {
-                content.record_ignored_range();
-            }
-            let result = result.and_then(|()| contents.record_reply(&content, reply.validator()));
+            let is_first_reply = expected_file.validator.is_none();
+            let open_reply = async || {
+                let mut reply = request_first_byte(content.expected_file());
+                reply.open().await?;
+                if reply.sends_whole_file() {
+                    content.record_ignored_range();
+                }
+                contents.record_reply(&content, reply.validator())
+            };
+            let result = match open_reply().await {
+                // Another request has recorded a validator in the meantime, so this request is sent
+                // again and checked against it.
+                Err(FetchError::Changed(_)) if is_first_reply => open_reply().await,
+                result => result,
+            };
             if let Err(error) = result {
                 contents.record_error(&content, &error);
             }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use crate::cache::{BlockExtent, BlockKey, BlockSpan, ContentId};
 use crate::http::FetchError;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The reason why an in-flight fetch ended without its bytes.
 #[derive(Clone, Debug)]
@@ -57,6 +57,10 @@ pub(super) struct RequestPosition {
     /// The last progress, or `None` before the reply begins, for example while the request waits
     /// for a connection.
     last_progress: Mutex<Option<RequestProgress>>,
+    /// Whether the request receives nothing because it waits for something else than the server.
+    is_paused: AtomicBool,
+    /// Notified when another request takes over bytes of this one.
+    replaced: Notify,
     /// Whether the request replaces one that has stalled.
     is_replacement: bool,
 }
@@ -82,7 +86,33 @@ impl RequestPosition {
     }
 
     fn begin(offset: u64, is_replacement: bool) -> Self {
-        Self { offset: AtomicU64::new(offset), last_progress: Mutex::default(), is_replacement }
+        Self {
+            offset: AtomicU64::new(offset),
+            last_progress: Mutex::default(),
+            is_paused: AtomicBool::new(false),
+            replaced: Notify::new(),
+            is_replacement,
+        }
+    }
+
+    /// Waits until another request takes over bytes of this one.
+    pub(super) async fn wait_for_replacement(&self) {
+        self.replaced.notified().await;
+    }
+
+    /// Marks the request as waiting for something else than the server, so that it does not count
+    /// as stalled.
+    pub(super) fn pause(&self) {
+        self.is_paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Marks the end of a pause. `total_bytes` is the number of bytes that all requests have
+    /// delivered so far.
+    pub(super) fn resume(&self, total_bytes: u64) {
+        if let Some(last) = &mut *self.last_progress.lock() {
+            (last.time, last.total_bytes) = (Instant::now(), total_bytes);
+        }
+        self.is_paused.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn set(&self, offset: u64) {
@@ -139,9 +169,16 @@ impl InFlightFetch {
         Arc::ptr_eq(&self.position, &other.position)
     }
 
-    /// Returns the last progress of the request, or `None` before its reply begins.
+    /// Returns the last progress of the request, or `None` before its reply begins and during a
+    /// pause.
     pub(super) fn last_progress(&self) -> Option<RequestProgress> {
-        *self.position.last_progress.lock()
+        let is_paused = self.position.is_paused.load(Ordering::Relaxed);
+        self.position.last_progress.lock().filter(|_| !is_paused)
+    }
+
+    /// Tells the request of this fetch that another request has taken over the fetch.
+    pub(super) fn notify_request(&self) {
+        self.position.replaced.notify_one();
     }
 
     /// Appends bytes that have arrived.

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::engine::{Engine, EngineOptions};
@@ -48,13 +49,21 @@ struct Line {
     shared_rate: Option<u64>,
     /// Number of bytes at the start of each reply that are sent at once.
     burst: u64,
-    /// Whether one request of a hundred breaks, and another one stalls for 5 s.
+    /// Whether one request in a hundred breaks, and another one stalls for 5 s.
     is_lossy: bool,
+    /// The number of a request that stalls for a minute in the middle of its reply.
+    stalled_request: Option<u64>,
     /// Maximum number of concurrent requests. The server refuses further ones with status 429.
-    quota: usize,
+    max_concurrent_requests: usize,
 }
 
-const STEADY: Line = Line { shared_rate: None, burst: 0, is_lossy: false, quota: usize::MAX };
+const STEADY: Line = Line {
+    shared_rate: None,
+    burst: 0,
+    is_lossy: false,
+    stalled_request: None,
+    max_concurrent_requests: usize::MAX,
+};
 
 struct Server {
     line: Line,
@@ -62,12 +71,20 @@ struct Server {
     /// Each reply in progress holds a reference, in a guard after its body.
     replies: Arc<()>,
     request_count: std::sync::atomic::AtomicU64,
+    /// The reply that stalls, as long as a request receives it.
+    stalled_reply: Mutex<Weak<()>>,
 }
 
 impl Server {
     fn new(line: Line) -> Arc<Self> {
         let shared_link = line.shared_rate.map(RateLimitedLink::new).map(Arc::new);
-        Arc::new(Self { line, shared_link, replies: Arc::default(), request_count: 0.into() })
+        Arc::new(Self {
+            line,
+            shared_link,
+            replies: Arc::default(),
+            request_count: 0.into(),
+            stalled_reply: Mutex::default(),
+        })
     }
 
     fn body(&self, length: u64, fault: Option<BodyPart>) -> Vec<BodyPart> {
@@ -99,7 +116,7 @@ impl SimulatedServer for Server {
     fn reply(&self, request: &SimulatedRequest<'_>) -> SimulatedReply {
         let number = self.request_count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let active = Arc::strong_count(&self.replies) - 1;
-        if active >= self.line.quota {
+        if active >= self.line.max_concurrent_requests {
             let head = SimulatedHead::Received { status: 429, headers: Vec::new() };
             return SimulatedReply { delay: ROUND_TRIP, head, body: Vec::new() };
         }
@@ -110,13 +127,21 @@ impl SimulatedServer for Server {
             ("content-length", (last + 1 - first).to_string()),
             ("etag", "\"tag\"".to_owned()),
         ];
+        let is_stalled = self.line.stalled_request == Some(number);
         let fault = match number % 100 {
+            _ if is_stalled => Some(BodyPart::Pause(Duration::from_secs(60))),
             33 if self.line.is_lossy => Some(BodyPart::Break),
             66 if self.line.is_lossy => Some(BodyPart::Pause(Duration::from_secs(5))),
             _ => None,
         };
         let head = SimulatedHead::Received { status: 206, headers };
-        SimulatedReply { delay: ROUND_TRIP, head, body: self.body(last + 1 - first, fault) }
+        let mut body = self.body(last + 1 - first, fault);
+        if is_stalled {
+            let reply = Arc::new(());
+            *self.stalled_reply.lock() = Arc::downgrade(&reply);
+            body.push(BodyPart::Guard(reply));
+        }
+        SimulatedReply { delay: ROUND_TRIP, head, body }
     }
 }
 
@@ -261,6 +286,20 @@ async fn copy_is_near_the_best_on_a_lossy_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn copy_is_near_the_best_with_a_quota() {
-    assert_near_the_best("quota", Line { quota: 24, ..STEADY }).await;
+async fn copy_is_near_the_best_with_a_request_limit() {
+    assert_near_the_best("quota", Line { max_concurrent_requests: 24, ..STEADY }).await;
+}
+
+/// A stalled request that continued would hold a connection, and request its bytes again later.
+#[tokio::test(start_paused = true)]
+async fn replaced_request_ends_at_once() {
+    let server = Server::new(Line { stalled_request: Some(100), ..STEADY });
+    let mut copy = SequentialCopy::start(server.clone(), CONNECTIONS);
+    let mut time = Duration::ZERO;
+    while server.stalled_reply.lock().upgrade().is_none() {
+        time += ROUND_TRIP;
+        copy.read_until(time).await;
+    }
+    copy.read_until(time + Duration::from_secs(4)).await;
+    assert!(server.stalled_reply.lock().upgrade().is_none());
 }

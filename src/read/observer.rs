@@ -9,7 +9,8 @@ pub trait Observer: Send + Sync {
     /// see.
     fn on_size_found(&self, id: &FileId, version: Version, size: u64);
 
-    /// Called when an accepted reply has another length or validator than the last one.
+    /// Called when an accepted reply has a length or validator that differs from that of the last
+    /// one.
     fn on_reply(&self, id: &FileId, version: Version, reply: &LastReply);
 
     /// Returns the last reply for this file version, from this or an earlier run.

@@ -94,7 +94,7 @@ impl OpenFile {
             && !self.was_read.swap(true, Ordering::Relaxed)
             && self.had_unconfirmed_size.load(Ordering::Relaxed)
         {
-            self.forecast.record_open(true);
+            self.forecast.record_read(true);
         }
     }
 
@@ -143,9 +143,9 @@ impl Drop for OpenFile {
         }
         if *self.was_read.get_mut() {
             let size = self.content.recording.size;
-            self.forecast.record_close(size, self.pattern.get_mut().has_read_all(size));
+            self.forecast.record_whole_read(size, self.pattern.get_mut().has_read_all(size));
         } else if *self.had_unconfirmed_size.get_mut() {
-            self.forecast.record_open(false);
+            self.forecast.record_read(false);
         }
         if self.content.remove_handle() {
             let content = self.content.clone();

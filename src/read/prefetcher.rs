@@ -17,8 +17,8 @@ use crate::http::TrafficClass;
 use crate::model::BodyKind;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// Seconds of a limited bandwidth that the windows of all readers together contain. A read can wait
-/// for all of these bytes.
+/// Length of the prefetch windows of all readers together, in seconds of the bandwidth limit. A
+/// read may have to wait until all of these bytes have arrived.
 const LIMITED_WINDOW_SECONDS: u64 = 2;
 
 /// Number of bytes after a seek that are prefetched for a player. The kernel requests as many with

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::content_table::ContentTable;
 use super::fetch_purpose::FetchPurpose;
 use super::fetch_request::FetchRequest;
-use super::in_flight::FetchFailure;
+use super::in_flight::{FetchFailure, InFlightFetch};
 use crate::cache::{BlockExtent, BlockIndex, BlockSpan};
 use crate::http::{ByteRange, Client, FetchError, RangeStream};
 
@@ -181,7 +181,8 @@ impl RangeFetch {
         if body.sends_whole_file() {
             return Ok(Some(body));
         }
-        let mut bytes = self.receive(&mut body).await?;
+        let Some(first_fetch) = self.request.fetches.first().cloned() else { return Ok(None) };
+        let mut bytes = self.receive_for(&first_fetch, &mut body).await?;
         if span.start == 0 {
             self.request.listener.clone().on_head(&content, &bytes);
         }
@@ -193,7 +194,7 @@ impl RangeFetch {
             let mut missing_bytes = fetch.extent.len();
             while missing_bytes > 0 {
                 if bytes.is_empty() {
-                    bytes = self.receive(&mut body).await?;
+                    bytes = self.receive_for(&fetch, &mut body).await?;
                 }
                 let part = bytes.split_to(bytes.remaining().min(missing_bytes));
                 fetch.append(&part);
@@ -203,10 +204,32 @@ impl RangeFetch {
             if let (FetchPurpose::Chunk(..), Some(disk)) =
                 (&self.request.purpose, &self.request.caches.disk)
             {
+                self.request.position.pause();
                 disk.wait_for_writer().await;
+                self.request.position.resume(self.request.meter.read().bytes);
             }
         }
         Ok(None)
+    }
+
+    /// Returns the next bytes of the body, which belong to a fetch. Ends if another request takes
+    /// over the fetch.
+    async fn receive_for(
+        &mut self,
+        fetch: &Arc<InFlightFetch>,
+        body: &mut RangeStream,
+    ) -> Result<Bytes, FetchFailure> {
+        let (position, in_flight) = (self.request.position.clone(), self.request.in_flight.clone());
+        let content_id = self.request.content.id;
+        let fetch_is_taken = async {
+            while in_flight.lock().contains(content_id, fetch) {
+                position.wait_for_replacement().await;
+            }
+        };
+        tokio::select! {
+            bytes = self.receive(body) => bytes,
+            () = fetch_is_taken => Err(FetchFailure::Abandoned),
+        }
     }
 
     /// Returns the next bytes of the body, and adds them to the meter of the handle that needs

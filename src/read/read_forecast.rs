@@ -2,8 +2,8 @@
 //!
 //! The size of a file must be confirmed before the reply to `open`, because programs ask for the
 //! length before they read. A request for one byte costs the reader a round trip more than a
-//! request for the bytes that it reads first. But programs that only look at files, such as backup
-//! programs and indexers, must not download them.
+//! request for the bytes that it reads first. But a program that only opens files, such as an
+//! indexer, must not cause their download.
 
 use crate::cache::BLOCK_LENGTH;
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -37,12 +37,12 @@ impl ReadForecast {
     }
 
     /// Records whether a file with an unconfirmed size was read.
-    pub(super) fn record_open(&self, was_read: bool) {
+    pub(super) fn record_read(&self, was_read: bool) {
         record(&self.read_files, was_read);
     }
 
     /// Records whether a file of `size` bytes was read to its end.
-    pub(super) fn record_close(&self, size: u64, has_read_all: bool) {
+    pub(super) fn record_whole_read(&self, size: u64, has_read_all: bool) {
         if is_medium_sized(size) {
             record(&self.whole_files, has_read_all);
         }
@@ -75,12 +75,12 @@ mod tests {
     fn two_files_that_were_read_predict_the_next() {
         let forecast = ReadForecast::default();
         assert!(!forecast.expects_read());
-        forecast.record_open(true);
+        forecast.record_read(true);
         assert!(!forecast.expects_read());
-        forecast.record_open(true);
+        forecast.record_read(true);
         assert!(forecast.expects_read());
-        forecast.record_open(false);
-        forecast.record_open(true);
+        forecast.record_read(false);
+        forecast.record_read(true);
         assert!(!forecast.expects_read());
     }
 
@@ -88,16 +88,16 @@ mod tests {
     fn only_medium_sized_files_predict_whole_reads() {
         let forecast = ReadForecast::default();
         for size in [BLOCK_LENGTH, MAX_WHOLE_FILE_LENGTH + 1] {
-            forecast.record_close(size, true);
-            forecast.record_close(size, true);
+            forecast.record_whole_read(size, true);
+            forecast.record_whole_read(size, true);
             assert!(!forecast.expects_whole_read(SIZE));
         }
-        forecast.record_close(SIZE, true);
-        forecast.record_close(SIZE, true);
+        forecast.record_whole_read(SIZE, true);
+        forecast.record_whole_read(SIZE, true);
         assert!(forecast.expects_whole_read(SIZE));
         assert!(!forecast.expects_whole_read(BLOCK_LENGTH));
         assert!(!forecast.expects_whole_read(MAX_WHOLE_FILE_LENGTH + 1));
-        forecast.record_close(SIZE, false);
+        forecast.record_whole_read(SIZE, false);
         assert!(!forecast.expects_whole_read(SIZE));
     }
 }

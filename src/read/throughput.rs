@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn steady_delivery_is_advancing_and_a_burst_is_not() {
+    async fn slow_or_ended_delivery_is_not_advancing() {
         const PERIOD: Duration = Duration::from_secs(1);
         let mut delivery = RecentDelivery::new(PERIOD);
         assert!(!delivery.is_advancing());

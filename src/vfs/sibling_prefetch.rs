@@ -170,10 +170,12 @@ impl SiblingPrefetcher {
             else {
                 continue;
             };
-            if !self.engine.prefetch_whole_file(&file) {
+            let is_complete = self.engine.prefetch_whole_file(&file);
+            // The open file keeps the requests for a part of it.
+            next.file = Some(file);
+            if !is_complete {
                 return;
             }
-            next.file = Some(file);
         }
     }
 

@@ -8,7 +8,7 @@ use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 
 const MIB: u64 = 1024 * 1024;
 
-/// A file system that can be frozen: then, every write to it waits (fsfreeze(8)).
+/// A file system that can be frozen. Every write to a frozen file system waits (fsfreeze(8)).
 struct FreezableDisk {
     mountpoint: PathBuf,
 }
@@ -82,6 +82,6 @@ fn reads_do_not_wait_for_frozen_disk() {
     assert_eq!(status["sources"][0]["name"], "acme", "{status}");
     disk.thaw();
     rig.unmount();
-    // The lines that did not fit into memory are counted.
+    // The log continues after the disk is thawed.
     assert!(read_log().contains("unmounting"), "{}", read_log());
 }

@@ -16,7 +16,7 @@ use crate::support::{Rig, run, text};
 const MIB: u64 = 1024 * 1024;
 
 /// Longer than the limits of a listing, and shorter than a user waits.
-const MOUNT_TIMEOUT: Duration = Duration::from_secs(110);
+const MOUNT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Starts a server that answers each request with the result of `answer` for its path and query.
 /// Returns the base URL. The server runs until the test process ends.

@@ -419,7 +419,8 @@ fn open_uncached_file_is_stale_after_trashing() {
     let (output, sum) = read_while_trashing(false, 600_000_000, false);
     assert!(output.contains("status 1") && output.contains("Stale file handle"), "{output}");
     assert!(!output.contains(&sum), "{output}");
-    // If the recycle bin serves the file, it remains readable as long as its signed URL does.
+    // If the recycle bin serves the file, it remains readable as long as its signed URL is
+    // valid.
     let (output, sum) = read_while_trashing(true, 600_000_000, false);
     let is_stale = output.contains("status 1") && output.contains("Stale file handle");
     let is_complete = output.contains("status 0");

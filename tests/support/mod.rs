@@ -93,7 +93,8 @@ impl Rig {
         self.directory.path().join("log")
     }
 
-    /// Returns the log. A separate thread writes it, so this waits until it does not grow.
+    /// Returns the log. A separate thread writes it, so this function waits until the log stops
+    /// growing.
     pub fn log(&self) -> String {
         let read = || std::fs::read_to_string(self.log_path()).unwrap_or_default();
         let mut log = read();

@@ -116,6 +116,10 @@ impl CatalogDatabase {
         log_failed_write(enrichment::save_reply(&self.connection.lock(), id, version, reply));
     }
 
+    pub(in crate::catalog) fn delete_reply(&self, id: &FileId) {
+        log_failed_write(enrichment::delete_reply(&self.connection.lock(), id));
+    }
+
     pub(in crate::catalog) fn save_details(
         &self,
         source: &SourceName,

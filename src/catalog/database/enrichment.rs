@@ -150,6 +150,14 @@ pub(super) fn save_reply(
     Ok(())
 }
 
+pub(super) fn delete_reply(connection: &Connection, id: &FileId) -> rusqlite::Result<()> {
+    connection.execute(
+        "DELETE FROM last_reply WHERE source = ?1 AND meeting = ?2 AND file = ?3",
+        params![id.source.as_str(), id.meeting.as_str(), id.key.as_str()],
+    )?;
+    Ok(())
+}
+
 /// Parses the details of a meeting. Returns `None` if the row is damaged.
 pub(in crate::catalog) fn details_from_row(text: &str) -> Option<Details> {
     serde_json::from_str(text).ok()

@@ -406,8 +406,8 @@ fn callers_wait_for_a_processor_bound_writer() {
         store_all(&cache, file_key(1, MIB));
         store_with_waits(&cache, file_key(2, 40 * MIB))
     };
-    // Without the wait, about a dozen blocks are stored. Usually all of them are. Fewer are stored
-    // if the machine pauses and the writer seems stuck.
+    // With the wait, usually all blocks are stored, and fewer if the machine pauses and the writer
+    // seems stuck. Without it, only about a dozen are stored.
     assert!((0..3).any(|_| stored_blocks() > 30));
 }
 
