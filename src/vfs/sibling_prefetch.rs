@@ -61,12 +61,22 @@ const MAX_ENTRIES_PER_STEP: usize = 256;
 const MAX_WALKS: usize = 8;
 
 /// Minimum time without a step after which a walk is idle and its fetches are canceled. The time to
-/// read the last file at [`MIN_READ_RATE`] is added.
+/// read the last file is added, which is estimated from [`MIN_READ_RATE`] and from the last step.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Minimum rate, in bytes per second, at which a program is expected to read a file. It determines
 /// how long a walk waits for the next step.
 const MIN_READ_RATE: u64 = 2 * 1024 * 1024;
+
+/// Time in which a walk reads the files larger than [`MAX_SMALL_FILE_LENGTH`] that are fetched
+/// ahead of it, at the rate of its last step. On a slow line, more files would take the bandwidth
+/// from the file that is read, and would be canceled before they are complete. The same time limits
+/// the prefetch of a single file.
+const MAX_LEAD: Duration = Duration::from_secs(8);
+
+/// Maximum time without a step that is derived from the duration of the last step. A program that
+/// reads a file of 8 MiB at 500 kB per second takes 17 s for each step.
+const MAX_STEP_DURATION: Duration = Duration::from_secs(20);
 
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -96,8 +106,13 @@ struct DirectoryWalk {
     /// Number of upcoming files that are fetched. It is 0 until a step of the walk was predicted.
     depth: usize,
     last_step: Instant,
+    /// Time between the last two steps.
+    last_step_duration: Duration,
     /// Length of the file of the last step, in bytes.
     last_length: u64,
+    /// Maximum number of bytes of files larger than [`MAX_SMALL_FILE_LENGTH`] that are fetched
+    /// ahead of the reader.
+    max_upcoming_bytes: u64,
 }
 
 /// A file that is expected to be read soon. Its fetch continues while the handle is open.
@@ -163,7 +178,10 @@ impl SiblingPrefetcher {
             if next.file.is_some() {
                 continue;
             }
-            if upcoming_bytes > MAX_UPCOMING_BYTES {
+            let is_small = recording.as_ref().is_some_and(|it| it.size <= MAX_SMALL_FILE_LENGTH);
+            if upcoming_bytes > MAX_UPCOMING_BYTES
+                || (!is_small && upcoming_bytes > walk.max_upcoming_bytes)
+            {
                 return;
             }
             let Some(file) = recording.and_then(|recording| self.engine.open(&recording).ok())
@@ -225,7 +243,9 @@ impl State {
             upcoming_files: VecDeque::new(),
             depth: 0,
             last_step: Instant::now(),
-            last_length: 0,
+            last_step_duration: Duration::ZERO,
+            last_length: snapshot.node(ino).map_or(0, Node::size),
+            max_upcoming_bytes: MAX_UPCOMING_BYTES,
         };
         walk.predict_files(is_expected);
         self.walks.push(walk);
@@ -240,12 +260,20 @@ impl DirectoryWalk {
         };
         self.upcoming_files.remove(index);
         self.upcoming_files.drain(..index.saturating_sub(MAX_REORDERING));
+        self.last_step_duration = self.last_step.elapsed();
         self.last_step = Instant::now();
+        let rate = self.last_length as f64 / self.last_step_duration.as_secs_f64();
+        // A cast from a floating-point number saturates, and infinity becomes the maximum.
+        self.max_upcoming_bytes = ((rate * MAX_LEAD.as_secs_f64()) as u64).min(MAX_UPCOMING_BYTES);
         true
     }
 
     fn idle_timeout(&self) -> Duration {
-        IDLE_TIMEOUT + Duration::from_secs_f64(self.last_length as f64 / MIN_READ_RATE as f64)
+        let read_time = Duration::from_secs_f64(self.last_length as f64 / MIN_READ_RATE as f64);
+        // The next step can take longer than the last one, because upcoming files share the line.
+        let step_time = (2 * self.last_step_duration).min(MAX_STEP_DURATION);
+        let has_small_file = self.last_length <= MAX_SMALL_FILE_LENGTH;
+        IDLE_TIMEOUT + if has_small_file { read_time } else { read_time.max(step_time) }
     }
 
     /// Adds the next files for which `is_expected` returns true.
@@ -393,6 +421,34 @@ mod tests {
         }
         prefetcher.record_step(fixture.video_of("b"), &Handle::current());
         assert_eq!(upcoming(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn slow_walk_prefetches_no_medium_sized_files() {
+        const LENGTH: u64 = 2 * MAX_SMALL_FILE_LENGTH;
+        let names = ["a", "b", "c", "d", "e", "f"];
+        for (step_duration, expected) in [(Duration::ZERO, 3), (2 * MAX_LEAD, 0)] {
+            let fixture = Fixture::new(&names.map(|name| (name, LENGTH))).await;
+            let prefetcher = Arc::new(SiblingPrefetcher::new(fixture.tree(), fixture.engine()));
+            for name in &names[..2] {
+                let handle = fixture.open(fixture.video_of(name)).await.unwrap().handle;
+                for offset in [0, LENGTH / 2] {
+                    fixture.read(handle, offset, (LENGTH / 2) as u32).await.unwrap();
+                }
+                fixture.file_system.release(handle);
+            }
+            fixture.silence_media();
+            tokio::time::pause();
+            prefetcher.record_step(fixture.video_of("b"), &Handle::current());
+            tokio::time::advance(step_duration).await;
+            prefetcher.record_step(fixture.video_of("c"), &Handle::current());
+            let state = prefetcher.state.lock();
+            let walk = state.walks.last().unwrap();
+            let open_files = walk.upcoming_files.iter().filter(|next| next.file.is_some());
+            assert_eq!(open_files.count(), expected, "after {step_duration:?}");
+            drop(state);
+            tokio::time::resume();
+        }
     }
 
     #[tokio::test]
