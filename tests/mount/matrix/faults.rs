@@ -334,7 +334,10 @@ fn chunks() -> Vec<Fault> {
         chunked("chunks with extensions", |body| one_chunk(body, "{};a=b;c=\"d\"", body.len()))
             .valid(),
         chunked("a chunk that is too long", |body| one_chunk(body, "{}", body.len() + 9)).slow(),
-        chunked("a chunk that is too short", |body| one_chunk(body, "{}", body.len() - 9)).slow(),
+        chunked("a chunk that is too short", |body| {
+            one_chunk(body, "{}", body.len().saturating_sub(9))
+        })
+        .slow(),
         chunked("a chunk of 2^64 bytes", |body| one_chunk(body, "10000000000000000", 0)),
         chunked("a chunk of negative size", |body| one_chunk(body, "-5", 0)),
         chunked("a chunk without size", |body| one_chunk(body, "", 0)),
