@@ -61,17 +61,20 @@ impl ServiceManager {
     }
 
     /// Tells the watchdog of systemd that the runtime runs tasks, twice as often as systemd
-    /// requires (`WatchdogSec=`). Ends with the runtime.
+    /// requires (`WatchdogSec=`). Ends with the runtime, or when a message cannot be sent.
     pub(super) fn feed_watchdog(self, runtime: &Handle) {
-        let Some(timeout) = sd_notify::watchdog_enabled().filter(|_| self.is_enabled) else {
-            return;
-        };
+        // systemd has no watchdog with a timeout of zero.
+        let timeout = sd_notify::watchdog_enabled().filter(|timeout| !timeout.is_zero());
+        let Some(timeout) = timeout.filter(|_| self.is_enabled) else { return };
         runtime.spawn(async move {
             // A timer of zero would panic.
             let mut timer = tokio::time::interval((timeout / 2).max(Duration::from_millis(1)));
             loop {
                 timer.tick().await;
-                self.notify(&[NotifyState::Watchdog]);
+                if let Err(error) = sd_notify::notify(&[NotifyState::Watchdog]) {
+                    // Each further message would fail and be logged too.
+                    return log_failure(&error);
+                }
             }
         });
     }
