@@ -14,7 +14,7 @@ use super::unmount::UnmountArgs;
 
 /// Maximum width of help text, in characters. clap wraps the text at the width of the terminal, but
 /// longer lines than this are hard to read.
-const MAX_HELP_WIDTH: usize = 120;
+pub(super) const MAX_HELP_WIDTH: usize = 120;
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -38,9 +38,9 @@ pub struct MountArgs {
 
     /// Mount options separated by commas, as in fstab
     ///
-    /// allow_other gives other users access. default_permissions makes the kernel check permission
-    /// bits. Common options of fstab, such as ro and nofail, are accepted but have no effect. rw is
-    /// rejected.
+    /// allow_other gives other users access, and allow_root gives it to root only. uid=N, gid=N and
+    /// umask=MASK change the owner and the permission bits of all files. Common options of fstab,
+    /// such as ro and nofail, are accepted but have no effect. rw is rejected.
     #[arg(short = 'o', value_name = "OPTS", value_parser = mount_options)]
     pub options: Vec<MountOptions>,
 
@@ -78,6 +78,11 @@ pub struct MountArgs {
     #[arg(long, hide = true)]
     pub report_readiness: bool,
 
+    /// The source of the file system in the mount table. `mount --all` skips a line of fstab if the
+    /// mount table has its source and mountpoint.
+    #[arg(long, hide = true)]
+    pub mount_source: Option<String>,
+
     /// Empty directory to mount on
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: PathBuf,
@@ -89,8 +94,11 @@ impl MountArgs {
     }
 
     /// Returns the combined options of all `-o` flags.
-    pub fn mount_options(&self) -> MountOptions {
-        self.options.iter().copied().fold(MountOptions::default(), MountOptions::merge)
+    ///
+    /// # Errors
+    /// Two options exclude each other.
+    pub fn mount_options(&self) -> Result<MountOptions, MountOptionsError> {
+        self.options.iter().copied().try_fold(MountOptions::default(), MountOptions::merge)
     }
 }
 
@@ -166,19 +174,16 @@ mod tests {
 
     #[test]
     fn options_of_several_flags_are_merged() {
-        let mount =
-            parse_mount(&["-o", "ro,allow_other", "-o", "default_permissions", "-f", "/mnt"]);
-        assert_eq!(
-            mount.mount_options(),
-            MountOptions { allow_other: true, default_permissions: true }
-        );
+        let mount = parse_mount(&["-o", "ro,allow_other", "-o", "uid=7", "-f", "/mnt"]);
+        let options = MountOptions { allow_other: true, uid: Some(7), ..MountOptions::default() };
+        assert_eq!(mount.mount_options(), Ok(options));
         assert!(mount.foreground);
     }
 
     #[test]
     fn defaults_of_flags_are_not_overrides() {
         let mount = parse_mount(&["/mnt"]);
-        assert_eq!(mount.mount_options(), MountOptions::default());
+        assert_eq!(mount.mount_options(), Ok(MountOptions::default()));
         assert_eq!(mount.log_level, LogLevel::Info);
         assert!(!mount.demo && !mount.foreground);
         let overrides = mount.overrides();

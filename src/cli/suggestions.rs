@@ -6,7 +6,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use super::mount_options::accepted_option;
+use super::mount_options::{MountOptions, accepted_option};
 use crate::config::suggestion::find_nearest;
 
 /// Corrects the suggestion in `error`: instead of a hidden flag, suggests the nearest visible flag.
@@ -50,6 +50,7 @@ pub(super) fn improve_suggestion(
     if subcommand == "mount"
         && let Some(option) = accepted_option(&name.replace('-', "_"))
     {
+        let option = MountOptions::example(option);
         error.remove(ContextKind::SuggestedArg);
         let tip = format!("write mount options after `-o`, as in `-o {option}`");
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
@@ -91,6 +92,8 @@ mod tests {
             ("--allow-other", "-o allow_other"),
             ("--allow_other", "-o allow_other"),
             ("--default_permissions", "-o default_permissions"),
+            ("--uid=1000", "-o uid=1000"),
+            ("--umask", "-o umask=077"),
         ] {
             let message = message(&["mount", flag, "/mnt"]);
             assert!(message.contains(&format!("as in `{option}`")), "{message}");

@@ -7,12 +7,14 @@
 //! - The mount process itself is in `daemon`, which does not depend on commands.
 
 mod cache;
+mod completion;
 pub(crate) mod doctor;
 pub mod error;
 mod exit_status;
 mod expiring;
 pub(crate) mod login;
 mod mount;
+mod mount_helper;
 mod mount_processes;
 mod output;
 mod refresh;
@@ -21,5 +23,6 @@ mod saved_copies;
 mod status;
 mod unmount;
 
+pub use completion::complete_if_requested;
 pub use exit_status::ExitStatus;
-pub use run::run;
+pub use run::{run, run_mount_helper};

@@ -1,5 +1,6 @@
 //! The `meetfs mount` command.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,13 +31,11 @@ const LOGGED_PROGRESS_PERIOD: Duration = Duration::from_secs(10);
 /// # Errors
 /// The mount could not become ready. Nothing stays mounted in this case.
 pub(crate) fn run(arguments: &MountArgs) -> Result<ExitCode, Error> {
+    let options = arguments.mount_options()?;
     let is_background = arguments.report_readiness;
     if !arguments.foreground && !is_background {
-        let start = background::start_and_wait(|line| print_line(format_args!("{line}")))?;
-        return Ok(match start {
-            BackgroundStart::Ready => ExitStatus::Success.into(),
-            BackgroundStart::Exited(code) => code.into(),
-        });
+        let own_arguments = std::env::args_os().skip(1).collect();
+        return start_in_background(own_arguments, &[]).map(ExitCode::from);
     }
     serve::prepare_process();
     if let Some(path) = &arguments.log_file {
@@ -51,13 +50,34 @@ pub(crate) fn run(arguments: &MountArgs) -> Result<ExitCode, Error> {
         ServeOptions {
             config,
             demo_cloud,
-            allow_other: arguments.mount_options().allow_other,
+            mount_source: arguments.mount_source.clone(),
+            allow_other: options.allow_other,
+            allow_root: options.allow_root,
+            uid: options.uid,
+            gid: options.gid,
+            umask: options.umask,
             passthrough: !arguments.no_passthrough,
             report_readiness: is_background,
             report: &print_event,
         },
     )?;
     Ok(ExitStatus::Success.into())
+}
+
+/// Starts a background process with the given arguments and additional environment variables. Waits
+/// until its mount is ready. Returns the exit code of the command.
+///
+/// # Errors
+/// The process could not be started, or a signal ended it.
+pub(super) fn start_in_background(
+    arguments: Vec<OsString>,
+    variables: &[(&str, &str)],
+) -> Result<u8, Error> {
+    let forward = |line: &str| print_line(format_args!("{line}"));
+    Ok(match background::start_and_wait(arguments, variables, forward)? {
+        BackgroundStart::Ready => ExitStatus::Success as u8,
+        BackgroundStart::Exited(code) => code,
+    })
 }
 
 /// Starts logging. Returns a guard. Dropping it writes the queued lines and stops logging.

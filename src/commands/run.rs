@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::output::print_to_stderr;
-use super::{cache, doctor, expiring, login, mount, refresh, status, unmount};
-use crate::cli::{CacheCommand, Command};
+use super::{cache, doctor, expiring, login, mount, mount_helper, refresh, status, unmount};
+use crate::cli::{CacheCommand, Command, MountHelperArgs};
 use crate::model::ErrorReport;
 
 /// Runs a command. Prints its error, if any, on standard error.
@@ -23,14 +23,28 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Unmount(arguments) => to_exit_code(unmount::run(arguments)),
     };
     result.unwrap_or_else(|error| {
-        let error = error.diagnostic();
-        let report = ErrorReport::of(error);
-        match serde_json::to_string(&report) {
-            Ok(json) if prints_json(command) => print_to_stderr(format_args!("{json}")),
-            _ => print_to_stderr(format_args!("{report}")),
-        }
-        ExitStatus::from(error.kind()).into()
+        print_error(&error, prints_json(command));
+        ExitStatus::from(error.diagnostic().kind()).into()
     })
+}
+
+/// Runs `mount.meetfs`. Prints its error, if any, on standard error. The exit codes are those of
+/// mount(8).
+pub fn run_mount_helper(arguments: &MountHelperArgs) -> ExitCode {
+    protect_memory();
+    let code = mount_helper::run(arguments).unwrap_or_else(|error| {
+        print_error(&error, false);
+        mount_helper::FAILURE_EXIT_CODE
+    });
+    code.into()
+}
+
+fn print_error(error: &Error, as_json: bool) {
+    let report = ErrorReport::of(error.diagnostic());
+    match serde_json::to_string(&report) {
+        Ok(json) if as_json => print_to_stderr(format_args!("{json}")),
+        _ => print_to_stderr(format_args!("{report}")),
+    }
 }
 
 /// Excludes secrets, tokens and signed URLs from core dumps, and prevents other processes of the

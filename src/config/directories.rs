@@ -81,15 +81,15 @@ pub fn log_directory(environment: &dyn Environment) -> Result<PathBuf, ConfigErr
 /// Returns the directories in which a mount can create its control socket, in order of preference.
 ///
 /// 1. The runtime directory of the XDG specification.
-/// 2. The directory for logs.
-/// 3. `/run/meetfs`, for root only. A system service often has neither of the first two.
+/// 2. `/run/meetfs`, for root only. A system service has no runtime directory of the first kind,
+///    and its directory for logs is not that of the shell in which root runs `meetfs status`.
+/// 3. The directory for logs.
 pub fn runtime_directories(environment: &dyn Environment, is_root: bool) -> Vec<PathBuf> {
     let runtime_directory = non_empty_variable(environment, "XDG_RUNTIME_DIR")
         .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    let xdg_directories = runtime_directory
-        .into_iter()
-        .chain(STATE_HOME.locate(environment).ok())
+        .filter(|path| path.is_absolute())
         .map(|directory| directory.join("meetfs"));
-    xdg_directories.chain(is_root.then(|| PathBuf::from("/run/meetfs"))).collect()
+    let system_directory = is_root.then(|| PathBuf::from("/run/meetfs"));
+    let state_directory = log_directory(environment).ok();
+    runtime_directory.into_iter().chain(system_directory).chain(state_directory).collect()
 }

@@ -124,6 +124,21 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         Loader::new(overrides, environment).load(Purpose::NoSources)
     }
+
+    /// Returns the names of the configured sources. Neither checks the sources nor reads secrets.
+    ///
+    /// # Errors
+    /// The file cannot be read or parsed.
+    pub fn source_names(
+        overrides: &Overrides,
+        environment: &dyn Environment,
+    ) -> Result<Vec<String>, ConfigError> {
+        let file = Loader::new(overrides, environment).read_config_file(Purpose::NoSources)?;
+        let entries = file.parse()?;
+        let root = Table::root(&file, &entries);
+        let sources = SubTable::open(RootKeys::read(&root)?.source, &root)?;
+        Ok(sources.iter().flat_map(Table::keys).map(str::to_owned).collect())
+    }
 }
 
 /// The purpose for which a configuration is loaded.

@@ -1,14 +1,15 @@
 //! Mounts in the background: a child process serves, and the parent waits until the child is ready.
 //!
 //! The child is this program executed again rather than forked, so the child inherits no thread,
-//! lock or descriptor of the parent. The child writes `ready` to its standard output. Both
+//! lock or descriptor of the parent. Its arguments differ from those of the parent if mount(8)
+//! started the parent. The child writes `ready` to its standard output. Both
 //! processes share standard error, on which the child reports failures. The parent then exits with
 //! the exit code of the child.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 
 use tokio::io::Interest;
@@ -18,6 +19,9 @@ use super::error::DaemonError;
 
 /// The line that the child writes when the tree can be listed.
 const READY_LINE: &str = "ready";
+
+/// The name under which the program accepts the command line of `meetfs`.
+const PROGRAM_NAME: &str = "meetfs";
 
 /// The flag that marks the child process.
 const READINESS_FLAG: &str = "--report-readiness";
@@ -33,17 +37,25 @@ pub enum BackgroundStart {
     Exited(u8),
 }
 
-/// Starts the child with the arguments of this process and waits until it is ready or exits. Until
-/// then, passes every line that the child prints to `forward`.
+/// Starts the child and waits until it is ready or exits. Until then, passes every line that the
+/// child prints to `forward`. `arguments` are those of `meetfs mount`, and `variables` are added to
+/// the environment of this process.
 ///
 /// # Errors
 /// The child could not be started, or a signal ended it.
-pub fn start_and_wait(forward: impl Fn(&str)) -> Result<BackgroundStart, DaemonError> {
+pub fn start_and_wait(
+    arguments: Vec<OsString>,
+    variables: &[(&str, &str)],
+    forward: impl Fn(&str),
+) -> Result<BackgroundStart, DaemonError> {
     let system_error =
         |source| DaemonError::System { action: "start the background process", source };
     let program = std::env::current_exe().map_err(system_error)?;
-    let mut child = Command::new(program)
-        .args(child_arguments(std::env::args_os().skip(1)))
+    let mut child = Command::new(&program)
+        // The name of the program selects the command line that it accepts.
+        .arg0(program.with_file_name(PROGRAM_NAME))
+        .args(child_arguments(arguments))
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -73,8 +85,7 @@ pub fn start_and_wait(forward: impl Fn(&str)) -> Result<BackgroundStart, DaemonE
 
 /// Inserts the flag into the arguments right after the subcommand. After a `--`, it would be an
 /// operand.
-fn child_arguments(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut arguments: Vec<_> = arguments.collect();
+fn child_arguments(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments.insert(arguments.len().min(1), READINESS_FLAG.into());
     arguments
 }
@@ -128,7 +139,7 @@ mod tests {
     fn flag_of_the_child_precedes_operands() {
         let arguments = ["mount", "--", "-dash"].map(OsString::from);
         assert_eq!(
-            child_arguments(arguments.into_iter()),
+            child_arguments(arguments.to_vec()),
             ["mount", READINESS_FLAG, "--", "-dash"].map(OsString::from)
         );
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::makedev;
 
-use crate::fuse::MOUNT_SOURCE;
+use crate::fuse::FILE_SYSTEM_TYPE;
 
 /// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ const LAYER_OPTIONS: [&str; 4] = ["lowerdir", "lowerdir+", "upperdir", "workdir"
 
 impl MountEntry {
     pub(crate) fn is_meetfs(&self) -> bool {
-        self.source == MOUNT_SOURCE && (self.fs_type == "fuse" || self.fs_type.starts_with("fuse."))
+        self.fs_type == FILE_SYSTEM_TYPE
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -158,8 +158,7 @@ mod tests {
 
     #[test]
     fn escapes_and_optional_fields_are_parsed() {
-        let line =
-            r"36 35 0:52 / /mnt/a\040b\134c rw shared:1 master:2 - fuse meetfs rw,user_id=7,x";
+        let line = r"36 35 0:52 / /mnt/a\040b\134c rw shared:1 master:2 - fuse.meetfs meetfs rw,user_id=7,x";
         let entry = MountEntry::parse(line).unwrap();
         assert_eq!(entry.mountpoint, Path::new(r"/mnt/a b\c"));
         assert_eq!((entry.id, entry.parent, entry.owner), (36, 35, Some(7)));

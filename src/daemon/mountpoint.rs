@@ -17,7 +17,6 @@ use nix::mount::MntFlags;
 use nix::unistd::{Uid, User};
 
 use super::mount_table::{MountEntry, mount_containing, topmost_mount_at};
-use crate::fuse::MOUNT_SOURCE;
 use crate::model::{Diagnostic, ErrorKind};
 
 /// Timeout for `statvfs` on a mountpoint. Without it, a daemon that hangs would block the command.
@@ -44,6 +43,7 @@ pub enum MountpointError {
         mountpoint: PathBuf,
         /// The source of the file system in the mount table.
         fs_source: String,
+        is_meetfs: bool,
     },
     #[error("another meetfs process is starting a mount at {}", .0.display())]
     BeingMounted(PathBuf),
@@ -143,7 +143,7 @@ impl Diagnostic for MountpointError {
             Self::Missing(path) => format!("Create it with `mkdir {}`.", path.display()).into(),
             Self::NotADirectory(_) | Self::NotEmpty(_) => "Choose an empty directory.".into(),
             Self::InsideDead { mountpoint, .. } => unmount_hint(mountpoint).into(),
-            Self::AlreadyMounted { mountpoint, fs_source } if fs_source == MOUNT_SOURCE => {
+            Self::AlreadyMounted { mountpoint, is_meetfs: true, .. } => {
                 unmount_hint(mountpoint).into()
             }
             Self::AlreadyMounted { .. } => "Choose an empty directory.".into(),
@@ -243,6 +243,7 @@ pub fn prepare(input_path: &Path) -> Result<LockedMountpoint, MountpointError> {
         } else {
             return Err(MountpointError::AlreadyMounted {
                 mountpoint: path,
+                is_meetfs: entry.is_meetfs(),
                 fs_source: entry.source,
             });
         }

@@ -51,6 +51,12 @@ const PROGRESS_DELAY: Duration = Duration::from_secs(2);
 /// Interval between further [`StartupEvent::Waiting`] events.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
+/// The permission bits of a directory that every user can read.
+const ALL_DIRECTORY_BITS: u16 = 0o555;
+
+/// The permission bits of a file that every user can read.
+const ALL_FILE_BITS: u16 = 0o444;
+
 /// Exit code (general failure) if a second signal ends the process during its shutdown.
 const FORCED_EXIT_CODE: i32 = 1;
 
@@ -59,8 +65,19 @@ pub struct ServeOptions<'a> {
     pub config: Config,
     /// The demo server, which runs as long as the mount.
     pub demo_cloud: Option<DemoCloud>,
+    /// The source of the file system in the mount table, unless it is the default.
+    pub mount_source: Option<String>,
     /// Whether other users may read the mount.
     pub allow_other: bool,
+    /// Whether root may read the mount of another user.
+    pub allow_root: bool,
+    /// The user and the group that stat(2) shows for every file. The default is those of the
+    /// process.
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    /// Permission bits that are removed from the default modes. If it is set, the modes of the
+    /// configuration have no effect.
+    pub umask: Option<u16>,
     pub passthrough: bool,
     /// Whether this process was started by [`background::start_and_wait`].
     pub report_readiness: bool,
@@ -269,14 +286,13 @@ impl MountProcess<'_> {
         mountpoint: &Path,
         is_unmounted: watch::Sender<bool>,
     ) -> Result<fuse::MountedSession, DaemonError> {
-        let is_shared = self.options.allow_other;
-        let config = &self.options.config;
-        let default_modes = if is_shared { (0o555, 0o444) } else { (0o500, 0o400) };
+        let options = &self.options;
+        let (directory_mode, file_mode) = self.modes();
         let owner = Owner {
-            uid: nix::unistd::getuid().as_raw(),
-            gid: nix::unistd::getgid().as_raw(),
-            directory_mode: config.directory_mode.unwrap_or(default_modes.0),
-            file_mode: config.file_mode.unwrap_or(default_modes.1),
+            uid: options.uid.unwrap_or_else(|| nix::unistd::getuid().as_raw()),
+            gid: options.gid.unwrap_or_else(|| nix::unistd::getgid().as_raw()),
+            directory_mode,
+            file_mode,
         };
         let file_system = FileSystem::new(FileSystemOptions {
             tree: archive.tree.clone(),
@@ -284,10 +300,29 @@ impl MountProcess<'_> {
             owner,
             runtime: self.runtime.handle().clone(),
             invalidations: archive.invalidations.clone(),
-            allows_passthrough: self.options.passthrough,
+            allows_passthrough: options.passthrough,
         });
         let adapter = Adapter::new(file_system, self.runtime.handle().clone(), is_unmounted);
-        let access = if is_shared { Access::AllUsers } else { Access::Owner };
-        Ok(fuse::mount(adapter, archive.invalidations.clone(), mountpoint, access)?)
+        let source = options.mount_source.as_deref().unwrap_or(fuse::DEFAULT_MOUNT_SOURCE);
+        let access = match options {
+            ServeOptions { allow_other: true, .. } => Access::AllUsers,
+            ServeOptions { allow_root: true, .. } => Access::OwnerAndRoot,
+            ServeOptions { .. } => Access::Owner,
+        };
+        Ok(fuse::mount(adapter, archive.invalidations.clone(), mountpoint, source, access)?)
+    }
+
+    /// Returns the permission bits of directories and of recordings.
+    fn modes(&self) -> (u16, u16) {
+        if let Some(umask) = self.options.umask {
+            return (ALL_DIRECTORY_BITS & !umask, ALL_FILE_BITS & !umask);
+        }
+        let (directory_mode, file_mode) = if self.options.allow_other {
+            (ALL_DIRECTORY_BITS, ALL_FILE_BITS)
+        } else {
+            (0o500, 0o400)
+        };
+        let config = &self.options.config;
+        (config.directory_mode.unwrap_or(directory_mode), config.file_mode.unwrap_or(file_mode))
     }
 }

@@ -28,4 +28,6 @@ mod system_call;
 pub const FUSER_REPLY_LOG_TARGET: &str = "fuser::reply";
 
 pub use adapter::Adapter;
-pub use session::{Access, MOUNT_SOURCE, MountedSession, SessionError, mount};
+pub use session::{
+    Access, DEFAULT_MOUNT_SOURCE, FILE_SYSTEM_TYPE, MountedSession, SessionError, mount,
+};

@@ -6,7 +6,7 @@
 //! 2. A busy mount cannot be unmounted and would stay mounted without a daemon. It is detached
 //!    instead.
 //! 3. If a helper mounts the file system, it gets the mount options as a comma-separated list. The
-//!    values that this module passes never contain a comma.
+//!    source of the file system is replaced if it contains a comma or a backslash.
 
 use std::borrow::Cow;
 use std::io;
@@ -26,9 +26,16 @@ use super::{invalidation_thread, readahead};
 use crate::model::{Diagnostic, ErrorKind};
 use crate::vfs::InvalidationQueue;
 
-/// The source of every meetfs mount in the mount table, by which mounts of meetfs are recognized.
-/// The file system type is not sufficient: for a mount by root it is plain `fuse`.
-pub const MOUNT_SOURCE: &str = "meetfs";
+/// The file system type of every meetfs mount in the mount table, by which mounts of meetfs are
+/// recognized. Other programs select by it, too: updatedb, `df -t`, `umount -a -t`.
+pub const FILE_SYSTEM_TYPE: &str = "fuse.meetfs";
+
+/// Sets [`FILE_SYSTEM_TYPE`]. `fuser` 0.18.0 passes `MountOption::Subtype` to the helper only. If
+/// root mounts, the kernel must get the option (fs/fuse/inode.c, `OPT_SUBTYPE`).
+const SUBTYPE_OPTION: &str = "subtype=meetfs";
+
+/// The source in the mount table unless fstab has another one.
+pub const DEFAULT_MOUNT_SOURCE: &str = "meetfs";
 
 /// Number of event threads.
 ///
@@ -50,6 +57,8 @@ const END_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 pub enum Access {
     /// Only the user who mounted the file system.
     Owner,
+    /// The user who mounted the file system, and root.
+    OwnerAndRoot,
     /// All users, limited by the permission bits.
     AllUsers,
 }
@@ -60,6 +69,9 @@ pub enum SessionError {
     /// The kernel or the helper rejects the mount.
     #[error("cannot mount at {}", .mountpoint.display())]
     Mount { mountpoint: PathBuf, source: io::Error },
+    /// The configuration of FUSE does not allow an ordinary user to give others access.
+    #[error("cannot mount at {} with access for other users", .mountpoint.display())]
+    AccessNotAllowed { mountpoint: PathBuf, source: io::Error },
     /// The mount exists but does not answer requests.
     #[error("the mount at {} does not answer", .mountpoint.display())]
     NoAnswer { mountpoint: PathBuf },
@@ -81,6 +93,10 @@ impl Diagnostic for SessionError {
                 }
                 _ => return None,
             },
+            Self::AccessNotAllowed { .. } => {
+                "Add the line `user_allow_other` to /etc/fuse.conf as root, or omit `allow_other` \
+                 and `allow_root`."
+            }
             Self::NoAnswer { .. } => {
                 "The limit on open files may be too low. Check that `ulimit -n` is at least 64."
             }
@@ -99,7 +115,7 @@ pub struct MountedSession {
 }
 
 /// Mounts `adapter` at `mountpoint` and serves its requests. The mount is ready when this function
-/// returns.
+/// returns. The mount table shows `source`.
 ///
 /// # Errors
 /// The kernel or the helper rejects the mount, or the mount does not answer.
@@ -107,12 +123,16 @@ pub fn mount(
     adapter: Adapter,
     invalidations: Arc<InvalidationQueue>,
     mountpoint: &Path,
+    source: &str,
     access: Access,
 ) -> Result<MountedSession, SessionError> {
     let mount_error = |source| SessionError::Mount { mountpoint: mountpoint.into(), source };
+    let is_list = source.contains([',', '\\']);
+    let source = if is_list { DEFAULT_MOUNT_SOURCE } else { source };
     let mut config = Config::default();
     config.mount_options = vec![
-        MountOption::FSName(MOUNT_SOURCE.into()),
+        MountOption::FSName(source.into()),
+        MountOption::CUSTOM(SUBTYPE_OPTION.into()),
         MountOption::RO,
         MountOption::NoSuid,
         MountOption::NoDev,
@@ -122,13 +142,22 @@ pub fn mount(
     ];
     config.acl = match access {
         Access::Owner => SessionACL::Owner,
+        Access::OwnerAndRoot => SessionACL::RootAndOwner,
         Access::AllUsers => SessionACL::All,
     };
     config.n_threads = Some(EVENT_THREADS);
     // fuser 0.18.0 can clone the device only if this process opens it without the helper.
     config.clone_fd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok()
         && nix::unistd::geteuid().is_root();
-    let session = Session::new(adapter, mountpoint, &config).map_err(mount_error)?;
+    let session = Session::new(adapter, mountpoint, &config).map_err(|source| {
+        // fuser 0.18.0 returns this kind without an error number only if the helper reports that
+        // `user_allow_other` is not set.
+        if source.kind() == io::ErrorKind::PermissionDenied && source.raw_os_error().is_none() {
+            SessionError::AccessNotAllowed { mountpoint: mountpoint.into(), source }
+        } else {
+            mount_error(source)
+        }
+    })?;
     let session = session.spawn().map_err(mount_error)?;
     invalidation_thread::start(invalidations.clone(), session.notifier()).map_err(mount_error)?;
     match device_of(mountpoint) {

@@ -29,6 +29,7 @@ mod listing;
 mod login;
 mod matrix;
 mod memory;
+mod mount_helper;
 mod participants;
 mod patience;
 mod permissions;

@@ -1,6 +1,7 @@
 //! The peak memory of the daemon under load.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::support::{COMMAND_TIMEOUT, Rig, run, text};
@@ -27,7 +28,11 @@ pub(crate) fn peak_memory(process: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
+/// Only one of the tests reads at a time. Each of them keeps all processors busy.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 fn read_all_at_once(memory: u64) {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let names: Vec<String> = (0..FILES).map(|index| format!("film {index}")).collect();
     let files: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), LENGTH)).collect();
     let rig = Rig::new(DemoCloudOptions {

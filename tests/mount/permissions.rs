@@ -160,6 +160,21 @@ fn allow_other_shares_recordings_but_not_documents() {
 }
 
 #[test]
+fn owner_and_mask_are_those_of_the_options() {
+    let rig = rig().with("directory_mode = \"0700\"");
+    rig.write_config(&rig.config());
+    let options = format!("allow_other,uid={OTHER_USER},gid=7,umask=077");
+    let output = run(rig.mount_command().args(["-o", &options]), COMMAND_TIMEOUT);
+    assert!(output.status.success(), "{}", text(&output));
+    let modes = rig.shell("find . -printf '%y %m %U %G\\n' | sort -u");
+    assert_eq!(modes, "d 500 65534 7\nf 400 65534 7\n");
+    let output = as_other_user(&rig, "find \"$M\" -name meeting.json -exec cat {} + | wc -c");
+    let length: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
+    assert!(length > 0, "{}", text(&output));
+    rig.unmount();
+}
+
+#[test]
 fn config_must_belong_to_root_or_user() {
     let rig = rig();
     let secret = rig.directory.path().join("acme.secret");
@@ -324,6 +339,38 @@ fn unprivileged_user_can_mount_and_unmount() {
     // Root is another user, too.
     let expected = ["root: 2", "second mount: 4", "busy: 4", "unmount: 0", "0"];
     assert_eq!(rest, expected, "{}", text(&output));
+}
+
+#[test]
+fn root_gets_access_with_allow_root() {
+    let rig = rig();
+    for path in [rig.mountpoint.clone(), rig.directory.path().to_path_buf(), rig.config_path()] {
+        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).expect("an owner");
+    }
+    let mount = format!("{:?}", rig.mount_command().args(["-o", "allow_root"]));
+    let unmount = format!("{:?}", crate::support::meetfs().arg("unmount").arg(&rig.mountpoint));
+    let lines = format!(
+        r#"
+        echo > "$D/fuse.conf"
+        mount --bind "$D/fuse.conf" /etc/fuse.conf
+        user sh -c 'umask 022; {mount}; echo "not allowed: $?"'
+        grep -c " $M " /proc/self/mountinfo
+        echo user_allow_other > "$D/fuse.conf"
+        user sh -c 'umask 022; {mount}; echo "mount: $?"'
+        ls "$M" > /dev/null; echo "root: $?"
+        cat "$M"/acme/*/*/chat.txt > /dev/null; echo "read: $?"
+        U=65533; user ls "$M"; echo "another user: $?"
+        U=65534; user sh -c '{unmount}; echo "unmount: $?"'
+        "#
+    );
+    let output = with_public_fuse_device(&rig, &lines);
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = "not allowed: 1\n0\nmount: 0\nroot: 0\nread: 0\nanother user: 2\nunmount: 0\n";
+    assert_eq!(report, expected, "{}\n{}", text(&output), rig.log());
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(errors.contains("with access for other users"), "{errors}");
+    assert!(errors.contains("hint: Add the line `user_allow_other` to /etc/fuse.conf"), "{errors}");
+    assert!(errors.contains("Permission denied"), "{errors}");
 }
 
 #[test]

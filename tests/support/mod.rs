@@ -271,10 +271,12 @@ pub fn meetfs() -> Command {
 
 /// Wraps a command so that it sees no mounts but this rig's. A command about all mounts would
 /// otherwise report dead mounts that other programs left on the machine. A mount that has ended in
-/// the meantime cannot be unmounted, so the messages of `umount` are discarded.
+/// the meantime cannot be unmounted, so the messages of `umount` are discarded. An empty `/run`
+/// hides the control sockets of other mounts.
 pub fn isolated(rig: &Rig, command: &Command) -> Command {
-    const UNMOUNT_OTHERS: &str = "findmnt --list --noheadings --output TARGET --source meetfs | \
-        while IFS= read -r place; do case $place in \"$0\"/*) ;; *) umount --lazy \"$place\" 2> /dev/null ;; esac; done; exec \"$@\"";
+    const UNMOUNT_OTHERS: &str = "findmnt --list --noheadings --output TARGET --types fuse.meetfs | \
+        while IFS= read -r place; do case $place in \"$0\"/*) ;; *) umount --lazy \"$place\" 2> /dev/null ;; esac; done; \
+        mount -t tmpfs tmpfs /run; exec \"$@\"";
     let own = rig.directory.path().to_str().expect("a path");
     started_by(&["unshare", "--mount", "--", "sh", "-c", UNMOUNT_OTHERS, own], command)
 }

@@ -1,8 +1,13 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
 
 use super::*;
 use crate::model::Diagnostic;
+
+const REMOUNT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Fills the file system with a file that does not belong to the cache.
 fn fill_disk(disk: &SmallDisk) {
@@ -137,8 +142,14 @@ fn a_read_only_disk_serves_reads() {
     store_all(&cache, file_key(1, 3 * MIB));
     drop(cache);
     let remount = |flags| {
-        mount(None::<&str>, disk.0.path(), None::<&str>, MsFlags::MS_REMOUNT | flags, None::<&str>)
-            .unwrap();
+        let flags = MsFlags::MS_REMOUNT | flags;
+        let start = Instant::now();
+        // A process that another test has forked keeps files open until it executes its program.
+        while let Err(errno) = mount(None::<&str>, disk.0.path(), None::<&str>, flags, None::<&str>)
+        {
+            assert!(errno == Errno::EBUSY && start.elapsed() < REMOUNT_TIMEOUT, "{errno}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     };
     remount(MsFlags::MS_RDONLY);
     let cache = open(&disk.cache_directory(), 30 * MIB);
