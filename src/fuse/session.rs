@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use nix::errno::Errno;
 use nix::mount::MntFlags;
+use nix::sched::CloneFlags;
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
 use super::adapter::Adapter;
@@ -181,6 +183,11 @@ pub fn mount(
 /// A separate thread sends this request. If the event threads could not start because no file
 /// descriptor was left, the request is never answered, and the separate thread hangs until the
 /// process ends.
+///
+/// A signal can also end the process before an event thread has answered. The kernel then waits
+/// without a limit for the answer to a request that was read from `/dev/fuse` (fs/fuse/dev.c,
+/// `request_wait_answer`), and the process cannot exit. Therefore the thread does not have the
+/// device open: it is closed when the other threads exit, and closing it aborts the request.
 fn device_of(mountpoint: &Path) -> Result<u64, SessionError> {
     let (sender, receiver) = std::sync::mpsc::channel();
     let path = mountpoint.to_path_buf();
@@ -188,6 +195,9 @@ fn device_of(mountpoint: &Path) -> Result<u64, SessionError> {
     std::thread::Builder::new()
         .name("first request".into())
         .spawn(move || {
+            if let Err(error) = close_device_in_thread() {
+                tracing::debug!("the first request has the FUSE device open: {error}");
+            }
             let _ = sender.send(std::fs::metadata(path)); // The receiver may have timed out.
         })
         .map_err(mount_error)?;
@@ -195,6 +205,23 @@ fn device_of(mountpoint: &Path) -> Result<u64, SessionError> {
         Ok(metadata) => Ok(metadata.map_err(mount_error)?.dev()),
         Err(_) => Err(SessionError::NoAnswer { mountpoint: mountpoint.into() }),
     }
+}
+
+/// Gives the calling thread its own file descriptors (unshare(2), `CLONE_FILES`), without those of
+/// the FUSE device.
+fn close_device_in_thread() -> io::Result<()> {
+    nix::sched::unshare(CloneFlags::CLONE_FILES)?;
+    let descriptors = std::fs::read_dir("/proc/thread-self/fd")?.flatten();
+    let devices: Vec<RawFd> = descriptors
+        .filter(|entry| {
+            std::fs::read_link(entry.path()).is_ok_and(|path| path == Path::new("/dev/fuse"))
+        })
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    for device in devices {
+        nix::unistd::close(device)?;
+    }
+    Ok(())
 }
 
 impl MountedSession {

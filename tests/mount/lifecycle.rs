@@ -445,3 +445,24 @@ fn two_configurations_are_mounted_at_once() {
     assert_eq!(two.shell("ls").trim(), "acme");
     two.unmount();
 }
+
+/// A process that waits for its own file system cannot be killed.
+#[test]
+fn daemon_killed_during_its_start_exits() {
+    const MOUNTS: u64 = 40;
+    let rig = Rig::new(DemoCloudOptions::default());
+    rig.write_config(&rig.config());
+    for delay in 0..MOUNTS {
+        let mut daemon = RunningCommand::start(rig.mount_command().arg("--foreground"));
+        let start = Instant::now();
+        while rig.entries_in_mount_table() == 0 {
+            assert!(start.elapsed() < COMMAND_TIMEOUT, "{}", daemon.output());
+        }
+        std::thread::sleep(Duration::from_micros(delay * 100));
+        daemon.signal("KILL");
+        daemon.end(FEW_SECONDS);
+        // The mount that is left is dead.
+        let status = Command::new("umount").arg("-l").arg(&rig.mountpoint).status();
+        assert!(status.expect("umount").success());
+    }
+}

@@ -20,8 +20,8 @@ fn rig() -> Rig {
 
 /// Runs shell lines in a mount namespace in which `/sbin/mount.meetfs` is a link to the tested
 /// program, as a package installs it. Mounts of the namespace end with it. The environment is
-/// almost empty, as at boot. The mountpoint is in `$M`, and the configuration in `$C`. `/var/cache`,
-/// `/var/lib`, `/etc/meetfs` and `/run` of the namespace are empty.
+/// almost empty, as at boot. The mountpoint is in `$M`, and the configuration in `$C`.
+/// `/var/cache`, `/var/lib`, `/etc/meetfs` and `/run` of the namespace are empty.
 fn with_installed_helper(rig: &Rig, lines: &str) -> Output {
     const SETUP: &str = r#"
         set -e

@@ -359,20 +359,26 @@ fn a_full_queue_drops_blocks_without_waiting() {
     let directory = tempfile::tempdir().unwrap();
     let options = DiskOptions {
         directory: directory.path().into(),
-        limit: 1000 * MIB,
+        limit: 2000 * MIB,
         free_floor: Some(0),
         queue_limit: 2 * MIB,
     };
     let cache = DiskCache::open(options).unwrap();
-    let key = file_key(1, 200 * MIB);
-    let blocks: Vec<_> = (0..200).map(|index| content(key, index)).collect();
-    for (index, block) in blocks.into_iter().enumerate() {
-        cache.store(key, BlockIndex(index as u64), block);
+    // While other programs use the processors, the writer can be as fast as this thread.
+    for round in 1..=5 {
+        let key = file_key(round, 200 * MIB);
+        let blocks: Vec<_> = (0..200).map(|index| content(key, index)).collect();
+        for (index, block) in blocks.into_iter().enumerate() {
+            cache.store(key, BlockIndex(index as u64), block);
+        }
+        assert!(cache.flush(FLUSH_TIMEOUT));
+        let status = cache.status();
+        assert_eq!(status.skipped_blocks + status.blocks, 200 * round);
+        if status.skipped_blocks > 0 {
+            return assert!(status.blocks > 0, "{status:?}");
+        }
     }
-    assert!(cache.flush(FLUSH_TIMEOUT));
-    let status = cache.status();
-    assert_eq!(status.skipped_blocks + status.blocks, 200);
-    assert!(status.skipped_blocks > 0 && status.blocks > 0, "{status:?}");
+    panic!("no block was skipped: {:?}", cache.status());
 }
 
 /// Stores a file, and waits for the writer after each block. The queue has space for a tenth of the
