@@ -10,9 +10,10 @@ use meetfs::cli::{Cli, MountHelperArgs};
 use meetfs::commands;
 
 fn main() -> ExitCode {
-    commands::complete_if_requested();
-    match MountHelperArgs::from_arguments() {
-        Some(arguments) => commands::run_mount_helper(&arguments),
-        None => commands::run(&Cli::from_arguments().command),
+    commands::protect_memory();
+    if let Some(arguments) = MountHelperArgs::from_arguments() {
+        return commands::run_mount_helper(&arguments);
     }
+    commands::complete_if_requested();
+    commands::run(&Cli::from_arguments().command)
 }

@@ -33,6 +33,10 @@ const FULL_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
 /// down is not overloaded.
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(60);
 
+/// Replaces [`MIN_RETRY_DELAY`] for a source that was never listed. Nothing of it can be read until
+/// then. At boot, the network is often ready a few seconds after the mount.
+const FIRST_LISTING_RETRY_DELAY: Duration = Duration::from_secs(5);
+
 /// Upper bound for a delay that the provider requests. A wrong value must not stop a source for a
 /// day. If the value is correct, the provider receives only one request per hour.
 const MAX_REQUESTED_DELAY: Duration = Duration::from_secs(60 * 60);
@@ -139,7 +143,9 @@ impl Refresher {
                 }
             };
             failures = if refresher.is_successful() { 0 } else { failures.saturating_add(1) };
-            let delay = with_jitter(delay_after(failures).max(refresher.requested_delay()));
+            let was_listed = refresher.state.borrow().fully_listed_at.is_some();
+            let delay = delay_after(failures, was_listed).max(refresher.requested_delay());
+            let delay = with_jitter(delay);
             refresher.state.send_modify(|state| {
                 state.is_running = false;
                 state.completed_refreshes += 1;
@@ -383,10 +389,11 @@ impl Refresher {
 }
 
 /// Returns the delay before the next refresh, which depends on the number of consecutive failures.
-fn delay_after(failures: u32) -> Duration {
+fn delay_after(failures: u32, was_listed: bool) -> Duration {
+    let first_delay = if was_listed { MIN_RETRY_DELAY } else { FIRST_LISTING_RETRY_DELAY };
     match failures {
         0 => RECENT_INTERVAL,
-        failures => MIN_RETRY_DELAY.saturating_mul(1 << (failures - 1).min(8)).min(RECENT_INTERVAL),
+        failures => first_delay.saturating_mul(1 << (failures - 1).min(8)).min(RECENT_INTERVAL),
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use jiff::{Span, SpanRelativeTo};
+
+use super::duration::parse_duration;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -53,31 +54,4 @@ pub struct ExpiringArgs {
     /// Print a JSON array with one object for each file
     #[arg(long)]
     pub json: bool,
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    if text.trim().parse::<f64>().is_ok_and(|number| number > 0.0) {
-        return Err(format!("the number has no unit\nhint: Write {0}d or {0}h.", text.trim()));
-    }
-    text.parse::<Span>()
-        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
-        .ok()
-        .and_then(|duration| Duration::try_from(duration).ok())
-        .ok_or_else(|| "not a duration\nhint: Write a duration such as 12h, 7d or 2w.".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn duration_can_be_in_days_or_weeks() {
-        let hours = |count: u64| Ok(Duration::from_secs(count * 3600));
-        assert_eq!(["12h", "7d", "1w", "0s"].map(parse_duration), [12, 168, 168, 0].map(hours));
-        for invalid in ["", "soon", "-1d"] {
-            assert!(parse_duration(invalid).is_err(), "{invalid}");
-        }
-        let message = "the number has no unit\nhint: Write 7d or 7h.".to_owned();
-        assert_eq!(parse_duration("7"), Err(message));
-    }
 }

@@ -16,6 +16,7 @@ mod cache;
 mod config_args;
 mod demo_conflict;
 mod doctor;
+mod duration;
 mod expiring;
 mod login;
 mod mount;

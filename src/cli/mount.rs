@@ -38,9 +38,9 @@ pub struct MountArgs {
 
     /// Mount options separated by commas, as in fstab
     ///
-    /// allow_other gives other users access, and allow_root gives it to root only. uid=N, gid=N and
-    /// umask=MASK change the owner and the permission bits of all files. Common options of fstab,
-    /// such as ro and nofail, are accepted but have no effect. rw is rejected.
+    /// allow_other gives all users access. allow_root gives access to root but not to other users.
+    /// uid=N, gid=N and umask=MASK set the owner, the group and the permission bits. Common options
+    /// of fstab, such as ro and nofail, are accepted but have no effect. rw is rejected.
     #[arg(short = 'o', value_name = "OPTS", value_parser = mount_options)]
     pub options: Vec<MountOptions>,
 
@@ -54,6 +54,14 @@ pub struct MountArgs {
     /// and --disk have no effect. Their values are still checked.
     #[arg(long)]
     pub demo: bool,
+
+    /// Fail if no source can be listed
+    ///
+    /// By default, a mount without a network or a reply of a provider is ready, and meetfs retries
+    /// in the background. Until a source has been listed once, its directory cannot be opened, so
+    /// that a backup does not mistake it for an empty archive.
+    #[arg(long)]
+    pub require_online: bool,
 
     /// Disable FUSE passthrough and verify checksums on every read
     ///

@@ -4,11 +4,14 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgAction, CommandFactory, Parser};
+use clap::{ArgAction, CommandFactory, Parser};
 
-use super::arguments::Cli;
-use super::mount_options::{MountOptionsError, accepted_option, is_comment, split_list};
+use super::arguments::{Cli, Command};
+use super::mount_options::{
+    EFFECTIVE_OPTIONS, MountOptionsError, accepted_option, is_comment, split_list,
+};
 use super::usage_error::UsageError;
+use crate::config::suggestion::find_nearest;
 
 /// The source in fstab that stands for the configuration file of the system or of the user.
 const DEFAULT_SOURCES: [&str; 2] = ["meetfs", "none"];
@@ -18,6 +21,9 @@ const DEMO_SOURCE: &str = "demo";
 
 /// The exit code of mount(8) for wrong usage. mount(8) returns the codes of its helpers.
 pub const MOUNT_USAGE_EXIT_CODE: u8 = 1;
+
+/// The option that can be given several times.
+const REPEATABLE_OPTION: &str = "source";
 
 /// Flags of `meetfs mount` that are not mount options: the helper always mounts in the background,
 /// and the source in fstab selects the demo.
@@ -38,13 +44,14 @@ Exit codes:
 
 /// Mount recordings from /etc/fstab or with mount -t meetfs
 ///
-/// Each flag of meetfs mount that changes the configuration is a mount option, with `_` for `-`:
-/// read_deadline=10s stands for --read-deadline 10s. A value that contains a comma must be in
-/// quotation marks.
+/// Each long flag of meetfs mount that takes a value is a mount option, with _ for -:
+/// read_deadline=10s stands for --read-deadline 10s. So are no_passthrough and require_online. The
+/// options of meetfs mount -o are also accepted. A value that contains a comma must be in double
+/// quotes.
 ///
-/// For root, the configuration file is /etc/meetfs/config.toml by default, the cache is in
-/// /var/cache/meetfs and the log in /var/lib/meetfs, even if HOME is set. A mount by hand then
-/// equals a mount at boot.
+/// If root mounts, HOME and the variables of meetfs have no effect: the default configuration file
+/// is /etc/meetfs/config.toml, the default cache directory is /var/cache/meetfs, and the log is in
+/// /var/lib/meetfs.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "mount.meetfs",
@@ -53,7 +60,7 @@ Exit codes:
     max_term_width = super::arguments::MAX_HELP_WIDTH
 )]
 pub struct MountHelperArgs {
-    /// Configuration file, none for the default file, or demo
+    /// Configuration file, "none" for the default file, or "demo"
     #[arg(value_name = "CONFIG")]
     source: OsString,
 
@@ -84,6 +91,14 @@ pub struct MountHelperArgs {
     /// Accepted for mount(8); has no effect
     #[arg(short = 't', value_name = "TYPE")]
     _file_system_type: Option<String>,
+
+    /// Not supported: run mount(8) in the other namespace
+    #[arg(short = 'N', value_name = "NAMESPACE", value_parser = refuse_namespace)]
+    _namespace: Option<String>,
+}
+
+fn refuse_namespace(_: &str) -> Result<String, &'static str> {
+    Err("mounting in another namespace is not supported\nhint: Run mount through `nsenter`.")
 }
 
 impl MountHelperArgs {
@@ -117,54 +132,77 @@ impl MountHelperArgs {
         } else if !DEFAULT_SOURCES.iter().any(|name| self.source == *name) {
             arguments.push(joined("--config=", &self.source));
         }
-        arguments.push(joined("--mount-source=", &self.source));
-        arguments.extend(self.option_arguments()?);
+        if let Some(source) = self.source.to_str() {
+            arguments.push(format!("--mount-source={source}").into());
+        }
+        arguments.extend(self.option_arguments()?.into_iter().map(OsString::from));
         arguments.push("--".into());
         arguments.push(self.mountpoint.clone().into());
         let program = OsString::from("meetfs");
-        Cli::try_parse_from(std::iter::once(&program).chain(&arguments))?;
-        Ok(arguments)
-    }
-
-    /// Translates the mount options into flags and one list of other options.
-    fn option_arguments(&self) -> Result<Vec<OsString>, clap::Error> {
-        let mut arguments = Vec::new();
-        let program = Cli::command();
-        let flags = program.find_subcommand("mount").into_iter().flat_map(option_flags);
-        let flags: Vec<&Arg> = flags.collect();
-        for list in &self.options {
-            for option in split_list(list).map_err(usage_error)? {
-                let (name, value) = match option.split_once('=') {
-                    Some((name, value)) => (name, Some(value)),
-                    None => (option.as_str(), None),
-                };
-                let flag_name = name.replace('_', "-");
-                if flags.iter().any(|flag| flag.get_long() == Some(&flag_name)) {
-                    let value = value.map(|value| format!("={value}")).unwrap_or_default();
-                    arguments.push(format!("--{flag_name}{value}").into());
-                } else if self.is_passed_on(name) {
-                    arguments.push(format!("-o{option}").into());
-                }
-            }
+        let parsed = Cli::try_parse_from(std::iter::once(&program).chain(&arguments))?;
+        if let Command::Mount(mount) = parsed.command {
+            mount.mount_options().map_err(usage_error)?;
         }
         Ok(arguments)
     }
 
-    /// Returns whether an option that is not a flag of `meetfs mount` is one of its mount options,
-    /// or must be rejected by it. mount(8) adds `rw` to every list without `ro`.
-    fn is_passed_on(&self, name: &str) -> bool {
-        name != "rw"
-            && !is_comment(name)
-            && (!self.is_sloppy || name == "remount" || accepted_option(name).is_some())
+    /// Translates the mount options into arguments. A later value of an option replaces an earlier
+    /// one: mount(8) appends the options of its command line to those of fstab.
+    fn option_arguments(&self) -> Result<Vec<String>, clap::Error> {
+        let lists: Result<Vec<_>, _> = self.options.iter().map(|list| split_list(list)).collect();
+        let options: Vec<String> = lists.map_err(usage_error)?.concat();
+        if options.iter().any(|option| option == "remount") {
+            return Err(usage_error(MountOptionsError::Remount));
+        }
+        let program = Cli::command();
+        let flags: Vec<String> =
+            program.find_subcommand("mount").into_iter().flat_map(option_names).collect();
+        let mut arguments: Vec<(&str, String)> = Vec::new();
+        for option in &options {
+            let (name, value) = match option.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (option.as_str(), None),
+            };
+            let argument = if flags.iter().any(|flag| flag == name) {
+                let value = value.map(|value| format!("={value}")).unwrap_or_default();
+                format!("--{}{value}", name.replace('_', "-"))
+            } else if EFFECTIVE_OPTIONS.contains(&name) {
+                format!("-o{option}")
+            } else if self.is_sloppy || is_ignored(name) {
+                continue;
+            } else {
+                let names = flags.iter().map(String::as_str).chain(EFFECTIVE_OPTIONS);
+                let nearest_option = find_nearest(name, names).map(str::to_owned);
+                let option = option.clone();
+                return Err(usage_error(MountOptionsError::Unknown { option, nearest_option }));
+            };
+            if name != REPEATABLE_OPTION {
+                arguments.retain(|(other, _)| *other != name);
+            }
+            arguments.push((name, argument));
+        }
+        Ok(arguments.into_iter().map(|(_, argument)| argument).collect())
     }
 }
 
-/// Returns the flags of `meetfs mount` that can be written as mount options.
-fn option_flags(mount: &clap::Command) -> impl Iterator<Item = &Arg> {
-    mount.get_arguments().filter(|argument| {
-        let name = argument.get_long();
-        !argument.is_hide_set() && name.is_some_and(|name| !EXCLUDED_FLAGS.contains(&name))
-    })
+/// Returns whether an option has no effect. mount(8) adds `rw` to every list without `ro`, and the
+/// options of the kernel when it mounts again what is in the mount table.
+fn is_ignored(name: &str) -> bool {
+    const KERNEL_OPTIONS: [&str; 6] =
+        ["fd", "rootmode", "user_id", "group_id", "max_read", "blksize"];
+    name == "rw"
+        || is_comment(name)
+        || accepted_option(name).is_some()
+        || KERNEL_OPTIONS.contains(&name)
+}
+
+/// Returns the names of the flags of `meetfs mount` that can be written as mount options.
+fn option_names(mount: &clap::Command) -> impl Iterator<Item = String> {
+    let visible_flags = mount.get_arguments().filter(|argument| !argument.is_hide_set());
+    visible_flags
+        .filter_map(|argument| argument.get_long())
+        .filter(|name| !EXCLUDED_FLAGS.contains(name))
+        .map(|name| name.replace('-', "_"))
 }
 
 fn joined(prefix: &str, value: &OsStr) -> OsString {
@@ -216,7 +254,6 @@ mod tests {
                     "mount",
                     "--config=/etc/acme.toml",
                     "--mount-source=/etc/acme.toml",
-                    "-o_netdev",
                     "-oallow_other",
                     "--read-deadline=5s",
                     "--",
@@ -238,13 +275,32 @@ mod tests {
                     "/mnt a",
                 ],
             ),
-            (vec!["meetfs", "-dash"], vec![]),
+            (
+                vec![
+                    "meetfs",
+                    "/mnt",
+                    "-o",
+                    "memory=1GiB,uid=5,source=a",
+                    "-o",
+                    "memory=2GiB,uid=6,source=b",
+                ],
+                vec![
+                    "mount",
+                    "--mount-source=meetfs",
+                    "--source=a",
+                    "--memory=2GiB",
+                    "-ouid=6",
+                    "--source=b",
+                    "--",
+                    "/mnt",
+                ],
+            ),
+            (
+                vec!["demo", "/mnt", "-o", "comment=\"a,allow_other\",user_id=0,fd=3,user=ana"],
+                vec!["mount", "--demo", "--mount-source=demo", "--", "/mnt"],
+            ),
         ] {
-            if expected.is_empty() {
-                assert!(arguments(&words).is_err());
-            } else {
-                assert_eq!(arguments(&words).unwrap(), expected);
-            }
+            assert_eq!(arguments(&words).unwrap(), expected);
         }
     }
 
@@ -252,10 +308,13 @@ mod tests {
     fn wrong_option_is_explained() {
         for (words, expected) in [
             (["none", "/mnt", "-oalow_other"], "Did you mean `allow_other`?"),
-            (["none", "/mnt", "-oremount,ro"], "Unmount it, then mount it"),
+            (["none", "/mnt", "-oremount,ro"], "Unmount the file system, then"),
             (["none", "/mnt", "-oforeground"], "unknown option `foreground`"),
             (["none", "/mnt", "-omemory"], "--memory"),
-            (["none", "/mnt", "-omemory=\"1,"], "a quotation mark is not closed"),
+            (["none", "/mnt", "-omemory=\"1,"], "a double quote is not closed"),
+            (["none", "/mnt", "-oallow_other,allow_root"], "cannot be used together"),
+            (["none", "/mnt", "-oread_dedline=5s"], "Did you mean `read_deadline`?"),
+            (["none", "/mnt", "-N/proc/7/ns/mnt"], "Run mount through `nsenter`"),
         ] {
             let error = arguments(&words).unwrap_err();
             assert!(error.contains(expected), "{words:?}: {error}");

@@ -16,8 +16,8 @@ pub struct MountOptions {
     pub uid: Option<u32>,
     /// The group id that stat(2) shows for every file.
     pub gid: Option<u32>,
-    /// The permission bits that files and directories do not have. Never contains a read or search
-    /// bit of the owner.
+    /// The permission bits that are removed from files and directories. Never contains a read or
+    /// search bit of the owner.
     pub umask: Option<u16>,
 }
 
@@ -28,21 +28,21 @@ pub enum MountOptionsError {
     ReadWrite,
     #[error("the options of a mounted file system cannot be changed")]
     Remount,
-    #[error("`{ALLOW_OTHER}` and `{ALLOW_ROOT}` exclude each other")]
-    TwoAccessOptions,
+    #[error("`{ALLOW_OTHER}` and `{ALLOW_ROOT}` cannot be used together")]
+    ConflictingAccess,
     #[error("`{option}` is not a user or group id")]
     InvalidId { option: String },
-    #[error("`{option}` is not a mask of permission bits")]
+    #[error("`{option}` is not an octal permission mask")]
     InvalidMask { option: String },
-    #[error("`{option}` takes the read permission from the owner")]
-    MaskOfOwner { option: String },
-    #[error("a quotation mark is not closed in `{list}`")]
+    #[error("`{option}` removes read or search permission from the owner")]
+    MaskDeniesOwner { option: String },
+    #[error("a double quote is not closed in `{list}`")]
     UnclosedQuote { list: String },
     #[error("unknown option `{option}`")]
     Unknown {
         option: String,
         /// The accepted option that is most similar to `option`.
-        nearest_option: Option<&'static str>,
+        nearest_option: Option<String>,
     },
 }
 
@@ -54,8 +54,8 @@ impl Diagnostic for MountOptionsError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         Some(match self {
             Self::ReadWrite => "Omit `rw`.".into(),
-            Self::Remount => "Unmount it, then mount it with the new options.".into(),
-            Self::TwoAccessOptions => {
+            Self::Remount => "Unmount the file system, then mount it with the new options.".into(),
+            Self::ConflictingAccess => {
                 format!("`{ALLOW_OTHER}` includes root. Omit `{ALLOW_ROOT}`.").into()
             }
             Self::InvalidId { .. } => {
@@ -64,11 +64,13 @@ impl Diagnostic for MountOptionsError {
                     .into()
             }
             Self::InvalidMask { .. } => "Write an octal number, as in `umask=027`.".into(),
-            Self::MaskOfOwner { .. } => {
+            Self::MaskDeniesOwner { .. } => {
                 "Use a mask without the bits 0500, such as `umask=077`.".into()
             }
             Self::UnclosedQuote { .. } => {
-                "A value with a comma must be in quotation marks, as in `name=\"a,b\"`.".into()
+                "Enclose a value with a comma in double quotes: `name=\"a,b\"`. In a shell, put \
+                 single quotes around the whole option."
+                    .into()
             }
             Self::Unknown { nearest_option: Some(nearest_option), .. } => {
                 format!("Did you mean `{nearest_option}`?").into()
@@ -89,13 +91,13 @@ const UID: &str = "uid";
 const GID: &str = "gid";
 const UMASK: &str = "umask";
 
-const EFFECTIVE_OPTIONS: [&str; 5] = [ALLOW_OTHER, ALLOW_ROOT, UID, GID, UMASK];
+pub(super) const EFFECTIVE_OPTIONS: [&str; 5] = [ALLOW_OTHER, ALLOW_ROOT, UID, GID, UMASK];
 
 /// Options that are accepted but have no effect. Some of them apply to every meetfs mount anyway
 /// (read-only; permission bits are checked; no devices, set-user-id bits or access times). The
 /// others are meant for programs that read fstab, such as mount(8) and systemd, and that pass them
 /// on to meetfs. mount(8) adds a value to `user` if an ordinary user mounts.
-const IGNORED_OPTIONS: [&str; 29] = [
+const IGNORED_OPTIONS: [&str; 42] = [
     "ro",
     "suid",
     "nosuid",
@@ -103,14 +105,22 @@ const IGNORED_OPTIONS: [&str; 29] = [
     "nodev",
     "exec",
     "noexec",
+    "atime",
     "noatime",
+    "diratime",
     "nodiratime",
     "relatime",
     "norelatime",
+    "strictatime",
     "nostrictatime",
+    "lazytime",
     "nolazytime",
+    "iversion",
+    "noiversion",
+    "mand",
     "nomand",
     "silent",
+    "loud",
     "async",
     "defaults",
     "default_permissions",
@@ -121,9 +131,14 @@ const IGNORED_OPTIONS: [&str; 29] = [
     "user",
     "users",
     "nouser",
+    "nousers",
     "owner",
+    "noowner",
     "group",
+    "nogroup",
     "comment",
+    "helper",
+    "uhelper",
     "subtype",
 ];
 
@@ -194,7 +209,7 @@ impl MountOptions {
             _ => {
                 return Err(MountOptionsError::Unknown {
                     option: option.to_owned(),
-                    nearest_option: find_nearest(name, accepted_options()),
+                    nearest_option: find_nearest(name, accepted_options()).map(str::to_owned),
                 });
             }
         }
@@ -205,7 +220,7 @@ impl MountOptions {
     /// Two options exclude each other.
     fn checked(self) -> Result<Self, MountOptionsError> {
         if self.allow_other && self.allow_root {
-            return Err(MountOptionsError::TwoAccessOptions);
+            return Err(MountOptionsError::ConflictingAccess);
         }
         Ok(self)
     }
@@ -249,7 +264,7 @@ fn parse_mask(option: &str, value: Option<&str>) -> Result<u16, MountOptionsErro
         .filter(|mask| *mask <= 0o777)
         .ok_or_else(|| MountOptionsError::InvalidMask { option: option.to_owned() })?;
     if mask & 0o500 != 0 {
-        return Err(MountOptionsError::MaskOfOwner { option: option.to_owned() });
+        return Err(MountOptionsError::MaskDeniesOwner { option: option.to_owned() });
     }
     Ok(mask)
 }
@@ -285,16 +300,16 @@ mod tests {
     fn rejected_options_have_hints() {
         for (list, message, hint) in [
             ("noatime,rw", "meetfs is read-only", "Omit `rw`"),
-            ("remount,ro", "the options of a mounted", "Unmount it"),
-            ("allow_other,allow_root", "exclude each other", "includes root"),
+            ("remount,ro", "the options of a mounted", "Unmount the file system"),
+            ("allow_other,allow_root", "cannot be used together", "includes root"),
             ("uid=ana", "`uid=ana` is not a user or group id", "id -u NAME"),
             ("gid", "`gid` is not a user or group id", "id -g NAME"),
             ("uid=4294967295", "is not a user or group id", "Write a number"),
-            ("umask=8", "`umask=8` is not a mask", "octal"),
-            ("umask=+7", "`umask=+7` is not a mask", "octal"),
-            ("umask=7777", "`umask=7777` is not a mask", "octal"),
-            ("umask=777", "takes the read permission", "umask=077"),
-            ("a=\"b,c", "a quotation mark is not closed", "quotation marks"),
+            ("umask=8", "`umask=8` is not an octal", "octal"),
+            ("umask=+7", "`umask=+7` is not an octal", "octal"),
+            ("umask=7777", "`umask=7777` is not an octal", "octal"),
+            ("umask=777", "removes read or search permission", "umask=077"),
+            ("a=\"b,c", "a double quote is not closed", "double quotes"),
         ] {
             let error = MountOptions::parse(list).unwrap_err();
             assert!(error.to_string().contains(message), "{list}: {error}");
@@ -308,7 +323,7 @@ mod tests {
         let merged = parse("uid=1,gid=1").merge(parse("uid=2")).unwrap();
         assert_eq!((merged.uid, merged.gid), (Some(2), Some(1)));
         let both = parse("allow_other").merge(parse("allow_root"));
-        assert_eq!(both, Err(MountOptionsError::TwoAccessOptions));
+        assert_eq!(both, Err(MountOptionsError::ConflictingAccess));
     }
 
     #[test]

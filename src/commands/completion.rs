@@ -47,7 +47,8 @@ fn sources() -> Vec<CompletionCandidate> {
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// Returns the mountpoints of the user. Root can unmount the mounts of all users, but sees its own.
+/// Returns the mountpoints of the user. For root, these are only its own mounts, although it can
+/// unmount those of all users.
 fn mountpoints() -> Vec<CompletionCandidate> {
     let user = nix::unistd::geteuid().as_raw();
     let mountpoints = mount_table::meetfs_mounts_of(user).unwrap_or_default();

@@ -25,4 +25,4 @@ mod unmount;
 
 pub use completion::complete_if_requested;
 pub use exit_status::ExitStatus;
-pub use run::{run, run_mount_helper};
+pub use run::{protect_memory, run, run_mount_helper};

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &MountArgs) -> Result<ExitCode, Error> {
     let is_background = arguments.report_readiness;
     if !arguments.foreground && !is_background {
         let own_arguments = std::env::args_os().skip(1).collect();
-        return start_in_background(own_arguments, &[]).map(ExitCode::from);
+        return start_in_background(own_arguments, |_| {}).map(ExitCode::from);
     }
     serve::prepare_process();
     if let Some(path) = &arguments.log_file {
@@ -57,6 +57,7 @@ pub(crate) fn run(arguments: &MountArgs) -> Result<ExitCode, Error> {
             gid: options.gid,
             umask: options.umask,
             passthrough: !arguments.no_passthrough,
+            require_online: arguments.require_online,
             report_readiness: is_background,
             report: &print_event,
         },
@@ -64,17 +65,18 @@ pub(crate) fn run(arguments: &MountArgs) -> Result<ExitCode, Error> {
     Ok(ExitStatus::Success.into())
 }
 
-/// Starts a background process with the given arguments and additional environment variables. Waits
-/// until its mount is ready. Returns the exit code of the command.
+/// Starts a background process with the given arguments, in an environment that
+/// `change_environment` can change. Waits until its mount is ready. Returns the exit code of the
+/// command.
 ///
 /// # Errors
 /// The process could not be started, or a signal ended it.
 pub(super) fn start_in_background(
     arguments: Vec<OsString>,
-    variables: &[(&str, &str)],
+    change_environment: impl FnOnce(&mut Command),
 ) -> Result<u8, Error> {
     let forward = |line: &str| print_line(format_args!("{line}"));
-    Ok(match background::start_and_wait(arguments, variables, forward)? {
+    Ok(match background::start_and_wait(arguments, change_environment, forward)? {
         BackgroundStart::Ready => ExitStatus::Success as u8,
         BackgroundStart::Exited(code) => code,
     })

@@ -11,7 +11,6 @@ use crate::model::ErrorReport;
 
 /// Runs a command. Prints its error, if any, on standard error.
 pub fn run(command: &Command) -> ExitCode {
-    protect_memory();
     let result = match command {
         Command::Mount(arguments) => mount::run(arguments),
         Command::Cache(arguments) => to_exit_code(cache::run(arguments)),
@@ -31,7 +30,6 @@ pub fn run(command: &Command) -> ExitCode {
 /// Runs `mount.meetfs`. Prints its error, if any, on standard error. The exit codes are those of
 /// mount(8).
 pub fn run_mount_helper(arguments: &MountHelperArgs) -> ExitCode {
-    protect_memory();
     let code = mount_helper::run(arguments).unwrap_or_else(|error| {
         print_error(&error, false);
         mount_helper::FAILURE_EXIT_CODE
@@ -50,7 +48,9 @@ fn print_error(error: &Error, as_json: bool) {
 /// Excludes secrets, tokens and signed URLs from core dumps, and prevents other processes of the
 /// user from reading the memory of this process with a debugger or through `/proc/PID/mem`
 /// (prctl(2), `PR_SET_DUMPABLE`). Root can still read it. Child processes are not affected.
-fn protect_memory() {
+///
+/// Must be called before anything is read that can contain a secret.
+pub fn protect_memory() {
     // The call is documented not to fail with this argument, and a command works without it.
     let _ = nix::sys::prctl::set_dumpable(false);
 }

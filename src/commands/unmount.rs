@@ -11,6 +11,7 @@ use super::error::{CommandError, Error};
 use super::mount_processes::{
     daemon_of, dependents_of, describe_holders, describe_processes, describe_unseen_holder,
 };
+use super::output::print;
 use crate::cli::UnmountArgs;
 use crate::config::ProcessEnvironment;
 use crate::daemon::control::{ControlError, Mounts, Request};
@@ -18,10 +19,6 @@ use crate::daemon::fuse_connection::FuseConnection;
 use crate::daemon::mount_table::{MountEntry, mount_containing, topmost_mount_at};
 use crate::daemon::mountpoint::{MountpointError, absolute_path, is_dead};
 use crate::daemon::process_state::is_stopped;
-
-/// How long the unmount of a busy mount is retried. A program that lists a directory keeps the
-/// mount busy only for milliseconds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Maximum wait for the mountpoint to leave the mount table.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +34,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(8);
 /// Interval between checks, and between attempts to unmount.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Unmounts a mount that is not busy, and checks that its daemon ends.
+/// Unmounts a mount, and checks that its daemon ends. A busy mount is unmounted only with `--lazy`.
 ///
 /// # Errors
 /// No meetfs file system is mounted at the path, the mount is busy, the system rejects the unmount,
@@ -50,7 +47,7 @@ pub(crate) fn run(arguments: &UnmountArgs) -> Result<(), Error> {
         return Err(not_mounted_error(path));
     };
     let dependents = dependents_of(&entry).map_err(system_error)?;
-    if let Some(first) = dependents.mounts.first() {
+    if let Some(first) = dependents.mounts.first().filter(|_| !arguments.lazy) {
         let texts: Vec<_> = dependents.mounts.iter().map(ToString::to_string).collect();
         let (mounts, first_mountpoint) = (texts.join("; "), first.mountpoint.clone());
         return Err(MountpointError::DependentMounts {
@@ -65,7 +62,12 @@ pub(crate) fn run(arguments: &UnmountArgs) -> Result<(), Error> {
         .stopped_daemon(&path)
         .or_else(|| daemon_of(entry.device).filter(|daemon| is_stopped(*daemon)));
     let check = ServingCheck::of(&mounts, &path, entry.device);
-    detach(&path, &entry, stopped_daemon)?;
+    let method = if arguments.lazy {
+        UnmountMethod::Lazy
+    } else {
+        UnmountMethod::RetryWhileBusy(arguments.timeout)
+    };
+    detach(&path, &entry, method, stopped_daemon)?;
     let is_mounted =
         || topmost_mount_at(&path).is_ok_and(|top| top.is_some_and(|top| top.id == entry.id));
     if !wait_for_end(RELEASE_TIMEOUT, is_mounted) {
@@ -82,9 +84,17 @@ pub(crate) fn run(arguments: &UnmountArgs) -> Result<(), Error> {
     if wait_for_end(check.timeout(), is_served) {
         return Ok(());
     }
+    let holders = describe_holders(entry.device);
     // If nothing is found that uses the file system, the daemon may only be slow to end.
-    if describe_holders(entry.device).is_none() && wait_for_end(EXIT_TIMEOUT, is_served) {
+    if holders.is_none() && wait_for_end(EXIT_TIMEOUT, is_served) {
         return Ok(());
+    }
+    if arguments.lazy {
+        let holders = holders.unwrap_or_else(|| describe_unseen_holder(entry.device));
+        return print(&format!(
+            "{} is unmounted. Its daemon continues to run: {holders}\n",
+            path.display()
+        ));
     }
     Err(still_served_error(&mounts, path, Some(entry.device)).into())
 }
@@ -138,17 +148,35 @@ impl ServingCheck {
     }
 }
 
-/// Unmounts the file system. Retries for at most [`BUSY_TIMEOUT`] while the mount is busy. If its
-/// daemon is stopped, the error of a busy mount names the process `stopped_daemon`.
-fn detach(path: &Path, entry: &MountEntry, stopped_daemon: Option<u32>) -> Result<(), Error> {
+/// What happens to a busy mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnmountMethod {
+    /// It is unmounted as soon as it is not busy, within this time.
+    RetryWhileBusy(Duration),
+    /// It leaves the mount table at once. Open files remain usable until they are closed.
+    Lazy,
+}
+
+/// Unmounts the file system. If its daemon is stopped, the error of a busy mount names the process
+/// `stopped_daemon`.
+fn detach(
+    path: &Path,
+    entry: &MountEntry,
+    method: UnmountMethod,
+    stopped_daemon: Option<u32>,
+) -> Result<(), Error> {
+    let (flags, timeout) = match method {
+        UnmountMethod::RetryWhileBusy(timeout) => (MntFlags::empty(), timeout),
+        UnmountMethod::Lazy => (MntFlags::MNT_DETACH, Duration::ZERO),
+    };
     let start = Instant::now();
     loop {
-        let is_last_attempt = start.elapsed() > BUSY_TIMEOUT;
-        match nix::mount::umount2(path, MntFlags::empty()) {
+        let is_last_attempt = start.elapsed() > timeout;
+        match nix::mount::umount2(path, flags) {
             Ok(()) => return Ok(()),
             Err(Errno::EBUSY) => {}
             // Only root may call umount2(2). Other users need the setuid helper.
-            Err(Errno::EPERM) if run_helper(path)? => return Ok(()),
+            Err(Errno::EPERM) if run_helper(path, method)? => return Ok(()),
             Err(Errno::EPERM) => {
                 let user = nix::unistd::geteuid().as_raw();
                 if let Some(owner) = entry.owner.filter(|owner| *owner != user) {
@@ -173,9 +201,10 @@ fn detach(path: &Path, entry: &MountEntry, stopped_daemon: Option<u32>) -> Resul
 
 /// Unmounts with the setuid helper. Returns whether that succeeded; the helper does not report the
 /// reason for a failure.
-fn run_helper(path: &Path) -> Result<bool, CommandError> {
+fn run_helper(path: &Path, method: UnmountMethod) -> Result<bool, CommandError> {
+    let flags = if method == UnmountMethod::Lazy { "-uz" } else { "-u" };
     let helper = Command::new("fusermount3")
-        .args(["-u", "--"])
+        .args([flags, "--"])
         .arg(path)
         .stdin(Stdio::null())
         .output()

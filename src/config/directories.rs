@@ -12,6 +12,8 @@ pub(super) struct BaseDirectory {
     variable: &'static str,
     /// The default path, relative to the home directory.
     path_below_home: &'static str,
+    /// The path for a mount of the system.
+    system_path: &'static str,
     /// The action that needs the directory. In an error message, it follows "cannot".
     purpose: &'static str,
     /// The hint of the error if neither the variable nor `HOME` is set.
@@ -22,6 +24,7 @@ pub(super) struct BaseDirectory {
 pub(super) const CONFIG_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_CONFIG_HOME",
     path_below_home: ".config",
+    system_path: "/etc",
     purpose: "find the configuration file",
     hint: "Pass --config FILE or set MEETFS_CONFIG.",
 };
@@ -30,6 +33,7 @@ pub(super) const CONFIG_HOME: BaseDirectory = BaseDirectory {
 pub(super) const CACHE_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_CACHE_HOME",
     path_below_home: ".cache",
+    system_path: "/var/cache",
     purpose: "find the cache directory",
     hint: "Pass --cache-dir DIR, set MEETFS_CACHE_DIR, or set `dir` in [cache].",
 };
@@ -38,6 +42,7 @@ pub(super) const CACHE_HOME: BaseDirectory = BaseDirectory {
 const STATE_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_STATE_HOME",
     path_below_home: ".local/state",
+    system_path: "/var/lib",
     purpose: "find a directory for the log",
     hint: "Pass --log-file FILE.",
 };
@@ -46,17 +51,22 @@ const STATE_HOME: BaseDirectory = BaseDirectory {
 pub(super) const SIGN_IN_HOME: BaseDirectory = BaseDirectory {
     variable: "XDG_STATE_HOME",
     path_below_home: ".local/state",
+    system_path: "/var/lib",
     purpose: "find a directory for sign-in tokens",
     hint: "Set XDG_STATE_HOME.",
 };
 
 impl BaseDirectory {
     /// Returns the path in the variable, or the default path below the home directory. A relative
-    /// path in the variable is ignored, as the specification requires.
+    /// path in the variable is ignored, as the specification requires. If [`SYSTEM_VARIABLE`] is
+    /// set, returns the path of the system.
     ///
     /// # Errors
     /// Returns an error if neither the variable nor `HOME` is set, as in a systemd system service.
     pub(super) fn locate(self, environment: &dyn Environment) -> Result<PathBuf, ConfigError> {
+        if uses_system_directories(environment) {
+            return Ok(PathBuf::from(self.system_path));
+        }
         let variable_path = non_empty_variable(environment, self.variable)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute());
@@ -68,6 +78,15 @@ impl BaseDirectory {
                 hint: self.hint,
             })
     }
+}
+
+/// If this variable is set, the directories are those of the system. An administrator has a `HOME`
+/// and can have XDG variables, but the system has neither at boot. With this variable, `mount -a`
+/// uses the same directories in both cases.
+pub const SYSTEM_VARIABLE: &str = "MEETFS_SYSTEM";
+
+fn uses_system_directories(environment: &dyn Environment) -> bool {
+    non_empty_variable(environment, SYSTEM_VARIABLE).is_some()
 }
 
 /// Returns the directory for the logs of background mounts without `--log-file`.
@@ -85,7 +104,9 @@ pub fn log_directory(environment: &dyn Environment) -> Result<PathBuf, ConfigErr
 ///    and its directory for logs is not that of the shell in which root runs `meetfs status`.
 /// 3. The directory for logs.
 pub fn runtime_directories(environment: &dyn Environment, is_root: bool) -> Vec<PathBuf> {
+    // The runtime directory of a login session is removed at logout.
     let runtime_directory = non_empty_variable(environment, "XDG_RUNTIME_DIR")
+        .filter(|_| !uses_system_directories(environment))
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
         .map(|directory| directory.join("meetfs"));

@@ -1,7 +1,7 @@
 //! Access to environment variables through a trait, so that tests can replace the environment.
 //!
-//! This module reads only `HOME`, the XDG variables and variables that contain a secret. clap reads
-//! the `MEETFS_…` variables as values of flags.
+//! This module reads only `HOME`, `MEETFS_SYSTEM`, the XDG variables and variables that contain a
+//! secret. clap reads the other `MEETFS_…` variables as values of flags.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -56,7 +56,7 @@ mod zoom;
 
 pub use bandwidth_limit::BandwidthLimit;
 pub use cache::{CacheConfig, DiskLimit, MemoryBudget};
-pub use directories::{log_directory, runtime_directories};
+pub use directories::{SYSTEM_VARIABLE, log_directory, runtime_directories};
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{ConfigError, KeyFix};
 pub use file_problem::FileProblem;

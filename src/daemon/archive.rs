@@ -34,7 +34,7 @@ use crate::model::{BodyKind, FileId, SourceName, Version, current_time};
 use crate::providers::{LeaseCache, Provider, Registry};
 use crate::read::{Engine, EngineOptions};
 use crate::tree::{LiveTree, TreeBuilder, TreeChange};
-use crate::vfs::{Invalidation, InvalidationQueue};
+use crate::vfs::{Invalidation, InvalidationQueue, UnlistedSources};
 
 /// Minimum interval between snapshots. While the enrichment delivers sizes one by one, a rebuild
 /// per size would keep a core busy.
@@ -63,7 +63,7 @@ const RESTART_DELAY: Duration = Duration::from_secs(1);
 /// The listing that the tree shows when the mount is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// The listing of an earlier run.
+    /// The listing of an earlier run, or none.
     Stored,
     /// A listing of this run.
     Listed,
@@ -75,6 +75,7 @@ pub struct Archive {
     pub tree: Arc<LiveTree>,
     pub engine: Arc<Engine>,
     pub invalidations: Arc<InvalidationQueue>,
+    pub unlisted_sources: Arc<UnlistedSources>,
     catalog: Arc<Catalog>,
     sources: Vec<Source>,
     client: Client,
@@ -190,11 +191,17 @@ impl Archive {
             observer: Arc::new(observer),
             runtime: runtime.clone(),
         });
+        let unlisted_sources = sources
+            .iter()
+            .map(|source| &source.config.name)
+            .filter(|source| catalog.earlier_listing(source).is_none());
+        let unlisted_sources = Arc::new(UnlistedSources::new(unlisted_sources.cloned()));
         let shown_revision = watch::Sender::new(None);
         let archive = Self {
             tree,
             engine,
             invalidations,
+            unlisted_sources,
             catalog,
             sources,
             client,
@@ -252,6 +259,33 @@ impl Archive {
                 settled_revision: source.settled_revision.clone(),
             };
             runtime.spawn(run_after(delay, enricher.run(self.shutdown.clone())));
+            runtime.spawn(self.show_when_listed(source));
+        }
+    }
+
+    /// Returns a task that makes the directory of a source readable as soon as the tree shows its
+    /// first listing.
+    fn show_when_listed(&self, source: &Source) -> impl Future<Output = ()> + use<> {
+        let mut state = source.state.subscribe();
+        let shown_tree = self.shown_tree();
+        let (name, unlisted_sources) = (source.config.name.clone(), self.unlisted_sources.clone());
+        let shutdown = self.shutdown.clone();
+        async move {
+            let is_listed = state.wait_for(|state| state.fully_listed_at.is_some());
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                result = is_listed => if result.is_err() { return },
+            }
+            shown_tree.wait_for_current_revision().await;
+            unlisted_sources.remove(&name);
+        }
+    }
+
+    fn shown_tree(&self) -> ShownTree {
+        ShownTree {
+            catalog: self.catalog.clone(),
+            tree: self.tree.clone(),
+            revision: self.shown_revision.subscribe(),
         }
     }
 
@@ -272,9 +306,11 @@ impl Archive {
     /// each source that failed or has not answered by then.
     ///
     /// # Errors
-    /// The failure of the first source, if none could be listed.
+    /// No source could be listed, and a retry would not help or `require_online` is set. Returns
+    /// the failure of the first such source.
     pub async fn wait_for_first_listing(
         &self,
+        require_online: bool,
         on_failure: impl Fn(&ListingError),
     ) -> Result<Readiness, ListingError> {
         let awaited_sources: Vec<_> =
@@ -315,15 +351,23 @@ impl Archive {
         drop(pending_listings);
         let is_awaited =
             |source: &Source| awaited_sources.iter().any(|awaited| std::ptr::eq(*awaited, source));
-        let mut errors =
+        let errors =
             self.sources.iter().filter_map(|source| source.listing_error(is_awaited(source)));
         match readiness {
             Some(readiness) => {
                 errors.for_each(|error| on_failure(&error));
                 Ok(readiness)
             }
-            // Every source has answered with a failure.
-            None => errors.next().map_or(Ok(Readiness::Listed), Err),
+            // The first listing of every source has failed.
+            None => {
+                let errors: Vec<_> = errors.collect();
+                let is_final = |error: &ListingError| require_online || !error.is_temporary();
+                if !errors.iter().any(is_final) {
+                    errors.iter().for_each(on_failure);
+                    return Ok(Readiness::Stored);
+                }
+                errors.into_iter().find(is_final).map_or(Ok(Readiness::Stored), Err)
+            }
         }
     }
 
@@ -334,13 +378,15 @@ impl Archive {
         unlisted_sources.map(|source| source.config.name.clone()).collect()
     }
 
-    /// Waits until the tree shows the current revision of the catalog.
+    /// Waits until the tree shows the current revision of the catalog. The directories of all
+    /// sources that are listed are readable then.
     pub async fn wait_until_shown(&self) {
-        let revision = Some(*self.catalog.changes().borrow());
-        let mut shown_revision = self.shown_revision.subscribe();
-        let _expedite_guard = self.tree.expedite();
-        // The sender lives as long as `self`.
-        let _ = shown_revision.wait_for(|shown| *shown >= revision).await.is_ok();
+        let is_listed = |source: &&Source| source.state.borrow().fully_listed_at.is_some();
+        let listed_sources: Vec<_> = self.sources.iter().filter(is_listed).collect();
+        self.shown_tree().wait_for_current_revision().await;
+        for source in listed_sources {
+            self.unlisted_sources.remove(&source.config.name);
+        }
     }
 
     /// Waits until the enrichment of the current revision is complete. Has no timeout.
@@ -476,6 +522,23 @@ async fn publish(
             () = tokio::time::sleep(pause) => {}
             () = tree.wait_for_request() => {}
         }
+    }
+}
+
+/// The catalog and the tree that shows it.
+struct ShownTree {
+    catalog: Arc<Catalog>,
+    tree: Arc<LiveTree>,
+    /// The catalog revision that the tree shows.
+    revision: watch::Receiver<Option<u64>>,
+}
+
+impl ShownTree {
+    /// Waits until the tree shows the current revision of the catalog, or until the archive ends.
+    async fn wait_for_current_revision(mut self) {
+        let revision = Some(*self.catalog.changes().borrow());
+        let _expedite_guard = self.tree.expedite();
+        let _ = self.revision.wait_for(|shown| *shown >= revision).await.is_ok();
     }
 }
 

@@ -38,24 +38,25 @@ pub enum BackgroundStart {
 }
 
 /// Starts the child and waits until it is ready or exits. Until then, passes every line that the
-/// child prints to `forward`. `arguments` are those of `meetfs mount`, and `variables` are added to
-/// the environment of this process.
+/// child prints to `forward`. `arguments` are those of `meetfs mount`, and `change_environment`
+/// changes the environment of the child.
 ///
 /// # Errors
 /// The child could not be started, or a signal ended it.
 pub fn start_and_wait(
     arguments: Vec<OsString>,
-    variables: &[(&str, &str)],
+    change_environment: impl FnOnce(&mut Command),
     forward: impl Fn(&str),
 ) -> Result<BackgroundStart, DaemonError> {
     let system_error =
         |source| DaemonError::System { action: "start the background process", source };
     let program = std::env::current_exe().map_err(system_error)?;
-    let mut child = Command::new(&program)
+    let mut command = Command::new(&program);
+    change_environment(&mut command);
+    let mut child = command
         // The name of the program selects the command line that it accepts.
         .arg0(program.with_file_name(PROGRAM_NAME))
         .args(child_arguments(arguments))
-        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

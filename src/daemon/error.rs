@@ -100,6 +100,25 @@ pub enum ListingError {
     Pending { source_name: SourceName },
 }
 
+impl ListingError {
+    /// Whether a later listing can succeed without a change of the configuration, of the files of
+    /// this machine or of the provider's settings.
+    pub(super) fn is_temporary(&self) -> bool {
+        match self.kind() {
+            ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Protocol => true,
+            ErrorKind::Usage
+            | ErrorKind::Configuration
+            | ErrorKind::Credential
+            | ErrorKind::NotAllowed
+            | ErrorKind::NotFound
+            | ErrorKind::Changed
+            | ErrorKind::Busy
+            | ErrorKind::Interrupted
+            | ErrorKind::System => false,
+        }
+    }
+}
+
 impl Diagnostic for ListingError {
     fn kind(&self) -> ErrorKind {
         match self {

@@ -63,7 +63,7 @@ impl MountEntry {
             root: PathBuf::from(unescape(root)),
             mountpoint: PathBuf::from(unescape(mountpoint)),
             fs_type: fs_type.into(),
-            source: source.into(),
+            source: unescape(source).to_string_lossy().into_owned(),
             owner,
             layers: if fs_type == "overlay" { parse_layers(options) } else { Vec::new() },
         })

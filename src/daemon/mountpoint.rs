@@ -45,6 +45,9 @@ pub enum MountpointError {
         fs_source: String,
         is_meetfs: bool,
     },
+    /// A request to the directory would wait for the automounter, which waits for this mount.
+    #[error("{} is an automount point", .0.display())]
+    AutomountPoint(PathBuf),
     #[error("another meetfs process is starting a mount at {}", .0.display())]
     BeingMounted(PathBuf),
     #[error("cannot unmount the dead mount {}", .0.display())]
@@ -130,6 +133,7 @@ impl Diagnostic for MountpointError {
             | Self::NotReleased { .. } => ErrorKind::Busy,
             Self::NotADirectory(_)
             | Self::NotEmpty(_)
+            | Self::AutomountPoint(_)
             | Self::Dead(_)
             | Self::InsideDead { .. }
             | Self::Hidden { .. }
@@ -147,6 +151,9 @@ impl Diagnostic for MountpointError {
                 unmount_hint(mountpoint).into()
             }
             Self::AlreadyMounted { .. } => "Choose an empty directory.".into(),
+            Self::AutomountPoint(_) => {
+                "Omit `x-systemd.automount`, or remove the directory from the map of autofs.".into()
+            }
             Self::BeingMounted(_) => {
                 "Wait until that mount is ready, or choose another directory.".into()
             }
@@ -184,6 +191,9 @@ impl Diagnostic for MountpointError {
         })
     }
 }
+
+/// The file system type of an automount point.
+const AUTOFS: &str = "autofs";
 
 /// Returns the name and the id of a user, or only the id if no user has it.
 fn describe_user(id: u32) -> String {
@@ -240,6 +250,8 @@ pub fn prepare(input_path: &Path) -> Result<LockedMountpoint, MountpointError> {
         if entry.is_meetfs() && is_dead(&path) {
             tracing::warn!("unmounting {}: its daemon has died", path.display());
             detach(&path)?;
+        } else if entry.fs_type == AUTOFS {
+            return Err(MountpointError::AutomountPoint(path));
         } else {
             return Err(MountpointError::AlreadyMounted {
                 mountpoint: path,

@@ -57,6 +57,9 @@ const ALL_DIRECTORY_BITS: u16 = 0o555;
 /// The permission bits of a file that every user can read.
 const ALL_FILE_BITS: u16 = 0o444;
 
+/// The permission bits of the owner.
+const OWNER_BITS: u16 = 0o700;
+
 /// Exit code (general failure) if a second signal ends the process during its shutdown.
 const FORCED_EXIT_CODE: i32 = 1;
 
@@ -79,6 +82,8 @@ pub struct ServeOptions<'a> {
     /// configuration have no effect.
     pub umask: Option<u16>,
     pub passthrough: bool,
+    /// Whether the mount fails if no source can be listed and none was listed earlier.
+    pub require_online: bool,
     /// Whether this process was started by [`background::start_and_wait`].
     pub report_readiness: bool,
     pub report: &'a dyn Fn(StartupEvent<'_>),
@@ -267,7 +272,8 @@ impl MountProcess<'_> {
     async fn list(&self, archive: &Archive) -> Result<(), DaemonError> {
         let report = self.options.report;
         archive.start(self.runtime.handle());
-        let first_listing = archive.wait_for_first_listing(|error| {
+        let require_online = self.options.require_online;
+        let first_listing = archive.wait_for_first_listing(require_online, |error| {
             tracing::warn!("{}", one_line(error));
             report(StartupEvent::SourceFailed(error));
         });
@@ -297,6 +303,7 @@ impl MountProcess<'_> {
         let file_system = FileSystem::new(FileSystemOptions {
             tree: archive.tree.clone(),
             engine: archive.engine.clone(),
+            unlisted_sources: archive.unlisted_sources.clone(),
             owner,
             runtime: self.runtime.handle().clone(),
             invalidations: archive.invalidations.clone(),
@@ -313,7 +320,19 @@ impl MountProcess<'_> {
     }
 
     /// Returns the permission bits of directories and of recordings.
+    ///
+    /// With `allow_root`, only the owner has bits. The kernel knows only `allow_other`, and `fuser`
+    /// rejects the requests of others. But the kernel also answers from its caches.
     fn modes(&self) -> (u16, u16) {
+        let (directory_mode, file_mode) = self.configured_modes();
+        if self.options.allow_root {
+            (directory_mode & OWNER_BITS, file_mode & OWNER_BITS)
+        } else {
+            (directory_mode, file_mode)
+        }
+    }
+
+    fn configured_modes(&self) -> (u16, u16) {
         if let Some(umask) = self.options.umask {
             return (ALL_DIRECTORY_BITS & !umask, ALL_FILE_BITS & !umask);
         }

@@ -24,6 +24,7 @@ pub(super) fn errno(error: &Error) -> Errno {
         Error::UnsupportedNamespace => Errno::EOPNOTSUPP,
         Error::BufferTooSmall(_) => Errno::ERANGE,
         Error::Interrupted => Errno::EINTR,
+        Error::NotListed => Errno::EIO,
         Error::Fetch(_) => match error.kind() {
             ErrorKind::NotAllowed | ErrorKind::Credential => Errno::EACCES,
             ErrorKind::NotFound | ErrorKind::Changed => Errno::ESTALE,

@@ -129,8 +129,9 @@ pub fn mount(
     access: Access,
 ) -> Result<MountedSession, SessionError> {
     let mount_error = |source| SessionError::Mount { mountpoint: mountpoint.into(), source };
-    let is_list = source.contains([',', '\\']);
-    let source = if is_list { DEFAULT_MOUNT_SOURCE } else { source };
+    let is_root = nix::unistd::geteuid().is_root();
+    let would_be_split = !is_root && source.contains([',', '\\']);
+    let source = if would_be_split { DEFAULT_MOUNT_SOURCE } else { source };
     let mut config = Config::default();
     config.mount_options = vec![
         MountOption::FSName(source.into()),
@@ -149,8 +150,8 @@ pub fn mount(
     };
     config.n_threads = Some(EVENT_THREADS);
     // fuser 0.18.0 can clone the device only if this process opens it without the helper.
-    config.clone_fd = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok()
-        && nix::unistd::geteuid().is_root();
+    config.clone_fd =
+        std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok() && is_root;
     let session = Session::new(adapter, mountpoint, &config).map_err(|source| {
         // fuser 0.18.0 returns this kind without an error number only if the helper reports that
         // `user_allow_other` is not set.

@@ -43,6 +43,9 @@ pub enum Error {
     /// pages cannot end where the content ends.
     #[error("the file has become longer since it was opened")]
     BecameLonger,
+    /// No run has listed the source yet.
+    #[error("the recordings of the source are not known yet")]
+    NotListed,
     #[error(transparent)]
     Fetch(#[from] FetchError),
 }
@@ -56,6 +59,7 @@ impl Diagnostic for Error {
             }
             Self::ReadOnly => ErrorKind::NotAllowed,
             Self::Interrupted => ErrorKind::Interrupted,
+            Self::NotListed => ErrorKind::Unavailable,
             Self::NameTooLong
             | Self::UnknownHandle
             | Self::IsDirectory

@@ -21,6 +21,7 @@ use super::page_cache::PageCache;
 use super::passthrough::{BackingFile, BackingRegistrar, Passthrough, ReadRoute};
 use super::read_error_log::ReadErrorLog;
 use super::sibling_prefetch::{MAX_SMALL_FILE_LENGTH, SiblingPrefetcher};
+use super::unlisted_sources::UnlistedSources;
 use super::xattr::{self, XattrReply};
 use crate::http::FetchError;
 #[cfg(test)]
@@ -57,6 +58,7 @@ const PAGE_DROP_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct FileSystemOptions {
     pub tree: Arc<LiveTree>,
     pub engine: Arc<Engine>,
+    pub unlisted_sources: Arc<UnlistedSources>,
     pub owner: Owner,
     /// The runtime for tasks that prefetch sibling files.
     pub runtime: tokio::runtime::Handle,
@@ -71,6 +73,7 @@ pub struct FileSystemOptions {
 pub struct FileSystem<B> {
     tree: Arc<LiveTree>,
     engine: Arc<Engine>,
+    unlisted_sources: Arc<UnlistedSources>,
     owner: Owner,
     runtime: tokio::runtime::Handle,
     invalidations: Arc<InvalidationQueue>,
@@ -254,12 +257,20 @@ pub struct Statistics {
 
 impl<B> FileSystem<B> {
     pub fn new(options: FileSystemOptions) -> Self {
-        let FileSystemOptions { tree, engine, owner, runtime, invalidations, allows_passthrough } =
-            options;
+        let FileSystemOptions {
+            tree,
+            engine,
+            unlisted_sources,
+            owner,
+            runtime,
+            invalidations,
+            allows_passthrough,
+        } = options;
         let prefetcher = Arc::new(SiblingPrefetcher::new(tree.clone(), engine.clone()));
         Self {
             tree,
             engine,
+            unlisted_sources,
             owner,
             runtime,
             invalidations,
@@ -677,8 +688,12 @@ impl<B> FileSystem<B> {
     /// The inode is stale or not a directory.
     pub fn opendir(&self, ino: Ino) -> Result<HandleId, Error> {
         let tree = self.tree.current();
-        if !tree.node(ino).ok_or(Error::StaleInode)?.is_directory() {
+        let node = tree.node(ino).ok_or(Error::StaleInode)?;
+        if !node.is_directory() {
             return Err(Error::NotDirectory);
+        }
+        if node.parent == Ino::ROOT && self.unlisted_sources.contains(&node.name) {
+            return Err(Error::NotListed);
         }
         Ok(self.handles.insert(Handle::Directory(DirectoryStream::new(tree, ino))))
     }

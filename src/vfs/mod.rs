@@ -53,6 +53,7 @@ mod read_error_log;
 mod sibling_prefetch;
 #[cfg(test)]
 mod tests;
+mod unlisted_sources;
 mod xattr;
 
 pub use attributes::{Attributes, BLOCK_SIZE, FileKind, Owner};
@@ -67,4 +68,5 @@ pub use invalidation::{Invalidation, InvalidationBatch, InvalidationQueue};
 pub use passthrough::{BackingFile, BackingRegistrar};
 #[cfg(test)]
 pub(crate) use tests::fake_kernel::FakeKernel;
+pub use unlisted_sources::UnlistedSources;
 pub use xattr::XattrReply;

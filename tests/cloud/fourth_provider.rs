@@ -309,7 +309,7 @@ async fn registered_provider_is_listed_and_read_exactly() {
         Archive::with_providers(&config, &registry, storage, &runtime, ended.clone()).unwrap();
     archive.start(&runtime);
     let ready = async {
-        archive.wait_for_first_listing(|error| panic!("{error:?}")).await.unwrap();
+        archive.wait_for_first_listing(true, |error| panic!("{error:?}")).await.unwrap();
         archive.wait_until_shown().await;
     };
     tokio::time::timeout(TIMEOUT, ready).await.unwrap();

@@ -32,6 +32,7 @@ fn assert_refused_with(rig: &Rig, configuration: &str, code: i32, words: &[&str]
 fn assert_refused(rig: &Rig, code: i32, words: &[&str]) {
     for foreground in [false, true] {
         let mut command = rig.mount_command();
+        command.arg("--require-online");
         if foreground {
             command.arg("--foreground");
         }

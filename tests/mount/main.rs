@@ -30,6 +30,7 @@ mod login;
 mod matrix;
 mod memory;
 mod mount_helper;
+mod offline;
 mod participants;
 mod patience;
 mod permissions;

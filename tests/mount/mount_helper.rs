@@ -1,5 +1,6 @@
 //! `mount -t meetfs` and `/etc/fstab`: the helper `mount.meetfs`, started by the real mount(8).
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use meetfs::demo_cloud::{Archive, DemoCloudOptions};
@@ -23,10 +24,17 @@ fn rig() -> Rig {
 /// almost empty, as at boot. The mountpoint is in `$M`, and the configuration in `$C`.
 /// `/var/cache`, `/var/lib`, `/etc/meetfs` and `/run` of the namespace are empty.
 fn with_installed_helper(rig: &Rig, lines: &str) -> Output {
+    with_fstab(rig, "", lines)
+}
+
+/// Same as [`with_installed_helper`], with a `/etc/fstab`.
+fn with_fstab(rig: &Rig, fstab: &str, lines: &str) -> Output {
     const SETUP: &str = r#"
         set -e
         mkdir -p "$D/sbin" "$D/etc/meetfs"
         ln -s "$PROGRAM" "$D/sbin/mount.meetfs"
+        ln -s "$PROGRAM" "$D/sbin/mount.fuse.meetfs"
+        echo "$FSTAB" > "$D/etc/fstab"
         mount -t overlay -o "lowerdir=$D/sbin:/usr/sbin" overlay /usr/sbin
         mount -t overlay -o "lowerdir=$D/etc:/etc" overlay /etc
         for directory in /var/cache /var/lib /run; do mount -t tmpfs tmpfs "$directory"; done
@@ -37,7 +45,7 @@ fn with_installed_helper(rig: &Rig, lines: &str) -> Output {
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("LC_ALL", "C").env("PROGRAM", env!("CARGO_BIN_EXE_meetfs"));
     command.env("M", &rig.mountpoint).env("C", rig.config_path());
-    command.env("D", rig.directory.path().join("system"));
+    command.env("D", rig.directory.path().join("system")).env("FSTAB", fstab);
     run(command.current_dir("/"), COMMAND_TIMEOUT)
 }
 
@@ -98,6 +106,7 @@ fn mount_all_skips_what_is_mounted() {
         mount --fstab "$D/fstab" --all -t meetfs; echo "second: $?"
         grep -c " $M " /proc/self/mountinfo
         mount --fstab "$D/fstab" -o remount,ro,allow_other "$M"; echo "remount: $?"
+        mount -o remount,ro "$M"; echo "remount without fstab: $?"
         ls "$M" > /dev/null; echo "ls: $?"
         umount --all -t fuse.meetfs; echo "umount: $?"
         mount --fstab "$D/bad" "$M"; echo "bad: $?"
@@ -106,8 +115,17 @@ fn mount_all_skips_what_is_mounted() {
     let output = with_installed_helper(&rig, lines);
     let report = stdout(&output);
     let report: Vec<&str> = report.lines().filter(|line| !line.starts_with("the demo")).collect();
-    let expected =
-        ["first: 0", "second: 0", "1", "remount: 1", "ls: 0", "umount: 0", "bad: 1", "0"];
+    let expected = [
+        "first: 0",
+        "second: 0",
+        "1",
+        "remount: 1",
+        "remount without fstab: 1",
+        "ls: 0",
+        "umount: 0",
+        "bad: 1",
+        "0",
+    ];
     assert_eq!(report, expected, "{}", text(&output));
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(errors.contains("the options of a mounted file system cannot be changed"), "{errors}");
@@ -137,6 +155,56 @@ fn exit_codes_are_those_of_mount() {
         assert!(errors.contains(message), "{line}: {errors}");
         std::fs::remove_dir_all(rig.directory.path().join("system")).expect("a directory");
     }
+}
+
+/// mount(8) drops the rights of root before it starts the helper for a line with `user`.
+#[test]
+fn ordinary_user_mounts_and_unmounts_a_user_line() {
+    let rig = rig();
+    std::fs::set_permissions(rig.directory.path(), std::fs::Permissions::from_mode(0o755))
+        .expect("a mode");
+    for path in [rig.mountpoint.clone(), rig.directory.path().to_path_buf(), rig.config_path()] {
+        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).expect("an owner");
+    }
+    let (config, mountpoint) = (rig.config_path(), rig.mountpoint.clone());
+    let cache = rig.directory.path().join("cache");
+    let fstab = format!(
+        "{} {} meetfs user,noauto,cache_dir={},log_file={} 0 0",
+        config.display(),
+        mountpoint.display(),
+        cache.display(),
+        rig.log_path().display()
+    );
+    let lines = r#"
+        mkdir "$D/device"
+        mount -t tmpfs -o dev,mode=755 tmpfs "$D/device"
+        mknod -m 666 "$D/device/fuse" c 10 229
+        mount --bind "$D/device/fuse" /dev/fuse
+        user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+        user mount "$M"; echo "mount: $?"
+        user ls "$M"
+        ls "$M" 2> /dev/null; echo "root: $?"
+        user umount "$M"; echo "umount: $?"
+        grep -c " $M " /proc/self/mountinfo
+    "#;
+    let output = with_fstab(&rig, &fstab, lines);
+    let expected = "mount: 0\nacme\nroot: 2\numount: 0\n0\n";
+    assert_eq!(stdout(&output), expected, "{}", text(&output));
+}
+
+#[test]
+fn command_line_overrides_the_line_of_fstab() {
+    let rig = rig();
+    let (config, mountpoint) = (rig.config_path(), rig.mountpoint.clone());
+    let fstab = format!("{} {} meetfs ro,umask=077 0 0", config.display(), mountpoint.display());
+    let lines = r#"
+        mount -o umask=022,memory=32MiB "$M"; echo "mount: $?"
+        stat --format '%a' "$M/acme"
+        umount -t meetfs "$M"; echo "umount: $?"
+        grep -c " $M " /proc/self/mountinfo
+    "#;
+    let output = with_fstab(&rig, &fstab, lines);
+    assert_eq!(stdout(&output), "mount: 0\n555\numount: 0\n0\n", "{}", text(&output));
 }
 
 #[test]

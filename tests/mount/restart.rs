@@ -86,7 +86,7 @@ fn changed_scope_discards_the_stored_listing() {
     disconnect(&rig.cloud);
     let rig = rig.with_source("users = [\"ben@example.org\"]");
     rig.write_config(&rig.config());
-    let output = run(&mut rig.mount_command(), Duration::from_secs(90));
+    let output = run(rig.mount_command().arg("--require-online"), Duration::from_secs(90));
     assert!(!output.status.success(), "{}", text(&output));
     assert_eq!(rig.entries_in_mount_table(), 0);
 }

@@ -141,6 +141,39 @@ fn units_are_valid() {
     }
 }
 
+/// The exposure of a service without any protection is 9.6. Most of what remains comes from the
+/// rights that a mount needs: root, `CAP_SYS_ADMIN`, the network and no mount namespace.
+#[test]
+fn system_unit_is_hardened() {
+    const MAX_EXPOSURE: &str = "45";
+    let rig = Rig::new(small());
+    let path = unit_of_tested_program(&rig, "meetfs@.service", "meetfs@acme.service");
+    let mut analysis = Command::new("systemd-analyze");
+    analysis.args(["security", "--offline=true", "--no-pager", "--threshold", MAX_EXPOSURE]);
+    let output = run(analysis.arg(path), COMMAND_TIMEOUT);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("Overall exposure level"), "{}", text(&output));
+}
+
+#[test]
+fn secret_is_read_from_a_systemd_credential() {
+    let rig = Rig::new(small());
+    let credentials = rig.directory.path().join("credentials");
+    std::fs::create_dir(&credentials).expect("a directory");
+    let secret = rig.cloud.credentials().client_secret;
+    std::fs::write(credentials.join("acme.secret"), format!("{secret}\n")).expect("a secret");
+    let config = rig.config();
+    let line = config.lines().find(|line| line.starts_with("client_secret")).expect("a secret");
+    let unit = include_str!("../../packaging/meetfs@.service");
+    let documented = unit.split_once("it with: ").and_then(|(_, rest)| rest.lines().next());
+    rig.write_config(&config.replace(line, documented.expect("a line of a configuration")));
+    let mut mount = rig.mount_command();
+    let output = run(mount.env("CREDENTIALS_DIRECTORY", &credentials), COMMAND_TIMEOUT);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(!rig.log().contains(&secret));
+    rig.unmount();
+}
+
 /// A mount in a mount namespace of its own is invisible to all other processes.
 #[test]
 fn units_create_no_mount_namespace() {

@@ -334,6 +334,41 @@ fn detached_mount_names_its_last_user() {
 }
 
 #[test]
+fn lazy_unmount_frees_the_mountpoint_at_once() {
+    let rig = mounted();
+    let reader = RunningCommand::outside(
+        &rig,
+        "exec 3< \"$(find \"$M\" -name chat.txt | head -n 1)\"; exec sleep 60",
+    );
+    reader.wait_for_program("sleep");
+    let output = run(unmount_command(&rig.mountpoint).arg("--lazy"), COMMAND_TIMEOUT);
+    let message = text(&output);
+    assert!(output.status.success(), "{message}");
+    let expected = format!("(process {}) uses it", reader.id());
+    assert!(message.contains("is unmounted. Its daemon continues to run:"), "{message}");
+    assert!(message.contains(&expected), "{message}");
+    assert_eq!(rig.entries_in_mount_table(), 0);
+    drop(reader);
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
+}
+
+#[test]
+fn unmount_waits_for_a_copy_to_end() {
+    let rig = mounted();
+    let copy = RunningCommand::outside(
+        &rig,
+        "exec 3< \"$(find \"$M\" -name chat.txt | head -n 1)\"; echo open; sleep 4",
+    );
+    wait_until(COMMAND_TIMEOUT, "the file is open", || copy.output().contains("open"));
+    let start = Instant::now();
+    let output = run(unmount_command(&rig.mountpoint).args(["--timeout", "60s"]), COMMAND_TIMEOUT);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(start.elapsed() > Duration::from_secs(2), "{:?}", start.elapsed());
+    drop(copy);
+    assert_nothing_left(&rig, COMMAND_TIMEOUT);
+}
+
+#[test]
 fn mount_inside_the_mount_is_named() {
     let rig = mounted();
     let inside = rig.mountpoint.join("acme");

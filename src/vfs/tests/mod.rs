@@ -181,6 +181,7 @@ impl Fixture {
         let file_system = FileSystem::new(FileSystemOptions {
             tree,
             engine: engine.clone(),
+            unlisted_sources: Arc::default(),
             owner: Owner {
                 uid: 1000,
                 gid: 100,

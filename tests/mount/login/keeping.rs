@@ -123,7 +123,7 @@ fn exposed_or_damaged_sign_in_is_not_used() {
         ),
     ] {
         shell(&damage);
-        let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
+        let output = run(rig.mount_command().arg("--require-online"), COMMAND_TIMEOUT);
         let message = text(&output);
         assert!(!output.status.success() && message.contains(words), "{damage}: {message}");
         assert!(message.contains("sign-in of acme"), "{damage}: {message}");

@@ -253,7 +253,7 @@ fn unwritable_sign_in_is_not_renewed() {
     let blocked = file.with_extension("new");
     std::fs::create_dir(&blocked).expect("a directory");
     rig.cloud.expire_tokens();
-    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
+    let output = run(rig.mount_command().arg("--require-online"), COMMAND_TIMEOUT);
     assert!(!output.status.success(), "{}", text(&output));
     assert!(text(&output).contains("cannot be renewed"), "{}", text(&output));
     assert_eq!(rig.cloud.sign_in_counts().renewals, 0);

@@ -144,7 +144,7 @@ impl Soak {
         };
         let start = Instant::now();
         mount.server.0.lock().faults.end();
-        let first_listing = mount.archive.wait_for_first_listing(|_| {}).await;
+        let first_listing = mount.archive.wait_for_first_listing(true, |_| {}).await;
         first_listing.map_err(|error| error.to_string())?;
         self.settle(mount).await?;
         record(Phase::Start, figures)?;

@@ -72,6 +72,7 @@ impl Mount {
         let file_system = FileSystem::new(FileSystemOptions {
             tree: archive.tree.clone(),
             engine: archive.engine.clone(),
+            unlisted_sources: archive.unlisted_sources.clone(),
             owner: Owner { uid: 1000, gid: 100, directory_mode: 0o550, file_mode: 0o440 },
             runtime: runtime.clone(),
             invalidations: archive.invalidations.clone(),

@@ -246,6 +246,7 @@ impl Mount {
         let file_system = FileSystem::new(FileSystemOptions {
             tree,
             engine: engine.clone(),
+            unlisted_sources: Arc::default(),
             owner: Owner { uid: 1000, gid: 100, directory_mode: 0o550, file_mode: 0o440 },
             runtime: Handle::current(),
             invalidations: invalidations.clone(),
