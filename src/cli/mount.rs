@@ -57,8 +57,8 @@ pub struct MountArgs {
 
     /// Fail if no source can be listed
     ///
-    /// By default, a mount without a network or a reply of a provider is ready, and meetfs retries
-    /// in the background. Until a source has been listed once, its directory cannot be opened, so
+    /// By default, a mount is ready even without a network or a provider, and meetfs retries in the
+    /// background. Until a source has been listed once, its directory cannot be opened, so
     /// that a backup does not mistake it for an empty archive.
     #[arg(long)]
     pub require_online: bool,
@@ -104,7 +104,7 @@ impl MountArgs {
     /// Returns the combined options of all `-o` flags.
     ///
     /// # Errors
-    /// Two options exclude each other.
+    /// Two options cannot be used together.
     pub fn mount_options(&self) -> Result<MountOptions, MountOptionsError> {
         self.options.iter().copied().try_fold(MountOptions::default(), MountOptions::merge)
     }

@@ -45,9 +45,9 @@ Exit codes:
 /// Mount recordings from /etc/fstab or with mount -t meetfs
 ///
 /// Each long flag of meetfs mount that takes a value is a mount option, with _ for -:
-/// read_deadline=10s stands for --read-deadline 10s. So are no_passthrough and require_online. The
-/// options of meetfs mount -o are also accepted. A value that contains a comma must be in double
-/// quotes.
+/// read_deadline=10s stands for --read-deadline 10s. The flags no_passthrough and require_online
+/// are also mount options, and so are those of meetfs mount -o. A value that contains a comma must
+/// be in double quotes.
 ///
 /// If root mounts, HOME and the variables of meetfs have no effect: the default configuration file
 /// is /etc/meetfs/config.toml, the default cache directory is /var/cache/meetfs, and the log is in

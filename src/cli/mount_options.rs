@@ -217,7 +217,7 @@ impl MountOptions {
     }
 
     /// # Errors
-    /// Two options exclude each other.
+    /// Two options cannot be used together.
     fn checked(self) -> Result<Self, MountOptionsError> {
         if self.allow_other && self.allow_root {
             return Err(MountOptionsError::ConflictingAccess);
@@ -238,7 +238,7 @@ impl MountOptions {
     /// Combines two sets of options. A value of `other` replaces that of `self`.
     ///
     /// # Errors
-    /// Two options exclude each other.
+    /// Two options cannot be used together.
     pub fn merge(self, other: Self) -> Result<Self, MountOptionsError> {
         Self {
             allow_other: self.allow_other || other.allow_other,
