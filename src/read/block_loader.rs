@@ -22,11 +22,6 @@ use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, BlockSpan, Reservation
 use crate::http::FetchError;
 use crate::sync::{Mutex, timeout};
 
-/// Maximum distance in bytes between the current position of an in-flight request and the bytes
-/// that a reader needs. Up to this distance, the reader waits for that request. Beyond it, the
-/// reader gets its own request. A common line transfers this many bytes in about a second.
-const MAX_JOIN_DISTANCE: u64 = 16 * BLOCK_LENGTH;
-
 /// Time without a byte after which a request is replaced if other requests deliver bytes. On a
 /// lossy line, one connection in a hundred stalls for seconds, and a copy would wait for it each
 /// time. A retransmission of TCP takes less time than this, unless it fails several times.
@@ -97,7 +92,11 @@ impl BlockLoader {
                 return Coverage { covered_until: gap.start, requests };
             };
             let reserved_span = BlockSpan::new(gap.start, gap.start + reservation.bytes());
-            let position = RequestPosition::new(reserved_span.start);
+            let position = if purpose.is_paced() {
+                RequestPosition::of_paced(reserved_span.start)
+            } else {
+                RequestPosition::new(reserved_span.start)
+            };
             let target = RequestTarget { content, span: reserved_span, position };
             self.start_request(&mut in_flight, target, reservation, purpose, listener);
             requests += 1;
@@ -107,6 +106,14 @@ impl BlockLoader {
             }
         }
         Coverage { covered_until: span.end, requests }
+    }
+
+    /// Whether the first byte of a file is neither cached nor in flight.
+    pub(super) fn is_head_missing(&self, content: &Content) -> bool {
+        let head = content.key(BlockIndex(0));
+        self.in_flight.lock().fetch_at(head, 0).is_none()
+            && self.caches.memory.contiguous_end(head, 0) == 0
+            && !self.caches.is_on_disk(content, BlockIndex(0))
     }
 
     /// Whether the first byte of a file is in flight from the server.
@@ -274,7 +281,7 @@ impl BlockLoader {
             let key = content.key(index);
             let in_flight_until = in_flight
                 .fetch_at(key, from)
-                .filter(|fetch| !purpose.is_demand() || fetch.distance() <= MAX_JOIN_DISTANCE)
+                .filter(|fetch| !purpose.is_demand() || fetch.is_near())
                 .map_or(from, |fetch| fetch.extent.to);
             let is_unavailable = if purpose.is_demand() {
                 content.recent_failure(index).is_some()
@@ -325,6 +332,7 @@ impl BlockLoader {
         if fetch.extent.to < extent.to {
             return None;
         }
+        fetch.record_need(extent);
         fetch.available_bytes(extent)?.ok()
     }
 
@@ -424,6 +432,7 @@ impl BlockLoader {
                 continue;
             };
             let shared_extent = extent.truncated_at(fetch.extent.to);
+            fetch.record_need(shared_extent);
             if let Some(Ok(bytes)) = fetch.available_bytes(shared_extent) {
                 return Ok(bytes);
             }
@@ -444,6 +453,7 @@ mod tests {
     use tokio::runtime::Handle;
 
     use super::super::content::FAILURE_TTL;
+    use super::super::in_flight::MAX_JOIN_DISTANCE;
     use super::super::test_support::{
         ManualFetcher, bytes_of, content, demand, fulfill, loader, no_listener, open, span,
     };
@@ -655,6 +665,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn distant_read_does_not_wait_for_paced_request() {
+        let setup = Setup::new();
+        let whole_file = span(0, 8 * 16);
+        setup.request_missing(whole_file, &FetchPurpose::PacedFile(Arc::downgrade(&setup.file)));
+        let paced_request = setup.fetcher.take_only();
+        assert_eq!(setup.request_missing(span(16, 3 * 16), &setup.demand()).requests, 0);
+        let index = span(7 * 16, 8 * 16);
+        assert_eq!(setup.request_missing(index, &setup.demand()).requests, 1);
+        assert_eq!(setup.fetcher.take_only().span, index);
+        let read_task = setup.read(span(16, 3 * 16)).await;
+        assert!(!read_task.is_finished());
+        assert!(paced_request.position.is_due(4 * BLOCK_LENGTH), "a reader waits for block 1");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn only_missing_bytes_are_fetched() {
         let setup = Setup::new();
         setup.request_missing(span(4, 8), &setup.demand());
@@ -710,6 +735,7 @@ mod tests {
 mod model_check {
     use shuttle::thread::JoinHandle;
 
+    use super::super::in_flight::MAX_JOIN_DISTANCE;
     use super::super::test_support::{
         ManualFetcher, bytes_of, content, demand, fulfill, loader, no_listener, open,
     };

@@ -20,7 +20,7 @@ use super::open_file::OpenFile;
 use super::prefetcher::Prefetcher;
 use super::range_fetch::FetchContext;
 use super::range_fetcher::RangeFetcher;
-use super::read_forecast::ReadForecast;
+use super::read_forecast::{ReadForecast, is_medium_sized};
 use super::recording::Recording;
 #[cfg(test)]
 use crate::cache::BLOCK_LENGTH;
@@ -40,6 +40,10 @@ use crate::providers::LeaseCache;
 /// well below a second. If the server takes longer, the file opens with the listed size. If that
 /// size is wrong, the first read fails.
 const OPEN_TIMEOUT: Duration = Duration::from_millis(700);
+
+/// Minimum number of paced files that the memory for prefetched bytes must hold. A paced request
+/// keeps memory for the whole file while its reader pauses, which others need for their windows.
+const MIN_PACED_FILES: u64 = 8;
 
 /// The components and settings of an [`Engine`].
 pub struct EngineOptions {
@@ -175,7 +179,7 @@ impl Engine {
     /// Requests the bytes that the reader of a handle is expected to read first. Returns false if
     /// no request was started.
     fn request_first_bytes(&self, file: &Arc<OpenFile>) -> bool {
-        if self.request_whole_file_if_expected(file, 0) {
+        if self.request_whole_file(file, 0) {
             return true;
         }
         let head = BlockIndex(0).span(file.content.recording.size);
@@ -184,14 +188,24 @@ impl Engine {
         self.prefetcher.request_for_reader(&file.content, first_bytes, head, &purpose) > 0
     }
 
-    /// Requests the whole file if `offset` is 0 and the reader is expected to read all of it.
-    /// Returns whether a request was started.
-    fn request_whole_file_if_expected(&self, file: &Arc<OpenFile>, offset: u64) -> bool {
+    /// Requests a file of medium size as a whole if `offset` is 0. If its reader is not expected to
+    /// read all of it, the request delivers little more than the reader needs. Returns whether a
+    /// request was started.
+    fn request_whole_file(&self, file: &Arc<OpenFile>, offset: u64) -> bool {
         let size = file.content.recording.size;
-        if offset > 0 || !self.forecast.expects_whole_read(size) {
+        if offset > 0 || !is_medium_sized(size) {
             return false;
         }
-        let purpose = FetchPurpose::WholeFile(Arc::downgrade(file));
+        let purpose = if self.forecast.expects_whole_read(size) {
+            FetchPurpose::WholeFile(Arc::downgrade(file))
+        } else if !self.forecast.expects_partial_read()
+            && size <= self.caches.memory.max_prefetch() / MIN_PACED_FILES
+            && self.loader.is_head_missing(&file.content)
+        {
+            FetchPurpose::PacedFile(Arc::downgrade(file))
+        } else {
+            return false;
+        };
         let (whole_file, listener) = (BlockSpan::new(0, size), self.prefetcher.listener());
         self.loader.request_missing(&file.content, whole_file, &purpose, &listener).requests > 0
     }
@@ -383,7 +397,7 @@ impl Engine {
         };
         let purpose = FetchPurpose::Demand(class, Arc::downgrade(file));
         let listener = self.prefetcher.listener();
-        self.request_whole_file_if_expected(file, offset);
+        self.request_whole_file(file, offset);
         self.prefetcher.request_for_reader(content, span, span_to_fetch, &purpose);
         self.prefetcher.on_read(file, read);
         let bytes = self.loader.read(file, span, &purpose, &listener);

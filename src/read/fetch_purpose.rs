@@ -23,11 +23,19 @@ pub(super) enum FetchPurpose {
     UpcomingFile(TrafficClass),
     /// The bytes are a whole file, which the reader of the handle is expected to read to its end.
     WholeFile(Weak<OpenFile>),
+    /// The bytes are a whole file, of which the reader of the handle may read only the start. They
+    /// are received while the reader needs them.
+    PacedFile(Weak<OpenFile>),
 }
 
 impl FetchPurpose {
     pub(super) fn is_demand(&self) -> bool {
         matches!(self, Self::Demand(..))
+    }
+
+    /// Whether the request receives little more than its readers need.
+    pub(super) fn is_paced(&self) -> bool {
+        matches!(self, Self::PacedFile(_))
     }
 
     /// Returns the name of the purpose for log messages.
@@ -38,6 +46,7 @@ impl FetchPurpose {
             Self::Playback => "playback",
             Self::UpcomingFile(_) => "upcoming file",
             Self::WholeFile(_) => "whole file",
+            Self::PacedFile(_) => "paced file",
         }
     }
 
@@ -46,14 +55,14 @@ impl FetchPurpose {
             Self::Demand(class, _) | Self::UpcomingFile(class) => *class,
             // A reader waits for the first bytes of the file, and a player is expected to wait for
             // its few bytes soon.
-            Self::WholeFile(_) | Self::Playback => TrafficClass::Interactive,
+            Self::WholeFile(_) | Self::PacedFile(_) | Self::Playback => TrafficClass::Interactive,
             Self::Chunk(..) => TrafficClass::Bulk,
         }
     }
 
     pub(super) fn priority(&self) -> Priority {
         match self {
-            Self::Demand(..) | Self::WholeFile(_) => Priority::Demand,
+            Self::Demand(..) | Self::WholeFile(_) | Self::PacedFile(_) => Priority::Demand,
             Self::Chunk(..) | Self::Playback | Self::UpcomingFile(_) => Priority::Prefetch,
         }
     }
@@ -61,7 +70,10 @@ impl FetchPurpose {
     /// Returns the handle whose reader needs the bytes, if the handle is still open.
     pub(super) fn handle(&self) -> Option<Arc<OpenFile>> {
         match self {
-            Self::Demand(_, file) | Self::Chunk(file, ..) | Self::WholeFile(file) => file.upgrade(),
+            Self::Demand(_, file)
+            | Self::Chunk(file, ..)
+            | Self::WholeFile(file)
+            | Self::PacedFile(file) => file.upgrade(),
             Self::Playback | Self::UpcomingFile(_) => None,
         }
     }
@@ -70,9 +82,11 @@ impl FetchPurpose {
     pub(super) fn cancellation_token(&self) -> CancellationToken {
         match self {
             Self::Chunk(_, _, cancellation_token) => cancellation_token.clone(),
-            Self::Demand(..) | Self::Playback | Self::UpcomingFile(_) | Self::WholeFile(_) => {
-                CancellationToken::new()
-            }
+            Self::Demand(..)
+            | Self::Playback
+            | Self::UpcomingFile(_)
+            | Self::WholeFile(_)
+            | Self::PacedFile(_) => CancellationToken::new(),
         }
     }
 }

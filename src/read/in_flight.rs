@@ -22,10 +22,25 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::cache::{BlockExtent, BlockKey, BlockSpan, ContentId};
+use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockKey, BlockSpan, ContentId};
 use crate::http::FetchError;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Maximum distance in bytes between the current position of an in-flight request and the bytes
+/// that a reader needs. Up to this distance, the reader waits for that request. Beyond it, the
+/// reader gets its own request. A common line transfers this many bytes in about a second.
+pub(super) const MAX_JOIN_DISTANCE: u64 = 16 * BLOCK_LENGTH;
+
+/// The same for a paced request. A player that has read the start of a short video continues with
+/// the index at its end, which a request of its own delivers in a round trip. The read-ahead of the
+/// kernel extends up to two blocks beyond a sequential reader.
+const MAX_PACED_JOIN_DISTANCE: u64 = 2 * BLOCK_LENGTH;
+
+/// Number of bytes that a paced request receives in addition to twice those that its readers need.
+/// A program that examines the start of a file reads less than this, and its reader does not wait
+/// again.
+const PACE_MARGIN: u64 = BLOCK_LENGTH;
 
 /// The reason why an in-flight fetch ended without its bytes.
 #[derive(Clone, Debug)]
@@ -61,6 +76,11 @@ pub(super) struct RequestPosition {
     is_paused: AtomicBool,
     /// Notified when another request takes over bytes of this one.
     replaced: Notify,
+    /// The offset up to which readers have needed bytes of a paced request; [`u64::MAX`] if the
+    /// request is not paced.
+    needed_until: AtomicU64,
+    /// Notified when `needed_until` has grown.
+    need_grown: Notify,
     /// Whether the request replaces one that has stalled.
     is_replacement: bool,
 }
@@ -77,21 +97,54 @@ pub(super) struct RequestProgress {
 
 impl RequestPosition {
     pub(super) fn new(offset: u64) -> Arc<Self> {
-        Arc::new(Self::begin(offset, false))
+        Arc::new(Self::begin(offset, false, u64::MAX))
+    }
+
+    /// Returns the position of a request that receives little more than its readers need.
+    pub(super) fn of_paced(offset: u64) -> Arc<Self> {
+        Arc::new(Self::begin(offset, false, offset))
     }
 
     /// Returns the position of a request that replaces one that has stalled.
     pub(super) fn of_replacement(offset: u64) -> Arc<Self> {
-        Arc::new(Self::begin(offset, true))
+        Arc::new(Self::begin(offset, true, u64::MAX))
     }
 
-    fn begin(offset: u64, is_replacement: bool) -> Self {
+    fn begin(offset: u64, is_replacement: bool, needed_until: u64) -> Self {
         Self {
             offset: AtomicU64::new(offset),
             last_progress: Mutex::default(),
             is_paused: AtomicBool::new(false),
             replaced: Notify::new(),
+            needed_until: AtomicU64::new(needed_until),
+            need_grown: Notify::new(),
             is_replacement,
+        }
+    }
+
+    /// Whether the request receives little more than its readers need.
+    fn is_paced(&self) -> bool {
+        self.needed_until.load(Ordering::Relaxed) < u64::MAX
+    }
+
+    /// Records that a reader needs the bytes up to `offset`.
+    fn record_need(&self, offset: u64) {
+        if self.is_paced() && self.needed_until.fetch_max(offset, Ordering::Relaxed) < offset {
+            self.need_grown.notify_one();
+        }
+    }
+
+    /// Whether the request may receive the bytes at `offset`: at most twice the bytes that its
+    /// readers need, and [`PACE_MARGIN`].
+    pub(super) fn is_due(&self, offset: u64) -> bool {
+        let needed_until = self.needed_until.load(Ordering::Relaxed);
+        offset < needed_until.saturating_mul(2).saturating_add(PACE_MARGIN)
+    }
+
+    /// Waits until the request may receive the bytes at `offset`.
+    pub(super) async fn wait_until_due(&self, offset: u64) {
+        while !self.is_due(offset) {
+            self.need_grown.notified().await;
         }
     }
 
@@ -154,8 +207,20 @@ impl InFlightFetch {
     }
 
     /// Returns the number of bytes that the request must deliver before it reaches this fetch.
-    pub(super) fn distance(&self) -> u64 {
+    fn distance(&self) -> u64 {
         self.extent.start().saturating_sub(self.position.offset.load(Ordering::Relaxed))
+    }
+
+    /// Whether the request reaches this fetch so soon that a reader waits for it.
+    pub(super) fn is_near(&self) -> bool {
+        let max_distance =
+            if self.position.is_paced() { MAX_PACED_JOIN_DISTANCE } else { MAX_JOIN_DISTANCE };
+        self.distance() <= max_distance
+    }
+
+    /// Records that a reader needs the bytes of `extent`.
+    pub(super) fn record_need(&self, extent: BlockExtent) {
+        self.position.record_need(extent.end());
     }
 
     /// Whether another request can replace that of this fetch. A replacement is not replaced again:
@@ -352,7 +417,7 @@ impl InFlightFetches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{BLOCK_LENGTH, BlockIndex};
+    use crate::cache::BlockIndex;
 
     const CONTENT: ContentId = ContentId(1);
 
@@ -478,6 +543,31 @@ mod tests {
         table.remove(CONTENT, &newer);
         table.remove(CONTENT, &neighbor);
         assert!(table.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn paced_request_follows_its_readers() {
+        let position = RequestPosition::of_paced(0);
+        let fetch = InFlightFetch::new(extent(0, 10_000), position.clone());
+        assert!(position.is_due(PACE_MARGIN - 1) && !position.is_due(PACE_MARGIN));
+        let waiter = {
+            let position = position.clone();
+            tokio::spawn(async move { position.wait_until_due(PACE_MARGIN + 10_000).await })
+        };
+        fetch.record_need(extent(0, 5_000));
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished(), "twice the need, and the margin");
+        fetch.record_need(extent(5_000, 6_000));
+        fetch.record_need(extent(0, 1));
+        waiter.await.unwrap();
+        assert!(position.is_due(PACE_MARGIN + 11_999) && !position.is_due(PACE_MARGIN + 12_000));
+    }
+
+    #[test]
+    fn other_requests_are_always_due() {
+        for position in [RequestPosition::new(0), RequestPosition::of_replacement(0)] {
+            assert!(position.is_due(u64::MAX - 1));
+        }
     }
 
     #[test]

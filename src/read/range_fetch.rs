@@ -18,6 +18,11 @@ use crate::http::{ByteRange, Client, FetchError, RangeStream};
 /// can grow. On the fastest line, there are a few thousand reports per second.
 const PROGRESS_INTERVAL: usize = 256 * 1024;
 
+/// Maximum time for which a paced request waits for its readers. A program that reads nothing for
+/// this time has probably found what it needs in the first bytes, and the request keeps memory for
+/// the rest of the file.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
+
 /// The components that all range fetches share.
 pub(super) struct FetchContext {
     pub(super) client: Client,
@@ -226,10 +231,28 @@ impl RangeFetch {
                 position.wait_for_replacement().await;
             }
         };
+        let next_bytes = async {
+            self.wait_for_readers(body).await?;
+            self.receive(body).await
+        };
         tokio::select! {
-            bytes = self.receive(body) => bytes,
+            bytes = next_bytes => bytes,
             () = fetch_is_taken => Err(FetchFailure::Abandoned),
         }
+    }
+
+    /// Waits until a reader needs more bytes of a paced request. Gives up the request if that takes
+    /// too long.
+    async fn wait_for_readers(&self, body: &mut RangeStream) -> Result<(), FetchFailure> {
+        let FetchRequest { position, meter, .. } = &self.request;
+        if position.is_due(self.delivered_until) {
+            return Ok(());
+        }
+        position.pause();
+        let is_due = body.pause(position.wait_until_due(self.delivered_until));
+        let result = tokio::time::timeout(MAX_PAUSE, is_due).await;
+        position.resume(meter.read().bytes);
+        result.map_err(|_elapsed| FetchFailure::Abandoned)
     }
 
     /// Returns the next bytes of the body, and adds them to the meter of the handle that needs

@@ -6,7 +6,7 @@
 //! indexer, must not cause their download.
 
 use crate::cache::BLOCK_LENGTH;
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Number of consecutive files that must have been read. One file is not enough to predict the
 /// next one. A higher number would cost a copy of few files more round trips.
@@ -23,6 +23,8 @@ pub(super) struct ReadForecast {
     read_files: AtomicU32,
     /// Number of consecutive files of medium size that were read to their end.
     whole_files: AtomicU32,
+    /// Whether only a part of the last file of medium size was read.
+    was_last_read_partial: AtomicBool,
 }
 
 impl ReadForecast {
@@ -36,6 +38,11 @@ impl ReadForecast {
         is_medium_sized(size) && self.whole_files.load(Ordering::Relaxed) >= MIN_FILES
     }
 
+    /// Whether only a part of the next file is expected to be read.
+    pub(super) fn expects_partial_read(&self) -> bool {
+        self.was_last_read_partial.load(Ordering::Relaxed)
+    }
+
     /// Records whether a file with an unconfirmed size was read.
     pub(super) fn record_read(&self, was_read: bool) {
         record(&self.read_files, was_read);
@@ -45,12 +52,13 @@ impl ReadForecast {
     pub(super) fn record_whole_read(&self, size: u64, has_read_all: bool) {
         if is_medium_sized(size) {
             record(&self.whole_files, has_read_all);
+            self.was_last_read_partial.store(!has_read_all, Ordering::Relaxed);
         }
     }
 }
 
 /// Whether a file has more than one block and can be fetched with one request.
-fn is_medium_sized(size: u64) -> bool {
+pub(super) fn is_medium_sized(size: u64) -> bool {
     size > BLOCK_LENGTH && size <= MAX_WHOLE_FILE_LENGTH
 }
 
@@ -94,10 +102,10 @@ mod tests {
         }
         forecast.record_whole_read(SIZE, true);
         forecast.record_whole_read(SIZE, true);
-        assert!(forecast.expects_whole_read(SIZE));
+        assert!(forecast.expects_whole_read(SIZE) && !forecast.expects_partial_read());
         assert!(!forecast.expects_whole_read(BLOCK_LENGTH));
         assert!(!forecast.expects_whole_read(MAX_WHOLE_FILE_LENGTH + 1));
         forecast.record_whole_read(SIZE, false);
-        assert!(!forecast.expects_whole_read(SIZE));
+        assert!(!forecast.expects_whole_read(SIZE) && forecast.expects_partial_read());
     }
 }

@@ -188,6 +188,56 @@ fn files_that_are_read_cost_one_request() {
     assert!(rig.media_bytes() < FILES as u64 * (FILM_LENGTH + 100), "{}", rig.media_bytes());
 }
 
+/// Returns an archive of `count` files of 3 MB on a server with 30 ms to the first byte.
+fn small_files(count: usize) -> DemoCloudOptions {
+    let names: Vec<String> = (0..count).map(|index| format!("sound{index:02}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), SMALL_LENGTH)).collect();
+    DemoCloudOptions {
+        archive: Archive::with_pattern_files(&files),
+        first_byte_latency: Duration::from_millis(30),
+        ..DemoCloudOptions::default()
+    }
+}
+
+const SMALL_LENGTH: u64 = 3_000_000;
+
+#[test]
+fn small_file_is_read_with_one_request() {
+    const WORKERS: usize = 4;
+    let rig = Rig::mounted(small_files(WORKERS));
+    rig.cloud.clear_requests();
+    // The files are opened at the same time, so none of them predicts how the others are read.
+    rig.shell("find . -name '*.mp4' -print0 | xargs -0 -P 4 -n 1 sha256sum");
+    // Each open confirms the size with a request for one byte.
+    assert_eq!(rig.media_requests().len(), 2 * WORKERS, "{:?}", rig.media_requests());
+    assert_eq!(rig.media_bytes(), (SMALL_LENGTH + 1) * WORKERS as u64);
+}
+
+#[test]
+fn head_of_a_small_file_is_cheap() {
+    const FILES: usize = 6;
+    const READ_LENGTH: u64 = 64 * KIB;
+    let rig = Rig::mounted(small_files(FILES));
+    rig.cloud.clear_requests();
+    rig.shell("find . -name '*.mp4' -print0 | xargs -0 -n 1 head -c 65536 | wc -c");
+    // Bytes in the buffers of a connection count as fetched.
+    let max_bytes = FILES as u64 * (2 * READ_LENGTH + 2 * MIB);
+    assert!(rig.media_bytes() <= max_bytes, "{} bytes", rig.media_bytes());
+}
+
+#[test]
+fn small_file_is_exact_after_a_pause() {
+    let rig = Rig::mounted(small_files(1));
+    rig.cloud.clear_requests();
+    // The pause is longer than the request for the whole file waits for its reader.
+    let line = "exec 3< \"$(find . -name '*.mp4')\"; \
+                { head -c 65536 <&3; sleep 3; cat <&3; } | sha256sum";
+    let output = rig.shell(line);
+    let object = rig.cloud.objects().into_iter().next().expect("an object");
+    assert!(output.starts_with(&object.sha256()), "{output}");
+    assert!(rig.media_requests().len() > 2, "{:?}", rig.media_requests());
+}
+
 #[test]
 fn complete_file_is_read_without_the_daemon() {
     let rig = Rig::mounted(film());
