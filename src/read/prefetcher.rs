@@ -21,10 +21,10 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 /// read may have to wait until all of these bytes have arrived.
 const LIMITED_WINDOW_SECONDS: u64 = 2;
 
-/// Number of bytes after a seek that are prefetched for a player. The kernel requests as many with
-/// its largest read-ahead, but only after the first bytes have arrived, which is a round trip
-/// later.
-const PLAYBACK_LENGTH: u64 = BLOCK_LENGTH;
+/// Number of bytes after a seek that are prefetched for a player. The kernel requests half of them
+/// with its largest read-ahead, but only after the first bytes have arrived, which is a round trip
+/// later. A program that cuts a clip reads more, and would wait for another round trip.
+const PLAYBACK_LENGTH: u64 = 2 * BLOCK_LENGTH;
 
 /// Maximum length of a request for a player, in bytes. A player shows nothing before all of its
 /// bytes have arrived, and many servers limit the rate of each connection: 1 MiB over one
@@ -146,6 +146,9 @@ impl Prefetcher {
         loop {
             let mut pattern = file.pattern.lock();
             let Some(stream) = pattern.stream_mut(id) else { return };
+            if file.has_read_index() && stream.is_near_file_start() {
+                return;
+            }
             let Some(chunk) = stream.next_chunk(size, self.reader_share(&file.content)) else {
                 return;
             };
@@ -403,8 +406,22 @@ mod tests {
         };
         assert_eq!(read(300 * BLOCK_LENGTH), []);
         assert_eq!(read(SIZE - BLOCK_LENGTH), []);
-        assert_eq!(read(500 * BLOCK_LENGTH), parts(500 * BLOCK_LENGTH + 4096));
+        let start = 500 * BLOCK_LENGTH + 4096;
+        let next_bytes = [parts(start), parts(start + BLOCK_LENGTH)].concat();
+        assert_eq!(read(500 * BLOCK_LENGTH), next_bytes);
         assert_eq!(read(500 * BLOCK_LENGTH + 4096), [], "no seek");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn first_frames_of_a_player_are_not_prefetched() {
+        let setup = Setup::new(SIZE);
+        setup.file.record_index_read();
+        for block in 0..3 {
+            setup.read(block);
+            assert_eq!(setup.requested_spans(), [], "{block}");
+        }
+        setup.read(3);
+        assert!(!setup.requested_spans().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,6 +23,11 @@ const MIN_RUN_AT_START: u64 = BLOCK_LENGTH / 2;
 /// reader. The rest of the block is fetched in any case.
 const MIN_RUN_AFTER_SEEK: u64 = BLOCK_LENGTH;
 
+/// Maximum number of bytes at the start of a file that a player reads before it seeks. Programs
+/// that play a part of a video, or cut a clip, read the index and some frames at the start for
+/// their formats. The read-ahead of the kernel makes two blocks of them.
+const MAX_FIRST_FRAMES: u64 = 4 * BLOCK_LENGTH;
+
 /// Maximum time that the bytes of a window may need to arrive. The chunks of a window share the
 /// line, so on a slow line the block that a reader waits for would arrive only after its deadline.
 /// At two megabits per second, 64 chunks of one block take more than four minutes. A window of
@@ -109,6 +114,11 @@ impl Stream {
         let is_sequential = self.run.length() >= BLOCK_LENGTH;
         let is_seek = !self.run.starts_at_file_start() && self.run.length() == span.len();
         StreamRead { stream: self.id, span, is_sequential, is_seek }
+    }
+
+    /// Whether the stream has read only the first bytes of the file.
+    pub(super) fn is_near_file_start(&self) -> bool {
+        self.run.starts_at_file_start() && self.run.length() < MAX_FIRST_FRAMES
     }
 
     /// Returns the span to fetch if bytes of `read` are missing. `size` is the length of the file
