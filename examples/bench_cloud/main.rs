@@ -40,6 +40,9 @@ struct Arguments {
     /// Limit on the bytes per second of each connection to the files. The default is no limit.
     #[arg(long)]
     bytes_per_second: Option<u64>,
+    /// Limit on the bytes per second of all connections together. The default is no limit.
+    #[arg(long)]
+    line_bytes_per_second: Option<u64>,
     /// Bytes at the start of each response that the limit does not apply to.
     #[arg(long, default_value_t = 0)]
     burst_bytes: u64,
@@ -74,6 +77,7 @@ fn main() -> io::Result<()> {
             let network = Network {
                 latency,
                 bytes_per_second,
+                line_bytes_per_second: arguments.line_bytes_per_second,
                 burst_bytes: arguments.burst_bytes,
                 is_lossy: arguments.lossy,
             };

@@ -6,8 +6,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -32,6 +32,8 @@ pub(crate) struct Network {
     pub(crate) latency: Duration,
     /// Limit on the bytes per second of each connection.
     pub(crate) bytes_per_second: u64,
+    /// Limit on the bytes per second of all connections together. They get equal shares of it.
+    pub(crate) line_bytes_per_second: Option<u64>,
     /// Number of bytes at the start of each body that are not limited, as with `limit_rate` of
     /// nginx.
     pub(crate) burst_bytes: u64,
@@ -58,6 +60,32 @@ impl Network {
             66 if self.is_lossy => Some(Fault::Stall),
             _ => None,
         }
+    }
+}
+
+/// A line with a limited rate. Each connection waits for one slice at a time, in the order of their
+/// requests, so all busy connections get the same share.
+#[derive(Debug)]
+struct Line {
+    bytes_per_second: u64,
+    /// The time at which the line has transferred all slices so far.
+    free_at: Mutex<Instant>,
+}
+
+impl Line {
+    fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second, free_at: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits until the line has transferred `bytes` bytes.
+    async fn transfer(&self, bytes: u64) {
+        let end = {
+            let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let duration = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+            *free_at = (*free_at).max(Instant::now() - MAX_LAG) + duration;
+            *free_at
+        };
+        tokio::time::sleep_until(end).await;
     }
 }
 
@@ -94,17 +122,18 @@ impl ThrottledProxy {
         let address = listener.local_addr()?;
         let counters = Arc::new(Counters::default());
         let shared = Arc::clone(&counters);
+        let line = network.line_bytes_per_second.map(|rate| Arc::new(Line::new(rate)));
         runtime.spawn(async move {
             loop {
                 let Ok((client, _)) = listener.accept().await else {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;
                 };
-                let counters = Arc::clone(&shared);
+                let (counters, line) = (Arc::clone(&shared), line.clone());
                 tokio::spawn(async move {
                     // A client that closes the connection in the middle of a body has canceled its
                     // read.
-                    let _ = relay(client, upstream, network, &counters).await;
+                    let _ = relay(client, upstream, (network, line.as_deref()), &counters).await;
                 });
             }
         });
@@ -149,7 +178,7 @@ impl Drop for ActiveRequest<'_> {
 async fn relay(
     client: TcpStream,
     upstream: SocketAddr,
-    network: Network,
+    (network, line): (Network, Option<&Line>),
     counters: &Counters,
 ) -> io::Result<()> {
     client.set_nodelay(true)?;
@@ -166,7 +195,8 @@ async fn relay(
         tokio::time::sleep_until(send_time).await;
         client.get_mut().write_all(&response).await?;
         let is_reusable =
-            relay_body(&mut upstream, &mut client, length, network, fault, counters).await?;
+            relay_body(&mut upstream, &mut client, length, (network, line), fault, counters)
+                .await?;
         if !is_reusable {
             return Ok(());
         }
@@ -208,7 +238,7 @@ async fn relay_body(
     source: &mut BufReader<TcpStream>,
     target: &mut BufReader<TcpStream>,
     length: Option<u64>,
-    network: Network,
+    (network, line): (Network, Option<&Line>),
     mut fault: Option<Fault>,
     counters: &Counters,
 ) -> io::Result<bool> {
@@ -235,6 +265,9 @@ async fn relay_body(
             Duration::from_secs_f64(limited_bytes as f64 / network.bytes_per_second as f64);
         send_time = send_time.max(Instant::now() - MAX_LAG) + transfer_time;
         tokio::time::sleep_until(send_time).await;
+        if let Some(line) = line {
+            line.transfer(slice_len as u64).await;
+        }
         target.get_mut().write_all(slice).await?;
         counters.bytes.fetch_add(slice_len as u64, Ordering::Relaxed);
         source.consume(slice_len);

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import statistics
+import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import process
 from contenders import CURL, LOCAL, PARALLEL_CURL, Contender, Mount
 from media import NEEDLE, Media
 from origin import Origin
-from plan import HEAD_BYTES, LOOPBACK, MIB, RANDOM_BYTES, WAN, Plan
+from plan import HEAD_BYTES, LOOPBACK, MIB, RANDOM_BYTES, SHARED, WAN, Plan
 from process import Failed
 from tools import Tools
 
@@ -60,8 +61,8 @@ class Rig:
     sets: dict[str, list[Media]]
     origins: dict[str, Origin]
 
-    def mount(self, contender: Contender, profile: str, host: str, **options) -> Mount:
-        return Mount(contender, self.tools, self.origins[profile], host, self.directory / "mounted", **options)
+    def mount(self, contender: Contender, profile: str, host: str, name: str = "mounted", **options) -> Mount:
+        return Mount(contender, self.tools, self.origins[profile], host, self.directory / name, **options)
 
     def read(self, *words) -> dict:
         return json.loads(process.run([READER, *words], self.plan.timeout))
@@ -355,6 +356,38 @@ def crowd(rig: Rig, profile: str, contender: Contender):
         yield sample
 
 
+# Settings that leave bandwidth to other programs.
+SETTINGS = {"": "", ", connections = 8": "connections = 8", ", bandwidth_limit = 8MiB": 'bandwidth_limit = "8MiB"'}
+
+
+def call(rig: Rig, profile: str, contender: Contender):
+    """Measures what remains of a line for a call, beside copies from two mounts."""
+    if profile != SHARED:
+        return
+    media = rig.sets["readers"]
+    url = f"{rig.origins[profile].media}/{media[0].path.replace(' ', '%20')}"
+    for label, setting in SETTINGS.items() if contender.is_meetfs else [("", "")]:
+        with (
+            rig.mount(contender, profile, "readers", setting=setting) as mount,
+            rig.mount(contender, profile, "readers", "second", setting=setting) as second,
+        ):
+            rig.prepare(mount, profile, "readers")
+            rig.read("list", second.root)
+            files = [str(each.root / one.path_in_set) for each in (mount, second) for one in media[:2]]
+            log = rig.directory / "copies.log"
+            copies = [process.start(["cat", file], log, stdout=subprocess.DEVNULL) for file in files]
+
+            def receive():
+                result = rig.read("call", url, rig.plan.call_rate, rig.plan.call_seconds)
+                return result["bytes_per_second"] / 1e6, {"slowest": result["slowest_second"] / 1e6}
+
+            try:
+                yield rig.measure(mount, profile, f"call of 4 MB/s beside two mounts{label}", RATE, receive)
+            finally:
+                for copy in copies:
+                    process.stop(copy)
+
+
 # The cases that are measured on all networks.
 CASES_ON_ALL_NETWORKS = ("sequential", "readers", "medium-files", "parts")
 
@@ -365,6 +398,8 @@ def takes_part(contender: Contender, profile: str, case: str, number: int) -> bo
     Cases that take other contenders minutes are measured in one round only. On most networks, only copies and clips
     are measured.
     """
+    if profile == SHARED or case == "call":
+        return profile == SHARED and case == "call"
     if profile not in (LOOPBACK, WAN) and case not in CASES_ON_ALL_NETWORKS:
         return False
     return contender.is_meetfs or not (case == "grep" and profile == WAN and number > 0)
@@ -383,6 +418,7 @@ CASES = {
     "grep": grep,
     "rsync": rsync,
     "crowd": crowd,
+    "call": call,
 }
 
 
@@ -390,7 +426,7 @@ def bounds(rig: Rig, profile: str, case: str):
     """Measures the upper bounds: the same work as one plain download, or from the local disk."""
     media = rig.sets["large" if profile == LOOPBACK else "readers"][0]
     length = media.length
-    if profile not in (LOOPBACK, WAN) and case not in CASES_ON_ALL_NETWORKS:
+    if profile == SHARED or (profile not in (LOOPBACK, WAN) and case not in CASES_ON_ALL_NETWORKS):
         return
     if case == "readers":
         length = rig.plan.reader_file if profile == LOOPBACK else rig.plan.wan_reader

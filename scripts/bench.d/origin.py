@@ -117,6 +117,7 @@ class Origin:
         if network:
             command += ["--latency-ms", network.latency_ms, "--bytes-per-second", network.bytes_per_second]
             command += ["--burst-bytes", network.burst_bytes] + (["--lossy"] if network.is_lossy else [])
+            command += ["--line-bytes-per-second", network.line_bytes_per_second] if network.line_bytes_per_second else []
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._child = process.start(command, directory / f"cloud-{profile}.log", **pipes)
         self.urls = self._answer()

@@ -17,9 +17,11 @@ class Network:
     burst_bytes: int = 0
     # Whether 1 % of the requests are reset in the middle of the body, and another 1 % stall for 5 s.
     is_lossy: bool = False
+    # Rate of all connections together, which get equal shares of it; 0 for no limit.
+    line_bytes_per_second: int = 0
 
 
-LOOPBACK, WAN = "loopback", "wan"
+LOOPBACK, WAN, SHARED = "loopback", "wan", "shared"
 
 NETWORKS = {
     LOOPBACK: None,
@@ -28,6 +30,7 @@ NETWORKS = {
     # `limit_rate` of nginx, which many content delivery networks use, does not limit the first second.
     "bursty": Network(50, 4_000_000, burst_bytes=4_000_000),
     "lossy": Network(50, 12_500_000, is_lossy=True),
+    SHARED: Network(20, 25_000_000, line_bytes_per_second=25_000_000),
 }
 
 HEAD_BYTES = 64 * 1024
@@ -49,6 +52,9 @@ class Plan:
     random_reads: int = 20
     transcripts: int = 2000
     meetings: int = 500
+    # Duration of a call beside two copies, and its rate in bytes per second.
+    call_seconds: float = 20.0
+    call_rate: int = 4_000_000
     crowd: int = 100
     crowd_file: int = 8 * MIB
     # Timeout of one work in seconds. A work that exceeds it is recorded as failed.
@@ -67,6 +73,7 @@ QUICK = Plan(
     random_reads=8,
     transcripts=60,
     meetings=30,
+    call_seconds=4.0,
     crowd=20,
     crowd_file=4 * MIB,
     timeout=60.0,

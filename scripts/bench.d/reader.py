@@ -8,6 +8,7 @@ reader.py tails BYTES PATH...        opens each path in turn and reads its last 
 reader.py random SEED COUNT BYTES PATH   reads at COUNT random offsets
 reader.py digest PATH                prints the SHA-256 of all bytes
 reader.py list DIRECTORY             reads all names and attributes
+reader.py call URL RATE SECONDS      downloads at up to RATE bytes per second, and prints the slowest second
 reader.py forget PATH...             drops the pages of all paths from the page cache
 """
 
@@ -18,6 +19,7 @@ import random
 import sys
 import threading
 import time
+import urllib.request
 
 BUFFER_SIZE = 1024 * 1024
 
@@ -106,6 +108,24 @@ def fail(error):
     raise error
 
 
+def call(url, rate, seconds):
+    rate, seconds = int(rate), float(seconds)
+    # The slices of a second are requested evenly, as a call sends them.
+    slice_length, second_lengths = rate // 50, [0] * int(seconds)
+    with urllib.request.urlopen(url, timeout=60) as response:
+        start = time.monotonic()
+        received = 0
+        while (elapsed := time.monotonic() - start) < len(second_lengths):
+            time.sleep(max(0, received / rate - elapsed))
+            length = len(response.read1(slice_length))
+            received += length
+            second = int(time.monotonic() - start)
+            if length == 0 or second >= len(second_lengths):
+                break
+            second_lengths[second] += length
+    return {"bytes_per_second": sum(second_lengths) / len(second_lengths), "slowest_second": min(second_lengths)}
+
+
 def forget(*paths):
     for path in paths:
         file = os.open(path, os.O_RDONLY)
@@ -122,6 +142,7 @@ if __name__ == "__main__":
         "random": scattered,
         "digest": digest,
         "list": list_all,
+        "call": call,
         "forget": forget,
     }
     print(json.dumps(COMMANDS[sys.argv[1]](*sys.argv[2:])))
