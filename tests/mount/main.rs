@@ -30,6 +30,7 @@ mod login;
 mod matrix;
 mod memory;
 mod mount_helper;
+mod network_loss;
 mod offline;
 mod participants;
 mod patience;
