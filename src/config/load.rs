@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::bandwidth_limit::BandwidthLimit;
+use super::ca_certificates::CaCertificates;
 use super::cache::CacheConfig;
 use super::config_file::ConfigFile;
 use super::directories::{CACHE_HOME, CONFIG_HOME};
@@ -40,6 +41,8 @@ pub struct Config {
     pub connections: usize,
     /// The limit for the file contents of all sources.
     pub bandwidth_limit: Option<BandwidthLimit>,
+    /// The certificates that are trusted in addition to those of the system.
+    pub ca_certificates: CaCertificates,
     /// The permission bits of directories, or `None` to use the default of the mount.
     pub directory_mode: Option<u16>,
     /// The permission bits of files, or `None` to use the default of the mount.
@@ -55,6 +58,7 @@ known_keys! {
         read_deadline: Text,
         connections: Number,
         bandwidth_limit: Text,
+        ca_file: Text,
         directory_mode: Text,
         file_mode: Text,
         cache: SubTable,
@@ -195,6 +199,19 @@ impl<'a> Loader<'a> {
             .map(|limit| limit.validate(value::parse_bandwidth_limit))
             .transpose()?
             .flatten();
+        let read_certificates = |path: String| {
+            let directory = file.directory();
+            CaCertificates::read(&value::to_absolute_path(
+                Path::new(&path),
+                directory,
+                self.environment,
+            )?)
+        };
+        let ca_certificates = keys
+            .ca_file
+            .map(|path| path.validate(read_certificates))
+            .transpose()?
+            .unwrap_or_default();
         let check_mode = |key: Option<Text>, required_bits| {
             key.map(|text| text.validate(|text| value::parse_mode(text, required_bits))).transpose()
         };
@@ -214,6 +231,7 @@ impl<'a> Loader<'a> {
             read_deadline,
             connections,
             bandwidth_limit,
+            ca_certificates,
             directory_mode,
             file_mode,
             sources,

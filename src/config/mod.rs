@@ -21,6 +21,7 @@
 
 mod bandwidth_limit;
 mod base_url;
+mod ca_certificates;
 mod cache;
 mod config_file;
 mod directories;
@@ -55,6 +56,7 @@ mod webex;
 mod zoom;
 
 pub use bandwidth_limit::BandwidthLimit;
+pub use ca_certificates::CaCertificates;
 pub use cache::{CacheConfig, DiskLimit, MemoryBudget};
 pub use directories::{SYSTEM_VARIABLE, log_directory, runtime_directories};
 pub use environment::{Environment, ProcessEnvironment};

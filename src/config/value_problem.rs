@@ -11,6 +11,7 @@ use jiff::civil::Date;
 
 use super::bandwidth_limit::BandwidthLimit;
 use super::cache::{DiskLimit, MemoryBudget};
+use super::file_problem::FileProblem;
 use super::limits::{MAX_READ_DEADLINE, MIN_READ_DEADLINE};
 use crate::model::{Diagnostic, ErrorKind};
 
@@ -98,6 +99,10 @@ pub enum ValueProblem {
     UrlUser,
     #[error("must not contain a query or a fragment")]
     UrlQuery,
+    #[error("cannot read {path}: {problem}")]
+    CaFile { path: String, problem: FileProblem },
+    #[error("{path} is not a list of valid certificates in PEM format: {reason}")]
+    CaCertificate { path: String, reason: String },
     #[error("must contain only host names")]
     HostName,
     /// A host name of one label would allow a whole top-level domain.
@@ -150,6 +155,10 @@ impl Diagnostic for ValueProblem {
             }
             Self::UrlScheme => "http:// is allowed only for a loopback host such as 127.0.0.1.",
             Self::UrlQuery => "Remove everything from the first `?` or `#`.",
+            Self::CaFile { problem, .. } => return problem.hint(),
+            Self::CaCertificate { .. } => {
+                "Convert a certificate in DER format: openssl x509 -inform DER -in FILE -out FILE.pem"
+            }
             Self::HostName => {
                 "Write names such as \"files.example.org\", without scheme, port, path or `*`."
             }

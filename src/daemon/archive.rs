@@ -113,7 +113,8 @@ impl Archive {
         shutdown: CancellationToken,
     ) -> Result<Self, DaemonError> {
         let bandwidth_limit = config.bandwidth_limit.map(BandwidthLimit::bytes_per_second);
-        let client = Client::new(config.max_connections())?.with_bandwidth_limit(bandwidth_limit);
+        let client = Client::trusting(config.ca_certificates.as_der(), config.max_connections())?
+            .with_bandwidth_limit(bandwidth_limit);
         Self::with_client(config, registry, client, storage, runtime, shutdown)
     }
 

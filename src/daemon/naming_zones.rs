@@ -134,7 +134,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{CacheConfig, DiskLimit, MemoryBudget};
+    use crate::config::{CaCertificates, CacheConfig, DiskLimit, MemoryBudget};
     use crate::daemon::demo;
 
     fn config(timezone: TimeZone, is_timezone_configured: bool) -> Config {
@@ -150,6 +150,7 @@ mod tests {
             read_deadline: Duration::from_secs(30),
             connections: 4,
             bandwidth_limit: None,
+            ca_certificates: CaCertificates::default(),
             directory_mode: None,
             file_mode: None,
             sources: demo::sources(&cloud).unwrap(),

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{RequestBuilder, Response};
+use reqwest::{Certificate, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
@@ -125,12 +125,31 @@ impl Client {
     /// # Errors
     /// [`HttpError::Setup`] if the root certificates or the resolver of the system cannot be used.
     pub fn new(max_connections: usize) -> Result<Self, HttpError> {
+        Self::trusting([], max_connections)
+    }
+
+    /// Creates a client like [`new`](Self::new), which also trusts the authorities with these
+    /// certificates in DER format.
+    ///
+    /// # Errors
+    /// The same as those of [`new`](Self::new), or a certificate is invalid.
+    pub fn trusting<'a>(
+        certificates: impl IntoIterator<Item = &'a [u8]>,
+        max_connections: usize,
+    ) -> Result<Self, HttpError> {
         // A second call in the same process fails. That is harmless, because the cryptography
         // provider is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let setup_error = |error| HttpError::Setup(TransportError::new(error));
+        let certificates = certificates
+            .into_iter()
+            .map(Certificate::from_der)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(setup_error)?;
         let http = reqwest::Client::builder()
+            .tls_certs_merge(certificates)
             .user_agent(concat!("meetfs/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .redirect(Policy::none())
@@ -140,7 +159,7 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_max_idle_per_host(max_connections + max_brief_permits(max_connections))
             .build()
-            .map_err(|error| HttpError::Setup(TransportError::new(error)))?;
+            .map_err(setup_error)?;
         Ok(Self {
             transport: Arc::new(http.clone()),
             http,

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use rustls::CertificateError;
+
 use crate::model::{Diagnostic, ErrorKind, SecretUrl};
 
 /// The error of an HTTP request. It names the host but never the path or the query, because these
@@ -75,8 +77,12 @@ pub enum HttpError {
 /// The innermost cause of a transport error, for example "Connection refused". It does not contain
 /// the URL.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct TransportError(String);
+#[error("{text}")]
+pub struct TransportError {
+    text: String,
+    /// Whether no trusted authority has issued the certificate of the server.
+    has_unknown_issuer: bool,
+}
 
 impl TransportError {
     pub(super) fn new(error: reqwest::Error) -> Self {
@@ -85,8 +91,21 @@ impl TransportError {
         while let Some(source) = innermost_error.source() {
             innermost_error = source;
         }
-        Self(innermost_error.to_string())
+        let text = innermost_error.to_string();
+        Self { text, has_unknown_issuer: has_unknown_issuer(&error) }
     }
+}
+
+/// Whether TLS failed because no trusted authority has issued the certificate of the server.
+fn has_unknown_issuer(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(tls_error) = error.downcast_ref::<rustls::Error>() {
+        let unknown_issuer = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        return *tls_error == unknown_issuer;
+    }
+    // The source of an I/O error is that of the error which it contains.
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let inner = inner.map(|inner| inner as &(dyn std::error::Error + 'static));
+    inner.or_else(|| error.source()).is_some_and(has_unknown_issuer)
 }
 
 /// Formats a delay in seconds, minutes or hours, depending on its length.
@@ -130,6 +149,12 @@ impl Diagnostic for HttpError {
 
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
+            Self::Unreachable { source, .. } if source.has_unknown_issuer => Some(
+                "The certificate of the server is not trusted. If a private authority has issued \
+                 it, for example behind a proxy that inspects TLS, set `ca_file` to the \
+                 certificate of this authority."
+                    .into(),
+            ),
             Self::Unreachable { .. } => {
                 Some("Check the network. If every request fails, check the base URL.".into())
             }

@@ -12,7 +12,7 @@ const DOCUMENT: &str = include_str!("../../docs/architecture.md");
 const LIBRARIES: [(&str, &[&str]); 9] = [
     ("fuser", &["fuse"]),
     ("reqwest", &["http"]),
-    ("rustls", &["http"]),
+    ("rustls", &["config", "http"]),
     ("rusqlite", &["catalog"]),
     ("hyper", &["commands", "demo_cloud", "http"]),
     ("hyper_util", &["commands", "demo_cloud"]),

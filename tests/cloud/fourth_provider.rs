@@ -17,7 +17,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use meetfs::config::{
-    CacheConfig, Config, DiskLimit, FilterConfig, MemoryBudget, ProviderConfig, SourceConfig,
+    CaCertificates, CacheConfig, Config, DiskLimit, FilterConfig, MemoryBudget, ProviderConfig,
+    SourceConfig,
 };
 use meetfs::daemon::archive::Archive;
 use meetfs::daemon::cache_storage::CacheStorage;
@@ -252,6 +253,7 @@ fn config(url: Url, cache: &Path) -> Config {
         read_deadline: TIMEOUT,
         connections: 4,
         bandwidth_limit: None,
+        ca_certificates: CaCertificates::default(),
         directory_mode: None,
         file_mode: None,
         sources: vec![source],

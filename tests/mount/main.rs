@@ -45,6 +45,7 @@ mod secrets;
 mod service_manager;
 mod status;
 mod three_clouds;
+mod tls_and_proxies;
 mod trash;
 mod unmounting;
 mod unwritable_cache;

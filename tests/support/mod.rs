@@ -13,6 +13,7 @@
 pub mod leases;
 pub mod processes;
 pub mod rapatin;
+pub mod relay;
 pub mod webex;
 pub mod zoom;
 

@@ -18,7 +18,7 @@ use crate::providers::{Registry, SignInError, SignInService};
 /// The configuration is invalid, or the sign-in failed.
 pub(crate) fn run(arguments: &LoginArgs) -> Result<(), Error> {
     let config = Config::load_for_login(&arguments.overrides(), &ProcessEnvironment)?;
-    let client = Client::new(config.connections)?;
+    let client = Client::trusting(config.ca_certificates.as_der(), config.connections)?;
     let Some(source) = config.sources.first() else { return Ok(()) };
     let Some(service) = Registry::default().sign_in_service(source, &client) else {
         let source_name = source.name.clone();

@@ -17,7 +17,8 @@ use super::faults::FaultSchedule;
 use super::zoom_cloud::ZoomCloud;
 use super::zoom_server::ZoomServer;
 use crate::config::{
-    CacheConfig, Config, DiskLimit, FilterConfig, MemoryBudget, ProviderConfig, SourceConfig,
+    CaCertificates, CacheConfig, Config, DiskLimit, FilterConfig, MemoryBudget, ProviderConfig,
+    SourceConfig,
 };
 use crate::daemon::archive::Archive;
 use crate::daemon::cache_storage::CacheStorage;
@@ -195,6 +196,7 @@ fn config(directory: &Path) -> Config {
         read_deadline: DEADLINE,
         connections: 8,
         bandwidth_limit: None,
+        ca_certificates: CaCertificates::default(),
         directory_mode: None,
         file_mode: None,
         sources: vec![source],
