@@ -1,4 +1,4 @@
-//! Values of flags and variables, and the list of `-o`: nine lines with one value each.
+//! Values of flags and variables, and the list of `-o`: ten lines with one value each.
 
 use std::ffi::OsString;
 
@@ -16,17 +16,17 @@ pub fn check(data: &[u8]) {
     let mut value = || lines.next().filter(|line| !line.is_empty()).map(str::to_owned);
     let values: [_; 7] = std::array::from_fn(|_| value().map(OsString::from));
     let options = value().unwrap_or_default();
-    let bandwidth_limit = value().map(OsString::from);
+    let last_values: [_; 2] = std::array::from_fn(|_| value().map(OsString::from));
     let _parsed_or_refused = MountOptions::parse(&options);
     let by_flags = settings::load(
         FILE,
-        &overrides(&values, bandwidth_limit.clone(), Origin::Flag("--flag")),
+        &overrides(&values, last_values.clone(), Origin::Flag("--flag")),
         &config::environment(),
         config::now(),
     );
     let by_variables = settings::load(
         FILE,
-        &overrides(&values, bandwidth_limit, Origin::Variable("MEETFS_VARIABLE")),
+        &overrides(&values, last_values, Origin::Variable("MEETFS_VARIABLE")),
         &config::environment(),
         config::now(),
     );
@@ -43,12 +43,13 @@ pub fn check(data: &[u8]) {
 
 fn overrides(
     values: &[Option<OsString>; 7],
-    bandwidth_limit: Option<OsString>,
+    last_values: [Option<OsString>; 2],
     origin: Origin,
 ) -> Overrides {
     let setting = |value: Option<OsString>| Some(Setting::new(value?, origin.clone()));
-    let settings = values.clone().map(setting);
+    let settings = values.clone().map(&setting);
     let [cache_dir, memory, disk, timezone, read_deadline, connections, source] = settings;
+    let [bandwidth_limit, metrics] = last_values.map(setting);
     Overrides {
         config: None,
         sources: source.into_iter().collect(),
@@ -58,6 +59,7 @@ fn overrides(
         timezone,
         read_deadline,
         connections,
-        bandwidth_limit: setting(bandwidth_limit),
+        bandwidth_limit,
+        metrics,
     }
 }

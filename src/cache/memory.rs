@@ -51,6 +51,19 @@ struct State {
     consumed_in_flight: LruCache<BlockKey, ()>,
     cached_bytes: u64,
     reserved_bytes: u64,
+    evicted_blocks: u64,
+}
+
+/// The state of the memory cache, for status reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStatus {
+    /// Maximum number of cached and reserved bytes.
+    pub budget: u64,
+    pub cached_bytes: u64,
+    /// Number of bytes that are reserved for the buffers of running fetches.
+    pub reserved_bytes: u64,
+    /// Number of blocks that were evicted since the cache was created.
+    pub evicted_blocks: u64,
 }
 
 /// The cached bytes of a block, which can be a part of the block or all of it.
@@ -179,6 +192,7 @@ impl MemoryCache {
             consumed_in_flight: LruCache::new(MAX_CONSUMED_IN_FLIGHT),
             cached_bytes: 0,
             reserved_bytes: 0,
+            evicted_blocks: 0,
         };
         Arc::new(Self { budget, state: Mutex::new(state) })
     }
@@ -188,11 +202,15 @@ impl MemoryCache {
         self.budget
     }
 
-    /// Returns the number of cached bytes and the number of reserved bytes.
-    #[cfg(test)]
-    pub(crate) fn usage(&self) -> (u64, u64) {
+    /// Returns the state of the cache.
+    pub fn status(&self) -> MemoryStatus {
         let state = self.state.lock();
-        (state.cached_bytes, state.reserved_bytes)
+        MemoryStatus {
+            budget: self.budget,
+            cached_bytes: state.cached_bytes,
+            reserved_bytes: state.reserved_bytes,
+            evicted_blocks: state.evicted_blocks,
+        }
     }
 
     /// Reserves memory for bytes that a reader waits for. Always succeeds, and evicts blocks if
@@ -321,6 +339,7 @@ impl State {
                 blocks_in_use.push((key, block, is_consumed));
             } else {
                 self.cached_bytes -= block.cached_length();
+                self.evicted_blocks += 1;
             }
         }
         // The oldest block is put back last, so it is the first candidate of the next eviction.

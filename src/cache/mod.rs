@@ -13,4 +13,4 @@ mod memory;
 pub use block::{
     BLOCK_LENGTH, BlockExtent, BlockIndex, BlockKey, BlockSpan, ContentId, block_ceil, block_floor,
 };
-pub use memory::{MemoryCache, Reservation};
+pub use memory::{MemoryCache, MemoryStatus, Reservation};

@@ -15,6 +15,8 @@ pub struct RefreshState {
     pub is_first_listing_done: bool,
     /// The number of refreshes since the start, including failed ones.
     pub completed_refreshes: u64,
+    /// The number of refreshes since the start that failed or did not list all days.
+    pub failed_refreshes: u64,
     /// The time of the last listing, even if it covered only some days.
     pub listed_at: Option<Timestamp>,
     /// The time of the last listing of all days, in this run or an earlier one.

@@ -149,6 +149,7 @@ impl Refresher {
             refresher.state.send_modify(|state| {
                 state.is_running = false;
                 state.completed_refreshes += 1;
+                state.failed_refreshes += u64::from(failures > 0);
                 state.next_refresh_at = current_time().checked_add(delay).ok();
             });
             let is_requested = tokio::select! {

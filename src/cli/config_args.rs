@@ -11,8 +11,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::{
-    DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_READ_DEADLINE, Origin, Overrides,
-    Setting,
+    DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_READ_DEADLINE, METRICS_OFF, Origin,
+    Overrides, Setting,
 };
 
 /// A flag and the environment variable that can be set instead.
@@ -36,6 +36,8 @@ const CONNECTIONS: Flag =
 
 const BANDWIDTH_LIMIT: Flag =
     Flag { id: "bandwidth_limit", name: "--bandwidth-limit", variable: "MEETFS_BANDWIDTH_LIMIT" };
+
+const METRICS: Flag = Flag { id: "metrics", name: "--metrics", variable: "MEETFS_METRICS" };
 
 impl Flag {
     /// Returns the value of the flag, or of the environment variable if the flag is not given.
@@ -142,6 +144,19 @@ struct ConfigFlags {
         allow_negative_numbers = true
     )]
     bandwidth_limit: Option<OsString>,
+
+    /// Serve metrics on this address: a loopback host and port, or unix:/path
+    ///
+    /// Prometheus reads http://ADDRESS/metrics. Only programs on this machine can connect. The
+    /// socket of a path is accessible only to you.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = METRICS.variable,
+        hide_env_values = true,
+        default_value = METRICS_OFF
+    )]
+    metrics: Option<OsString>,
 }
 
 /// Hides `argument` from the help if `ids` contains its id. Used for flags that have no effect on a
@@ -184,6 +199,7 @@ impl FromArgMatches for ConfigArgs {
             read_deadline: READ_DEADLINE.setting(matches),
             connections: CONNECTIONS.setting(matches),
             bandwidth_limit: BANDWIDTH_LIMIT.setting(matches),
+            metrics: METRICS.setting(matches),
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::config_args::{ConfigArgs, SourceArgs};
+use super::config_args::{ConfigArgs, SourceArgs, hide};
 use crate::config::Overrides;
 
 const AFTER_HELP: &str = "\
@@ -17,9 +17,13 @@ takes a few requests. Nothing is mounted or changed.
 Exits with 0 if no check failed, with 3 if a check of the configuration or of a credential failed, \
 and with 1 if another check failed.";
 
+/// Ids of the flags in [`ConfigArgs`] that have no effect on this command.
+const HIDDEN_FLAGS: [&str; 1] = ["metrics"];
+
 /// Check configuration, credentials, network, FUSE and cache, and suggest fixes
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
+#[command(mut_args(|argument| hide(argument, &HIDDEN_FLAGS)))]
 pub struct DoctorArgs {
     #[command(flatten)]
     pub config: ConfigArgs,

@@ -25,8 +25,16 @@ them. A running mount uses a new sign-in automatically.
 Exits with 3 if permission was refused or if the source needs no login.";
 
 /// Ids of the flags in [`ConfigArgs`] that have no effect on this command.
-const HIDDEN_FLAGS: [&str; 7] =
-    ["cache_dir", "memory", "disk", "timezone", "read_deadline", "connections", "bandwidth_limit"];
+const HIDDEN_FLAGS: [&str; 8] = [
+    "cache_dir",
+    "memory",
+    "disk",
+    "timezone",
+    "read_deadline",
+    "connections",
+    "bandwidth_limit",
+    "metrics",
+];
 
 /// Sign in to a source in a browser
 #[derive(Args, Clone, Debug)]

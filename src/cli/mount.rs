@@ -165,6 +165,8 @@ mod tests {
             "3",
             "--bandwidth-limit",
             "4MiB",
+            "--metrics",
+            "127.0.0.1:9464",
             "/mnt",
         ])
         .overrides();
@@ -178,6 +180,7 @@ mod tests {
         assert_eq!(overrides.read_deadline, Some(flag("5s", "--read-deadline")));
         assert_eq!(overrides.connections, Some(flag("3", "--connections")));
         assert_eq!(overrides.bandwidth_limit, Some(flag("4MiB", "--bandwidth-limit")));
+        assert_eq!(overrides.metrics, Some(flag("127.0.0.1:9464", "--metrics")));
     }
 
     #[test]

@@ -9,12 +9,15 @@ Examples:
   meetfs status                 all your mounts
   meetfs status ~/meetings
   meetfs status --json | jq '.[].sources[] | select(.error)'
+  meetfs status --prometheus ~/meetings
 
 Shows for each source the number of its recordings, the time of the last and of the next refresh, \
 and its errors. Times are shown with their offset from UTC. With --json, times are in UTC.
 
 A mount whose daemon has died is shown as DEAD. In JSON, its field \"dead\" contains a suggested \
 fix. The field is null for a mount that works.
+
+--prometheus prints one mount. docs/metrics.md describes the metrics.
 
 Exits with 0 if every daemon answered, and with 1 if a daemon has died.";
 
@@ -29,4 +32,8 @@ pub struct StatusArgs {
     /// Print a JSON array with one object for each mount
     #[arg(long)]
     pub json: bool,
+
+    /// Print metrics in the text format of Prometheus
+    #[arg(long, conflicts_with = "json")]
+    pub prometheus: bool,
 }

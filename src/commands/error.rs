@@ -39,6 +39,9 @@ pub enum CommandError {
         /// The names of the sources.
         sources: String,
     },
+    /// `meetfs status --prometheus` needs a mountpoint.
+    #[error("there are {count} mounts, but metrics are printed for one mount")]
+    SeveralMounts { count: usize },
     /// The directory of `meetfs expiring --not-in` cannot be searched.
     #[error("cannot search {} for copies", path.display())]
     Copies { path: PathBuf, source: std::io::Error },
@@ -58,9 +61,10 @@ impl Diagnostic for CommandError {
             Self::IncompleteRefresh { .. } | Self::UnfinishedRefresh { .. } => {
                 ErrorKind::Unavailable
             }
-            Self::Copies { .. } | Self::CopiesInMount(_) | Self::CacheDirectory { .. } => {
-                ErrorKind::Usage
-            }
+            Self::SeveralMounts { .. }
+            | Self::Copies { .. }
+            | Self::CopiesInMount(_)
+            | Self::CacheDirectory { .. } => ErrorKind::Usage,
             Self::System { .. } => ErrorKind::System,
         }
     }
@@ -74,6 +78,7 @@ impl Diagnostic for CommandError {
             Self::UnfinishedRefresh { .. } => {
                 "The refresh continues in the background. `meetfs status` shows its progress."
             }
+            Self::SeveralMounts { .. } => "Name its mountpoint. `meetfs status` lists your mounts.",
             Self::Copies { .. } => "Choose a readable directory for --not-in.",
             Self::CopiesInMount(_) => "Choose a directory outside the mount for --not-in.",
             Self::CacheDirectory { .. } => {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::error::Error;
+use super::error::{CommandError, Error};
 use super::exit_status::ExitStatus;
 use super::mount_processes::{describe_holders, describe_unseen_holder};
 use super::output::{print, print_json};
@@ -13,6 +13,7 @@ use crate::config::ProcessEnvironment;
 use crate::daemon::control::{
     ControlError, MountReport, Mounts, Request, WallClock, resolve_mountpoint,
 };
+use crate::daemon::metrics;
 use crate::daemon::mount_table::{self, MountEntry};
 
 /// The reply of one daemon.
@@ -24,6 +25,9 @@ pub(crate) type Reply = Result<MountReport, ControlError>;
 /// The mount does not exist, or a daemon does not answer.
 pub(crate) fn run(arguments: &StatusArgs) -> Result<ExitStatus, Error> {
     let replies = send_request(arguments.mountpoint.as_deref(), Request::Status)?;
+    if arguments.prometheus {
+        return print_metrics(replies);
+    }
     if replies.is_empty() && !arguments.json {
         return print("nothing is mounted\n").map(|()| ExitStatus::Success);
     }
@@ -33,6 +37,22 @@ pub(crate) fn run(arguments: &StatusArgs) -> Result<ExitStatus, Error> {
     } else {
         ExitStatus::Success
     })
+}
+
+/// Prints the metrics of the only mount.
+///
+/// # Errors
+/// There are several mounts, or none, or the mount is dead.
+fn print_metrics(mut replies: Vec<Reply>) -> Result<ExitStatus, Error> {
+    let report = match (replies.pop(), replies.len()) {
+        (None, _) => return Err(ControlError::NoMounts.into()),
+        (Some(reply), 0) => reply?,
+        (Some(_), others) => return Err(CommandError::SeveralMounts { count: others + 1 }.into()),
+    };
+    if report.dead_mount_error.is_some() {
+        return Err(ControlError::Dead(report.mountpoint.into()).into());
+    }
+    print(&metrics::encode(report)).map(|()| ExitStatus::Success)
 }
 
 /// Sends a request to the daemon of one mount, or of all mounts.

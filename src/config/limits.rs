@@ -22,6 +22,8 @@ pub(super) const DEFAULT_MEMORY_OF_SMALL_MACHINE: &str = "64MiB";
 /// seventh of it. A machine with 2 GiB reports a little less, and gets the usual default.
 pub(super) const SMALL_MACHINE_MEMORY: u64 = 1792 << 20;
 pub const DEFAULT_DISK: &str = "10GiB";
+/// The value that turns the metrics server off. It is the default.
+pub const METRICS_OFF: &str = "off";
 
 /// Minimum deadline of a read. A shorter deadline would leave no time for a slow round trip and one
 /// retry. Every read would fail.

@@ -16,7 +16,8 @@ use super::directories::{CACHE_HOME, CONFIG_HOME};
 use super::environment::Environment;
 use super::error::{ConfigError, KeyFix};
 use super::keys::{Number, SubTable, Text, known_keys};
-use super::limits::{DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_READ_DEADLINE};
+use super::limits::{DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_READ_DEADLINE, METRICS_OFF};
+use super::metrics_address::MetricsAddress;
 use super::overrides::Overrides;
 use super::setting::Setting;
 use super::source::{self, SourceConfig, SourceContext, refuse_exposed_secrets};
@@ -43,6 +44,8 @@ pub struct Config {
     pub bandwidth_limit: Option<BandwidthLimit>,
     /// The certificates that are trusted in addition to those of the system.
     pub ca_certificates: CaCertificates,
+    /// The address of the metrics server, if it is turned on.
+    pub metrics: Option<MetricsAddress>,
     /// The permission bits of directories, or `None` to use the default of the mount.
     pub directory_mode: Option<u16>,
     /// The permission bits of files, or `None` to use the default of the mount.
@@ -59,6 +62,7 @@ known_keys! {
         connections: Number,
         bandwidth_limit: Text,
         ca_file: Text,
+        metrics: Text,
         directory_mode: Text,
         file_mode: Text,
         cache: SubTable,
@@ -212,6 +216,10 @@ impl<'a> Loader<'a> {
             .map(|path| path.validate(read_certificates))
             .transpose()?
             .unwrap_or_default();
+        let metrics = override_or_key(&overrides.metrics, keys.metrics)?
+            .filter(|address| address.value != METRICS_OFF)
+            .map(|address| address.validate(MetricsAddress::parse))
+            .transpose()?;
         let check_mode = |key: Option<Text>, required_bits| {
             key.map(|text| text.validate(|text| value::parse_mode(text, required_bits))).transpose()
         };
@@ -232,6 +240,7 @@ impl<'a> Loader<'a> {
             connections,
             bandwidth_limit,
             ca_certificates,
+            metrics,
             directory_mode,
             file_mode,
             sources,

@@ -34,6 +34,7 @@ pub mod fuzzing;
 mod keys;
 mod limits;
 mod load;
+mod metrics_address;
 mod origin;
 mod overrides;
 mod provider;
@@ -63,8 +64,11 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use error::{ConfigError, KeyFix};
 pub use file_problem::FileProblem;
 pub use filter::{FileKind, FilterConfig};
-pub use limits::{DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_READ_DEADLINE};
+pub use limits::{
+    DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_READ_DEADLINE, METRICS_OFF,
+};
 pub use load::Config;
+pub use metrics_address::MetricsAddress;
 pub use origin::Origin;
 pub use overrides::Overrides;
 pub use provider::ProviderConfig;

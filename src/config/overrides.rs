@@ -19,4 +19,5 @@ pub struct Overrides {
     pub read_deadline: Option<Setting<OsString>>,
     pub connections: Option<Setting<OsString>>,
     pub bandwidth_limit: Option<Setting<OsString>>,
+    pub metrics: Option<Setting<OsString>>,
 }

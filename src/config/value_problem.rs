@@ -67,6 +67,9 @@ pub enum ValueProblem {
     OwnerCannotRead { required_bits: u16 },
     #[error("must be at least {} per second", ByteSize(BandwidthLimit::MIN.bytes_per_second()))]
     BandwidthTooLow,
+    /// Other machines could reach the address.
+    #[error("must be on a loopback address")]
+    NotLoopback,
     #[error("must be at least {}, the size of one block", ByteSize(DiskLimit::MIN_BYTES))]
     DiskTooSmall,
     #[error("is larger than any disk")]
@@ -124,6 +127,10 @@ impl Diagnostic for ValueProblem {
             | Self::Path(_)
             | Self::FutureDate(_)
             | Self::UrlUser => return None,
+            Self::NotLoopback => {
+                "Metrics have no password. Use 127.0.0.1 or unix: and a path, and let a proxy or \
+                 an agent on this machine forward them."
+            }
             Self::BandwidthTooLow => "Write \"off\" to remove the limit.",
             // The text has no scheme, such as `api.zoom.us`.
             Self::Url(url::ParseError::RelativeUrlWithoutBase) => {

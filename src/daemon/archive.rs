@@ -27,14 +27,14 @@ use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskStatus};
 use crate::catalog::{Catalog, Enricher, ListingScope, SizeFinder, SourceCounts, SourceOptions};
 use crate::config::{BandwidthLimit, Config};
-use crate::http::{Client, FetchError};
+use crate::http::{Client, FetchError, RequestCounters};
 #[cfg(test)]
 use crate::model::TableSize;
 use crate::model::{BodyKind, FileId, SourceName, Version, current_time};
 use crate::providers::{LeaseCache, Provider, Registry};
 use crate::read::{Engine, EngineOptions};
 use crate::tree::{LiveTree, TreeBuilder, TreeChange};
-use crate::vfs::{Invalidation, InvalidationQueue, UnlistedSources};
+use crate::vfs::{Handles, Invalidation, InvalidationQueue, UnlistedSources};
 
 /// Minimum interval between snapshots. While the enrichment delivers sizes one by one, a rebuild
 /// per size would keep a core busy.
@@ -76,6 +76,7 @@ pub struct Archive {
     pub engine: Arc<Engine>,
     pub invalidations: Arc<InvalidationQueue>,
     pub unlisted_sources: Arc<UnlistedSources>,
+    pub handles: Arc<Handles>,
     catalog: Arc<Catalog>,
     sources: Vec<Source>,
     client: Client,
@@ -135,12 +136,15 @@ impl Archive {
             .sources
             .iter()
             .map(|source| {
+                let request_counters = Arc::<RequestCounters>::default();
+                let client = client.clone().with_counters(request_counters.clone());
                 let provider = registry.open(source, &client).map_err(|error| {
                     ListingError::Failed { source_name: source.name.clone(), source: error }
                 })?;
                 Ok(Source {
                     config: source.clone(),
                     provider,
+                    request_counters,
                     refresh_request: Arc::default(),
                     state: watch::Sender::default(),
                     settled_revision: watch::Sender::default(),
@@ -177,9 +181,10 @@ impl Archive {
         let lease_caches: HashMap<_, _> = sources
             .iter()
             .map(|source| {
-                let leases = LeaseCache::new(source.provider.clone()).with_bandwidth_limit(
-                    source.config.bandwidth_limit.map(BandwidthLimit::bytes_per_second),
-                );
+                let bandwidth_limit = source.config.bandwidth_limit;
+                let leases = LeaseCache::new(source.provider.clone())
+                    .with_bandwidth_limit(bandwidth_limit.map(BandwidthLimit::bytes_per_second))
+                    .with_request_counters(source.request_counters.clone());
                 (source.config.name.clone(), leases)
             })
             .collect();
@@ -203,6 +208,7 @@ impl Archive {
             engine,
             invalidations,
             unlisted_sources,
+            handles: Arc::default(),
             catalog,
             sources,
             client,

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use super::log_file::LogFileError;
+use super::metrics::MetricsError;
 use super::mountpoint::MountpointError;
 use crate::cache::disk::DiskError;
 use crate::catalog::CatalogDatabaseError;
@@ -29,6 +30,8 @@ pub enum DaemonError {
     Disk(#[from] DiskError),
     #[error(transparent)]
     Http(#[from] HttpError),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     #[error("cannot write the log {}", path.display())]
     Log {
         /// The log file, or the directory of the daily logs.
@@ -50,6 +53,7 @@ impl Diagnostic for DaemonError {
             Self::Catalog(error) => error.kind(),
             Self::Disk(error) => error.kind(),
             Self::Http(error) => error.kind(),
+            Self::Metrics(error) => error.kind(),
             Self::Log {
                 source: LogFileError::ForeignLink { .. } | LogFileError::ForeignFile { .. },
                 ..
@@ -67,6 +71,7 @@ impl Diagnostic for DaemonError {
             Self::Catalog(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             Self::Http(error) => error.hint(),
+            Self::Metrics(error) => error.hint(),
             Self::Log { .. } => Some("Choose another file with --log-file.".into()),
             Self::System { .. } | Self::Interrupted => None,
         }

@@ -1,8 +1,8 @@
 //! Runs the mount process: starts it in the background, lists, mounts, serves and unmounts.
 //!
 //! - Input: a validated configuration, a mountpoint, a log destination.
-//! - Output: a mount that is served until a signal or the kernel ends it, and a control socket that
-//!   answers `status`, `refresh` and `expiring`.
+//! - Output: a mount that is served until a signal or the kernel ends it, a control socket that
+//!   answers `status`, `refresh` and `expiring`, and metrics.
 //! - It composes providers, catalog, tree, cache, read and fuse into one [`archive`].
 //! - It must not depend on commands: it prints nothing and has no exit codes. Messages for the user
 //!   are values ([`serve::StartupEvent`], [`error::DaemonError`]).
@@ -18,6 +18,7 @@ pub(crate) mod fuse_connection;
 pub mod log_file;
 pub mod logging;
 pub(crate) mod malloc;
+pub mod metrics;
 pub(crate) mod mount_table;
 pub mod mountpoint;
 mod naming_zones;

@@ -151,6 +151,7 @@ mod tests {
             connections: 4,
             bandwidth_limit: None,
             ca_certificates: CaCertificates::default(),
+            metrics: None,
             directory_mode: None,
             file_mode: None,
             sources: demo::sources(&cloud).unwrap(),

@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::archive::{Archive, Readiness};
 use super::cache_storage::{CacheStorage, UnwritableCache};
+use super::control::ServedMount;
 use super::error::{DaemonError, ListingError};
+use super::metrics::MetricsListener;
 use super::mountpoint::LockedMountpoint;
 use super::naming_zones::ZoneChange;
 use super::service_manager::ServiceManager;
@@ -148,6 +150,10 @@ impl MountProcess<'_> {
         let path = mountpoint.path().to_path_buf();
         mountpoint::check_outside(&path, &config.cache.dir, "cache directory")?;
         let mut signals = self.runtime.block_on(async { Signals::listen() })?;
+        let metrics_listener = {
+            let _runtime_guard = self.runtime.enter();
+            config.metrics.as_ref().map(MetricsListener::bind).transpose()?
+        };
         let storage = if self.options.demo_cloud.is_some() {
             CacheStorage::in_memory()?
         } else {
@@ -166,7 +172,8 @@ impl MountProcess<'_> {
             (self.options.report)(StartupEvent::ZoneChanged(change));
         }
         let providers = archive.providers();
-        let result = self.serve_until_ended(&archive, mountpoint, &mut signals, shutdown);
+        let listeners = (metrics_listener, shutdown);
+        let result = self.serve_until_ended(&archive, mountpoint, &mut signals, listeners);
         self.service_manager.report_unmount();
         // From here on a second signal ends the process at once.
         self.runtime.spawn(async move {
@@ -201,7 +208,7 @@ impl MountProcess<'_> {
         archive: &Arc<Archive>,
         mountpoint: LockedMountpoint,
         signals: &mut Signals,
-        shutdown: CancellationToken,
+        (metrics_listener, shutdown): (Option<MetricsListener>, CancellationToken),
     ) -> Result<(fuse::MountedSession, Option<control::Server>), DaemonError> {
         let path = mountpoint.path().to_path_buf();
         self.runtime.block_on(async {
@@ -215,9 +222,13 @@ impl MountProcess<'_> {
         })?;
         let (unmount_sender, mut unmount_receiver) = watch::channel(false);
         let session = self.mount(archive, &path, unmount_sender)?;
+        let served_mount = Arc::new(ServedMount::new(path.clone(), session.device(), archive));
+        if let Some(listener) = metrics_listener {
+            self.runtime.spawn(listener.serve(served_mount.clone(), shutdown.clone()));
+        }
         let control_server = {
             let _runtime_guard = self.runtime.enter();
-            control::Server::start(&path, session.device(), archive, &ProcessEnvironment, shutdown)
+            control::Server::start(served_mount, &ProcessEnvironment, shutdown)
         };
         // From here on the mount table keeps other processes from mounting here.
         drop(mountpoint);
@@ -304,6 +315,7 @@ impl MountProcess<'_> {
             tree: archive.tree.clone(),
             engine: archive.engine.clone(),
             unlisted_sources: archive.unlisted_sources.clone(),
+            handles: archive.handles.clone(),
             owner,
             runtime: self.runtime.handle().clone(),
             invalidations: archive.invalidations.clone(),

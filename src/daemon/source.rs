@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::ListingError;
 use crate::catalog::{Catalog, Filter, RecordingKind, RefreshState, Refresher};
 use crate::config::{FileKind, SourceConfig};
+use crate::http::RequestCounters;
 use crate::model::current_time;
 use crate::providers::{Provider, ProviderError, RecycleBin};
 
@@ -17,6 +18,7 @@ use crate::providers::{Provider, ProviderError, RecycleBin};
 pub(crate) struct Source {
     pub(crate) config: SourceConfig,
     pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) request_counters: Arc<RequestCounters>,
     /// Notified to request a full refresh.
     pub(crate) refresh_request: Arc<Notify>,
     pub(crate) state: watch::Sender<RefreshState>,
@@ -83,6 +85,7 @@ impl Source {
                 state.is_running = false;
                 state.is_first_listing_done = true;
                 state.completed_refreshes += 1;
+                state.failed_refreshes += 1;
                 state.last_failure = Some((current_time(), error));
             });
         }

@@ -23,6 +23,7 @@ use super::connection_pool::{
 use super::error::{HttpError, TransportError, origin};
 use super::priority::Priority;
 use super::rate_limiter::RateLimiter;
+use super::request_counters::{CodeClass, Operation, RequestCounters};
 use super::retry;
 #[cfg(test)]
 use super::simulated_server::SimulatedTransport;
@@ -75,6 +76,17 @@ pub struct ApiRequest {
     pub priority: Priority,
 }
 
+impl ApiRequest {
+    /// Returns the purpose of the call. Only requests for tokens are sent as a form.
+    fn operation(&self) -> Operation {
+        match (&self.form, self.priority.is_for_reader()) {
+            (Some(_), _) => Operation::Token,
+            (None, true) => Operation::Lease,
+            (None, false) => Operation::Catalog,
+        }
+    }
+}
+
 /// The encoding of the form fields in the body of a call.
 #[derive(Clone, Copy)]
 enum Encoding {
@@ -102,6 +114,21 @@ pub struct DownHost {
     pub next_probe: Timestamp,
 }
 
+/// The connections to one host that requests use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConnections {
+    /// Origin of the host: scheme, host name and port.
+    pub host: String,
+    /// Number of requests in flight.
+    pub in_use: usize,
+    /// Number of requests that wait for a connection.
+    pub waiting: usize,
+    /// Maximum number of requests in flight at present. It is temporarily lower than
+    /// `configured_limit` if the host is overloaded.
+    pub limit: usize,
+    pub configured_limit: usize,
+}
+
 /// The HTTP client. All parts of the process share its connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -115,6 +142,8 @@ pub struct Client {
     max_connections: usize,
     /// Limits the file contents of all hosts.
     bandwidth_limiter: Option<Arc<BandwidthLimiter>>,
+    /// Counts the requests of this client and its clones.
+    counters: Arc<RequestCounters>,
 }
 
 impl Client {
@@ -168,6 +197,7 @@ impl Client {
             rate_limiters: Arc::default(),
             max_connections,
             bandwidth_limiter: None,
+            counters: Arc::default(),
         })
     }
 
@@ -175,6 +205,16 @@ impl Client {
     pub fn with_bandwidth_limit(self, bytes_per_second: Option<u64>) -> Self {
         let bandwidth_limiter = bytes_per_second.map(BandwidthLimiter::new).map(Arc::new);
         Self { bandwidth_limiter, ..self }
+    }
+
+    /// Returns a client that counts its requests in `counters`. It shares everything else with this
+    /// client.
+    pub fn with_counters(self, counters: Arc<RequestCounters>) -> Self {
+        Self { counters, ..self }
+    }
+
+    pub(super) fn counters(&self) -> &RequestCounters {
+        &self.counters
     }
 
     /// Returns the bandwidth limiter of all file contents, if there is one.
@@ -305,6 +345,7 @@ impl Client {
                 "retrying after an error: {}",
                 crate::model::one_line(&error)
             );
+            self.counters.record_retry(request.operation());
             tokio::time::sleep(delay).await;
         }
     }
@@ -332,7 +373,7 @@ impl Client {
             builder = builder.header(AUTHORIZATION, sensitive_header(value.expose_secret())?);
         }
         let mut response = self
-            .send(builder, &request.url, STALL_TIMEOUT)
+            .send(builder, &request.url, STALL_TIMEOUT, request.operation())
             .await
             .map_err(|error| error.into_http_error(&request.url, STALL_TIMEOUT))?;
         let to_stall_error =
@@ -398,6 +439,27 @@ impl Client {
         down_hosts
     }
 
+    /// Returns the connections of each host that has been contacted, sorted by name.
+    pub fn connections(&self) -> Vec<HostConnections> {
+        let pools: Vec<_> =
+            self.pools.lock().iter().map(|(host, pool)| (host.clone(), pool.clone())).collect();
+        let mut connections: Vec<_> = pools
+            .into_iter()
+            .map(|(host, pool)| {
+                let load = pool.load();
+                HostConnections {
+                    host,
+                    in_use: load.in_use,
+                    waiting: load.waiting,
+                    limit: load.limit,
+                    configured_limit: load.configured_limit,
+                }
+            })
+            .collect();
+        connections.sort_by(|one, other| one.host.cmp(&other.host));
+        connections
+    }
+
     /// Checks the circuit breaker of the host of `url`. If the host is down and a probe is due,
     /// sends the probe: a request for the path `/`. If another caller is sending a probe, waits for
     /// its result, for at most [`PROBE_TIMEOUT`].
@@ -429,7 +491,13 @@ impl Client {
             BreakerState::Closed => return Ok(()),
             BreakerState::Open(failing_for) => failing_for,
             BreakerState::HalfOpen => {
-                match tokio::time::timeout(PROBE_TIMEOUT, self.execute(probe)).await {
+                let reply = tokio::time::timeout(PROBE_TIMEOUT, self.execute(probe)).await;
+                let code = match &reply {
+                    Ok(Ok(reply)) => CodeClass::of(reply.status()),
+                    _ => CodeClass::None,
+                };
+                self.counters.record_request(Operation::Probe, code);
+                match reply {
                     Ok(Ok(reply)) if !reply.status().is_server_error() => {
                         breaker.record_success();
                         return Ok(());
@@ -446,14 +514,17 @@ impl Client {
     pub(crate) fn table_sizes(&self) -> Vec<TableSize> {
         let breakers = self.breakers.lock().len();
         let pools: Vec<_> = self.pools.lock().values().cloned().collect();
-        let (permits, waiters): (Vec<_>, Vec<_>) = pools.iter().map(|pool| pool.load()).unzip();
+        let loads: Vec<_> = pools.iter().map(|pool| pool.load()).collect();
         let limiters: Vec<_> = self.rate_limiters.lock().values().cloned().collect();
         let (calls, limits): (Vec<_>, Vec<_>) =
             limiters.iter().map(|limiter| limiter.load()).unzip();
         vec![
             TableSize::new("connection pools", pools.len()),
-            TableSize::new("connection permits in use", permits.iter().sum()),
-            TableSize::new("requests that wait for a permit", waiters.iter().sum()),
+            TableSize::new("connection permits in use", loads.iter().map(|load| load.in_use).sum()),
+            TableSize::new(
+                "requests that wait for a permit",
+                loads.iter().map(|load| load.waiting).sum(),
+            ),
             TableSize::new("circuit breakers", breakers),
             TableSize::new("hosts that are down", self.hosts_down().len()),
             TableSize::new("rate limiters", limiters.len()),
@@ -466,28 +537,29 @@ impl Client {
         self.http.get(url.expose().clone())
     }
 
-    /// Sends a request to the host of `url` and reports its outcome to the circuit breaker.
+    /// Sends a request to the host of `url`, counts it, and reports its outcome to the circuit
+    /// breaker.
     pub(super) async fn send(
         &self,
         request: RequestBuilder,
         url: &SecretUrl,
         timeout: Duration,
+        operation: Operation,
     ) -> Result<Response, SendError> {
         let pending_request = PendingRequest::start(self.breaker(url));
-        match tokio::time::timeout(timeout, self.execute(request)).await {
+        let error = match tokio::time::timeout(timeout, self.execute(request)).await {
             Ok(Ok(response)) => {
-                pending_request.record_reply(response.status());
-                Ok(response)
+                let status = response.status();
+                pending_request.record_reply(status);
+                self.counters.record_request(operation, CodeClass::of(status));
+                return Ok(response);
             }
-            Ok(Err(error)) => {
-                pending_request.record_failure();
-                Err(SendError::Transport(error))
-            }
-            Err(_elapsed) => {
-                pending_request.record_failure();
-                Err(SendError::TimedOut)
-            }
-        }
+            Ok(Err(error)) => SendError::Transport(error),
+            Err(_elapsed) => SendError::TimedOut,
+        };
+        pending_request.record_failure();
+        self.counters.record_request(operation, CodeClass::None);
+        Err(error)
     }
 
     async fn execute(&self, request: RequestBuilder) -> Result<Response, reqwest::Error> {

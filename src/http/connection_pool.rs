@@ -209,6 +209,16 @@ struct PermitKind {
     is_slow: bool,
 }
 
+/// The use of the permits of a pool, of all classes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PoolLoad {
+    pub(super) in_use: usize,
+    pub(super) waiting: usize,
+    /// The limit at present, which is reduced after an overload.
+    pub(super) limit: usize,
+    pub(super) configured_limit: usize,
+}
+
 /// The permission to send one request. Dropping it returns the permit to the pool.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
@@ -335,9 +345,8 @@ impl ConnectionPool {
         self.state.lock().long_permits.in_use
     }
 
-    /// Returns the number of permits in use and the number of waiting requests.
-    #[cfg(test)]
-    pub(super) fn load(&self) -> (usize, usize) {
+    /// Returns the use of the permits of all classes.
+    pub(super) fn load(&self) -> PoolLoad {
         let state = self.state.lock();
         let State { long_permits: long, brief_permits: brief, .. } = &*state;
         let queues = [
@@ -347,7 +356,13 @@ impl ConnectionPool {
             &long.slow_waiters,
             &brief.slow_waiters,
         ];
-        (long.in_use + brief.in_use, queues.iter().map(|queue| queue.len()).sum())
+        let total_limit = |limit| limit + max_brief_permits(limit);
+        PoolLoad {
+            in_use: long.in_use + brief.in_use,
+            waiting: queues.iter().map(|queue| queue.len()).sum(),
+            limit: total_limit(state.limit(self.configured_limit)),
+            configured_limit: total_limit(self.configured_limit),
+        }
     }
 }
 

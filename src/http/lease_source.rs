@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::bandwidth_limiter::BandwidthLimiter;
 use super::fetch_error::FetchError;
 use super::priority::Priority;
+use super::request_counters::RequestCounters;
 use crate::model::Lease;
 
 /// Provides the lease of one file, which all streams of the file share.
@@ -37,6 +38,12 @@ pub trait LeaseSource: Send + Sync {
 
     /// Returns the bandwidth limiter of the source, if its bandwidth is limited.
     fn bandwidth_limiter(&self) -> Option<&Arc<BandwidthLimiter>> {
+        None
+    }
+
+    /// Returns the counters of the source, in which streams count their requests. `None` if nothing
+    /// counts them.
+    fn request_counters(&self) -> Option<&Arc<RequestCounters>> {
         None
     }
 

@@ -55,6 +55,7 @@ mod range_error;
 mod range_head;
 mod range_stream;
 mod rate_limiter;
+mod request_counters;
 pub mod retry;
 #[cfg(test)]
 mod simulated_revision;
@@ -65,7 +66,7 @@ mod transport;
 mod validator;
 
 pub use bandwidth_limiter::BandwidthLimiter;
-pub use client::{ApiReply, ApiRequest, Client, DownHost};
+pub use client::{ApiReply, ApiRequest, Client, DownHost, HostConnections};
 pub use connection_pool::TrafficClass;
 pub use error::HttpError;
 pub use fetch_error::{FetchCause, FetchError};
@@ -77,6 +78,7 @@ pub use probe::{ProbeReply, probe};
 pub use range::{ByteRange, ExpectedFile};
 pub use range_stream::{MAX_SKIPPED_BYTES, RangeStream, VersionCheck, skip_limit_error};
 pub use rate_limiter::{RateLimiter, RatePermit};
+pub use request_counters::{CodeClass, Operation, RequestCounters};
 #[cfg(test)]
 pub(crate) use simulated_revision::{Revision, ServedRange, random_length};
 #[cfg(test)]

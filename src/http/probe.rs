@@ -12,6 +12,7 @@ use super::connection_pool::TrafficClass;
 use super::error::{HttpError, origin};
 use super::header_url::single_url;
 use super::headers::first_value;
+use super::request_counters::Operation;
 use super::retry;
 use crate::model::SecretUrl;
 
@@ -66,8 +67,9 @@ pub async fn probe(
         tokio::time::timeout_at(deadline, client.connection_permit(url, TrafficClass::Brief, None))
             .await
             .map_err(|_elapsed| HttpError::TimedOut { host: origin(url), timeout })?;
+    let remaining_time = deadline.saturating_duration_since(Instant::now());
     let mut response = client
-        .send(create_request()?, url, deadline.saturating_duration_since(Instant::now()))
+        .send(create_request()?, url, remaining_time, Operation::Probe)
         .await
         .map_err(|error| error.into_http_error(url, timeout))?;
     let mut body_start = Vec::new();

@@ -15,6 +15,7 @@ use super::error::TransportError;
 use super::range::{ByteRange, ExpectedFile};
 use super::range_error::RangeError;
 use super::range_head::{RangeHead, content_length};
+use super::request_counters::Operation;
 use super::transfer::{MIN_RATE, Transfer};
 use super::validator::VersionHeaders;
 use crate::model::{BYTE_ORDER_MARK, BodyKind, Lease, WEB_VTT_SIGNATURE_LENGTH, is_web_vtt};
@@ -327,7 +328,7 @@ pub(super) async fn send(
     timeout: Duration,
     transfer: &Transfer,
 ) -> Result<Response, RangeError> {
-    let reply = transfer.wait(client.send(request, &lease.url, timeout)).await;
+    let reply = transfer.wait(client.send(request, &lease.url, timeout, Operation::Read)).await;
     reply.ok_or_else(yield_error)?.map_err(|error| match error {
         SendError::TimedOut => RangeError::Broken(
             format!("the server did not answer within {} s", timeout.as_secs_f32()),

@@ -17,6 +17,7 @@ use super::priority::Priority;
 use super::range::{ByteRange, ExpectedFile};
 use super::range_body::{BodyPart, RangeBody, RangeRequest, lease_request};
 use super::range_error::RangeError;
+use super::request_counters::Operation;
 use super::retry;
 use super::transfer::Transfer;
 use super::validator::{HEAD_LENGTH, Validator};
@@ -118,6 +119,10 @@ impl RangeStream {
         (class, priority): (TrafficClass, Priority),
         timeout: Duration,
     ) -> Self {
+        let client = match leases.request_counters() {
+            Some(counters) => client.with_counters(counters.clone()),
+            None => client,
+        };
         Self {
             client,
             leases,
@@ -251,6 +256,7 @@ impl RangeStream {
                 one_line(&cause)
             );
             last_cause = cause;
+            self.client.counters().record_retry(Operation::Read);
             tokio::time::sleep(delay).await;
         }
     }
@@ -267,7 +273,10 @@ impl RangeStream {
         let start = Instant::now();
         let chunk = match body.next_part().await.map_err(AttemptError::from)? {
             BodyPart::BeforeRange => return Err(AttemptError::Skipped(start.elapsed())),
-            BodyPart::Range(bytes) => Some(bytes),
+            BodyPart::Range(bytes) => {
+                self.client.counters().add_fetched_bytes(bytes.len());
+                Some(bytes)
+            }
             BodyPart::End => None,
         };
         self.position = body.position();

@@ -134,6 +134,7 @@ impl BlockLoader {
     ) {
         let RequestTarget { content, span, position } = target;
         let fetches = in_flight.register(content.id, span, &position);
+        self.caches.record_fetch(fetches.len());
         self.fetcher.start(FetchRequest {
             content: content.clone(),
             span,

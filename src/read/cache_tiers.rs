@@ -8,14 +8,49 @@ use bytes::Bytes;
 use super::content::Content;
 use crate::cache::disk::{CompleteFile, DiskCache};
 use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, BlockSpan, MemoryCache};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The memory cache and the disk cache of the read path.
 pub(super) struct CacheTiers {
     pub(super) memory: Arc<MemoryCache>,
     pub(super) disk: Option<Arc<DiskCache>>,
+    disk_hits: AtomicU64,
+    disk_misses: AtomicU64,
+}
+
+/// How often a block was searched for in the disk cache since the mount started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskLookups {
+    /// Number of blocks that were loaded from disk.
+    pub hits: u64,
+    /// Number of blocks, or parts of blocks, that were fetched because they were not on disk.
+    pub misses: u64,
 }
 
 impl CacheTiers {
+    pub(super) fn new(memory: Arc<MemoryCache>, disk: Option<Arc<DiskCache>>) -> Self {
+        let (disk_hits, disk_misses) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { memory, disk, disk_hits, disk_misses }
+    }
+
+    pub(super) fn disk_lookups(&self) -> DiskLookups {
+        DiskLookups {
+            hits: self.disk_hits.load(Ordering::Relaxed),
+            misses: self.disk_misses.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn record_disk_hit(&self) {
+        self.disk_hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Records that `blocks` blocks are fetched. Without a disk cache, they count as neither.
+    pub(super) fn record_fetch(&self, blocks: usize) {
+        if self.disk.is_some() {
+            self.disk_misses.fetch_add(blocks as u64, Ordering::Relaxed);
+        }
+    }
+
     /// Whether the disk cache lists the block and has not failed to load it before.
     pub(super) fn is_on_disk(&self, content: &Content, index: BlockIndex) -> bool {
         self.disk.as_ref().is_some_and(|disk| {

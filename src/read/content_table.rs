@@ -246,7 +246,7 @@ mod tests {
     impl Setup {
         fn new() -> Self {
             let memory = MemoryCache::new(64 * BLOCK_LENGTH);
-            let caches = Arc::new(CacheTiers { memory, disk: None });
+            let caches = Arc::new(CacheTiers::new(memory, None));
             let observer = Arc::new(TestObserver::default());
             let table = Arc::new(ContentTable::new(caches.clone(), observer.clone()));
             *observer.table.lock() = Arc::downgrade(&table);

@@ -31,6 +31,7 @@ impl DiskLoad {
         match block {
             Some(block) => {
                 tracing::trace!(start = extent.start(), end = extent.end(), "loaded from disk");
+                caches.record_disk_hit();
                 fetch.complete_with(&block);
                 drop(reservation);
                 if !content.is_stale() {

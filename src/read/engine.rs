@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::block_loader::BlockLoader;
-use super::cache_tiers::CacheTiers;
+use super::cache_tiers::{CacheTiers, DiskLookups};
 use super::content::Content;
 use super::content_table::{ContentTable, FailingFile};
 use super::deadline::DeadlineExceeded;
@@ -25,7 +25,7 @@ use super::recording::Recording;
 #[cfg(test)]
 use crate::cache::BLOCK_LENGTH;
 use crate::cache::disk::{CompleteFile, DiskCache};
-use crate::cache::{BlockIndex, BlockSpan, MemoryCache};
+use crate::cache::{BlockIndex, BlockSpan, MemoryCache, MemoryStatus};
 use crate::http::{
     ByteRange, Client, ExpectedFile, FetchCause, FetchError, LeaseSource, Priority, RangeStream,
     TrafficClass, VersionCheck,
@@ -83,7 +83,7 @@ impl Engine {
     pub fn new(options: EngineOptions) -> Arc<Self> {
         let EngineOptions { client, cache, disk, lease_caches, deadline, observer, runtime } =
             options;
-        let caches = Arc::new(CacheTiers { memory: cache, disk });
+        let caches = Arc::new(CacheTiers::new(cache, disk));
         let contents = Arc::new(ContentTable::new(caches.clone(), observer));
         let context = Arc::new(FetchContext {
             client: client.clone(),
@@ -451,6 +451,16 @@ impl Engine {
         error
     }
 
+    /// Returns the state of the memory cache.
+    pub fn memory_status(&self) -> MemoryStatus {
+        self.caches.memory.status()
+    }
+
+    /// Returns how often a block was and was not found in the disk cache.
+    pub fn disk_lookups(&self) -> DiskLookups {
+        self.caches.disk_lookups()
+    }
+
     /// Returns the files whose reads currently fail at once.
     pub fn failing_files(&self) -> Vec<FailingFile> {
         self.contents.failing_files()
@@ -467,7 +477,7 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn table_sizes(&self) -> Vec<TableSize> {
         let (fetches, readers) = self.pending_work();
-        let (cached_bytes, reserved_bytes) = self.caches.memory.usage();
+        let MemoryStatus { cached_bytes, reserved_bytes, .. } = self.caches.memory.status();
         // Blocks that wait to be written to disk, or whose bytes are in a reply, are not evicted.
         let max_bytes_in_use = self.caches.memory.budget() / 4 + BLOCK_LENGTH;
         let max_cached_bytes = (self.caches.memory.budget() + max_bytes_in_use) as usize;

@@ -65,6 +65,7 @@ mod stream;
 mod test_support;
 mod throughput;
 
+pub use cache_tiers::DiskLookups;
 pub use content::Content;
 pub use content_table::FailingFile;
 pub use engine::{Engine, EngineOptions};

@@ -138,7 +138,7 @@ pub(super) fn loader(
 ) -> (Arc<BlockLoader>, Arc<ManualFetcher>) {
     let fetcher = Arc::new(ManualFetcher::default());
     let loader = BlockLoader {
-        caches: Arc::new(CacheTiers { memory: MemoryCache::new(memory), disk: None }),
+        caches: Arc::new(CacheTiers::new(MemoryCache::new(memory), None)),
         in_flight: Arc::default(),
         fetcher: fetcher.clone(),
         meter: Arc::default(),

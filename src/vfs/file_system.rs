@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::attributes::{Attributes, BLOCK_SIZE, FileKind, Owner};
 use super::directory_stream::{DirectoryEntry, DirectoryEntryPlus, DirectoryStream};
 use super::error::Error;
-use super::handle_table::{HandleId, HandleTable};
+use super::handle::{Handle, OpenText};
+use super::handle_table::HandleId;
+use super::handles::Handles;
 use super::invalidation::{Invalidation, InvalidationQueue};
 use super::open_files::{OpenContent, OpenFiles};
 use super::open_recording::{OpenRecording, recording_of};
@@ -59,6 +60,7 @@ pub struct FileSystemOptions {
     pub tree: Arc<LiveTree>,
     pub engine: Arc<Engine>,
     pub unlisted_sources: Arc<UnlistedSources>,
+    pub handles: Arc<Handles>,
     pub owner: Owner,
     /// The runtime for tasks that prefetch sibling files.
     pub runtime: tokio::runtime::Handle,
@@ -77,37 +79,12 @@ pub struct FileSystem<B> {
     owner: Owner,
     runtime: tokio::runtime::Handle,
     invalidations: Arc<InvalidationQueue>,
-    handles: HandleTable<Handle>,
+    handles: Arc<Handles>,
     open_files: OpenFiles,
     pages: PageCache,
     passthrough: Passthrough<B>,
     prefetcher: Arc<SiblingPrefetcher>,
     read_errors: ReadErrorLog,
-}
-
-#[derive(Clone, Debug)]
-enum Handle {
-    Recording(Arc<OpenRecording>),
-    Text(OpenText),
-    Directory(DirectoryStream),
-}
-
-/// An open file whose bytes are in memory.
-#[derive(Clone, Debug)]
-struct OpenText {
-    ino: Ino,
-    text: Bytes,
-    uses_pages: bool,
-}
-
-impl OpenText {
-    fn content_of(text: &[u8]) -> OpenContent {
-        OpenContent { length: text.len() as u64, hash: xxh3_64(text) }
-    }
-
-    fn content(&self) -> OpenContent {
-        Self::content_of(&self.text)
-    }
 }
 
 /// The result of looking up a name.
@@ -261,6 +238,7 @@ impl<B> FileSystem<B> {
             tree,
             engine,
             unlisted_sources,
+            handles,
             owner,
             runtime,
             invalidations,
@@ -274,7 +252,7 @@ impl<B> FileSystem<B> {
             owner,
             runtime,
             invalidations,
-            handles: HandleTable::default(),
+            handles,
             open_files: OpenFiles::default(),
             pages: PageCache::default(),
             passthrough: Passthrough::new(allows_passthrough),
@@ -504,7 +482,7 @@ impl<B> FileSystem<B> {
                 (Handle::Recording(Arc::new(recording)), mode)
             }
         };
-        Ok(OpenReply { handle: self.handles.insert(handle), mode })
+        Ok(OpenReply { handle: self.handles.table.insert(handle), mode })
     }
 
     /// Records the content of a file that is being opened. Returns whether another content of the
@@ -535,7 +513,7 @@ impl<B> FileSystem<B> {
     /// # Errors
     /// The handle is not an open file, or the file has become longer since it was opened.
     pub fn read_cached(&self, handle: HandleId, offset: u64, size: u32) -> Result<ReadStep, Error> {
-        let recording = match self.handles.get(handle) {
+        let recording = match self.handles.table.get(handle) {
             Some(Handle::Recording(recording)) => recording,
             Some(Handle::Text(OpenText { ino, text, uses_pages })) => {
                 let length = text.len() as u64;
@@ -544,7 +522,9 @@ impl<B> FileSystem<B> {
                 }
                 let start = offset.min(length) as usize;
                 let end = start.saturating_add(size as usize).min(text.len());
-                return Ok(ReadStep::Ready(text.slice(start..end)));
+                let bytes = text.slice(start..end);
+                self.handles.counters.record_read(bytes.len());
+                return Ok(ReadStep::Ready(bytes));
             }
             Some(Handle::Directory(_)) => return Err(Error::IsDirectory),
             None => return Err(Error::UnknownHandle),
@@ -557,8 +537,12 @@ impl<B> FileSystem<B> {
         }
         self.check_end_of_recording(&recording, offset, size)?;
         Ok(match self.engine.read_from_memory(&recording.file, offset, size) {
-            Some(bytes) => ReadStep::Ready(bytes),
+            Some(bytes) => {
+                self.handles.counters.record_memory_hit(bytes.len());
+                ReadStep::Ready(bytes)
+            }
             None => {
+                self.handles.counters.record_memory_miss();
                 let call_start = Instant::now();
                 ReadStep::Pending(ReadRequest { recording, offset, size, call_start })
             }
@@ -616,6 +600,7 @@ impl<B> FileSystem<B> {
             () = interruption => return Err(Error::Interrupted),
         };
         if let Err(error) = &result {
+            self.handles.counters.record_failure();
             if self.read_errors.should_log(recording.ino) {
                 let reason = line_with_hint(error);
                 tracing::warn!("cannot read {}: {reason}", self.tree.path_of(recording.ino));
@@ -630,6 +615,7 @@ impl<B> FileSystem<B> {
         let bytes = result?;
         // The tree may have changed during the read.
         self.check_end_of_recording(&recording, offset, size)?;
+        self.handles.counters.record_read(bytes.len());
         tracing::debug!(bytes = bytes.len(), elapsed = ?start.elapsed(), "read complete");
         Ok(bytes)
     }
@@ -655,7 +641,7 @@ impl<B> FileSystem<B> {
     /// Closes a file. Call this before the reply to the kernel: otherwise the next `open` of the
     /// file may not get a backing file.
     pub fn release(&self, handle: HandleId) {
-        let (ino, content, uses_pages) = match self.handles.remove(handle) {
+        let (ino, content, uses_pages) = match self.handles.table.remove(handle) {
             Some(Handle::Recording(recording)) => {
                 self.passthrough.close(recording.ino);
                 (recording.ino, recording.content(), recording.uses_pages)
@@ -695,13 +681,13 @@ impl<B> FileSystem<B> {
         if node.parent == Ino::ROOT && self.unlisted_sources.contains(&node.name) {
             return Err(Error::NotListed);
         }
-        Ok(self.handles.insert(Handle::Directory(DirectoryStream::new(tree, ino))))
+        Ok(self.handles.table.insert(Handle::Directory(DirectoryStream::new(tree, ino))))
     }
 
     /// Closes a directory. Reply to the kernel before you drop the result: dropping the last
     /// reference to a large snapshot takes milliseconds.
     pub fn releasedir(&self, handle: HandleId) -> ClosedDirectory {
-        ClosedDirectory { _handle: self.handles.remove(handle) }
+        ClosedDirectory { _handle: self.handles.table.remove(handle) }
     }
 
     /// Calls `add` for each entry of a directory from `offset` on, until `add` returns `Break`.
@@ -761,7 +747,7 @@ impl<B> FileSystem<B> {
 
     /// Returns the stream of an open directory for a listing from `offset` on.
     fn directory_stream(&self, handle: HandleId, offset: u64) -> Result<DirectoryStream, Error> {
-        let Some(Handle::Directory(stream)) = self.handles.get(handle) else {
+        let Some(Handle::Directory(stream)) = self.handles.table.get(handle) else {
             return Err(Error::UnknownHandle);
         };
         if offset > 0 || !stream.start_listing() {
@@ -772,7 +758,7 @@ impl<B> FileSystem<B> {
             return Ok(stream);
         }
         let new_stream = stream.in_snapshot(current_tree);
-        let old_handle = self.handles.replace(handle, Handle::Directory(new_stream.clone()));
+        let old_handle = self.handles.table.replace(handle, Handle::Directory(new_stream.clone()));
         // Dropping the last reference to a large snapshot takes milliseconds.
         self.runtime.spawn_blocking(move || drop((stream, old_handle)));
         Ok(new_stream)
@@ -810,7 +796,7 @@ impl<B> FileSystem<B> {
     /// Returns the number of open handles.
     #[cfg(test)]
     pub(super) fn open_handle_count(&self) -> usize {
-        self.handles.len()
+        self.handles.table.len()
     }
 
     #[cfg(test)]

@@ -34,6 +34,11 @@ impl<H: Clone> HandleTable<H> {
         self.handles.read().get(&id).cloned()
     }
 
+    /// Returns the number of handles for which `predicate` is true.
+    pub(super) fn count(&self, predicate: impl Fn(&H) -> bool) -> usize {
+        self.handles.read().values().filter(|handle| predicate(handle)).count()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.handles.read().len()

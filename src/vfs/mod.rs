@@ -43,12 +43,15 @@ mod attributes;
 mod directory_stream;
 mod error;
 mod file_system;
+mod handle;
 mod handle_table;
+mod handles;
 mod invalidation;
 mod open_files;
 mod open_recording;
 mod page_cache;
 mod passthrough;
+mod read_counters;
 mod read_error_log;
 mod sibling_prefetch;
 #[cfg(test)]
@@ -64,8 +67,10 @@ pub use file_system::{
     OpenStep, PendingOpen, ReadRequest, ReadStep, ReadyOpen, Seek, Statistics,
 };
 pub use handle_table::HandleId;
+pub use handles::Handles;
 pub use invalidation::{Invalidation, InvalidationBatch, InvalidationQueue};
 pub use passthrough::{BackingFile, BackingRegistrar};
+pub use read_counters::ReadCounts;
 #[cfg(test)]
 pub(crate) use tests::fake_kernel::FakeKernel;
 pub use unlisted_sources::UnlistedSources;

@@ -8,15 +8,16 @@ use crate::source::{Source, top_module};
 const DOCUMENT: &str = include_str!("../../docs/architecture.md");
 
 /// Libraries that only some modules use, so that each can be replaced in one place. `commands`
-/// serves HTTP for the browser that returns from a sign-in. `http` simulates a server in tests.
+/// serves HTTP for the browser that returns from a sign-in, and `daemon` for metrics. `http`
+/// simulates a server in tests.
 const LIBRARIES: [(&str, &[&str]); 9] = [
     ("fuser", &["fuse"]),
     ("reqwest", &["http"]),
     ("rustls", &["config", "http"]),
     ("rusqlite", &["catalog"]),
-    ("hyper", &["commands", "demo_cloud", "http"]),
-    ("hyper_util", &["commands", "demo_cloud"]),
-    ("http_body_util", &["commands", "demo_cloud", "http"]),
+    ("hyper", &["commands", "daemon", "demo_cloud", "http"]),
+    ("hyper_util", &["commands", "daemon", "demo_cloud"]),
+    ("http_body_util", &["commands", "daemon", "demo_cloud", "http"]),
     ("tracing_subscriber", &["daemon"]),
     ("tracing_appender", &["daemon"]),
 ];

@@ -254,6 +254,7 @@ fn config(url: Url, cache: &Path) -> Config {
         connections: 4,
         bandwidth_limit: None,
         ca_certificates: CaCertificates::default(),
+        metrics: None,
         directory_mode: None,
         file_mode: None,
         sources: vec![source],

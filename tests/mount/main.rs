@@ -29,6 +29,7 @@ mod listing;
 mod login;
 mod matrix;
 mod memory;
+mod metrics;
 mod mount_helper;
 mod network_loss;
 mod offline;

@@ -58,6 +58,7 @@ pub(super) struct State {
     pub(super) skipped_blocks: u64,
     /// Number of blocks that were found damaged when they were read.
     pub(super) damaged_blocks: u64,
+    pub(super) evicted_blocks: u64,
     requested_flushes: u64,
     finished_flushes: u64,
     last_space_check: Instant,
@@ -114,6 +115,7 @@ impl Coordinator {
             has_warned_of_damage: false,
             skipped_blocks: 0,
             damaged_blocks: 0,
+            evicted_blocks: 0,
             requested_flushes: 0,
             finished_flushes: 0,
             last_space_check: Instant::now(),

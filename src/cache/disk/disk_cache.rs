@@ -82,6 +82,8 @@ pub struct DiskStatus {
     pub skipped_blocks: u64,
     /// Number of blocks since the start of the process that were found damaged.
     pub damaged_blocks: u64,
+    /// Number of blocks since the start of the process that were evicted to make space.
+    pub evicted_blocks: u64,
 }
 
 impl DiskCache {
@@ -238,6 +240,7 @@ impl DiskCache {
             is_writing: state.may_write(),
             skipped_blocks: state.skipped_blocks,
             damaged_blocks: state.damaged_blocks,
+            evicted_blocks: state.evicted_blocks,
         }
     }
 

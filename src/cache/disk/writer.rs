@@ -297,6 +297,7 @@ impl Writer {
             };
             let Some((fingerprint, index)) = oldest_block else { return Ok(()) };
             self.remove_block(fingerprint, index)?;
+            self.store.coordinator.state().evicted_blocks += 1;
             evicted_bytes += BLOCK_LENGTH;
         }
     }

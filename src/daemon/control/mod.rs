@@ -8,6 +8,7 @@
 //! ([`Server`]) runs in the daemon. Errors of the client are [`ControlError`]. If the server cannot
 //! create its socket, it logs a warning, and the mount works without a socket.
 
+mod activity_report;
 mod client;
 mod dead_mounts;
 mod error;
@@ -16,14 +17,20 @@ mod expiring_file;
 pub mod fuzzing;
 mod report;
 mod request;
+mod served_mount;
 mod server;
 mod socket;
 mod wall_clock;
 
+#[cfg(test)]
+pub(crate) use activity_report::{MemoryReport, ReadsReport};
 pub(crate) use client::{Mounts, resolve_mountpoint};
 pub use error::ControlError;
 pub(crate) use expiring_file::ExpiringFile;
-pub(crate) use report::MountReport;
+#[cfg(test)]
+pub(crate) use report::DiskReport;
+pub(crate) use report::{MountReport, SourceReport};
 pub(crate) use request::Request;
+pub(crate) use served_mount::ServedMount;
 pub(crate) use server::Server;
 pub(crate) use wall_clock::WallClock;

@@ -13,6 +13,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::activity_report::{ConnectionsReport, MemoryReport, ReadsReport, RequestsReport};
 use super::error::dead_mount_hint;
 use super::wall_clock::WallClock;
 use crate::catalog::{RefreshState, SourceCounts};
@@ -55,6 +56,14 @@ pub(crate) struct MountReport {
     /// The files whose reads fail at once because an earlier read failed, grouped by source.
     #[serde(rename = "failing", default)]
     pub failing_files: Vec<FailingFilesReport>,
+    /// `None` for a dead mount, like `memory`.
+    #[serde(default)]
+    pub reads: Option<ReadsReport>,
+    /// The connections to each host that has been contacted.
+    #[serde(default)]
+    pub connections: Vec<ConnectionsReport>,
+    #[serde(default)]
+    pub memory: Option<MemoryReport>,
     /// The disk cache; `None` if it is off.
     pub disk: Option<DiskReport>,
     /// The reason why nothing is stored in the cache directory.
@@ -131,6 +140,14 @@ pub(crate) struct SourceReport {
     /// Users that the provider refuses to list, although it lists other users.
     #[serde(default)]
     pub refused_users: Vec<RefusedUser>,
+    /// Number of refreshes since the mount started.
+    #[serde(default)]
+    pub refreshes: u64,
+    /// Number of refreshes since the mount started that failed or did not list all days.
+    #[serde(default)]
+    pub failed_refreshes: u64,
+    #[serde(default)]
+    pub requests: RequestsReport,
 }
 
 /// A user that the provider refuses to list.
@@ -155,7 +172,7 @@ pub(crate) struct IncompleteDays {
 }
 
 /// The state of the disk cache.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DiskReport {
     pub directory: String,
     /// Limit in bytes.
@@ -170,6 +187,15 @@ pub(crate) struct DiskReport {
     pub skipped_blocks: u64,
     /// Number of blocks with a wrong checksum since the mount started.
     pub damaged_blocks: u64,
+    /// Number of blocks that were loaded from disk since the mount started.
+    #[serde(default)]
+    pub hits: u64,
+    /// Number of blocks, or parts of blocks, that were fetched because they were not on disk.
+    #[serde(default)]
+    pub misses: u64,
+    /// Number of blocks that were evicted since the mount started.
+    #[serde(default)]
+    pub evicted_blocks: u64,
 }
 
 impl MountReport {
@@ -187,6 +213,7 @@ impl MountReport {
         });
         let mut sources: Vec<_> = sources.collect();
         sources.sort_by(|a, b| a.name.cmp(&b.name));
+        let lookups = archive.engine.disk_lookups();
         let disk = archive.disk().map(|disk| DiskReport {
             directory: disk.directory.to_string_lossy().into_owned(),
             limit: disk.limit,
@@ -195,6 +222,9 @@ impl MountReport {
             is_written: disk.is_writing,
             skipped_blocks: disk.skipped_blocks,
             damaged_blocks: disk.damaged_blocks,
+            hits: lookups.hits,
+            misses: lookups.misses,
+            evicted_blocks: disk.evicted_blocks,
         });
         Self {
             mountpoint: mountpoint.to_string_lossy().into_owned(),
@@ -213,6 +243,14 @@ impl MountReport {
                 .map(|host| DownHostReport::of(host, archive))
                 .collect(),
             failing_files: FailingFilesReport::of(archive),
+            reads: Some(ReadsReport::of(archive)),
+            connections: archive
+                .client()
+                .connections()
+                .into_iter()
+                .map(ConnectionsReport::of)
+                .collect(),
+            memory: Some(MemoryReport::of(archive)),
             disk,
             cache_error: archive.unwritable_cache().map(|error| ErrorReport::of(error)),
         }
@@ -237,6 +275,9 @@ impl MountReport {
             is_unfinished: false,
             hosts_down: Vec::new(),
             failing_files: Vec::new(),
+            reads: None,
+            connections: Vec::new(),
+            memory: None,
             disk: None,
             cache_error: None,
         }
@@ -353,6 +394,8 @@ impl SourceReport {
             trash_error,
             late_files_error,
             refused_users,
+            completed_refreshes,
+            failed_refreshes,
             ..
         } = source.state.borrow().clone();
         let incomplete_days = incomplete_days.into_iter().map(|(days, error)| IncompleteDays {
@@ -381,6 +424,9 @@ impl SourceReport {
                     is_known: error.class() != ErrorClass::NotFound,
                 })
                 .collect(),
+            refreshes: completed_refreshes,
+            failed_refreshes,
+            requests: RequestsReport::of(&source.request_counters),
         }
     }
 
@@ -535,6 +581,9 @@ mod tests {
                 error: error("out of reach"),
             }],
             refused_users: vec![RefusedUser { error: error("no access to bo"), is_known: true }],
+            refreshes: 7,
+            failed_refreshes: 1,
+            requests: RequestsReport::default(),
         };
         MountReport {
             mountpoint: "/mnt/m".into(),
@@ -558,6 +607,9 @@ mod tests {
                 next_attempt: timestamp("2026-10-06T07:05:00Z"),
                 error: error("the bytes did not arrive within the deadline"),
             }],
+            reads: None,
+            connections: Vec::new(),
+            memory: None,
             disk: None,
             cache_error: None,
         }

@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -14,9 +13,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::report::MountReport;
 use super::request::Request;
+use super::served_mount::ServedMount;
 use super::{expiring_file, socket};
 use crate::config::Environment;
-use crate::daemon::archive::Archive;
 
 /// Maximum number of open connections that have not sent a request. Each uses a file descriptor. A
 /// new connection beyond the limit closes the oldest one, so a client that opens thousands of
@@ -62,24 +61,16 @@ impl Server {
     /// Must be called in the context of a runtime but not on one of its workers, because it does
     /// blocking I/O.
     pub(crate) fn start(
-        mountpoint: &Path,
-        device: u64,
-        archive: &Arc<Archive>,
+        mount: Arc<ServedMount>,
         environment: &dyn Environment,
         shutdown: CancellationToken,
     ) -> Option<Self> {
         let mut errors = Vec::new();
         for directory in socket::directories(environment) {
-            let path = directory.join(socket::file_name(mountpoint));
+            let path = directory.join(socket::file_name(&mount.mountpoint));
             match bind(&directory, &path) {
                 Ok(listener) => {
-                    let mount = ServedMount {
-                        mountpoint: mountpoint.into(),
-                        device,
-                        mounted_at: Timestamp::now(),
-                        archive: Arc::downgrade(archive),
-                    };
-                    tokio::spawn(accept(listener, Arc::new(mount), shutdown));
+                    tokio::spawn(accept(listener, mount, shutdown));
                     return Some(Self { path });
                 }
                 Err(error) => errors.push(format!("{}: {error}", directory.display())),
@@ -119,16 +110,6 @@ fn bind(directory: &Path, path: &Path) -> std::io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
-}
-
-/// The mount that the socket answers for.
-struct ServedMount {
-    mountpoint: PathBuf,
-    device: u64,
-    mounted_at: Timestamp,
-    /// A weak reference, so an open connection does not keep the cache directory locked for the
-    /// next mount.
-    archive: Weak<Archive>,
 }
 
 /// Permits for requests.
@@ -185,7 +166,7 @@ struct IdleConnection {
 /// Reads one request from a connection and sends one reply.
 async fn serve(
     mut stream: UnixStream,
-    mount: &ServedMount,
+    mount: &Arc<ServedMount>,
     permits: &RequestPermits,
     close_token: CancellationToken,
     has_request: DropGuard,
@@ -218,21 +199,20 @@ async fn read_request(stream: &mut UnixStream) -> Option<Request> {
     result.ok().and_then(|_| Request::parse(&line))
 }
 
-async fn create_reply(request: Request, mount: &ServedMount) -> Option<Vec<u8>> {
-    let archive = mount.archive.upgrade()?;
+async fn create_reply(request: Request, mount: &Arc<ServedMount>) -> Option<Vec<u8>> {
+    let archive = mount.archive()?;
     let is_unfinished = request == Request::Refresh
         && tokio::time::timeout(REFRESH_TIMEOUT, archive.refresh_and_wait()).await.is_err();
-    let (mountpoint, device) = (mount.mountpoint.clone(), mount.device);
-    let mounted_at = mount.mounted_at;
+    let mount = mount.clone();
     // Counting a large archive takes too long for a runtime worker.
     let json = tokio::task::spawn_blocking(move || match request {
         Request::Status | Request::Refresh => {
-            let report = MountReport::of(&archive, &mountpoint, device, mounted_at);
-            serde_json::to_vec(&MountReport { is_unfinished, ..report })
+            serde_json::to_vec(&MountReport { is_unfinished, ..mount.report()? }).ok()
         }
         Request::Expiring => {
-            serde_json::to_vec(&(mountpoint.to_string_lossy(), expiring_file::list(&archive)))
+            let files = expiring_file::list(&archive);
+            serde_json::to_vec(&(mount.mountpoint.to_string_lossy(), files)).ok()
         }
     });
-    json.await.ok()?.ok()
+    json.await.ok()?
 }

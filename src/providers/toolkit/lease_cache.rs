@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::single_flight::SingleFlight;
 use crate::http::{
     BandwidthLimiter, FetchCause, FetchError, LeaseSource, MAX_LEASE_ATTEMPTS, Priority,
+    RequestCounters,
 };
 #[cfg(test)]
 use crate::model::TableSize;
@@ -40,6 +41,7 @@ const MAX_REFUSAL_TTL: Duration = Duration::from_secs(60);
 pub struct LeaseCache {
     provider: Arc<dyn Provider>,
     bandwidth_limiter: Option<Arc<BandwidthLimiter>>,
+    request_counters: Arc<RequestCounters>,
     slots: Mutex<LruCache<(FileId, Version), Arc<LeaseSlot>>>,
 }
 
@@ -53,13 +55,18 @@ impl LeaseCache {
     /// Returns an empty cache.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
         let slots = Mutex::new(LruCache::new(MAX_LEASES));
-        Self { provider, bandwidth_limiter: None, slots }
+        Self { provider, bandwidth_limiter: None, request_counters: Arc::default(), slots }
     }
 
     /// Limits the bandwidth of the source. `bytes_per_second` must not be 0.
     pub fn with_bandwidth_limit(self, bytes_per_second: Option<u64>) -> Self {
         let bandwidth_limiter = bytes_per_second.map(BandwidthLimiter::new).map(Arc::new);
         Self { bandwidth_limiter, ..self }
+    }
+
+    /// Counts the requests of all readers in `request_counters`.
+    pub fn with_request_counters(self, request_counters: Arc<RequestCounters>) -> Self {
+        Self { request_counters, ..self }
     }
 
     #[cfg(test)]
@@ -75,6 +82,7 @@ impl LeaseCache {
             Arc::new(LeaseSlot {
                 provider: self.provider.clone(),
                 bandwidth_limiter: self.bandwidth_limiter.clone(),
+                request_counters: self.request_counters.clone(),
                 file: file.clone(),
                 version,
                 request_flight: SingleFlight::default(),
@@ -88,6 +96,7 @@ impl LeaseCache {
 struct LeaseSlot {
     provider: Arc<dyn Provider>,
     bandwidth_limiter: Option<Arc<BandwidthLimiter>>,
+    request_counters: Arc<RequestCounters>,
     file: FileId,
     version: Version,
     request_flight: SingleFlight<()>,
@@ -127,6 +136,10 @@ impl LeaseState {
 impl LeaseSource for LeaseSlot {
     fn bandwidth_limiter(&self) -> Option<&Arc<BandwidthLimiter>> {
         self.bandwidth_limiter.as_ref()
+    }
+
+    fn request_counters(&self) -> Option<&Arc<RequestCounters>> {
+        Some(&self.request_counters)
     }
 
     async fn current_lease(&self, priority: Priority) -> Result<Arc<Lease>, FetchError> {

@@ -182,6 +182,7 @@ impl Fixture {
             tree,
             engine: engine.clone(),
             unlisted_sources: Arc::default(),
+            handles: Arc::default(),
             owner: Owner {
                 uid: 1000,
                 gid: 100,

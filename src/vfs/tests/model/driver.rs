@@ -22,6 +22,7 @@ use super::mount::{
 };
 use super::open_file::OpenRecordingModel;
 use super::variable;
+use crate::cache::MemoryStatus;
 use crate::http::FetchError;
 use crate::model::{BodyKind, Diagnostic, ErrorKind, Version};
 use crate::tree::Ino;
@@ -977,7 +978,7 @@ impl Driver {
     }
 
     fn check_memory(&mut self) -> Check {
-        let (cached_bytes, reserved_bytes) = self.mount.cache.usage();
+        let MemoryStatus { cached_bytes, reserved_bytes, .. } = self.mount.cache.status();
         if cached_bytes + reserved_bytes > MEMORY_BUDGET / 8 * 7 {
             self.count("steps with a full cache");
         }
@@ -1120,7 +1121,7 @@ impl Driver {
         ensure(pending_work == (0, 0), || {
             format!("fetches and readers are left: {pending_work:?}")
         })?;
-        let (cached_bytes, reserved_bytes) = self.mount.cache.usage();
+        let MemoryStatus { cached_bytes, reserved_bytes, .. } = self.mount.cache.status();
         ensure(reserved_bytes == 0 && cached_bytes <= MEMORY_BUDGET, || {
             format!("{cached_bytes} bytes are cached and {reserved_bytes} reserved")
         })?;

@@ -247,6 +247,7 @@ impl Mount {
             tree,
             engine: engine.clone(),
             unlisted_sources: Arc::default(),
+            handles: Arc::default(),
             owner: Owner { uid: 1000, gid: 100, directory_mode: 0o550, file_mode: 0o440 },
             runtime: Handle::current(),
             invalidations: invalidations.clone(),
