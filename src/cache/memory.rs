@@ -256,6 +256,11 @@ impl MemoryCache {
         self.state.lock().peek(key).map_or(from, |block| block.contiguous_end(from))
     }
 
+    /// Returns the number of cached bytes of a block. Does not count as an access to the block.
+    pub fn cached_length(&self, key: BlockKey) -> u64 {
+        self.state.lock().peek(key).map_or(0, CachedBlock::cached_length)
+    }
+
     /// Returns the start of the first cached extent of a block that begins after position `from`.
     pub fn next_extent_start(&self, key: BlockKey, from: usize) -> Option<usize> {
         let state = self.state.lock();

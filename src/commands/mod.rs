@@ -21,6 +21,7 @@ mod refresh;
 mod run;
 mod saved_copies;
 mod status;
+mod status_view;
 mod unmount;
 
 pub use completion::complete_if_requested;

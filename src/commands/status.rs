@@ -1,13 +1,15 @@
 //! The `meetfs status` command.
 
-use std::path::Path;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use super::error::{CommandError, Error};
 use super::exit_status::ExitStatus;
 use super::mount_processes::{describe_holders, describe_unseen_holder};
-use super::output::{print, print_json};
+use super::output::{print, print_json, print_to_stderr};
+use super::status_view;
 use crate::cli::StatusArgs;
 use crate::config::ProcessEnvironment;
 use crate::daemon::control::{
@@ -15,6 +17,7 @@ use crate::daemon::control::{
 };
 use crate::daemon::metrics;
 use crate::daemon::mount_table::{self, MountEntry};
+use crate::model::ErrorReport;
 
 /// The reply of one daemon.
 pub(crate) type Reply = Result<MountReport, ControlError>;
@@ -25,6 +28,14 @@ pub(crate) type Reply = Result<MountReport, ControlError>;
 /// The mount does not exist, or a daemon does not answer.
 pub(crate) fn run(arguments: &StatusArgs) -> Result<ExitStatus, Error> {
     let replies = send_request(arguments.mountpoint.as_deref(), Request::Status)?;
+    if arguments.watch {
+        if std::io::stdout().is_terminal() {
+            return watch(arguments.mountpoint.clone(), replies);
+        }
+        print_to_stderr(format_args!(
+            "note: standard output is not a terminal, so the status is printed once"
+        ));
+    }
     if arguments.prometheus {
         return print_metrics(replies);
     }
@@ -37,6 +48,36 @@ pub(crate) fn run(arguments: &StatusArgs) -> Result<ExitStatus, Error> {
     } else {
         ExitStatus::Success
     })
+}
+
+/// Shows the state of mounts on the terminal until the user ends the view.
+///
+/// # Errors
+/// The first reply is an error, or the terminal cannot be written.
+fn watch(mountpoint: Option<PathBuf>, first_replies: Vec<Reply>) -> Result<ExitStatus, Error> {
+    for reply in first_replies {
+        reply?;
+    }
+    let render = move || {
+        let mounts = match send_request(mountpoint.as_deref(), Request::Status) {
+            Ok(replies) if replies.is_empty() => "nothing is mounted\n".to_owned(),
+            Ok(replies) => {
+                let texts: Vec<_> = replies.into_iter().map(text_of).collect();
+                texts.join("\n")
+            }
+            Err(error) => format!("{}\n", ErrorReport::of(error.diagnostic())),
+        };
+        let now = WallClock::system(Timestamp::now());
+        format!("meetfs status at {}, Ctrl-C ends\n\n{mounts}", now.format(now.now))
+    };
+    status_view::run(render).map(|()| ExitStatus::Success)
+}
+
+fn text_of(reply: Reply) -> String {
+    match reply {
+        Ok(report) => report.as_text(&WallClock::system(Timestamp::now())),
+        Err(error) => format!("{}\n", ErrorReport::of(&error)),
+    }
 }
 
 /// Prints the metrics of the only mount.

@@ -21,8 +21,8 @@ use super::interrupt;
 use super::system_call::SystemCalls;
 use crate::tree::Ino;
 use crate::vfs::{
-    ATTRIBUTE_TTL, Error, FileSystem, HandleId, OpenMode, OpenStep, ReadStep, ReadyOpen, Seek,
-    XattrReply,
+    ATTRIBUTE_TTL, Error, FileSystem, HandleId, OpenMode, OpenStep, ReadStep, ReaderId, ReadyOpen,
+    Seek, XattrReply,
 };
 
 /// Maximum number of background requests (read-ahead) that the kernel sends at once. With the
@@ -78,6 +78,12 @@ fn ino(inode: INodeNo) -> Ino {
     Ino(inode.0)
 }
 
+/// Returns the thread that made the request. In a FUSE request the process id is that of the
+/// calling thread.
+fn reader_id(request: &Request) -> ReaderId {
+    ReaderId(request.pid())
+}
+
 fn handle_id(handle: FileHandle) -> HandleId {
     HandleId(handle.0)
 }
@@ -85,6 +91,7 @@ fn handle_id(handle: FileHandle) -> HandleId {
 fn reply_open(
     file_system: &FileSystem<BackingId>,
     result: Result<ReadyOpen, Error>,
+    reader: ReaderId,
     reply: ReplyOpen,
 ) {
     let registrar = KernelRegistrar(&reply);
@@ -92,6 +99,7 @@ fn reply_open(
         Ok(file) => file,
         Err(error) => return reply.error(errno(&error)),
     };
+    file_system.record_reader(file.handle, reader);
     let handle = FileHandle(file.handle.0);
     match file.mode {
         OpenMode::PageCache => reply.opened(handle, FopenFlags::FOPEN_KEEP_CACHE),
@@ -188,20 +196,21 @@ impl Filesystem for Adapter {
 
     fn open(&self, request: &Request, inode: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         let _span = self.span(request, "open", inode).entered();
+        let reader = reader_id(request);
         let result = match self.file_system.open(ino(inode)) {
             Ok(OpenStep::Ready(ready)) => Ok(ready),
             Ok(OpenStep::Pending(pending)) => {
                 let file_system = self.file_system.clone();
                 let task = async move {
                     let result = file_system.resolve_open(pending).await;
-                    reply_open(&file_system, result, reply);
+                    reply_open(&file_system, result, reader, reply);
                 };
                 self.runtime.spawn(task.in_current_span());
                 return;
             }
             Err(error) => Err(error),
         };
-        reply_open(&self.file_system, result, reply);
+        reply_open(&self.file_system, result, reader, reply);
     }
 
     fn read(
@@ -216,7 +225,7 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let _span = self.span(request, "read", inode).entered();
-        match self.file_system.read_cached(handle_id(handle), offset, size) {
+        match self.file_system.read_cached(handle_id(handle), reader_id(request), offset, size) {
             Ok(ReadStep::Ready(bytes)) => reply.data(&bytes),
             Ok(ReadStep::Pending(pending)) => {
                 let file_system = self.file_system.clone();

@@ -27,6 +27,15 @@ pub struct DiskLookups {
     pub misses: u64,
 }
 
+/// The cached bytes of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CachedBytes {
+    pub in_memory: u64,
+    pub on_disk: u64,
+    /// Number of bytes that are in at least one of the caches.
+    pub total: u64,
+}
+
 impl CacheTiers {
     pub(super) fn new(memory: Arc<MemoryCache>, disk: Option<Arc<DiskCache>>) -> Self {
         let (disk_hits, disk_misses) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -56,6 +65,26 @@ impl CacheTiers {
         self.disk.as_ref().is_some_and(|disk| {
             !content.is_disk_miss(index) && disk.may_contain(content.disk_key(), index)
         })
+    }
+
+    /// Counts the cached bytes of a file. Neither accesses the disk nor counts as an access to the
+    /// blocks. Takes a lock for each block, which can take a millisecond for a large file.
+    pub(super) fn cached_bytes(&self, content: &Content) -> CachedBytes {
+        let size = content.recording.size;
+        let blocks_on_disk =
+            self.disk.as_ref().and_then(|disk| disk.stored_blocks(content.disk_key()));
+        let mut cached_bytes = CachedBytes::default();
+        for index in BlockSpan::new(0, size).blocks() {
+            let is_on_disk = blocks_on_disk.as_ref().is_some_and(|blocks| {
+                u32::try_from(index.0).is_ok_and(|index| blocks.contains(&index))
+            });
+            let in_memory = self.memory.cached_length(content.key(index));
+            let on_disk = if is_on_disk { content.block_length(index) as u64 } else { 0 };
+            cached_bytes.in_memory += in_memory;
+            cached_bytes.on_disk += on_disk;
+            cached_bytes.total += in_memory.max(on_disk);
+        }
+        cached_bytes
     }
 
     /// Whether the index of the disk cache lists all blocks of the file as verified. Does not

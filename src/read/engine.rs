@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::block_loader::BlockLoader;
-use super::cache_tiers::{CacheTiers, DiskLookups};
+use super::cache_tiers::{CacheTiers, CachedBytes, DiskLookups};
 use super::content::Content;
 use super::content_table::{ContentTable, FailingFile};
 use super::deadline::DeadlineExceeded;
@@ -459,6 +459,11 @@ impl Engine {
     /// Returns how often a block was and was not found in the disk cache.
     pub fn disk_lookups(&self) -> DiskLookups {
         self.caches.disk_lookups()
+    }
+
+    /// Counts the cached bytes of an open file. Does not access the disk.
+    pub fn cached_bytes(&self, file: &OpenFile) -> CachedBytes {
+        self.caches.cached_bytes(&file.content)
     }
 
     /// Returns the files whose reads currently fail at once.

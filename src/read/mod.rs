@@ -65,7 +65,7 @@ mod stream;
 mod test_support;
 mod throughput;
 
-pub use cache_tiers::DiskLookups;
+pub use cache_tiers::{CachedBytes, DiskLookups};
 pub use content::Content;
 pub use content_table::FailingFile;
 pub use engine::{Engine, EngineOptions};

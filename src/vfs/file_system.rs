@@ -17,7 +17,7 @@ use super::handle_table::HandleId;
 use super::handles::Handles;
 use super::invalidation::{Invalidation, InvalidationQueue};
 use super::open_files::{OpenContent, OpenFiles};
-use super::open_recording::{OpenRecording, recording_of};
+use super::open_recording::{OpenRecording, ReaderId, recording_of};
 use super::page_cache::PageCache;
 use super::passthrough::{BackingFile, BackingRegistrar, Passthrough, ReadRoute};
 use super::read_error_log::ReadErrorLog;
@@ -508,13 +508,29 @@ impl<B> FileSystem<B> {
         }
     }
 
+    /// Records the thread that has opened a file, for status reports.
+    pub fn record_reader(&self, handle: HandleId, reader: ReaderId) {
+        if let Some(Handle::Recording(recording)) = self.handles.table.get(handle) {
+            recording.set_reader(reader);
+        }
+    }
+
     /// Starts a read, and finishes it if all its bytes are in memory.
     ///
     /// # Errors
     /// The handle is not an open file, or the file has become longer since it was opened.
-    pub fn read_cached(&self, handle: HandleId, offset: u64, size: u32) -> Result<ReadStep, Error> {
+    pub fn read_cached(
+        &self,
+        handle: HandleId,
+        reader: ReaderId,
+        offset: u64,
+        size: u32,
+    ) -> Result<ReadStep, Error> {
         let recording = match self.handles.table.get(handle) {
-            Some(Handle::Recording(recording)) => recording,
+            Some(Handle::Recording(recording)) => {
+                recording.set_reader(reader);
+                recording
+            }
             Some(Handle::Text(OpenText { ino, text, uses_pages })) => {
                 let length = text.len() as u64;
                 if uses_pages {
@@ -539,6 +555,7 @@ impl<B> FileSystem<B> {
         Ok(match self.engine.read_from_memory(&recording.file, offset, size) {
             Some(bytes) => {
                 self.handles.counters.record_memory_hit(bytes.len());
+                recording.record_read(bytes.len());
                 ReadStep::Ready(bytes)
             }
             None => {
@@ -616,6 +633,7 @@ impl<B> FileSystem<B> {
         // The tree may have changed during the read.
         self.check_end_of_recording(&recording, offset, size)?;
         self.handles.counters.record_read(bytes.len());
+        recording.record_read(bytes.len());
         tracing::debug!(bytes = bytes.len(), elapsed = ?start.elapsed(), "read complete");
         Ok(bytes)
     }

@@ -39,6 +39,11 @@ impl<H: Clone> HandleTable<H> {
         self.handles.read().values().filter(|handle| predicate(handle)).count()
     }
 
+    /// Returns the results of `map` for all handles, without `None`.
+    pub(super) fn filter_map<T>(&self, map: impl Fn(&H) -> Option<T>) -> Vec<T> {
+        self.handles.read().values().filter_map(map).collect()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.handles.read().len()

@@ -53,6 +53,7 @@ mod page_cache;
 mod passthrough;
 mod read_counters;
 mod read_error_log;
+mod read_rate;
 mod sibling_prefetch;
 #[cfg(test)]
 mod tests;
@@ -67,8 +68,9 @@ pub use file_system::{
     OpenStep, PendingOpen, ReadRequest, ReadStep, ReadyOpen, Seek, Statistics,
 };
 pub use handle_table::HandleId;
-pub use handles::Handles;
+pub use handles::{Handles, OpenFileStatus};
 pub use invalidation::{Invalidation, InvalidationBatch, InvalidationQueue};
+pub use open_recording::ReaderId;
 pub use passthrough::{BackingFile, BackingRegistrar};
 pub use read_counters::ReadCounts;
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod metrics;
 mod mount_helper;
 mod network_loss;
 mod offline;
+mod open_files;
 mod participants;
 mod patience;
 mod permissions;

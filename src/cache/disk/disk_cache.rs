@@ -1,5 +1,6 @@
 //! The public interface of the disk cache.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -186,6 +187,12 @@ impl DiskCache {
     /// memory. If so, [`open_complete`](Self::open_complete) reads no block.
     pub fn is_complete(&self, key: DiskKey) -> bool {
         self.store.coordinator.state().inventory.unverified_count(key) == Some(0)
+    }
+
+    /// Returns the indexes of the stored blocks of a file. Does not access the disk: returns `None`
+    /// if the index of the file has not been read yet, which happens soon after the start.
+    pub fn stored_blocks(&self, key: DiskKey) -> Option<HashSet<u32>> {
+        self.store.coordinator.state().inventory.stored_blocks(key)
     }
 
     /// Whether every block of the file is stored, verified or not. Reads the index of the file from

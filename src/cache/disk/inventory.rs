@@ -220,6 +220,16 @@ impl BlockInventory {
         self.unread_files.contains(&key.fingerprint) || self.block(key, index).is_some()
     }
 
+    /// Returns the indexes of the stored blocks of a file, or `None` if its index has not been read
+    /// yet.
+    pub(super) fn stored_blocks(&self, key: DiskKey) -> Option<HashSet<u32>> {
+        if self.is_unread(key.fingerprint) {
+            return None;
+        }
+        let entry = self.usable_entry(key);
+        Some(entry.map(|entry| entry.blocks.keys().copied().collect()).unwrap_or_default())
+    }
+
     pub(super) fn is_unread(&self, fingerprint: Fingerprint) -> bool {
         self.unread_files.contains(&fingerprint)
     }

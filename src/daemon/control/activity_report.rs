@@ -1,9 +1,16 @@
 //! The parts of a report that count what a mount does: reads, caches, connections and requests.
 
+use std::cmp::Reverse;
+use std::fmt::Write;
+
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
+use super::count_text::{pluralize, pluralize_as};
 use crate::daemon::archive::Archive;
+use crate::daemon::process_state::process_of_thread;
 use crate::http::{CodeClass, HostConnections, Operation, RequestCounters};
+use crate::vfs::OpenFileStatus;
 
 /// Open files, and the reads since the mount started that reached the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,7 +21,29 @@ pub(crate) struct ReadsReport {
     pub bytes: u64,
     /// Number of reads that failed.
     pub failures: u64,
+    /// The open recording files. If there are many, those that are read fastest.
+    pub files: Vec<OpenFileReport>,
 }
+
+/// An open recording file. Sizes are in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct OpenFileReport {
+    /// Path relative to the mountpoint.
+    pub path: String,
+    /// The process that opened the file or read it last, and the name of its program. `None` if the
+    /// process has ended or is in another PID namespace.
+    pub pid: Option<u32>,
+    pub command: Option<String>,
+    pub size: u64,
+    pub bytes_read: u64,
+    pub bytes_per_second: u64,
+    /// Number of bytes that are in memory or on disk.
+    pub cached_bytes: u64,
+}
+
+/// Maximum number of open files in a report. Each takes a millisecond if it is large.
+const MAX_LISTED_FILES: usize = 100;
 
 /// The memory cache. Sizes are in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -76,12 +105,62 @@ pub(crate) struct RetryCount {
 impl ReadsReport {
     pub(super) fn of(archive: &Archive) -> Self {
         let counts = archive.handles.read_counts();
+        let mut files = archive.handles.open_recordings();
+        files.sort_by_key(|file| Reverse((file.bytes_per_second, file.bytes_read, file.ino)));
+        files.truncate(MAX_LISTED_FILES);
         Self {
             open_files: archive.handles.open_file_count() as u64,
             bytes: counts.bytes,
             failures: counts.failures,
+            files: files.iter().map(|file| OpenFileReport::of(file, archive)).collect(),
         }
     }
+
+    pub(super) fn write(&self, text: &mut String) {
+        for file in &self.files {
+            let reader = match (&file.command, file.pid) {
+                (Some(command), Some(pid)) => format!("{command} (process {pid})"),
+                _ => "unknown process".to_owned(),
+            };
+            // Writing to a string does not fail.
+            let _ = writeln!(
+                text,
+                "  reading {}: {reader}, {} read, {} % cached, {}/s",
+                file.path,
+                ByteSize(file.bytes_read),
+                percent(file.cached_bytes, file.size),
+                ByteSize(file.bytes_per_second)
+            );
+        }
+        let hidden = self.open_files.saturating_sub(self.files.len() as u64);
+        if hidden > 0 {
+            let _ = writeln!(text, "  reading {}", pluralize(hidden, "other file"));
+        }
+        if self.failures > 0 {
+            let _ = writeln!(text, "  FAILED  {}", pluralize(self.failures, "read"));
+        }
+    }
+}
+
+impl OpenFileReport {
+    fn of(file: &OpenFileStatus, archive: &Archive) -> Self {
+        let (pid, command) = process_of_thread(file.reader.0).unzip();
+        Self {
+            path: archive.tree.path_of(file.ino),
+            pid,
+            command,
+            size: file.file.content().recording.size,
+            bytes_read: file.bytes_read,
+            bytes_per_second: file.bytes_per_second,
+            cached_bytes: archive.engine.cached_bytes(&file.file).total,
+        }
+    }
+}
+
+/// Returns the share of `part` in `whole`, rounded down. An empty file is complete.
+pub(super) fn percent(part: u64, whole: u64) -> u64 {
+    let percent = u128::from(part) * 100 / u128::from(whole.max(1));
+    if whole == 0 { 100 } else { u64::try_from(percent).unwrap_or(100) }
 }
 
 impl MemoryReport {
@@ -96,6 +175,19 @@ impl MemoryReport {
             evicted_blocks: status.evicted_blocks,
         }
     }
+
+    pub(super) fn write(&self, text: &mut String) {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "  memory  {} of {}; {}, {}, {} evicted",
+            ByteSize(self.used + self.reserved),
+            ByteSize(self.limit),
+            pluralize(self.hits, "hit"),
+            pluralize_as(self.misses, "miss", "misses"),
+            pluralize(self.evicted_blocks, "block")
+        );
+    }
 }
 
 impl ConnectionsReport {
@@ -108,6 +200,28 @@ impl ConnectionsReport {
             limit: limit as u64,
             configured_limit: configured_limit as u64,
         }
+    }
+
+    pub(super) fn write(&self, text: &mut String) {
+        // An idle host needs no line.
+        if self.in_use == 0 && self.waiting == 0 && self.limit == self.configured_limit {
+            return;
+        }
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "  host    {}: {} of {}",
+            self.host,
+            self.in_use,
+            pluralize(self.limit, "connection")
+        );
+        if self.limit < self.configured_limit {
+            let _ = write!(text, " (reduced from {})", self.configured_limit);
+        }
+        let _ = match self.waiting {
+            0 => writeln!(text),
+            waiting => writeln!(text, ", {} waiting", pluralize(waiting, "request")),
+        };
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod activity_report;
 mod client;
+mod count_text;
 mod dead_mounts;
 mod error;
 mod expiring_file;

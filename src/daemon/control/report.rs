@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::activity_report::{ConnectionsReport, MemoryReport, ReadsReport, RequestsReport};
+use super::count_text::{pluralize, pluralize_as};
 use super::error::dead_mount_hint;
 use super::wall_clock::WallClock;
 use crate::catalog::{RefreshState, SourceCounts};
@@ -328,16 +329,42 @@ impl MountReport {
                 failing_files.error.sentence()
             );
         }
+        for connections in &self.connections {
+            connections.write(&mut text);
+        }
+        if let Some(reads) = &self.reads {
+            reads.write(&mut text);
+        }
+        if let Some(memory) = &self.memory {
+            memory.write(&mut text);
+        }
         if let Some(disk) = &self.disk {
             let state =
                 if disk.is_written { "" } else { "; NOT WRITABLE: full, read-only or failing" };
             let _ = writeln!(
                 text,
-                "  cache   {} of {} in {}{state}",
+                "  cache   {} of {} in {}{state}; {}, {}, {} evicted",
                 ByteSize(disk.used),
                 ByteSize(disk.limit),
-                disk.directory
+                disk.directory,
+                pluralize(disk.hits, "hit"),
+                pluralize_as(disk.misses, "miss", "misses"),
+                pluralize(disk.evicted_blocks, "block")
             );
+            if disk.skipped_blocks > 0 {
+                let _ = writeln!(
+                    text,
+                    "          not written, because the disk was full, failing or slow: {}",
+                    pluralize(disk.skipped_blocks, "block")
+                );
+            }
+            if disk.damaged_blocks > 0 {
+                let _ = writeln!(
+                    text,
+                    "          damaged, fetched again: {}",
+                    pluralize(disk.damaged_blocks, "block")
+                );
+            }
         }
         if let Some(error) = &self.cache_error {
             let _ = writeln!(text, "  cache   NOT USED: {}", error.sentence());
@@ -532,14 +559,13 @@ fn describe_hidden(meetings: u64, files: u64) -> Option<String> {
     }
 }
 
-fn pluralize(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use jiff::tz::TimeZone;
 
+    use super::super::activity_report::OpenFileReport;
     use super::*;
 
     fn error(message: &str) -> ErrorReport {
@@ -607,10 +633,53 @@ mod tests {
                 next_attempt: timestamp("2026-10-06T07:05:00Z"),
                 error: error("the bytes did not arrive within the deadline"),
             }],
-            reads: None,
-            connections: Vec::new(),
-            memory: None,
-            disk: None,
+            reads: Some(ReadsReport {
+                open_files: 2,
+                bytes: 5 << 20,
+                failures: 1,
+                files: vec![OpenFileReport {
+                    path: "acme/2026/a/b.mp4".into(),
+                    pid: Some(9),
+                    command: Some("mpv".into()),
+                    size: 1000,
+                    bytes_read: 2048,
+                    bytes_per_second: 1024,
+                    cached_bytes: 509,
+                }],
+            }),
+            connections: vec![
+                ConnectionsReport {
+                    host: "https://api.zoom.us".into(),
+                    in_use: 3,
+                    waiting: 1,
+                    limit: 8,
+                    configured_limit: 96,
+                },
+                ConnectionsReport {
+                    host: "https://idle.zoom.us".into(),
+                    limit: 96,
+                    configured_limit: 96,
+                    ..ConnectionsReport::default()
+                },
+            ],
+            memory: Some(MemoryReport {
+                limit: 4 << 20,
+                used: 1 << 20,
+                reserved: 1 << 20,
+                hits: 1,
+                misses: 2,
+                evicted_blocks: 0,
+            }),
+            disk: Some(DiskReport {
+                directory: "/cache".into(),
+                limit: 2 << 30,
+                used: 1 << 30,
+                is_written: true,
+                skipped_blocks: 1,
+                damaged_blocks: 2,
+                evicted_blocks: 1,
+                ..DiskReport::default()
+            }),
             cache_error: None,
         }
     }
@@ -639,8 +708,54 @@ mod tests {
                 DOWN    https://api.zoom.us (acme): failing since 12:29:00 +0530; \
                  reads fail until the retry at 12:33:05 +0530\n  \
                 FAILING acme: 2 files cannot be read, next attempt at 12:35:00 +0530: \
-                 the bytes did not arrive within the deadline\n"
+                 the bytes did not arrive within the deadline\n  \
+                host    https://api.zoom.us: 3 of 8 connections (reduced from 96), 1 request waiting\n  \
+                reading acme/2026/a/b.mp4: mpv (process 9), 2.0 KiB read, 50 % cached, 1.0 KiB/s\n  \
+                reading 1 other file\n  \
+                FAILED  1 read\n  \
+                memory  2.0 MiB of 4.0 MiB; 1 hit, 2 misses, 0 blocks evicted\n  \
+                cache   1.0 GiB of 2.0 GiB in /cache; 0 hits, 0 misses, 1 block evicted\n          \
+                        not written, because the disk was full, failing or slow: 1 block\n          \
+                        damaged, fetched again: 2 blocks\n"
         );
+    }
+
+    /// Adds the paths of the fields of an object and of the objects in it.
+    fn add_fields(value: &serde_json::Value, prefix: &str, fields: &mut BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (key, value) in object {
+                    let field = format!("{prefix}{key}");
+                    add_fields(value, &format!("{field}."), fields);
+                    fields.insert(field);
+                }
+            }
+            serde_json::Value::Array(items) => {
+                items.iter().for_each(|item| add_fields(item, prefix, fields));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn documentation_has_every_field() {
+        let mut fields = BTreeSet::new();
+        add_fields(&serde_json::to_value(report()).unwrap(), "", &mut fields);
+        let rows = include_str!("../../../docs/status.md");
+        let rows: Vec<_> = rows.lines().filter_map(|line| line.strip_prefix("| `")).collect();
+        let is_documented = |field: &str| {
+            let (parent, name) = field.rsplit_once('.').unwrap_or(("", field));
+            let has_own_row = |row: &&str| {
+                row.contains(&format!("`{field}`")) || row.starts_with(&format!("{field}`"))
+            };
+            let is_in_row_of_parent = |row: &&str| {
+                row.starts_with(&format!("{parent}`")) && row.contains(&format!("`{name}`"))
+            };
+            let is_of_an_error = ["error", "caused_by", "hint", "kind"].contains(&name);
+            rows.iter().any(|row| has_own_row(row) || is_in_row_of_parent(row)) || is_of_an_error
+        };
+        let undocumented: Vec<_> = fields.iter().filter(|field| !is_documented(field)).collect();
+        assert_eq!(undocumented, ["sources.requests"; 1], "of {}", fields.len());
     }
 
     #[test]

@@ -290,7 +290,7 @@ impl Fixture {
         offset: u64,
         size: u32,
     ) -> Result<Bytes, Error> {
-        match self.file_system.read_cached(handle, offset, size)? {
+        match self.file_system.read_cached(handle, ReaderId(1), offset, size)? {
             ReadStep::Ready(bytes) => Ok(bytes),
             ReadStep::Pending(request) => {
                 self.file_system.read(request, std::future::pending()).await

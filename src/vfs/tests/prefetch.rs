@@ -13,7 +13,11 @@ async fn files_in_directory_order_are_prefetched() {
     }
     wait_until("the next files are fetched", || fixture.media_request_count() > 4).await;
     let handle = fixture.open(fixture.video_of(&topics[3])).await.unwrap().handle;
-    let is_cached =
-        || matches!(fixture.file_system.read_cached(handle, 0, 100), Ok(ReadStep::Ready(_)));
+    let is_cached = || {
+        matches!(
+            fixture.file_system.read_cached(handle, ReaderId(1), 0, 100),
+            Ok(ReadStep::Ready(_))
+        )
+    };
     wait_until("the next file is in memory", is_cached).await;
 }

@@ -30,7 +30,7 @@ async fn bytes_in_memory_are_returned_at_once() {
     let fixture = Fixture::new(&[("budget", 2 * MIB)]).await;
     let handle = fixture.read_whole("budget").await;
     let request_count = fixture.media_request_count();
-    let step = fixture.file_system.read_cached(handle, MIB - 100, 200).unwrap();
+    let step = fixture.file_system.read_cached(handle, ReaderId(1), MIB - 100, 200).unwrap();
     let ReadStep::Ready(bytes) = step else { panic!("{step:?}") };
     assert_eq!(bytes, video_bytes("budget", MIB - 100, 200));
     assert_eq!(fixture.media_request_count(), request_count);
@@ -66,7 +66,7 @@ async fn signal_ends_a_read() {
     let fixture = Fixture::new(&[("budget", 3 * MIB)]).await;
     let handle = fixture.open(fixture.video_of("budget")).await.unwrap().handle;
     fixture.silence_media();
-    let step = fixture.file_system.read_cached(handle, 2 * MIB, 1000).unwrap();
+    let step = fixture.file_system.read_cached(handle, ReaderId(1), 2 * MIB, 1000).unwrap();
     let ReadStep::Pending(request) = step else { panic!("{step:?}") };
     let start = Instant::now();
     let signal = tokio::time::sleep(Duration::from_millis(10));

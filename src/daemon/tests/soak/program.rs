@@ -13,7 +13,7 @@ use super::mount::{DEADLINE, Mount};
 use crate::http::Revision;
 use crate::model::FileId;
 use crate::tree::{Content, Ino, Node};
-use crate::vfs::{Error, FileKind, HandleId, OpenStep, ReadStep};
+use crate::vfs::{Error, FileKind, HandleId, OpenStep, ReadStep, ReaderId};
 
 /// Longest time of a read: its deadline, and the wait for the correction of a size.
 const MAX_READ_TIME: Duration = Duration::from_millis(DEADLINE.as_millis() as u64 + 520);
@@ -158,7 +158,7 @@ impl Program {
     }
 
     async fn read(&self, handle: HandleId, offset: u64, size: u32) -> Result<Bytes, Error> {
-        match self.mount.file_system.read_cached(handle, offset, size)? {
+        match self.mount.file_system.read_cached(handle, ReaderId(0), offset, size)? {
             ReadStep::Ready(bytes) => Ok(bytes),
             ReadStep::Pending(request) => {
                 self.mount.file_system.read(request, std::future::pending()).await

@@ -28,8 +28,8 @@ use crate::model::{BodyKind, Diagnostic, ErrorKind, Version};
 use crate::tree::Ino;
 use crate::vfs::tests::FakeKernel;
 use crate::vfs::{
-    ATTRIBUTE_TTL, Error, FileKind, HandleId, OpenMode, OpenReply, OpenStep, ReadStep, Seek,
-    XattrReply,
+    ATTRIBUTE_TTL, Error, FileKind, HandleId, OpenMode, OpenReply, OpenStep, ReadStep, ReaderId,
+    Seek, XattrReply,
 };
 
 /// Longest time for which the file system may return an error after its cause has ended: a file
@@ -678,7 +678,7 @@ impl Driver {
 
     fn start_read(&mut self, handle: HandleId, offset: u64, size: u32) -> Check {
         let now = Instant::now();
-        let step = self.mount.file_system.read_cached(handle, offset, size);
+        let step = self.mount.file_system.read_cached(handle, ReaderId(1), offset, size);
         let request = match step {
             Ok(ReadStep::Ready(bytes)) => {
                 self.count("reads from memory");
@@ -1067,7 +1067,7 @@ impl Driver {
         loop {
             let size = 131_072;
             let file_system = &self.mount.file_system;
-            let result = match file_system.read_cached(handle, offset, size) {
+            let result = match file_system.read_cached(handle, ReaderId(1), offset, size) {
                 Ok(ReadStep::Ready(bytes)) => Ok(bytes),
                 Ok(ReadStep::Pending(request)) => {
                     file_system.read(request, std::future::pending()).await
