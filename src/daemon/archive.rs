@@ -438,6 +438,14 @@ impl Archive {
         self.sources.iter().map(|source| (source, self.catalog.counts(&source.config.name)))
     }
 
+    /// Returns the provider of each source.
+    pub(crate) fn provider_names(&self) -> HashMap<String, String> {
+        let names = self.sources.iter().map(|source| {
+            (source.config.name.to_string(), source.config.provider.name().to_owned())
+        });
+        names.collect()
+    }
+
     pub(crate) fn providers(&self) -> Vec<Arc<dyn Provider>> {
         self.sources.iter().map(|source| source.provider.clone()).collect()
     }

@@ -316,6 +316,7 @@ impl MountProcess<'_> {
             engine: archive.engine.clone(),
             unlisted_sources: archive.unlisted_sources.clone(),
             handles: archive.handles.clone(),
+            provider_names: archive.provider_names(),
             owner,
             runtime: self.runtime.handle().clone(),
             invalidations: archive.invalidations.clone(),

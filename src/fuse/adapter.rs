@@ -387,11 +387,11 @@ impl Filesystem for Adapter {
         reply: ReplyXattr,
     ) {
         let _span = self.span(request, "getxattr", inode).entered();
-        reply_xattr(self.file_system.getxattr(ino(inode), name, size), reply);
+        reply_xattr(self.file_system.getxattr(ino(inode), request.uid(), name, size), reply);
     }
 
     fn listxattr(&self, request: &Request, inode: INodeNo, size: u32, reply: ReplyXattr) {
         let _span = self.span(request, "listxattr", inode).entered();
-        reply_xattr(self.file_system.listxattr(ino(inode), size), reply);
+        reply_xattr(self.file_system.listxattr(ino(inode), request.uid(), size), reply);
     }
 }

@@ -37,6 +37,10 @@ impl Document {
         Self { meeting, details, digest: OnceLock::new() }
     }
 
+    pub fn meeting(&self) -> &Arc<Meeting> {
+        &self.meeting
+    }
+
     pub fn text(&self) -> Bytes {
         let mut fields = self.meeting.metadata.fields();
         let expires = self.meeting.expires.map(|expires| format!("\"{expires}\""));

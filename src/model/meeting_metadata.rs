@@ -19,6 +19,9 @@ pub struct MeetingMetadata(Box<str>);
 /// A field name with its unparsed value.
 pub(super) type Field<'a> = (Cow<'a, str>, &'a str);
 
+/// The field with the URL of the page that shows the recording, if the provider lists one.
+pub const SHARE_URL_FIELD: &str = "share_url";
+
 impl MeetingMetadata {
     /// Returns the JSON text of the object.
     pub fn as_str(&self) -> &str {

@@ -41,7 +41,7 @@ pub use interned_str::InternedStr;
 pub use last_reply::LastReply;
 pub use lease::Lease;
 pub use meeting::Meeting;
-pub use meeting_metadata::MeetingMetadata;
+pub use meeting_metadata::{MeetingMetadata, SHARE_URL_FIELD};
 pub use printable::{is_printable, printable_json, printable_line, printable_text};
 pub use recording_file::{
     Availability, BYTE_ORDER_MARK, BodyKind, RecordingFile, Role, WEB_VTT_SIGNATURE_LENGTH,

@@ -39,7 +39,7 @@ pub use registry::Registry;
 pub use source_descriptor::SourceDescriptor;
 pub use source_options::SourceOptions;
 pub use toolkit::archive_identity::ArchiveIdentity;
-pub use toolkit::lease_cache::LeaseCache;
+pub use toolkit::lease_cache::{LeaseCache, LeaseStatus};
 pub use toolkit::recycle_bin::{RecycleBin, TrashEntry, TrashListing};
 pub use toolkit::scopes::Permission;
 #[cfg(any(fuzzing, test))]

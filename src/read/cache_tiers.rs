@@ -6,8 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::content::Content;
-use crate::cache::disk::{CompleteFile, DiskCache};
-use crate::cache::{BLOCK_LENGTH, BlockExtent, BlockIndex, BlockSpan, MemoryCache};
+use crate::cache::disk::{CompleteFile, DiskCache, DiskKey};
+use crate::cache::{
+    BLOCK_LENGTH, BlockExtent, BlockIndex, BlockKey, BlockSpan, ContentId, MemoryCache,
+};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The memory cache and the disk cache of the read path.
@@ -34,6 +36,16 @@ pub struct CachedBytes {
     pub on_disk: u64,
     /// Number of bytes that are in at least one of the caches.
     pub total: u64,
+    /// Number of contiguous ranges that are not cached.
+    pub gaps: u64,
+}
+
+impl CachedBytes {
+    /// Returns the cached share of a file of `size` bytes in percent, rounded down.
+    pub fn percent(&self, size: u64) -> u64 {
+        let percent = u128::from(self.total.min(size)) * 100 / u128::from(size.max(1));
+        if size == 0 { 100 } else { u64::try_from(percent).unwrap_or(100) }
+    }
 }
 
 impl CacheTiers {
@@ -67,22 +79,34 @@ impl CacheTiers {
         })
     }
 
-    /// Counts the cached bytes of a file. Neither accesses the disk nor counts as an access to the
-    /// blocks. Takes a lock for each block, which can take a millisecond for a large file.
-    pub(super) fn cached_bytes(&self, content: &Content) -> CachedBytes {
-        let size = content.recording.size;
-        let blocks_on_disk =
-            self.disk.as_ref().and_then(|disk| disk.stored_blocks(content.disk_key()));
+    /// Counts the cached bytes of a file of `size` bytes. Neither accesses the disk nor counts as
+    /// an access to the blocks. Takes a lock for each block, which can take a millisecond for a
+    /// large file. `content` is `None` if the file was not open recently.
+    pub(super) fn cached_bytes(
+        &self,
+        content: Option<ContentId>,
+        key: DiskKey,
+        size: u64,
+    ) -> CachedBytes {
+        let blocks_on_disk = self.disk.as_ref().and_then(|disk| disk.stored_blocks(key));
         let mut cached_bytes = CachedBytes::default();
+        let mut is_in_gap = false;
         for index in BlockSpan::new(0, size).blocks() {
             let is_on_disk = blocks_on_disk.as_ref().is_some_and(|blocks| {
                 u32::try_from(index.0).is_ok_and(|index| blocks.contains(&index))
             });
-            let in_memory = self.memory.cached_length(content.key(index));
-            let on_disk = if is_on_disk { content.block_length(index) as u64 } else { 0 };
+            let length = index.length(size) as u64;
+            let in_memory =
+                content.map_or(0, |content| self.memory.cached_length(BlockKey { content, index }));
+            let on_disk = if is_on_disk { length } else { 0 };
+            let cached = in_memory.max(on_disk);
             cached_bytes.in_memory += in_memory;
             cached_bytes.on_disk += on_disk;
-            cached_bytes.total += in_memory.max(on_disk);
+            cached_bytes.total += cached;
+            // A block with several cached extents counts as one gap.
+            let begins_gap = cached < length && !(is_in_gap && cached == 0);
+            cached_bytes.gaps += u64::from(begins_gap);
+            is_in_gap = cached < length;
         }
         cached_bytes
     }

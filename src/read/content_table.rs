@@ -13,6 +13,7 @@ use super::content_revisions::ContentRevisions;
 use super::observer::Observer;
 use super::recording::Recording;
 use crate::cache::ContentId;
+use crate::cache::disk::DiskKey;
 use crate::http::Validator;
 use crate::http::{FetchError, LeaseSource};
 #[cfg(test)]
@@ -72,6 +73,30 @@ impl ContentTable {
         // The lock has been released, because this may be the last reference to a content.
         drop(evicted_content);
         content
+    }
+
+    /// Returns the content of a file that is open or was open recently.
+    pub(super) fn find(&self, recording: &Recording) -> Option<Arc<Content>> {
+        let key = (recording.id.clone(), recording.version);
+        // The last reference to a content must not be dropped while the lock is held.
+        let content = self.open_contents.lock().get(&key).and_then(Weak::upgrade);
+        content.filter(|content| !content.is_stale() && content.recording.size == recording.size)
+    }
+
+    /// Returns the key of a file in the disk cache, derived from its last reply in this or an
+    /// earlier run.
+    pub(super) fn disk_key_of_closed(&self, recording: &Recording) -> DiskKey {
+        let Recording { id, version, size, .. } = recording;
+        let last_reply = self.observer.last_reply(id, *version);
+        let validator = last_reply.and_then(|reply| reply.validator).unwrap_or_default();
+        let validator = Validator::parse(&validator).as_ref().map(Validator::to_text);
+        DiskKey::new(id, *version, *size, &validator.unwrap_or_default())
+    }
+
+    /// Whether a reply in this or an earlier run stated the listed size.
+    pub(super) fn has_confirmed_size(&self, recording: &Recording) -> bool {
+        let last_reply = self.observer.last_reply(&recording.id, recording.version);
+        last_reply.is_some_and(|reply| reply.length == Some(recording.size))
     }
 
     fn insert(

@@ -15,6 +15,7 @@ use super::content_table::{ContentTable, FailingFile};
 use super::deadline::DeadlineExceeded;
 use super::fetch_purpose::FetchPurpose;
 use super::file_breaker::Admission;
+use super::file_status::FileStatus;
 use super::observer::Observer;
 use super::open_file::OpenFile;
 use super::prefetcher::Prefetcher;
@@ -461,9 +462,34 @@ impl Engine {
         self.caches.disk_lookups()
     }
 
-    /// Counts the cached bytes of an open file. Does not access the disk.
-    pub fn cached_bytes(&self, file: &OpenFile) -> CachedBytes {
-        self.caches.cached_bytes(&file.content)
+    /// Counts the cached bytes of a file. Does not access the disk.
+    pub fn cached_bytes(&self, recording: &Recording) -> CachedBytes {
+        let content = self.contents.find(recording);
+        let key = match &content {
+            Some(content) => content.disk_key(),
+            None => self.contents.disk_key_of_closed(recording),
+        };
+        self.caches.cached_bytes(content.map(|content| content.id), key, recording.size)
+    }
+
+    /// Returns the state of a file, which can be closed. Sends no request and does not access the
+    /// disk.
+    pub fn file_status(&self, recording: &Recording) -> FileStatus {
+        let content = self.contents.find(recording);
+        let lease_cache = self.lease_caches.get(&recording.id.source);
+        let lease = lease_cache.map(|cache| cache.status(&recording.id, recording.version));
+        let lease = lease.unwrap_or_default();
+        let outage = content.as_ref().and_then(|content| content.breaker.last_outage());
+        FileStatus {
+            cached: self.cached_bytes(recording),
+            is_size_confirmed: match &content {
+                Some(content) => content.is_size_confirmed(),
+                None => self.contents.has_confirmed_size(recording),
+            },
+            has_lease: lease.is_known,
+            lease_end: lease.expires,
+            failure: outage.or(lease.refusal),
+        }
     }
 
     /// Returns the files whose reads currently fail at once.

@@ -245,6 +245,13 @@ impl FileBreaker {
         self.0.lock().outage = None;
     }
 
+    /// Returns the error of the last failed read, and the time from which a read sends requests
+    /// again, which can be in the past. Returns `None` if the failed ranges have arrived.
+    pub(super) fn last_outage(&self) -> Option<(Instant, FetchError)> {
+        let state = self.0.lock();
+        state.outage.as_ref().map(|outage| (outage.retry_at, outage.error.clone()))
+    }
+
     /// Returns the time until which reads fail at once, and the error of these reads.
     pub(super) fn outage(&self) -> Option<(Instant, FetchError)> {
         let state = self.0.lock();

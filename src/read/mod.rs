@@ -45,6 +45,7 @@ mod engine;
 mod fetch_purpose;
 mod fetch_request;
 mod file_breaker;
+mod file_status;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod in_flight;
@@ -69,6 +70,7 @@ pub use cache_tiers::{CachedBytes, DiskLookups};
 pub use content::Content;
 pub use content_table::FailingFile;
 pub use engine::{Engine, EngineOptions};
+pub use file_status::FileStatus;
 pub use observer::Observer;
 pub use open_file::OpenFile;
 pub use recording::{ContentRevision, Recording};

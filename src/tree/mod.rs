@@ -29,6 +29,7 @@ mod change;
 mod content_time;
 mod directory_names;
 mod draft;
+mod facts;
 mod inode;
 mod inode_index;
 mod layout;
@@ -46,6 +47,7 @@ mod walk;
 
 pub use builder::TreeBuilder;
 pub use change::TreeChange;
+pub use facts::Facts;
 pub use inode::Ino;
 pub use layout::TRASH_DIRECTORY;
 pub use live_tree::{ExpeditedRebuild, LiveTree};

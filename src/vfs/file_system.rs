@@ -1,5 +1,6 @@
 //! The operations of the file system.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
@@ -23,13 +24,13 @@ use super::passthrough::{BackingFile, BackingRegistrar, Passthrough, ReadRoute};
 use super::read_error_log::ReadErrorLog;
 use super::sibling_prefetch::{MAX_SMALL_FILE_LENGTH, SiblingPrefetcher};
 use super::unlisted_sources::UnlistedSources;
-use super::xattr::{self, XattrReply};
+use super::xattr::{self, ListedAttributes, XattrReply};
 use crate::http::FetchError;
 #[cfg(test)]
 use crate::model::TableSize;
 use crate::model::line_with_hint;
 use crate::read::{CompleteFile, Engine, OpenFile};
-use crate::tree::{Content, Ino, LiveTree, Node};
+use crate::tree::{Content, Facts, Ino, LiveTree, Node, Snapshot};
 
 /// How long the kernel may cache names and attributes. The daemon reports changes to the kernel
 /// with an [`Invalidation`](super::Invalidation), so this TTL only limits the effect of a lost
@@ -61,6 +62,8 @@ pub struct FileSystemOptions {
     pub engine: Arc<Engine>,
     pub unlisted_sources: Arc<UnlistedSources>,
     pub handles: Arc<Handles>,
+    /// The provider of each source.
+    pub provider_names: HashMap<String, String>,
     pub owner: Owner,
     /// The runtime for tasks that prefetch sibling files.
     pub runtime: tokio::runtime::Handle,
@@ -76,6 +79,7 @@ pub struct FileSystem<B> {
     tree: Arc<LiveTree>,
     engine: Arc<Engine>,
     unlisted_sources: Arc<UnlistedSources>,
+    provider_names: HashMap<String, String>,
     owner: Owner,
     runtime: tokio::runtime::Handle,
     invalidations: Arc<InvalidationQueue>,
@@ -239,6 +243,7 @@ impl<B> FileSystem<B> {
             engine,
             unlisted_sources,
             handles,
+            provider_names,
             owner,
             runtime,
             invalidations,
@@ -249,6 +254,7 @@ impl<B> FileSystem<B> {
             tree,
             engine,
             unlisted_sources,
+            provider_names,
             owner,
             runtime,
             invalidations,
@@ -793,22 +799,49 @@ impl<B> FileSystem<B> {
         }
     }
 
-    /// Returns an extended attribute. `size` is the length of the caller's buffer in bytes. If it
-    /// is 0, returns only the length of the value.
+    /// Returns an extended attribute for the user `uid`. `size` is the length of the caller's buffer
+    /// in bytes. If it is 0, returns only the length of the value.
     ///
     /// # Errors
     /// The inode is stale, the attribute does not exist, or the buffer is too small.
-    pub fn getxattr(&self, ino: Ino, name: &OsStr, size: u32) -> Result<XattrReply, Error> {
-        xattr::get(self.tree.current().node(ino), name.as_bytes(), size)
+    pub fn getxattr(
+        &self,
+        ino: Ino,
+        uid: u32,
+        name: &OsStr,
+        size: u32,
+    ) -> Result<XattrReply, Error> {
+        let name = name.as_bytes();
+        // The answer is the same for a stale inode, so `ls` stops its requests.
+        xattr::check_namespace(name)?;
+        let tree = self.tree.current();
+        let node = tree.node(ino).ok_or(Error::StaleInode)?;
+        let value = match name {
+            xattr::CACHED_ATTRIBUTE => recording_of(node).map(|recording| {
+                let cached_bytes = self.engine.cached_bytes(&recording);
+                cached_bytes.percent(recording.size).to_string()
+            }),
+            _ => self.listed_attributes(&tree, node, uid).get(name),
+        };
+        xattr::make_reply(value.ok_or(Error::NoSuchAttribute)?, size)
     }
 
-    /// Returns the names of the extended attributes. `size` has the same meaning as in
-    /// [`getxattr`](Self::getxattr).
+    /// Returns the names of the extended attributes for the user `uid`. `size` has the same meaning
+    /// as in [`getxattr`](Self::getxattr).
     ///
     /// # Errors
     /// The inode is stale, or the buffer is too small.
-    pub fn listxattr(&self, ino: Ino, size: u32) -> Result<XattrReply, Error> {
-        xattr::list(self.tree.current().node(ino), size)
+    pub fn listxattr(&self, ino: Ino, uid: u32, size: u32) -> Result<XattrReply, Error> {
+        let tree = self.tree.current();
+        let node = tree.node(ino).ok_or(Error::StaleInode)?;
+        xattr::make_reply(self.listed_attributes(&tree, node, uid).names(), size)
+    }
+
+    fn listed_attributes(&self, tree: &Snapshot, node: &Node, uid: u32) -> ListedAttributes<'_> {
+        let facts = Facts::of(tree, node);
+        let provider = self.provider_names.get(&facts.source).map(String::as_str);
+        let shows_share_url = uid == 0 || uid == self.owner.uid;
+        ListedAttributes { facts, provider, shows_share_url }
     }
 
     /// Returns the number of open handles.

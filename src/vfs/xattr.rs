@@ -1,12 +1,19 @@
-//! Extended attributes. The only attribute is the time at which the provider deletes a recording.
+//! Extended attributes of meetings and their files: who provides them, when they were recorded, and
+//! when the provider deletes them.
+//!
+//! The listed attributes do not change while a file stays the same, so programs that copy them,
+//! such as `rsync -aX` and `tar --xattrs`, find no difference the next time. An attribute that
+//! changes when the file is read can be requested by its name but is not listed.
 
-use crate::tree::Node;
+use crate::tree::Facts;
 
 use super::error::Error;
 
-/// The time at which the provider deletes the file or meeting, in the format of RFC 3339. The
-/// attribute does not exist if the time is unknown.
-const EXPIRY_ATTRIBUTE: &str = "user.meetfs.expires";
+/// The prefix of the names.
+const PREFIX: &str = "user.meetfs.";
+
+/// The share of the file that is in memory or on disk, in percent. It is not listed.
+pub(super) const CACHED_ATTRIBUTE: &[u8] = b"user.meetfs.cached";
 
 /// The only supported namespace. `ls -l` requests the access control list and the SELinux label of
 /// each file, which takes five times as many requests as the listing itself. After one reply that
@@ -22,29 +29,59 @@ pub enum XattrReply {
     Value(Vec<u8>),
 }
 
-pub(super) fn get(node: Option<&Node>, name: &[u8], size: u32) -> Result<XattrReply, Error> {
-    if !name.starts_with(NAMESPACE) {
-        return Err(Error::UnsupportedNamespace);
+/// The listed attributes of a node.
+#[derive(Debug)]
+pub(super) struct ListedAttributes<'a> {
+    pub(super) facts: Facts,
+    /// The provider of the source; `None` if the source is not configured any more.
+    pub(super) provider: Option<&'a str>,
+    /// Whether the caller may know the URL of the recording.
+    pub(super) shows_share_url: bool,
+}
+
+impl ListedAttributes<'_> {
+    /// Returns the value of an attribute.
+    pub(super) fn get(&self, name: &[u8]) -> Option<String> {
+        let name = std::str::from_utf8(name).ok()?.strip_prefix(PREFIX)?;
+        // The directories of sources and years have no attributes.
+        let meeting = self.facts.meeting.as_deref();
+        Some(match name {
+            "provider" => meeting.and(self.provider)?.to_owned(),
+            "meeting_id" => meeting?.to_owned(),
+            "file_id" => self.facts.file.clone()?,
+            "kind" => meeting.map(|_| self.facts.kind)?.to_owned(),
+            "start" => self.facts.start?.to_string(),
+            "duration" => self.facts.duration?.to_string(),
+            "expires" => self.facts.expires?.to_string(),
+            "share_url" => self.facts.share_url().filter(|_| self.shows_share_url)?,
+            _ => return None,
+        })
     }
-    let node = node.ok_or(Error::StaleInode)?;
-    match node.expires {
-        Some(expires) if name == EXPIRY_ATTRIBUTE.as_bytes() => {
-            make_reply(expires.to_string(), size)
-        }
-        _ => Err(Error::NoSuchAttribute),
+
+    /// Returns the names of the attributes, each followed by a NUL.
+    pub(super) fn names(&self) -> String {
+        const NAMES: [&str; 8] = [
+            "provider",
+            "meeting_id",
+            "file_id",
+            "kind",
+            "start",
+            "duration",
+            "expires",
+            "share_url",
+        ];
+        let names = NAMES.map(|name| format!("{PREFIX}{name}"));
+        let existing = names.iter().filter(|name| self.get(name.as_bytes()).is_some());
+        existing.map(|name| format!("{name}\0")).collect()
     }
 }
 
-/// Returns the names of the attributes, each followed by a NUL.
-pub(super) fn list(node: Option<&Node>, size: u32) -> Result<XattrReply, Error> {
-    let node = node.ok_or(Error::StaleInode)?;
-    make_reply(
-        if node.expires.is_some() { format!("{EXPIRY_ATTRIBUTE}\0") } else { String::new() },
-        size,
-    )
+/// Checks that an attribute is in the supported namespace.
+pub(super) fn check_namespace(name: &[u8]) -> Result<(), Error> {
+    if name.starts_with(NAMESPACE) { Ok(()) } else { Err(Error::UnsupportedNamespace) }
 }
 
-fn make_reply(value: String, size: u32) -> Result<XattrReply, Error> {
+pub(super) fn make_reply(value: String, size: u32) -> Result<XattrReply, Error> {
     let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
     match size {
         0 => Ok(XattrReply::Length(length)),

@@ -102,15 +102,15 @@ fn df_and_xattrs_describe_the_archive() {
     let shown: u64 =
         rig.shell("df -B1 --output=size . | tail -n 1").trim().parse().expect("a size");
     assert!(shown >= total && shown < total + 4096, "{shown} for {total}");
-    // Files that expire have the time of expiry as an extended attribute. Other files have no
-    // attribute.
+    // Only files that expire have the time of expiry as an extended attribute.
     let attributes = rig.shell("getfattr -d -m - -R . 2>&1");
     let is_expected =
-        |line: &&str| ["# file: ", "user.meetfs.expires="].iter().any(|it| line.starts_with(it));
+        |line: &&str| ["# file: ", "user.meetfs."].iter().any(|it| line.starts_with(it));
     let other: Vec<_> =
         attributes.lines().filter(|line| !line.is_empty() && !is_expected(line)).collect();
     assert_eq!(other, Vec::<&str>::new(), "{attributes}");
-    let expiring = attributes.lines().filter_map(|line| line.strip_prefix("# file: "));
+    let expiring = attributes.split("\n\n").filter(|file| file.contains("user.meetfs.expires="));
+    let expiring = expiring.filter_map(|file| file.lines().next()?.strip_prefix("# file: "));
     assert!(expiring.clone().count() > 5, "{attributes}");
     assert!(
         expiring.into_iter().all(|path| path.contains("Kick-off") || path.contains("/trash/")),

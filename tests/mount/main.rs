@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attributes;
 mod black_hole;
 mod cache_command;
 mod cache_directory;

@@ -152,7 +152,7 @@ impl OpenFileReport {
             size: file.file.content().recording.size,
             bytes_read: file.bytes_read,
             bytes_per_second: file.bytes_per_second,
-            cached_bytes: archive.engine.cached_bytes(&file.file).total,
+            cached_bytes: archive.engine.cached_bytes(&file.file.content().recording).total,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -36,6 +37,17 @@ const MIN_REFUSAL_TTL: Duration = Duration::from_secs(5);
 /// Upper bound for the time that a repeated refusal is cached. The time doubles with each refusal.
 /// With this limit, a program that opens a refused file in a loop causes a few requests per minute.
 const MAX_REFUSAL_TTL: Duration = Duration::from_secs(60);
+
+/// What is known about the lease of a file.
+#[derive(Clone, Debug, Default)]
+pub struct LeaseStatus {
+    /// Whether a lease is known and has not expired.
+    pub is_known: bool,
+    /// The time at which the known lease ends, if the provider states it.
+    pub expires: Option<Timestamp>,
+    /// The error of the last refusal, and the time until which it is returned without a request.
+    pub refusal: Option<(Instant, FetchError)>,
+}
 
 /// Caches the leases of one source.
 pub struct LeaseCache {
@@ -73,6 +85,22 @@ impl LeaseCache {
     pub(crate) fn table_sizes(&self) -> Vec<TableSize> {
         let slots = self.slots.lock();
         vec![TableSize::new("leases", slots.len()).with_limit(MAX_LEASES.get())]
+    }
+
+    /// Returns what is known about the lease of a version of `file`. Sends no request, and does not
+    /// count as a use of the lease.
+    pub fn status(&self, file: &FileId, version: Version) -> LeaseStatus {
+        let Some(slot) = self.slots.lock().peek(&(file.clone(), version)).cloned() else {
+            return LeaseStatus::default();
+        };
+        let state = slot.state.lock();
+        let lease = state.lease.as_ref().filter(|lease| !lease.is_expired(current_time()));
+        let refusal = state.refusal.as_ref().filter(|it| Instant::now() < it.expires_at);
+        LeaseStatus {
+            is_known: lease.is_some(),
+            expires: lease.and_then(|lease| lease.expires),
+            refusal: refusal.map(|refusal| (refusal.expires_at, refusal.error.clone())),
+        }
     }
 
     /// Returns the lease source that all readers of a version of `file` share.

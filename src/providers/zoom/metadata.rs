@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::file_status::{declared_size, is_processing};
 use super::wire;
-use crate::model::FileKey;
+use crate::model::{FileKey, SHARE_URL_FIELD};
 use crate::providers::toolkit::document::{is_harmless, put};
 use crate::providers::toolkit::serde_lenient;
 
@@ -33,7 +33,7 @@ pub(crate) fn from_meeting(
     put(&mut fields, "start_time", meeting.start_time.map(|time| time.to_string()));
     put(&mut fields, "timezone", meeting.timezone.as_deref());
     put(&mut fields, "duration", meeting.duration);
-    put(&mut fields, "share_url", meeting.share_url.as_deref());
+    put(&mut fields, SHARE_URL_FIELD, meeting.share_url.as_deref());
     for passcode in PASSCODES {
         put(&mut fields, passcode, serde_lenient::first_text(&meeting.other_fields, &[passcode]));
     }

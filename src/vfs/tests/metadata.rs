@@ -112,8 +112,8 @@ async fn stale_inode_is_reported_by_every_operation() {
         file_system.open(STALE_INO).unwrap_err(),
         file_system.opendir(STALE_INO).unwrap_err(),
         file_system.lseek(STALE_INO, 0, Seek::Data).unwrap_err(),
-        file_system.getxattr(STALE_INO, name, 0).unwrap_err(),
-        file_system.listxattr(STALE_INO, 0).unwrap_err(),
+        file_system.getxattr(STALE_INO, OWNER, name, 0).unwrap_err(),
+        file_system.listxattr(STALE_INO, OWNER, 0).unwrap_err(),
     ] {
         assert!(matches!(error, Error::StaleInode), "{error:?}");
     }
@@ -158,6 +158,9 @@ async fn lseek_finds_data_and_the_final_hole() {
     assert!(matches!(error, Error::OffsetOutOfRange));
 }
 
+/// The owner of the files of a fixture.
+const OWNER: u32 = 1000;
+
 async fn fixture_with_expiry() -> (Fixture, Ino) {
     let fixture = Fixture::new(&[("budget", 1000), ("review", 1000)]).await;
     fixture.listing.change(|contents| {
@@ -174,8 +177,9 @@ async fn fixture_with_expiry() -> (Fixture, Ino) {
 #[tokio::test]
 async fn getxattr_returns_the_expiry() {
     let (fixture, video) = fixture_with_expiry().await;
-    let get =
-        |ino, size| fixture.file_system.getxattr(ino, OsStr::new("user.meetfs.expires"), size);
+    let get = |ino, size| {
+        fixture.file_system.getxattr(ino, OWNER, OsStr::new("user.meetfs.expires"), size)
+    };
     let value = b"2030-01-02T03:04:05Z";
     let length = value.len() as u32;
     assert_eq!(get(video, 0).unwrap(), XattrReply::Length(length));
@@ -190,25 +194,91 @@ async fn getxattr_returns_the_expiry() {
 async fn getxattr_supports_one_namespace() {
     let (fixture, video) = fixture_with_expiry().await;
     for name in ["system.posix_acl_access", "security.selinux", "user"] {
-        let error = fixture.file_system.getxattr(video, OsStr::new(name), 0).unwrap_err();
+        let error = fixture.file_system.getxattr(video, OWNER, OsStr::new(name), 0).unwrap_err();
         assert!(matches!(error, Error::UnsupportedNamespace), "{name}: {error:?}");
         // The answer is the same for a stale inode, so `ls` stops its requests.
-        let error = fixture.file_system.getxattr(STALE_INO, OsStr::new(name), 0).unwrap_err();
+        let error =
+            fixture.file_system.getxattr(STALE_INO, OWNER, OsStr::new(name), 0).unwrap_err();
         assert!(matches!(error, Error::UnsupportedNamespace), "{name}: {error:?}");
     }
-    let error = fixture.file_system.getxattr(video, OsStr::new("user.other"), 0).unwrap_err();
+    let error =
+        fixture.file_system.getxattr(video, OWNER, OsStr::new("user.other"), 0).unwrap_err();
     assert!(matches!(error, Error::NoSuchAttribute));
 }
 
+/// Returns the names of the attributes that a user sees.
+fn attribute_names(fixture: &Fixture, ino: Ino, uid: u32) -> Vec<String> {
+    let XattrReply::Value(names) = fixture.file_system.listxattr(ino, uid, 1000).unwrap() else {
+        panic!("not a value")
+    };
+    let names = String::from_utf8(names).unwrap();
+    let short_name = |name: &str| name.strip_prefix("user.meetfs.").unwrap().to_owned();
+    names.split_terminator('\0').map(short_name).collect()
+}
+
 #[tokio::test]
-async fn listxattr_lists_the_expiry_if_it_is_known() {
+async fn listxattr_lists_stable_attributes() {
     let (fixture, video) = fixture_with_expiry().await;
-    let list = |ino, size| fixture.file_system.listxattr(ino, size);
-    let names = b"user.meetfs.expires\0";
-    assert_eq!(list(video, 0).unwrap(), XattrReply::Length(names.len() as u32));
-    assert_eq!(list(video, 100).unwrap(), XattrReply::Value(names.to_vec()));
-    assert!(matches!(list(video, 3), Err(Error::BufferTooSmall(3))));
+    let stable = ["provider", "meeting_id", "file_id", "kind", "start", "duration"];
+    assert_eq!(attribute_names(&fixture, video, OWNER), [&stable[..], &["expires"]].concat());
+    let XattrReply::Length(length) = fixture.file_system.listxattr(video, OWNER, 0).unwrap() else {
+        panic!("not a length")
+    };
+    assert!(fixture.file_system.listxattr(video, OWNER, length).is_ok());
+    let result = fixture.file_system.listxattr(video, OWNER, length - 1);
+    assert!(matches!(result, Err(Error::BufferTooSmall(_))), "{result:?}");
     let video_without_expiry = fixture.video_of("review");
-    assert_eq!(list(video_without_expiry, 0).unwrap(), XattrReply::Length(0));
-    assert_eq!(list(video_without_expiry, 100).unwrap(), XattrReply::Value(Vec::new()));
+    assert_eq!(attribute_names(&fixture, video_without_expiry, OWNER), stable);
+    assert_eq!(attribute_names(&fixture, Ino::ROOT, OWNER), [""; 0]);
+    let tree = fixture.tree().current();
+    let meeting = tree.node(video).unwrap().parent;
+    let of_meeting = ["provider", "meeting_id", "kind", "start", "duration", "expires"];
+    assert_eq!(attribute_names(&fixture, meeting, OWNER), of_meeting);
+    let year = tree.node(meeting).unwrap().parent;
+    assert_eq!(attribute_names(&fixture, year, OWNER), [""; 0]);
+}
+
+#[tokio::test]
+async fn share_url_is_shown_to_the_owner_only() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    const URL: &str = "https://zoom.example/rec/share/x";
+    fixture.listing.change(|contents| {
+        let budget = contents.first_mut().unwrap();
+        let mut meeting = crate::model::Meeting::clone(&budget.meeting);
+        meeting.metadata = [("share_url".to_owned(), URL.into())].into_iter().collect();
+        let meeting = Arc::new(meeting);
+        budget.document = Some(Arc::new(crate::model::Document::new(meeting.clone(), None)));
+        budget.meeting = meeting;
+    });
+    let video = fixture.video_of("budget");
+    let name = OsStr::new("user.meetfs.share_url");
+    for uid in [OWNER, 0] {
+        let reply = fixture.file_system.getxattr(video, uid, name, 100).unwrap();
+        assert_eq!(reply, XattrReply::Value(URL.into()));
+        assert!(attribute_names(&fixture, video, uid).contains(&"share_url".to_owned()));
+    }
+    let result = fixture.file_system.getxattr(video, 1001, name, 100);
+    assert!(matches!(result, Err(Error::NoSuchAttribute)), "{result:?}");
+    assert!(!attribute_names(&fixture, video, 1001).contains(&"share_url".to_owned()));
+}
+
+#[tokio::test]
+async fn cached_share_is_readable_but_not_listed() {
+    let fixture = Fixture::new(&[("budget", 1000)]).await;
+    let video = fixture.video_of("budget");
+    let cached = || {
+        let name = OsStr::new("user.meetfs.cached");
+        match fixture.file_system.getxattr(video, OWNER, name, 100).unwrap() {
+            XattrReply::Value(value) => String::from_utf8(value).unwrap(),
+            reply => panic!("{reply:?}"),
+        }
+    };
+    assert_eq!(cached(), "0");
+    let handle = fixture.open(video).await.unwrap().handle;
+    fixture.read(handle, 0, 1000).await.unwrap();
+    assert_eq!(cached(), "100");
+    assert!(!attribute_names(&fixture, video, OWNER).contains(&"cached".to_owned()));
+    let name = OsStr::new("user.meetfs.cached");
+    let result = fixture.file_system.getxattr(Ino::ROOT, OWNER, name, 100);
+    assert!(matches!(result, Err(Error::NoSuchAttribute)), "{result:?}");
 }

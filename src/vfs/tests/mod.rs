@@ -183,6 +183,7 @@ impl Fixture {
             engine: engine.clone(),
             unlisted_sources: Arc::default(),
             handles: Arc::default(),
+            provider_names: HashMap::from([("acme".to_owned(), "zoom".to_owned())]),
             owner: Owner {
                 uid: 1000,
                 gid: 100,

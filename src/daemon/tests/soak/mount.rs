@@ -75,6 +75,7 @@ impl Mount {
             engine: archive.engine.clone(),
             unlisted_sources: archive.unlisted_sources.clone(),
             handles: archive.handles.clone(),
+            provider_names: archive.provider_names(),
             owner: Owner { uid: 1000, gid: 100, directory_mode: 0o550, file_mode: 0o440 },
             runtime: runtime.clone(),
             invalidations: archive.invalidations.clone(),

@@ -501,7 +501,7 @@ impl Driver {
         let node = published.nodes.get(&ino);
         let name = ["user.meetfs.expires", "user.other", "security.selinux"][self.rng.usize(0..3)];
         let size = [0, 5, 255][self.rng.usize(0..3)];
-        let result = self.mount.file_system.getxattr(ino, OsStr::new(name), size);
+        let result = self.mount.file_system.getxattr(ino, 1000, OsStr::new(name), size);
         let value = node.and_then(|node| node.expires).map(|expires| expires.to_string());
         let is_expected = match (&result, name, node, &value) {
             (Err(Error::UnsupportedNamespace), "security.selinux", ..) => true,
@@ -515,12 +515,14 @@ impl Driver {
             _ => false,
         };
         ensure(is_expected, || format!("getxattr of {name} of {node:?}: {result:?}"))?;
-        let result = self.mount.file_system.listxattr(ino, size);
-        let is_expected = match (&result, node) {
-            (Err(Error::StaleInode), None) => true,
-            (result, Some(_)) => {
-                let names = if value.is_some() { "user.meetfs.expires\0" } else { "" };
-                is_xattr_reply(result, names, size)
+        let result = self.mount.file_system.listxattr(ino, 1000, size);
+        let all_names = self.mount.file_system.listxattr(ino, 1000, u32::MAX);
+        let is_expected = match (&result, node, &all_names) {
+            (Err(Error::StaleInode), None, _) => true,
+            (result, Some(_), Ok(XattrReply::Value(names))) => {
+                let names = String::from_utf8_lossy(names);
+                let has_expiry = names.split('\0').any(|name| name == "user.meetfs.expires");
+                has_expiry == value.is_some() && is_xattr_reply(result, &names, size)
             }
             _ => false,
         };

@@ -248,6 +248,7 @@ impl Mount {
             engine: engine.clone(),
             unlisted_sources: Arc::default(),
             handles: Arc::default(),
+            provider_names: HashMap::from([("acme".to_owned(), "zoom".to_owned())]),
             owner: Owner { uid: 1000, gid: 100, directory_mode: 0o550, file_mode: 0o440 },
             runtime: Handle::current(),
             invalidations: invalidations.clone(),
