@@ -31,7 +31,7 @@ use crate::http::{Client, FetchError, RequestCounters};
 #[cfg(test)]
 use crate::model::TableSize;
 use crate::model::{BodyKind, FileId, SourceName, Version, current_time};
-use crate::providers::{LeaseCache, Provider, Registry};
+use crate::providers::{LeaseCache, ListingProgress, Provider, Registry};
 use crate::read::{Engine, EngineOptions};
 use crate::tree::{LiveTree, TreeBuilder, TreeChange};
 use crate::vfs::{Handles, Invalidation, InvalidationQueue, UnlistedSources};
@@ -378,11 +378,13 @@ impl Archive {
         }
     }
 
-    /// Returns the sources whose first listing has not ended.
-    pub(crate) fn unlisted_sources(&self) -> Vec<SourceName> {
+    /// Returns the sources whose first listing has not ended, with its progress.
+    pub(crate) fn unlisted_sources(&self) -> Vec<(SourceName, Option<ListingProgress>)> {
         let unlisted_sources =
             self.sources.iter().filter(|source| !source.state.borrow().is_first_listing_done);
-        unlisted_sources.map(|source| source.config.name.clone()).collect()
+        let progress_of =
+            |source: &Source| (source.config.name.clone(), source.provider.listing_progress());
+        unlisted_sources.map(progress_of).collect()
     }
 
     /// Waits until the tree shows the current revision of the catalog. The directories of all

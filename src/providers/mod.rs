@@ -15,6 +15,7 @@
 
 mod error;
 mod factory;
+mod listing_progress;
 mod oauth;
 mod provider;
 pub mod rapatin;
@@ -28,6 +29,7 @@ mod zoom_share;
 
 pub use error::{ErrorClass, ProviderError};
 pub use factory::ProviderFactory;
+pub use listing_progress::ListingProgress;
 #[cfg(any(fuzzing, test))]
 pub use oauth::fuzzing as oauth_fuzzing;
 pub use oauth::{AuthorizationRequest, SignInError, SignInService};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::error::ProviderError;
+use super::listing_progress::ListingProgress;
 use super::source_descriptor::SourceDescriptor;
 use super::toolkit::recycle_bin::{RecycleBin, TrashListing};
 use super::toolkit::scopes::Permission;
@@ -48,6 +49,12 @@ pub trait Provider: Send + Sync + 'static {
     /// # Errors
     /// Returns an error if nothing could be listed. Partial failures are in [`Listing::failed`].
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError>;
+
+    /// Returns the progress of the current or the last listing. `None` before the first one, or if
+    /// the provider does not count it.
+    fn listing_progress(&self) -> Option<ListingProgress> {
+        None
+    }
 
     /// Requests the details of a meeting that a listing does not contain. Returns `None` if they
     /// are permanently unavailable (too old, no permission). By default, there are none: the

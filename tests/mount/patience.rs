@@ -191,6 +191,24 @@ fn slow_mount_shows_what_it_waits_for() {
 }
 
 #[test]
+fn slow_listing_shows_how_much_is_done() {
+    let archive = Archive::with_meetings(300, 700);
+    let rig = Rig::new(DemoCloudOptions { archive, ..DemoCloudOptions::default() });
+    rig.write_config(&rig.config());
+    let slow = Effect::Latency(Duration::from_secs(1));
+    rig.cloud.inject(Trigger::always(Server::Api).with_path("/recordings").with_effect(slow));
+    let output = run(&mut rig.mount_command(), COMMAND_TIMEOUT);
+    let output_text = text(&output);
+    assert!(output.status.success(), "{output_text}");
+    let progress = output_text.split("acme: ").nth(1).expect(&output_text);
+    let numbers: Vec<usize> =
+        progress.split([' ', ',']).filter_map(|word| word.parse().ok()).take(3).collect();
+    let [done, lists, entries] = numbers[..] else { panic!("{output_text}") };
+    assert!(0 < done && done < lists && lists > 20, "{output_text}");
+    assert!(entries > 0 && entries < 300, "{output_text}");
+}
+
+#[test]
 fn slow_refresh_shows_what_it_waits_for() {
     let rig = Rig::mounted(DemoCloudOptions {
         archive: Archive::with_meetings(5, 20),

@@ -19,6 +19,7 @@ use super::fan_out::{FanOutLimits, JobOutcome, StopReason, fan_out};
 use super::listing_failures;
 use crate::model::DaySpan;
 use crate::providers::ProviderError;
+use crate::providers::listing_progress::ListingCounter;
 
 /// The days that two adjacent windows have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,16 +92,19 @@ impl<T> WindowReport<T> {
 /// # Errors
 /// If no page of any window was received, returns the error that the user can best act on.
 pub(crate) async fn list_windows<T>(
+    counter: &ListingCounter,
     concurrency: usize,
     windows: Vec<(DaySpan, impl Future<Output = WindowReport<T>>)>,
     mut on_item: impl FnMut(T),
 ) -> Result<Vec<(DaySpan, ProviderError)>, ProviderError> {
     let window_count = windows.len();
+    counter.begin(window_count);
     let (mut failed, mut windows_without_page) = (Vec::new(), 0);
     let limits =
         FanOutLimits { concurrency, max_consecutive_failures: concurrency, deadline: None };
     let unfinished = fan_out(limits, windows, |_days, report: WindowReport<T>| {
         let outcome = report.outcome();
+        counter.record_list(report.items.len());
         windows_without_page += usize::from(!report.has_page);
         failed.extend(report.failed);
         report.items.into_iter().for_each(&mut on_item);
@@ -266,6 +270,7 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
+    use crate::providers::listing_progress::ListingProgress;
 
     fn span(from: Date, to: Date) -> DaySpan {
         DaySpan { from, to }
@@ -399,8 +404,11 @@ mod tests {
             (days(10, 19), window_report(&[], false, vec![(days(8, 19), unavailable_error())])),
             (days(1, 9), window_report(&[3], true, vec![(days(1, 9), unavailable_error())])),
         ];
-        let mut items = Vec::new();
-        let failed = list_windows(2, windows, |item| items.push(item)).await.unwrap();
+        let (mut items, counter) = (Vec::new(), ListingCounter::default());
+        assert_eq!(counter.progress(), None);
+        let failed = list_windows(&counter, 2, windows, |item| items.push(item)).await.unwrap();
+        let progress = ListingProgress { lists: 3, done_lists: 3, entries: 3 };
+        assert_eq!(counter.progress(), Some(progress));
         items.sort_unstable();
         assert_eq!(items, [1, 2, 3]);
         assert_eq!(failed.len(), 1, "adjacent days with the same error are one span: {failed:?}");
@@ -422,14 +430,15 @@ mod tests {
             (days(5, 9), window_report(&[2], true, vec![])),
             (days(1, 4), window_report(&[3], true, vec![])),
         ];
-        let mut items = Vec::new();
-        let failed = list_windows(2, windows, |item| items.push(item)).await.unwrap();
+        let (mut items, counter) = (Vec::new(), ListingCounter::default());
+        let failed = list_windows(&counter, 2, windows, |item| items.push(item)).await.unwrap();
         let failed_days: Vec<bool> = (1..=31)
             .map(|day| failed.iter().any(|(days, _)| days.contains(date(2026, 1, day))))
             .collect();
         assert!(items.len() < 3 && failed_days[9..29].iter().all(|is_failed| *is_failed));
         assert!(failed_days[0], "the days of a skipped window are incomplete");
         let result = list_windows(
+            &counter,
             2,
             vec![unreachable_window(1, 9), unreachable_window(10, 19), unreachable_window(20, 29)],
             |_| {},

@@ -14,6 +14,7 @@ use super::paging::MAX_PAGE_SIZE;
 use super::refusal;
 use super::wire::{self, Page};
 use crate::model::{DaySpan, Meeting, SourceName};
+use crate::providers::listing_progress::ListingCounter;
 use crate::providers::toolkit::page_guard::ListingBudget;
 use crate::providers::toolkit::refused_users::{UserReplies, take_refused_users};
 use crate::providers::toolkit::windowed_listing::{
@@ -135,6 +136,7 @@ pub(crate) async fn list(
     source: &SourceName,
     lists: &[RecordingList],
     span: DaySpan,
+    counter: &ListingCounter,
 ) -> Result<RecordingListing, ProviderError> {
     let (credential_failure, budget) = (OnceLock::new(), ListingBudget::default());
     let listers: Vec<_> = lists
@@ -156,7 +158,7 @@ pub(crate) async fn list(
         }
     }
     let mut recordings = HashMap::new();
-    let mut failed = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedRecording| {
+    let mut failed = list_windows(counter, WINDOW_CONCURRENCY, jobs, |listed: ListedRecording| {
         keep_highest_ranked(
             &mut recordings,
             listed.meeting.id.clone(),

@@ -34,11 +34,12 @@ use self::leases::Leases;
 use self::listing::{RecordingList, RecordingListing};
 use self::transcripts::Transcripts;
 use super::{
-    Conventions, LateFiles, LeaseRequest, Listing, Permission, Provider, ProviderError, RecycleBin,
-    SourceDescriptor, SourceOptions, TrashEntry, TrashListing,
+    Conventions, LateFiles, LeaseRequest, Listing, ListingProgress, Permission, Provider,
+    ProviderError, RecycleBin, SourceDescriptor, SourceOptions, TrashEntry, TrashListing,
 };
 use crate::http::{AllowedHosts, Client, Priority};
 use crate::model::{DaySpan, Details, Lease, Meeting, MeetingId};
+use crate::providers::listing_progress::ListingCounter;
 use crate::providers::toolkit::listing_failures;
 
 mod api;
@@ -90,6 +91,7 @@ pub struct Webex {
     lists_other_users: bool,
     is_admin: bool,
     transcripts: Transcripts,
+    counter: ListingCounter,
 }
 
 impl Webex {
@@ -108,6 +110,7 @@ impl Webex {
             api: Api::new(client, config.api_url, tokens),
             leases: Leases::new(hosts, refusal::recordings_scope(lists_other_users)),
             lists_other_users,
+            counter: ListingCounter::default(),
         }
     }
 }
@@ -116,6 +119,10 @@ impl Webex {
 impl Provider for Webex {
     fn descriptor(&self) -> &SourceDescriptor {
         &self.descriptor
+    }
+
+    fn listing_progress(&self) -> Option<ListingProgress> {
+        self.counter.progress()
     }
 
     fn conventions(&self) -> Conventions {
@@ -132,7 +139,8 @@ impl Provider for Webex {
     }
 
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
-        let listing = listing::list(&self.api, self.source(), &self.lists, span).await?;
+        let listing =
+            listing::list(&self.api, self.source(), &self.lists, span, &self.counter).await?;
         let RecordingListing { recordings, failed, refused_users } = listing;
         let is_complete = failed.is_empty() && refused_users.is_none();
         self.leases.record_meeting_hosts(span, is_complete, &recordings);
@@ -146,7 +154,7 @@ impl Provider for Webex {
 
     async fn list_trash(&self, span: DaySpan) -> Result<TrashListing, ProviderError> {
         let lists = listing::trash_lists(&self.lists);
-        let listing = listing::list(&self.api, self.source(), &lists, span).await?;
+        let listing = listing::list(&self.api, self.source(), &lists, span, &self.counter).await?;
         let refusal = listing.refused_users.and_then(|users| users.errors.into_iter().next());
         let failed = listing_failures::most_actionable_error(&listing.failed).cloned().or(refusal);
         self.leases.record_trash_meeting_hosts(failed.is_none(), &listing.recordings);

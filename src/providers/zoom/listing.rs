@@ -15,6 +15,7 @@ use super::pages::Pages;
 use super::recording_owner::RecordingOwner;
 use super::wire::{self, Page};
 use crate::model::{Availability, DaySpan, Meeting, MeetingId, SourceName, current_time};
+use crate::providers::listing_progress::ListingCounter;
 use crate::providers::toolkit::page_guard::{EndlessList, ListingBudget, PageLimits};
 use crate::providers::toolkit::refused_users::{UserReplies, take_refused_users};
 use crate::providers::toolkit::windowed_listing::{
@@ -126,6 +127,7 @@ pub(crate) async fn list(
     owners: &[RecordingOwner],
     span: DaySpan,
     classify: &(dyn Fn(MappedMeeting) -> ListedEntry + Sync),
+    counter: &ListingCounter,
 ) -> Result<ListedMeetings, ProviderError> {
     let (credential_failure, budget) = (OnceLock::new(), ListingBudget::default());
     let listers: Vec<_> = owners
@@ -147,7 +149,7 @@ pub(crate) async fn list(
         }
     }
     let mut meetings = HashMap::new();
-    let mut failed_days = list_windows(WINDOW_CONCURRENCY, jobs, |listed: ListedEntry| {
+    let mut failed_days = list_windows(counter, WINDOW_CONCURRENCY, jobs, |listed: ListedEntry| {
         keep_highest_ranked(&mut meetings, listed.id().clone(), listed, ListedEntry::rank);
     })
     .await?;

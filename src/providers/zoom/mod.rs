@@ -32,11 +32,12 @@ use crate::http::{AllowedHosts, Client, Priority};
 #[cfg(test)]
 use crate::model::TableSize;
 use crate::model::{DaySpan, Details, Lease, MeetingId};
+use crate::providers::listing_progress::ListingCounter;
 use crate::providers::zoom_share::error_object::is_error_object;
 use crate::providers::zoom_share::{ZOOM_HOSTS, file_kinds};
 use crate::providers::{
-    Conventions, KnownMeetings, LeaseRequest, Listing, Permission, Provider, ProviderError,
-    RecycleBin, SourceDescriptor, SourceOptions, TrashListing,
+    Conventions, KnownMeetings, LeaseRequest, Listing, ListingProgress, Permission, Provider,
+    ProviderError, RecycleBin, SourceDescriptor, SourceOptions, TrashListing,
 };
 
 mod api;
@@ -77,6 +78,7 @@ pub struct Zoom {
     /// The meetings of the last listing.
     known_meetings: OnceLock<Arc<dyn KnownMeetings>>,
     details: DetailsReader,
+    counter: ListingCounter,
 }
 
 impl Zoom {
@@ -99,6 +101,7 @@ impl Zoom {
             leases: Leases::new(client, hosts),
             known_meetings: OnceLock::new(),
             details: DetailsReader::default(),
+            counter: ListingCounter::default(),
         }
     }
 }
@@ -123,6 +126,10 @@ impl Provider for Zoom {
         &self.descriptor
     }
 
+    fn listing_progress(&self) -> Option<ListingProgress> {
+        self.counter.progress()
+    }
+
     fn set_known_meetings(&self, meetings: Arc<dyn KnownMeetings>) {
         // Called once, before the first request.
         let _ = self.known_meetings.set(meetings);
@@ -131,7 +138,9 @@ impl Provider for Zoom {
     async fn list(&self, span: DaySpan) -> Result<Listing, ProviderError> {
         let owners = recording_owner::resolve(&self.api, &self.users).await?;
         let classify = |mapped| self.classify(mapped);
-        let mut listing = listing::list(&self.api, self.source(), &owners, span, &classify).await?;
+        let source = self.source();
+        let mut listing =
+            listing::list(&self.api, source, &owners, span, &classify, &self.counter).await?;
         let is_complete = listing.failed.is_empty() && listing.refused_users.is_none();
         self.leases.store_urls(span, is_complete, &mut listing.meetings);
         let (mut meetings, mut unchanged) = (Vec::new(), Vec::new());
