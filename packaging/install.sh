@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs meetfs from this directory: ./install.sh [PREFIX]. The default prefix is /usr/local.
-# `./install.sh --remove [PREFIX]` removes the files again.
+# Installs meetfs from this directory: install.sh [PREFIX]. The default prefix is /usr/local.
+# `install.sh --remove [PREFIX]` removes the files again. Only root gets the mount helper and the
+# unit of the system.
 set -eu
 cd "$(dirname "$0")"
 
@@ -10,9 +11,11 @@ if [ "${1-}" = --remove ]; then
     shift
 fi
 prefix=${1-/usr/local}
+is_root=false
+[ "$(id -u)" != 0 ] || is_root=true
 
-# Installs or removes one file: mode, source, path below the prefix.
-handle() {
+# Installs or removes one file. The directories of removed files stay.
+handle() { # mode source path
     if [ "$action" = install ]; then
         install -D -m "$1" "$2" "$prefix/$3"
     else
@@ -20,19 +23,36 @@ handle() {
     fi
 }
 
+# Installs or removes a unit. It starts the program in the prefix.
+handle_unit() { # source path
+    handle 644 "$1" "$2"
+    if [ "$action" = install ]; then
+        sed -i "s|/usr/bin/meetfs|$prefix/bin/meetfs|" "$prefix/$2"
+    fi
+}
+
 handle 755 meetfs bin/meetfs
 for page in man/*; do
-    handle 644 "$page" "share/man/man$(expr "$page" : '.*\.\([0-9]\)\.gz$')/$(basename "$page")"
+    section=${page%.gz}
+    handle 644 "$page" "share/man/man${section##*.}/${page#man/}"
 done
 handle 644 completions/meetfs.bash share/bash-completion/completions/meetfs
-handle 644 completions/_meetfs share/zsh/site-functions/_meetfs
+handle 644 completions/meetfs.zsh share/zsh/site-functions/_meetfs
 handle 644 completions/meetfs.fish share/fish/vendor_completions.d/meetfs.fish
+for document in CHANGELOG.md LICENSE-APACHE LICENSE-MIT example.toml third-party-licenses.html.gz; do
+    handle 644 "$document" "share/doc/meetfs/$document"
+done
+handle_unit meetfs.user.service share/systemd/user/meetfs.service
 
-# mount(8) searches helpers in /sbin only.
-if [ "$(id -u)" = 0 ] && [ "$action" = install ]; then
-    ln -sf "$prefix/bin/meetfs" /sbin/mount.meetfs
-    ln -sf "$prefix/bin/meetfs" /sbin/mount.fuse.meetfs
-elif [ "$(id -u)" = 0 ] && [ "$(readlink /sbin/mount.meetfs)" = "$prefix/bin/meetfs" ]; then
-    rm -f /sbin/mount.meetfs /sbin/mount.fuse.meetfs
+if $is_root; then
+    handle_unit meetfs@.service lib/systemd/system/meetfs@.service
+    # mount(8) finds helpers in /sbin only.
+    for helper in /sbin/mount.meetfs /sbin/mount.fuse.meetfs; do
+        if [ "$action" = install ]; then
+            ln -sf "$prefix/bin/meetfs" "$helper"
+        elif [ "$(readlink "$helper")" = "$prefix/bin/meetfs" ]; then
+            rm -f "$helper"
+        fi
+    done
 fi
 echo "$action: $prefix/bin/meetfs"
