@@ -94,7 +94,7 @@ fn page(mut command: Command, section: &str, date: &str) -> io::Result<Vec<u8>> 
     if has_subcommands {
         page.render_subcommands_section(&mut text)?;
     }
-    page.render_options_section(&mut text)?;
+    render_options(&page, &mut text)?;
     let mut roff = Roff::new();
     for block in titled {
         let (title, lines) = block.split_once(":\n").unwrap_or((block, ""));
@@ -109,4 +109,14 @@ fn page(mut command: Command, section: &str, date: &str) -> io::Result<Vec<u8>> 
     roff.control("SH", ["SEE ALSO"]).text([roman(others.join(", "))]);
     roff.to_writer(&mut text)?;
     Ok(text)
+}
+
+/// Writes the options. clap_mangen puts more than one break before a list of possible values, which
+/// mandoc reports.
+fn render_options(page: &Man, text: &mut Vec<u8>) -> io::Result<()> {
+    let mut options = Vec::new();
+    page.render_options_section(&mut options)?;
+    let options = String::from_utf8_lossy(&options).replace(".br\n\n.br\n", ".sp\n");
+    text.extend_from_slice(options.as_bytes());
+    Ok(())
 }

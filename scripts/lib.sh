@@ -1,5 +1,5 @@
-# Functions of scripts/demo, scripts/test, scripts/picture and .ci/run, sourced by bash after
-# `set -euo pipefail`.
+# Functions of scripts/demo, scripts/test, scripts/picture, scripts/package and .ci/run, sourced by
+# bash after `set -euo pipefail`.
 #
 # A script declares what it needs with need_command, need_compiler and need_certificates.
 # install_missing then installs what is missing, and prints only if there is something to install.
