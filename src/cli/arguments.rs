@@ -5,6 +5,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::cache::CacheArgs;
 use super::doctor::DoctorArgs;
 use super::expiring::ExpiringArgs;
+use super::explain::ExplainArgs;
+use super::log_level::LogLevelArgs;
 use super::login::LoginArgs;
 use super::mount::MountArgs;
 use super::refresh::RefreshArgs;
@@ -26,6 +28,7 @@ Examples:
   meetfs refresh                        refresh the list of recordings now
   meetfs doctor                         find out why a mount does not work
   meetfs expiring --within 7d           list files that will be deleted
+  meetfs explain FILE                   show where the bytes of a file are
   meetfs cache status                   show the size of the disk cache
 
 Exit codes:
@@ -64,6 +67,8 @@ pub enum Command {
     Refresh(RefreshArgs),
     Doctor(Box<DoctorArgs>),
     Expiring(ExpiringArgs),
+    Explain(ExplainArgs),
+    LogLevel(LogLevelArgs),
     Cache(Box<CacheArgs>),
 }
 

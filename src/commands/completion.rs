@@ -31,7 +31,7 @@ fn command() -> clap::Command {
     for name in ["mount", "doctor", "login"] {
         command = command.mut_subcommand(name, |command| command.mut_arg("source", with_sources));
     }
-    for name in ["unmount", "status", "refresh", "expiring"] {
+    for name in ["unmount", "status", "refresh", "expiring", "log-level"] {
         command =
             command.mut_subcommand(name, |command| command.mut_arg("mountpoint", with_mountpoints));
     }

@@ -12,6 +12,8 @@ pub(crate) mod doctor;
 pub mod error;
 mod exit_status;
 mod expiring;
+mod explain;
+mod log_level;
 pub(crate) mod login;
 mod mount;
 mod mount_helper;

@@ -6,14 +6,14 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use tracing::level_filters::LevelFilter;
 
 use super::error::Error;
 use super::exit_status::ExitStatus;
+use super::log_level::to_filter;
 use super::output::{print_line, print_to_stderr, warn};
 use crate::cache::disk;
 use crate::catalog::CatalogDatabase;
-use crate::cli::{LogLevel, MountArgs};
+use crate::cli::MountArgs;
 use crate::config::{self, Config, DiskLimit, Origin, ProcessEnvironment};
 use crate::daemon::background::{self, BackgroundStart};
 use crate::daemon::logging::{self, LogDestination};
@@ -84,12 +84,7 @@ pub(super) fn start_in_background(
 
 /// Starts logging. Returns a guard. Dropping it writes the queued lines and stops logging.
 fn start_logging(arguments: &MountArgs) -> Result<impl Drop, Error> {
-    let level = match arguments.log_level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-    };
+    let level = to_filter(arguments.log_level);
     Ok(match (&arguments.log_file, arguments.report_readiness) {
         (Some(path), _) => logging::start(level, &LogDestination::File(path))?,
         (None, true) => {

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::output::print_to_stderr;
-use super::{cache, doctor, expiring, login, mount, mount_helper, refresh, status, unmount};
+use super::{
+    cache, doctor, expiring, explain, log_level, login, mount, mount_helper, refresh, status,
+    unmount,
+};
 use crate::cli::{CacheCommand, Command, MountHelperArgs};
 use crate::model::ErrorReport;
 
@@ -17,6 +20,8 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Status(arguments) => status::run(arguments).map(ExitCode::from),
         Command::Refresh(arguments) => to_exit_code(refresh::run(arguments)),
         Command::Expiring(arguments) => expiring::run(arguments).map(ExitCode::from),
+        Command::Explain(arguments) => to_exit_code(explain::run(arguments)),
+        Command::LogLevel(arguments) => to_exit_code(log_level::run(arguments)),
         Command::Doctor(arguments) => doctor::run(arguments).map(ExitCode::from),
         Command::Login(arguments) => to_exit_code(login::run(arguments)),
         Command::Unmount(arguments) => to_exit_code(unmount::run(arguments)),
@@ -64,10 +69,11 @@ fn prints_json(command: &Command) -> bool {
         Command::Status(arguments) => arguments.json,
         Command::Refresh(arguments) => arguments.json,
         Command::Expiring(arguments) => arguments.json,
+        Command::Explain(arguments) => arguments.json,
         Command::Doctor(arguments) => arguments.json,
         Command::Cache(arguments) => {
             matches!(arguments.command, CacheCommand::Status { json: true, .. })
         }
-        Command::Mount(_) | Command::Login(_) | Command::Unmount(_) => false,
+        Command::Mount(_) | Command::Login(_) | Command::Unmount(_) | Command::LogLevel(_) => false,
     }
 }

@@ -21,7 +21,7 @@ const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 const END_SIGNALS: [fn() -> SignalKind; 3] =
     [SignalKind::interrupt, SignalKind::terminate, SignalKind::hangup];
 
-/// Height of a terminal that does not report its size.
+/// Height of a terminal that does not report its size, or reports 0.
 const DEFAULT_HEIGHT: u16 = 24;
 
 /// Shows the text of `render` on the terminal, and updates it until a signal ends the view. Then
@@ -88,7 +88,8 @@ impl Screen {
 
     /// Replaces the text. Lines that do not fit are cut.
     fn draw(&self, text: &str) -> io::Result<()> {
-        let height = terminal::size().map_or(DEFAULT_HEIGHT, |(_, rows)| rows);
+        let height = terminal::size().map_or(0, |(_, rows)| rows);
+        let height = if height == 0 { DEFAULT_HEIGHT } else { height };
         let mut output = io::stdout().lock();
         queue!(output, MoveTo(0, 0))?;
         for line in visible_lines(text, height.into()) {

@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::error::DaemonError;
 use super::log_file::{self, LogFileError};
-use crate::fuse::FUSER_REPLY_LOG_TARGET;
+use super::log_level;
 use crate::model::printable_line;
 use crate::ownership;
 
@@ -87,16 +86,11 @@ fn make_private(directory: &Path) -> Result<(), LogFileError> {
     Ok(())
 }
 
-/// Installs the subscriber. The level applies only to meetfs: at finer levels the HTTP libraries
-/// log URLs, and a URL can be a credential.
+/// Installs the subscriber.
 ///
 /// A separate thread writes the lines. Otherwise, a disk or a terminal that stops accepting them
 /// would stop the threads that reply to the kernel.
 fn install(level: LevelFilter, destination: impl Write + Send + 'static) -> WorkerGuard {
-    let filter = Targets::new()
-        .with_default(LevelFilter::ERROR)
-        .with_target("meetfs", level)
-        .with_target(FUSER_REPLY_LOG_TARGET, LevelFilter::OFF);
     let (queue, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(MAX_QUEUED_LINES)
         .thread_name("log")
@@ -106,7 +100,8 @@ fn install(level: LevelFilter, destination: impl Write + Send + 'static) -> Work
         .with_target(false)
         .with_writer(PrintableLines::new(queue));
     // A second call in one process (tests) keeps the first subscriber.
-    let _ = tracing_subscriber::registry().with(format_layer).with(filter).try_init();
+    let _ =
+        tracing_subscriber::registry().with(format_layer).with(log_level::filter(level)).try_init();
     guard
 }
 

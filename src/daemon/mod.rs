@@ -2,7 +2,7 @@
 //!
 //! - Input: a validated configuration, a mountpoint, a log destination.
 //! - Output: a mount that is served until a signal or the kernel ends it, a control socket that
-//!   answers `status`, `refresh` and `expiring`, and metrics.
+//!   answers `status`, `refresh`, `expiring`, `explain` and `log-level`, and metrics.
 //! - It composes providers, catalog, tree, cache, read and fuse into one [`archive`].
 //! - It must not depend on commands: it prints nothing and has no exit codes. Messages for the user
 //!   are values ([`serve::StartupEvent`], [`error::DaemonError`]).
@@ -16,6 +16,7 @@ pub mod demo;
 pub mod error;
 pub(crate) mod fuse_connection;
 pub mod log_file;
+pub(crate) mod log_level;
 pub mod logging;
 pub(crate) mod malloc;
 pub mod metrics;

@@ -799,8 +799,8 @@ impl<B> FileSystem<B> {
         }
     }
 
-    /// Returns an extended attribute for the user `uid`. `size` is the length of the buffer of the
-    /// caller in bytes. If it is 0, returns only the length of the value.
+    /// Returns an extended attribute for the user `uid`. `size` is the length of the caller's
+    /// buffer in bytes. If it is 0, returns only the length of the value.
     ///
     /// # Errors
     /// The inode is stale, the attribute does not exist, or the buffer is too small.

@@ -24,6 +24,7 @@
 //!    [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher).
 //! 7. The kernel caches names and attributes for an hour, so changes must be reported to it:
 //!    [`InvalidationQueue`].
+//! 8. Status reports show the open files, their readers and the reads: [`Handles`].
 //!
 //! This module must not know `fuser`, an errno, a provider or the catalog.
 //!

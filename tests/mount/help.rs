@@ -6,7 +6,7 @@ use crate::support::{COMMAND_TIMEOUT, meetfs, run, text};
 const MAX_WIDTH: usize = 120;
 
 /// All commands and their subcommands.
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 14] = [
     &[],
     &["mount"],
     &["login"],
@@ -15,6 +15,8 @@ const COMMANDS: [&[&str]; 12] = [
     &["refresh"],
     &["doctor"],
     &["expiring"],
+    &["explain"],
+    &["log-level"],
     &["cache"],
     &["cache", "status"],
     &["cache", "clear"],

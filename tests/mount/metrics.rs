@@ -271,7 +271,7 @@ fn listener_accepts_only_loopback_addresses() {
     for address in ["0.0.0.0:9464", "192.0.2.1:9464", "[::]:9464", "example.org:9464"] {
         let output = run(rig.mount_command().args(["--metrics", address]), COMMAND_TIMEOUT);
         assert_eq!(output.status.code(), Some(2), "{address}: {}", text(&output));
-        let message = "`--metrics`: must be on a loopback address";
+        let message = "error: `--metrics`: must be on a loopback address\nhint: ";
         assert!(text(&output).contains(message), "{address}: {}", text(&output));
     }
     assert_eq!(rig.entries_in_mount_table(), 0);

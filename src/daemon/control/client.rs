@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::de::{DeserializeOwned, IgnoredAny};
+use tracing::level_filters::LevelFilter;
 
 use super::error::ControlError;
 use super::expiring_file::ExpiringFile;
+use super::explanation::Explanation;
 use super::report::MountReport;
 use super::request::Request;
 use super::{dead_mounts, socket};
 use crate::config::Environment;
+use crate::daemon::log_level::LogLevelChange;
 use crate::daemon::mount_table::meetfs_mounts_of;
 use crate::daemon::mountpoint::{MountpointError, absolute_path};
 use crate::daemon::process_state::is_stopped;
@@ -93,6 +96,26 @@ impl Mounts {
         }
     }
 
+    /// Explains the file or directory at `path`, which is relative to the mountpoint. Returns
+    /// `None` if it does not exist.
+    pub(crate) fn explain(
+        &self,
+        mountpoint: &Path,
+        path: &str,
+    ) -> Result<Option<Explanation>, ControlError> {
+        self.send(mountpoint, Request::Explain(path.to_owned()))
+    }
+
+    /// Changes the log level of one mount. Returns `None` if its daemon cannot change it.
+    pub(crate) fn set_log_level(
+        &self,
+        mountpoint: &Path,
+        level: LevelFilter,
+        duration: Duration,
+    ) -> Result<Option<LogLevelChange>, ControlError> {
+        self.send(mountpoint, Request::LogLevel { level, duration })
+    }
+
     /// Returns the report of one mount; `request` is [`Request::Status`] or [`Request::Refresh`].
     pub(crate) fn request_report(
         &self,
@@ -152,7 +175,7 @@ impl Mounts {
         request: Request,
     ) -> Result<T, ControlError> {
         for directory in &self.directories {
-            match send(&directory.join(socket::file_name(mountpoint)), request) {
+            match send(&directory.join(socket::file_name(mountpoint)), &request) {
                 Ok(reply) => return Ok(reply),
                 Err(error) if error.has_no_daemon() => {}
                 Err(error) => return Err(error.into_control_error(mountpoint.into())),
@@ -178,7 +201,10 @@ impl Mounts {
             .collect();
         let requests: Vec<_> = sockets
             .into_iter()
-            .map(|socket| std::thread::spawn(move || (send(&socket, request), socket)))
+            .map(|socket| {
+                let request = request.clone();
+                std::thread::spawn(move || (send(&socket, &request), socket))
+            })
             .collect();
         let replies = requests.into_iter().filter_map(|request| match request.join().ok()? {
             (Ok(reply), _) => Some(Ok(reply)),
@@ -251,7 +277,7 @@ impl RequestError {
 
 /// Sends a request. Repeats it if the daemon closes the connection without a reply, because it may
 /// have too many connections. If the daemon has exited, the next attempt fails.
-fn send<T: DeserializeOwned>(socket: &Path, request: Request) -> Result<T, RequestError> {
+fn send<T: DeserializeOwned>(socket: &Path, request: &Request) -> Result<T, RequestError> {
     for _ in 1..MAX_ATTEMPTS {
         match send_once(socket, request) {
             Err(error) if error.is_disconnect() => std::thread::sleep(RETRY_DELAY),
@@ -261,18 +287,21 @@ fn send<T: DeserializeOwned>(socket: &Path, request: Request) -> Result<T, Reque
     send_once(socket, request)
 }
 
-fn send_once<T: DeserializeOwned>(socket: &Path, request: Request) -> Result<T, RequestError> {
-    if request == Request::Refresh {
+fn send_once<T: DeserializeOwned>(socket: &Path, request: &Request) -> Result<T, RequestError> {
+    if *request == Request::Refresh {
         // Detects a hung daemon within seconds. A refresh can take minutes.
-        send_once::<IgnoredAny>(socket, Request::Status)?;
+        send_once::<IgnoredAny>(socket, &Request::Status)?;
     }
     let Connection { mut stream, daemon } = connect(socket)?;
     let timeout = match request {
-        Request::Status | Request::Expiring => STATUS_TIMEOUT,
         Request::Refresh => REFRESH_TIMEOUT,
+        Request::Status | Request::Expiring | Request::Explain(_) | Request::LogLevel { .. } => {
+            STATUS_TIMEOUT
+        }
     };
+    let line = request.to_line().ok_or(ErrorKind::InvalidData)?;
     stream.set_write_timeout(Some(STATUS_TIMEOUT))?;
-    stream.write_all(format!("{}\n", request.word()).as_bytes())?;
+    stream.write_all(format!("{line}\n").as_bytes())?;
     let reply = read_reply(&stream, daemon, timeout)?;
     if reply.is_empty() {
         return Err(ErrorKind::ResourceBusy.into());

@@ -15,6 +15,13 @@ pub enum ControlError {
     Inside { path: PathBuf, mountpoint: PathBuf },
     #[error("the daemon of the mount {} has died", .0.display())]
     Dead(PathBuf),
+    #[error("{} is not in a meetfs mount", .0.display())]
+    NotInMount(PathBuf),
+    #[error("{} does not exist in the mount {}", path.display(), mountpoint.display())]
+    NoSuchFile { path: PathBuf, mountpoint: PathBuf },
+    /// The daemon does not support the request.
+    #[error("the daemon of {} cannot change its log level", .0.display())]
+    FixedLogLevel(PathBuf),
     /// The daemons of some mounts have died. The output marks these mounts.
     #[error("some mounts were not refreshed")]
     SomeMountsDead,
@@ -62,6 +69,8 @@ impl Diagnostic for ControlError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotMounted(_)
+            | Self::NotInMount(_)
+            | Self::NoSuchFile { .. }
             | Self::Inside { .. }
             | Self::BindMount { .. }
             | Self::InsideBindMount { .. }
@@ -69,7 +78,7 @@ impl Diagnostic for ControlError {
             Self::Dead(_) | Self::SomeMountsDead | Self::NoReply { .. } | Self::Stopped { .. } => {
                 ErrorKind::Unavailable
             }
-            Self::NoSocket(_) => ErrorKind::System,
+            Self::NoSocket(_) | Self::FixedLogLevel(_) => ErrorKind::System,
             Self::Mountpoint(error) => error.kind(),
         }
     }
@@ -81,6 +90,14 @@ impl Diagnostic for ControlError {
                 format!("`meetfs status` lists your mounts; `meetfs mount {path}` creates a mount.")
                     .into()
             }
+            Self::NotInMount(_) => {
+                "Name a file or directory of a mount. `meetfs status` lists your mounts.".into()
+            }
+            Self::NoSuchFile { mountpoint, .. } => {
+                let mountpoint = mountpoint.display();
+                format!("`ls {mountpoint}` shows what exists.").into()
+            }
+            Self::FixedLogLevel(_) => "Mount again with --log-level.".into(),
             Self::Inside { mountpoint, .. }
             | Self::BindMount { mountpoint, .. }
             | Self::InsideBindMount { mountpoint, .. } => {

@@ -1,8 +1,8 @@
 //! The control socket of a mount, by which commands reach its daemon.
 //!
-//! A request is one line with one word; the reply is JSON, and then the connection ends. The socket
-//! is in a directory that only its owner can enter, and its name derives from the mountpoint. No
-//! secret passes through it.
+//! A request is one line: a word and its arguments. The reply is JSON, and then the connection
+//! ends. The socket is in a directory that only its owner can enter, and its name derives from the
+//! mountpoint. No secret passes through it.
 //!
 //! The client side ([`Mounts`]) does blocking I/O and is used by commands. The server side
 //! ([`Server`]) runs in the daemon. Errors of the client are [`ControlError`]. If the server cannot
@@ -14,6 +14,7 @@ mod count_text;
 mod dead_mounts;
 mod error;
 mod expiring_file;
+mod explanation;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod report;

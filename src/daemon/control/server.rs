@@ -14,8 +14,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::report::MountReport;
 use super::request::Request;
 use super::served_mount::ServedMount;
-use super::{expiring_file, socket};
+use super::{expiring_file, explanation, socket};
 use crate::config::Environment;
+use crate::daemon::log_level;
 
 /// Maximum number of open connections that have not sent a request. Each uses a file descriptor. A
 /// new connection beyond the limit closes the oldest one, so a client that opens thousands of
@@ -45,7 +46,8 @@ const REFRESH_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Maximum length of a request in bytes, including the line end.
-const MAX_REQUEST_LENGTH: u64 = 64;
+/// A path has less than 4096 bytes.
+const MAX_REQUEST_LENGTH: u64 = 8192;
 
 /// A control socket. Dropping this value removes the socket file.
 #[derive(Debug)]
@@ -118,11 +120,11 @@ struct RequestPermits {
     total: Arc<Semaphore>,
     /// Permits for each kind of request, so `status` does not wait for a refresh of minutes, or for
     /// a client that does not read its reply.
-    by_kind: [Semaphore; Request::ALL.len()],
+    by_kind: [Semaphore; Request::KIND_COUNT],
 }
 
 async fn accept(listener: UnixListener, mount: Arc<ServedMount>, shutdown: CancellationToken) {
-    let by_kind = Request::ALL.map(|_| Semaphore::new(MAX_CONCURRENT_REPLIES));
+    let by_kind = std::array::from_fn(|_| Semaphore::new(MAX_CONCURRENT_REPLIES));
     let permits =
         Arc::new(RequestPermits { total: Arc::new(Semaphore::new(MAX_REQUESTS)), by_kind });
     let mut idle_connections: VecDeque<IdleConnection> = VecDeque::new();
@@ -184,7 +186,7 @@ async fn serve(
     drop(has_request);
     let Some(request) = request else { return };
     let Ok(_permit) = permits.total.try_acquire() else { return };
-    let Some(by_kind) = permits.by_kind.get(request as usize) else { return };
+    let Some(by_kind) = permits.by_kind.get(request.kind()) else { return };
     let Ok(_reply_permit) = by_kind.acquire().await else { return };
     let Some(mut reply) = create_reply(request, mount).await else { return };
     reply.push(b'\n');
@@ -212,6 +214,10 @@ async fn create_reply(request: Request, mount: &Arc<ServedMount>) -> Option<Vec<
         Request::Expiring => {
             let files = expiring_file::list(&archive);
             serde_json::to_vec(&(mount.mountpoint.to_string_lossy(), files)).ok()
+        }
+        Request::Explain(path) => serde_json::to_vec(&explanation::explain(&archive, &path)).ok(),
+        Request::LogLevel { level, duration } => {
+            serde_json::to_vec(&log_level::set_for(level, duration)).ok()
         }
     });
     json.await.ok()?

@@ -220,7 +220,8 @@ fn attribute_names(fixture: &Fixture, ino: Ino, uid: u32) -> Vec<String> {
 async fn listxattr_lists_stable_attributes() {
     let (fixture, video) = fixture_with_expiry().await;
     let stable = ["provider", "meeting_id", "file_id", "kind", "start", "duration"];
-    assert_eq!(attribute_names(&fixture, video, OWNER), [&stable[..], &["expires"]].concat());
+    let of_video = [&stable[..], &["expires", "share_url"]].concat();
+    assert_eq!(attribute_names(&fixture, video, OWNER), of_video);
     let XattrReply::Length(length) = fixture.file_system.listxattr(video, OWNER, 0).unwrap() else {
         panic!("not a length")
     };
@@ -228,11 +229,13 @@ async fn listxattr_lists_stable_attributes() {
     let result = fixture.file_system.listxattr(video, OWNER, length - 1);
     assert!(matches!(result, Err(Error::BufferTooSmall(_))), "{result:?}");
     let video_without_expiry = fixture.video_of("review");
-    assert_eq!(attribute_names(&fixture, video_without_expiry, OWNER), stable);
+    let of_other_video = [&stable[..], &["share_url"]].concat();
+    assert_eq!(attribute_names(&fixture, video_without_expiry, OWNER), of_other_video);
     assert_eq!(attribute_names(&fixture, Ino::ROOT, OWNER), [""; 0]);
     let tree = fixture.tree().current();
     let meeting = tree.node(video).unwrap().parent;
-    let of_meeting = ["provider", "meeting_id", "kind", "start", "duration", "expires"];
+    let of_meeting =
+        ["provider", "meeting_id", "kind", "start", "duration", "expires", "share_url"];
     assert_eq!(attribute_names(&fixture, meeting, OWNER), of_meeting);
     let year = tree.node(meeting).unwrap().parent;
     assert_eq!(attribute_names(&fixture, year, OWNER), [""; 0]);
