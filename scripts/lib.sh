@@ -85,6 +85,26 @@ install_missing() {
     missing_packages=()
 }
 
+# Extracts a program from a Debian package without installing it. The package of promtool would also
+# start a server.
+extract_command() { # command package
+    local directory=$root/target/tools
+    PATH=$PATH:$directory/usr/bin
+    [ -z "$(type -P "$1")" ] || return 0
+    echo "Extracting $1 from the package $2"
+    mkdir -p "$directory"
+    (
+        cd "$directory"
+        apt-get download -q "$2" >/dev/null 2>&1 ||
+            { sudo_if_needed apt-get update -q >/dev/null && apt-get download -q "$2" >/dev/null; }
+        dpkg-deb --extract "$2"_*.deb .
+    ) || fail "$1 is missing; install it in another way and run this again"
+}
+
+sudo_if_needed() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
 # Every mount needs the device: fusermount3 receives an open one.
 need_fuse_device() {
     [ -e /dev/fuse ] || fail "/dev/fuse is missing; load the kernel's module with \`modprobe fuse\` as root," \

@@ -146,18 +146,20 @@ async fn wrong_listed_length_is_corrected_before_open_returns() {
 
 #[tokio::test]
 async fn unproved_length_is_rejected_at_a_later_open() {
-    let fixture = Fixture::new(&[("budget", 5 * MIB)]).await;
+    // A smaller file would be fetched with one request.
+    const LENGTH: u64 = 12 * MIB;
+    let fixture = Fixture::new(&[("budget", LENGTH)]).await;
     let ino = fixture.video_of("budget");
     let handle = fixture.open(ino).await.unwrap().handle;
     fixture.read(handle, 0, MIB as u32).await.unwrap();
     // After a failed read, the next open confirms the length again.
     fixture.silence_media();
-    fixture.read(handle, 4 * MIB, 1000).await.unwrap_err();
+    fixture.read(handle, LENGTH - MIB, 1000).await.unwrap_err();
     fixture.cloud.clear_faults();
     let effect = Effect::WrongTotal { delta: 1000 };
     fixture.cloud.inject(Trigger::always(Server::Media).with_effect(effect));
     fixture.open(ino).await.unwrap();
-    assert_eq!(fixture.file_system.getattr(ino).unwrap().size, 5 * MIB);
+    assert_eq!(fixture.file_system.getattr(ino).unwrap().size, LENGTH);
 }
 
 #[tokio::test]
