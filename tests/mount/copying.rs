@@ -204,7 +204,10 @@ fn demo_shows_true_sizes_despite_a_wrong_list() {
 
 #[test]
 fn required_tools_are_installed() {
-    for tool in ["rsync", "ffprobe", "ffmpeg", "mpv", "getfattr", "setfattr"] {
+    for tool in [
+        "rsync", "ffprobe", "ffmpeg", "mpv", "getfattr", "setfattr", "borg", "restic", "nginx",
+        "updatedb", "plocate",
+    ] {
         assert!(
             run(std::process::Command::new("which").arg(tool), COMMAND_TIMEOUT).status.success(),
             "install {tool}"

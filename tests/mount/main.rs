@@ -42,6 +42,7 @@ mod patience;
 mod permissions;
 mod rapatin;
 mod reading;
+mod recipes;
 mod refusals;
 mod refused_users;
 mod renewal;
