@@ -85,11 +85,12 @@ install_missing() {
     missing_packages=()
 }
 
-# Extracts a program from a Debian package without installing it. The package of promtool would also
-# start a server.
+# Extracts a program from a Debian package without installing it. The packages of promtool and nginx
+# would also start a server.
 extract_command() { # command package
     local directory=$root/target/tools
-    PATH=$PATH:$directory/usr/bin
+    # nginx is in /usr/sbin, which ordinary users of Debian do not have in their PATH.
+    PATH=$PATH:/usr/sbin:$directory/usr/bin:$directory/usr/sbin
     [ -z "$(type -P "$1")" ] || return 0
     echo "Extracting $1 from the package $2"
     mkdir -p "$directory"

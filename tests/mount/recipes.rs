@@ -83,14 +83,18 @@ fn first_line(recipe: &str) -> String {
     recipe.lines().next().expect("a line").to_owned()
 }
 
-fn assert_no_media_request(rig: &Rig) {
-    assert!(rig.media_requests().is_empty(), "{:?}", rig.media_requests());
+/// Asserts that no content was requested. At its start, meetfs also measures the files again whose
+/// listed size was wrong, which takes single bytes.
+fn assert_nothing_fetched(rig: &Rig) {
+    let requests = rig.media_requests();
+    assert!(requests.iter().all(|request| request.body_bytes <= 1), "{requests:?}");
 }
 
 #[test]
 fn rsync_recipe_copies_each_file_once() {
     let rig = mounted_demo();
     let recipe = backup_recipe(&rig, "rsync");
+    create(&rig, "backup/acme");
     let (copy, check) = recipe.split_once('\n').expect("two commands");
     let unsaved = try_script(&rig, check);
     assert_eq!(unsaved.status.code(), Some(1), "{}", text(&unsaved));
@@ -111,7 +115,7 @@ fn rsync_recipe_copies_each_file_once() {
         rig.cloud.clear_requests();
         assert_eq!(script(&rig, &recipe), "", "remounted: {is_remounted}");
         assert_eq!(script(&rig, &change_times), before, "remounted: {is_remounted}");
-        assert_no_media_request(&rig);
+        assert_nothing_fetched(&rig);
     }
     rig.unmount();
 }
@@ -170,9 +174,9 @@ fn borg_recipe_reads_only_the_newest_files() {
         let read: BTreeSet<&str> = again.lines().collect();
         let newest =
             script(&rig, "find \"$M\" -type f -printf '%T@ A %p\\n' | sort -n | tail -n 1");
-        let newest = newest.trim().split_once(' ').expect("a time").1.replacen("A /", "A ", 1);
-        assert!(read.contains(newest.as_str()) && read.len() <= 3, "{number}: {newest}\n{again}");
-        assert_no_media_request(&rig);
+        let newest = newest.trim().split_once(' ').expect("a time").1;
+        assert!(read.contains(newest) && read.len() <= 3, "{number}: {newest}\n{again}");
+        assert_nothing_fetched(&rig);
     }
     let restored = create(&rig, "restored");
     let export = first_line(&backup_recipe(&rig, "borg"));
@@ -199,7 +203,7 @@ fn restic_recipe_reads_no_file_twice() {
         let again = script(&rig, &backup);
         let unchanged = format!("0 new,     0 changed, {files:>5} unmodified");
         assert!(again.contains(&unchanged), "{unchanged}\n{again}");
-        assert_no_media_request(&rig);
+        assert_nothing_fetched(&rig);
     }
     let export = first_line(&backup);
     let restored = create(&rig, "restored");
@@ -260,8 +264,12 @@ fn nginx_serves_ranges_to_authorized_users() {
     let socket = directory.join("nginx.socket");
     let server = replaced(&server, "127.0.0.1:8080", format!("unix:{}", socket.display()));
     let configuration = directory.join("nginx.conf");
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {}/{kind};", directory.display()))
+        .join(" ");
     let around = format!(
-        "daemon off; user www-data; pid {}; events {{}}\nhttp {{ access_log off;\n{server}\n}}\n",
+        "daemon off; user www-data; pid {}; events {{}}\n\
+         http {{ access_log off; {temporary}\n{server}\n}}\n",
         directory.join("nginx.pid").display()
     );
     std::fs::write(&configuration, around).expect("a configuration");
@@ -397,7 +405,7 @@ fn transcriber_writes_one_text_per_recording() {
     rig.cloud.clear_requests();
     script(&rig, &worker);
     assert_eq!(written(), expected);
-    assert_no_media_request(&rig);
+    assert_nothing_fetched(&rig);
     rig.unmount();
 }
 
