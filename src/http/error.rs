@@ -150,9 +150,9 @@ impl Diagnostic for HttpError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Unreachable { source, .. } if source.has_unknown_issuer => Some(
-                "The certificate of the server is not trusted. If a private authority has issued \
-                 it, for example behind a proxy that inspects TLS, set `ca_file` to the \
-                 certificate of this authority."
+                "The certificate of the server is not trusted. If a private CA issued it, for \
+                 example that of a proxy that inspects TLS, set `ca_file` to the certificate of \
+                 this CA."
                     .into(),
             ),
             Self::Unreachable { .. } => {

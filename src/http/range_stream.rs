@@ -214,8 +214,13 @@ impl RangeStream {
     /// the wait, the stream closes it, and the next [`chunk`](Self::chunk) sends a new request.
     pub async fn pause(&mut self, event: impl Future<Output = ()>) {
         tokio::pin!(event);
-        if self.body.is_some() && self.transfer.wait(&mut event).await.is_some() {
-            return;
+        if self.body.is_some() {
+            self.transfer.set_paused(true);
+            let has_occurred = self.transfer.wait(&mut event).await.is_some();
+            self.transfer.set_paused(false);
+            if has_occurred {
+                return;
+            }
         }
         self.body = None;
         event.await;

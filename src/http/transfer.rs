@@ -43,6 +43,8 @@ struct State {
     /// Number of bytes that have arrived since the last measurement.
     bytes: u64,
     waiting_since: Option<Instant>,
+    /// Whether the consumer needs no bytes at the moment.
+    is_paused: bool,
 }
 
 impl State {
@@ -76,12 +78,17 @@ impl Transfer {
         self.state.lock().is_slow
     }
 
-    /// Whether the transfer is below [`MIN_RATE`] and has not been asked to give up its connection
-    /// yet.
+    /// Marks the beginning or the end of a time in which the consumer needs no bytes.
+    pub(super) fn set_paused(&self, is_paused: bool) {
+        self.state.lock().is_paused = is_paused;
+    }
+
+    /// Whether the transfer is paused or below [`MIN_RATE`], and has not been asked to give up its
+    /// connection yet.
     pub(super) fn can_yield(&self) -> bool {
         let mut state = self.state.lock();
         state.measure(Instant::now());
-        state.is_below_rate && !state.must_yield
+        (state.is_below_rate || state.is_paused) && !state.must_yield
     }
 
     pub(super) fn must_yield(&self) -> bool {
@@ -92,7 +99,8 @@ impl Transfer {
     pub(super) fn request_yield(&self) {
         let mut state = self.state.lock();
         state.must_yield = true;
-        state.is_slow = true;
+        // A paused transfer is not slow.
+        state.is_slow |= state.is_below_rate;
         drop(state);
         self.yield_requested.notify_one();
     }
@@ -136,6 +144,19 @@ mod tests {
     }
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn paused_transfer_yields_without_becoming_slow() {
+        let transfer = Transfer::default();
+        transfer.start_measurement();
+        receive(&transfer, 1024 * 1024, SECOND).await;
+        assert!(!transfer.can_yield());
+        transfer.set_paused(true);
+        assert!(transfer.can_yield());
+        transfer.request_yield();
+        assert_eq!(transfer.wait(std::future::pending::<()>()).await, None);
+        assert!(!transfer.is_slow());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn slow_transfer_is_below_the_minimum_rate() {

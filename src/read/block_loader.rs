@@ -92,8 +92,8 @@ impl BlockLoader {
                 return Coverage { covered_until: gap.start, requests };
             };
             let reserved_span = BlockSpan::new(gap.start, gap.start + reservation.bytes());
-            let position = if purpose.is_paced() {
-                RequestPosition::of_paced(reserved_span.start)
+            let position = if purpose.is_demand_driven() && reserved_span.start == 0 {
+                RequestPosition::of_demand_driven(reserved_span.start)
             } else {
                 RequestPosition::new(reserved_span.start)
             };
@@ -266,8 +266,8 @@ impl BlockLoader {
     }
 
     /// Returns the first gap in `span`: bytes that are not in memory, not in flight, and not known
-    /// to be unavailable. A gap for demand also includes bytes in flight if their request will not
-    /// reach them soon.
+    /// to be unavailable. If the bytes are urgent, a gap also includes bytes in flight if their
+    /// request will not reach them soon.
     fn next_gap(
         &self,
         in_flight: &InFlightFetches,
@@ -282,7 +282,7 @@ impl BlockLoader {
             let key = content.key(index);
             let in_flight_until = in_flight
                 .fetch_at(key, from)
-                .filter(|fetch| !purpose.is_demand() || fetch.is_near())
+                .filter(|fetch| !purpose.is_urgent() || fetch.is_near())
                 .map_or(from, |fetch| fetch.extent.to);
             let is_unavailable = if purpose.is_demand() {
                 content.recent_failure(index).is_some()
@@ -666,18 +666,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn distant_read_does_not_wait_for_paced_request() {
+    async fn distant_read_gets_its_own_request() {
         let setup = Setup::new();
         let whole_file = span(0, 8 * 16);
-        setup.request_missing(whole_file, &FetchPurpose::PacedFile(Arc::downgrade(&setup.file)));
-        let paced_request = setup.fetcher.take_only();
+        setup.request_missing(
+            whole_file,
+            &FetchPurpose::DemandDrivenFile(Arc::downgrade(&setup.file)),
+        );
+        let demand_driven_request = setup.fetcher.take_only();
         assert_eq!(setup.request_missing(span(16, 3 * 16), &setup.demand()).requests, 0);
         let index = span(7 * 16, 8 * 16);
         assert_eq!(setup.request_missing(index, &setup.demand()).requests, 1);
         assert_eq!(setup.fetcher.take_only().span, index);
         let read_task = setup.read(span(16, 3 * 16)).await;
         assert!(!read_task.is_finished());
-        assert!(paced_request.position.is_due(4 * BLOCK_LENGTH), "a reader waits for block 1");
+        assert!(
+            demand_driven_request.position.is_due(4 * BLOCK_LENGTH),
+            "a reader waits for block 1"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,9 +42,10 @@ use crate::providers::LeaseCache;
 /// size is wrong, the first read fails.
 const OPEN_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// Minimum number of paced files that the memory for prefetched bytes must hold. A paced request
-/// keeps memory for the whole file while its reader pauses, which others need for their windows.
-const MIN_PACED_FILES: u64 = 8;
+/// Minimum number of files that the memory for prefetched bytes must hold if they are requested as
+/// a whole. A demand-driven request keeps memory for the rest of the file while its reader reads
+/// nothing, and others need this memory for their windows.
+const MIN_DEMAND_DRIVEN_FILES: u64 = 8;
 
 /// The components and settings of an [`Engine`].
 pub struct EngineOptions {
@@ -200,10 +201,10 @@ impl Engine {
         let purpose = if self.forecast.expects_whole_read(size) {
             FetchPurpose::WholeFile(Arc::downgrade(file))
         } else if !self.forecast.expects_partial_read()
-            && size <= self.caches.memory.max_prefetch() / MIN_PACED_FILES
+            && size <= self.caches.memory.max_prefetch() / MIN_DEMAND_DRIVEN_FILES
             && self.loader.is_head_missing(&file.content)
         {
-            FetchPurpose::PacedFile(Arc::downgrade(file))
+            FetchPurpose::DemandDrivenFile(Arc::downgrade(file))
         } else {
             return false;
         };
@@ -487,7 +488,7 @@ impl Engine {
                 None => self.contents.has_confirmed_size(recording),
             },
             has_lease: lease.is_known,
-            lease_end: lease.expires,
+            lease_expiry: lease.expires,
             failure: outage.or(lease.refusal),
         }
     }

@@ -25,7 +25,7 @@ pub(super) enum FetchPurpose {
     WholeFile(Weak<OpenFile>),
     /// The bytes are a whole file, of which the reader of the handle may read only the start. They
     /// are received while the reader needs them.
-    PacedFile(Weak<OpenFile>),
+    DemandDrivenFile(Weak<OpenFile>),
 }
 
 impl FetchPurpose {
@@ -33,9 +33,14 @@ impl FetchPurpose {
         matches!(self, Self::Demand(..))
     }
 
+    /// Whether a reader waits for the bytes or is expected to wait for them soon.
+    pub(super) fn is_urgent(&self) -> bool {
+        matches!(self, Self::Demand(..) | Self::Playback)
+    }
+
     /// Whether the request receives little more than its readers need.
-    pub(super) fn is_paced(&self) -> bool {
-        matches!(self, Self::PacedFile(_))
+    pub(super) fn is_demand_driven(&self) -> bool {
+        matches!(self, Self::DemandDrivenFile(_))
     }
 
     /// Returns the name of the purpose for log messages.
@@ -46,7 +51,7 @@ impl FetchPurpose {
             Self::Playback => "playback",
             Self::UpcomingFile(_) => "upcoming file",
             Self::WholeFile(_) => "whole file",
-            Self::PacedFile(_) => "paced file",
+            Self::DemandDrivenFile(_) => "demand-driven file",
         }
     }
 
@@ -55,14 +60,16 @@ impl FetchPurpose {
             Self::Demand(class, _) | Self::UpcomingFile(class) => *class,
             // A reader waits for the first bytes of the file, and a player is expected to wait for
             // its few bytes soon.
-            Self::WholeFile(_) | Self::PacedFile(_) | Self::Playback => TrafficClass::Interactive,
+            Self::WholeFile(_) | Self::DemandDrivenFile(_) | Self::Playback => {
+                TrafficClass::Interactive
+            }
             Self::Chunk(..) => TrafficClass::Bulk,
         }
     }
 
     pub(super) fn priority(&self) -> Priority {
         match self {
-            Self::Demand(..) | Self::WholeFile(_) | Self::PacedFile(_) => Priority::Demand,
+            Self::Demand(..) | Self::WholeFile(_) | Self::DemandDrivenFile(_) => Priority::Demand,
             Self::Chunk(..) | Self::Playback | Self::UpcomingFile(_) => Priority::Prefetch,
         }
     }
@@ -73,7 +80,7 @@ impl FetchPurpose {
             Self::Demand(_, file)
             | Self::Chunk(file, ..)
             | Self::WholeFile(file)
-            | Self::PacedFile(file) => file.upgrade(),
+            | Self::DemandDrivenFile(file) => file.upgrade(),
             Self::Playback | Self::UpcomingFile(_) => None,
         }
     }
@@ -86,7 +93,7 @@ impl FetchPurpose {
             | Self::Playback
             | Self::UpcomingFile(_)
             | Self::WholeFile(_)
-            | Self::PacedFile(_) => CancellationToken::new(),
+            | Self::DemandDrivenFile(_) => CancellationToken::new(),
         }
     }
 }

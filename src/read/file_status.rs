@@ -15,7 +15,7 @@ pub struct FileStatus {
     /// Whether a signed URL of the file is known and has not expired.
     pub has_lease: bool,
     /// The time at which the signed URL expires, if the provider states it.
-    pub lease_end: Option<Timestamp>,
+    pub lease_expiry: Option<Timestamp>,
     /// The error of the last failed read, and the time from which a read sends requests again.
     /// `None` if the file was read since then.
     pub failure: Option<(Instant, FetchError)>,

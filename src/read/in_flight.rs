@@ -32,15 +32,15 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// reader gets its own request. A common line transfers this many bytes in about a second.
 pub(super) const MAX_JOIN_DISTANCE: u64 = 16 * BLOCK_LENGTH;
 
-/// The same for a paced request. A player that has read the start of a short video continues with
-/// the index at its end, which a request of its own delivers in a round trip. The read-ahead of the
-/// kernel extends up to two blocks beyond a sequential reader.
-const MAX_PACED_JOIN_DISTANCE: u64 = 2 * BLOCK_LENGTH;
+/// The same for a demand-driven request. A player that has read the start of a short video
+/// continues with the index at its end, which a request of its own delivers in a round trip. The
+/// read-ahead of the kernel extends up to two blocks beyond a sequential reader.
+const MAX_DEMAND_JOIN_DISTANCE: u64 = 2 * BLOCK_LENGTH;
 
-/// Number of bytes that a paced request receives in addition to twice those that its readers need.
-/// A program that examines the start of a file reads less than this, and its reader does not wait
-/// again.
-const PACE_MARGIN: u64 = BLOCK_LENGTH;
+/// Number of bytes that a demand-driven request receives in addition to twice those that its
+/// readers need. A program that examines the start of a file reads less than this, and its reader
+/// does not wait again.
+const DEMAND_MARGIN: u64 = BLOCK_LENGTH;
 
 /// The reason why an in-flight fetch ended without its bytes.
 #[derive(Clone, Debug)]
@@ -76,8 +76,8 @@ pub(super) struct RequestPosition {
     is_paused: AtomicBool,
     /// Notified when another request takes over bytes of this one.
     replaced: Notify,
-    /// The offset up to which readers have needed bytes of a paced request; [`u64::MAX`] if the
-    /// request is not paced.
+    /// The offset up to which readers have needed bytes of a demand-driven request; [`u64::MAX`]
+    /// for other requests.
     needed_until: AtomicU64,
     /// Notified when `needed_until` has grown.
     need_grown: Notify,
@@ -101,7 +101,7 @@ impl RequestPosition {
     }
 
     /// Returns the position of a request that receives little more than its readers need.
-    pub(super) fn of_paced(offset: u64) -> Arc<Self> {
+    pub(super) fn of_demand_driven(offset: u64) -> Arc<Self> {
         Arc::new(Self::begin(offset, false, offset))
     }
 
@@ -123,22 +123,24 @@ impl RequestPosition {
     }
 
     /// Whether the request receives little more than its readers need.
-    fn is_paced(&self) -> bool {
+    fn is_demand_driven(&self) -> bool {
         self.needed_until.load(Ordering::Relaxed) < u64::MAX
     }
 
     /// Records that a reader needs the bytes up to `offset`.
     fn record_need(&self, offset: u64) {
-        if self.is_paced() && self.needed_until.fetch_max(offset, Ordering::Relaxed) < offset {
+        if self.is_demand_driven()
+            && self.needed_until.fetch_max(offset, Ordering::Relaxed) < offset
+        {
             self.need_grown.notify_one();
         }
     }
 
     /// Whether the request may receive the bytes at `offset`: at most twice the bytes that its
-    /// readers need, and [`PACE_MARGIN`].
+    /// readers need, and [`DEMAND_MARGIN`].
     pub(super) fn is_due(&self, offset: u64) -> bool {
         let needed_until = self.needed_until.load(Ordering::Relaxed);
-        offset < needed_until.saturating_mul(2).saturating_add(PACE_MARGIN)
+        offset < needed_until.saturating_mul(2).saturating_add(DEMAND_MARGIN)
     }
 
     /// Waits until the request may receive the bytes at `offset`.
@@ -213,8 +215,11 @@ impl InFlightFetch {
 
     /// Whether the request reaches this fetch so soon that a reader waits for it.
     pub(super) fn is_near(&self) -> bool {
-        let max_distance =
-            if self.position.is_paced() { MAX_PACED_JOIN_DISTANCE } else { MAX_JOIN_DISTANCE };
+        let max_distance = if self.position.is_demand_driven() {
+            MAX_DEMAND_JOIN_DISTANCE
+        } else {
+            MAX_JOIN_DISTANCE
+        };
         self.distance() <= max_distance
     }
 
@@ -546,13 +551,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn paced_request_follows_its_readers() {
-        let position = RequestPosition::of_paced(0);
+    async fn demand_driven_request_follows_its_readers() {
+        let position = RequestPosition::of_demand_driven(0);
         let fetch = InFlightFetch::new(extent(0, 10_000), position.clone());
-        assert!(position.is_due(PACE_MARGIN - 1) && !position.is_due(PACE_MARGIN));
+        assert!(position.is_due(DEMAND_MARGIN - 1) && !position.is_due(DEMAND_MARGIN));
         let waiter = {
             let position = position.clone();
-            tokio::spawn(async move { position.wait_until_due(PACE_MARGIN + 10_000).await })
+            tokio::spawn(async move { position.wait_until_due(DEMAND_MARGIN + 10_000).await })
         };
         fetch.record_need(extent(0, 5_000));
         tokio::task::yield_now().await;
@@ -560,7 +565,9 @@ mod tests {
         fetch.record_need(extent(5_000, 6_000));
         fetch.record_need(extent(0, 1));
         waiter.await.unwrap();
-        assert!(position.is_due(PACE_MARGIN + 11_999) && !position.is_due(PACE_MARGIN + 12_000));
+        assert!(
+            position.is_due(DEMAND_MARGIN + 11_999) && !position.is_due(DEMAND_MARGIN + 12_000)
+        );
     }
 
     #[test]

@@ -18,10 +18,10 @@ use crate::http::{ByteRange, Client, FetchError, RangeStream};
 /// can grow. On the fastest line, there are a few thousand reports per second.
 const PROGRESS_INTERVAL: usize = 256 * 1024;
 
-/// Maximum time for which a paced request waits for its readers. A program that reads nothing for
-/// this time has probably found what it needs in the first bytes, and the request keeps memory for
-/// the rest of the file.
-const MAX_PAUSE: Duration = Duration::from_secs(2);
+/// Maximum time for which a demand-driven request waits for its readers. A program that reads
+/// nothing for this time has probably found what it needs in the first bytes, and the request keeps
+/// memory for the rest of the file.
+const DEMAND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The components that all range fetches share.
 pub(super) struct FetchContext {
@@ -241,8 +241,8 @@ impl RangeFetch {
         }
     }
 
-    /// Waits until a reader needs more bytes of a paced request. Gives up the request if that takes
-    /// too long.
+    /// Waits until a reader needs more bytes of a demand-driven request. Gives up the request if
+    /// that takes too long.
     async fn wait_for_readers(&self, body: &mut RangeStream) -> Result<(), FetchFailure> {
         let FetchRequest { position, meter, .. } = &self.request;
         if position.is_due(self.delivered_until) {
@@ -250,7 +250,7 @@ impl RangeFetch {
         }
         position.pause();
         let is_due = body.pause(position.wait_until_due(self.delivered_until));
-        let result = tokio::time::timeout(MAX_PAUSE, is_due).await;
+        let result = tokio::time::timeout(DEMAND_TIMEOUT, is_due).await;
         position.resume(meter.read().bytes);
         result.map_err(|_elapsed| FetchFailure::Abandoned)
     }
