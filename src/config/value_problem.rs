@@ -8,6 +8,7 @@ use std::io;
 
 use bytesize::ByteSize;
 use jiff::civil::Date;
+use nix::unistd::Uid;
 
 use super::bandwidth_limit::BandwidthLimit;
 use super::cache::{DiskLimit, MemoryBudget};
@@ -104,7 +105,12 @@ pub enum ValueProblem {
     UrlQuery,
     #[error("cannot read {path}: {problem}")]
     CaFile { path: String, problem: FileProblem },
-    #[error("{path} is not a list of valid certificates in PEM format: {reason}")]
+    /// The owner could add an authority, and read everything that is sent to the providers.
+    #[error("{path} belongs to user {owner}, who can change it")]
+    CaFileForeign { path: String, owner: Uid },
+    #[error("{path} has mode {mode:04o}, so other users can change it")]
+    CaFileWritable { path: String, mode: u32 },
+    #[error("{path} has no valid CA certificates in PEM format: {reason}")]
     CaCertificate { path: String, reason: String },
     #[error("must contain only host names")]
     HostName,
@@ -163,8 +169,15 @@ impl Diagnostic for ValueProblem {
             Self::UrlScheme => "http:// is allowed only for a loopback host such as 127.0.0.1.",
             Self::UrlQuery => "Remove everything from the first `?` or `#`.",
             Self::CaFile { problem, .. } => return problem.hint(),
+            Self::CaFileForeign { path, .. } => {
+                let own = Uid::effective();
+                return Some(format!("Check the file, then run `chown {own} {path}`.").into());
+            }
+            Self::CaFileWritable { path, .. } => {
+                return Some(format!("Check the file, then run `chmod go-w {path}`.").into());
+            }
             Self::CaCertificate { .. } => {
-                "Convert a certificate in DER format: openssl x509 -inform DER -in FILE -out FILE.pem"
+                "Use a PEM file. To convert a DER file: openssl x509 -inform DER -in FILE -out FILE.pem"
             }
             Self::HostName => {
                 "Write names such as \"files.example.org\", without scheme, port, path or `*`."

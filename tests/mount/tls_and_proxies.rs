@@ -1,5 +1,6 @@
 //! Certificates of private authorities, and HTTP proxies.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use meetfs::demo_cloud::{Archive, DemoCloudOptions};
@@ -73,6 +74,13 @@ fn invalid_ca_file_is_explained() {
         assert!(!output.status.success(), "{message}");
         assert!(message.contains("`ca_file`") && message.contains(reason), "{message}");
     };
+    let set_mode = |mode| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    // Another user could add an authority.
+    set_mode(0o666);
+    refuse("other users can change it");
+    set_mode(0o644);
     std::fs::write(&path, "no certificate\n").expect("a file");
     refuse("PEM");
     std::fs::write(&path, setup.server.authority.replace("MII", "AAA")).expect("a file");
