@@ -28,7 +28,7 @@ Examples:
   meetfs refresh                        refresh the list of recordings now
   meetfs doctor                         find out why a mount does not work
   meetfs expiring --within 7d           list files that will be deleted
-  meetfs explain FILE                   show where the bytes of a file are
+  meetfs explain FILE                   show which bytes of a file are cached
   meetfs cache status                   show the size of the disk cache
 
 Exit codes:

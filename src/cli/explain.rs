@@ -15,7 +15,7 @@ what a read of the whole file costs. Sends no request to the provider.
 
 Exits with 1 if the path is not in a meetfs mount or does not exist.";
 
-/// Show where the bytes of a file are and why its last read failed
+/// Show which bytes of a file are cached and why its last read failed
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct ExplainArgs {

@@ -13,17 +13,17 @@ Examples:
   meetfs log-level debug ~/meetings
   meetfs log-level --for 1h debug ~/meetings
 
-After the time, the level is again that of `meetfs mount --log-level`. A further change starts the \
-time again.";
+After the time, the level is again that of `meetfs mount --log-level`. Each change restarts \
+the time.";
 
 /// Maximum time. A level that is forgotten at `debug` would fill the disk with logs.
 const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
-/// Change the level of detail of the log of a mount for a while
+/// Temporarily change the log level of a mount
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct LogLevelArgs {
-    /// Level of detail of the log
+    /// Log level
     #[arg(value_name = "LEVEL", value_enum)]
     pub level: LogLevel,
 
@@ -31,7 +31,7 @@ pub struct LogLevelArgs {
     #[arg(value_name = "MOUNTPOINT")]
     pub mountpoint: PathBuf,
 
-    /// Time after which the former level applies again, from 1s to 24h
+    /// Time until the level of `meetfs mount --log-level` applies again, 1s to 24h
     #[arg(
         long = "for",
         value_name = "TIME",

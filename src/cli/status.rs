@@ -13,13 +13,13 @@ Examples:
   meetfs status --watch
 
 Shows for each source the number of its recordings, the time of the last and of the next refresh, \
-and its errors. Shows the open files with their readers, the caches, and the hosts in use. Times are shown with their offset from UTC. With --json, times are in UTC.
+and its errors. Shows the open files with their readers, the caches, \
+and the hosts in use. Times are shown with their offset from UTC. With --json, they are in UTC.
 
 A mount whose daemon has died is shown as DEAD. In JSON, its field \"dead\" contains a suggested \
 fix. The field is null for a mount that works.
 
---prometheus prints one mount. docs/metrics.md describes the metrics, and docs/status.md the \
-fields of --json.
+--prometheus prints one mount. The lines that begin with `# HELP` describe the metrics.
 
 Exits with 0 if every daemon answered, and with 1 if a daemon has died.";
 

@@ -9,6 +9,7 @@ use crossterm::terminal::{
     Clear, ClearType, DisableLineWrap, EnableLineWrap, EnterAlternateScreen, LeaveAlternateScreen,
 };
 use crossterm::{execute, queue, terminal};
+use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::error::{CommandError, Error};
@@ -17,9 +18,15 @@ use crate::model::printable_text;
 /// Interval between two updates.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The signals that end the view. The terminal sends SIGINT for Ctrl-C.
-const END_SIGNALS: [fn() -> SignalKind; 3] =
-    [SignalKind::interrupt, SignalKind::terminate, SignalKind::hangup];
+/// The signals that end the view. The terminal sends the first three for Ctrl-C, Ctrl-\ and Ctrl-Z.
+/// A stopped process would leave the shell with the screen of the view.
+const END_SIGNALS: [fn() -> SignalKind; 5] = [
+    SignalKind::interrupt,
+    SignalKind::quit,
+    || SignalKind::from_raw(Signal::SIGTSTP as i32),
+    SignalKind::terminate,
+    SignalKind::hangup,
+];
 
 /// Height of a terminal that does not report its size, or reports 0.
 const DEFAULT_HEIGHT: u16 = 24;
@@ -36,18 +43,13 @@ pub(crate) fn run(render: impl Fn() -> String + Send + Sync + 'static) -> Result
         .build()
         .map_err(|source| CommandError::System { action: "start the runtime", source })?;
     let result = runtime.block_on(async {
-        let ends = END_SIGNALS.map(|kind| signal(kind()));
-        let [mut interrupt, mut terminate, mut hangup] = ends;
-        let end = async {
-            tokio::select! {
-                () = receive(&mut interrupt) => {}
-                () = receive(&mut terminate) => {}
-                () = receive(&mut hangup) => {}
-            }
-        };
+        let mut ends = END_SIGNALS.map(|kind| signal(kind()));
+        let end = futures_util::future::select_all(
+            ends.iter_mut().map(|signal| Box::pin(receive(signal))),
+        );
         let screen = Screen::enter()?;
         tokio::select! {
-            () = end => Ok(()),
+            _ = end => Ok(()),
             result = update(&screen, Arc::new(render)) => result,
         }
     });

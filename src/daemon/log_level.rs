@@ -1,4 +1,4 @@
-//! The level of detail of the log, which can be changed for a while.
+//! The log level, which can be changed temporarily.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -22,6 +22,10 @@ pub(crate) struct LogLevelChange {
     /// The level after the end.
     pub former_level: String,
 }
+
+/// Maximum duration of a change. A level that is forgotten at `debug` would fill the disk with
+/// logs.
+const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
 
 /// The level of the only subscriber of the process.
 static LEVEL: OnceLock<LogLevel> = OnceLock::new();
@@ -63,6 +67,7 @@ fn targets(level: LevelFilter) -> Targets {
 /// Must be called in the context of a runtime.
 pub(crate) fn set_for(level: LevelFilter, duration: Duration) -> Option<LogLevelChange> {
     let log = LEVEL.get()?;
+    let duration = duration.min(MAX_DURATION);
     let until = Timestamp::now().checked_add(duration).ok()?;
     let mut change_count = log.change_count.lock();
     if !(log.set)(level) {

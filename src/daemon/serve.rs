@@ -24,7 +24,7 @@ use super::service_manager::ServiceManager;
 use super::signals::{SignalAction, Signals};
 use super::startup_progress::StartupProgress;
 use super::{background, control, malloc, mountpoint};
-use crate::config::{Config, ProcessEnvironment};
+use crate::config::{Config, MetricsAddress, ProcessEnvironment};
 use crate::demo_cloud::DemoCloud;
 use crate::fuse::{self, Access, Adapter};
 use crate::model::{line_with_hint, one_line};
@@ -150,6 +150,9 @@ impl MountProcess<'_> {
         let path = mountpoint.path().to_path_buf();
         mountpoint::check_outside(&path, &config.cache.dir, "cache directory")?;
         let mut signals = self.runtime.block_on(async { Signals::listen() })?;
+        if let Some(MetricsAddress::Unix(socket)) = &config.metrics {
+            mountpoint::check_outside(&path, socket, "metrics socket")?;
+        }
         let metrics_listener = {
             let _runtime_guard = self.runtime.enter();
             config.metrics.as_ref().map(MetricsListener::bind).transpose()?

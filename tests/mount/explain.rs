@@ -125,14 +125,14 @@ fn directories_and_generated_files_are_explained() {
     assert_eq!(document["kind"], "metadata");
     assert_eq!(document["meeting_id"], meeting["meeting_id"]);
     let printed = text(&explain(&rig, &[&format!("{directory}/meeting.json")]));
-    assert!(printed.contains("\n  read    needs no request\n"), "{printed}");
+    assert!(printed.contains("\n  cost    no request\n"), "{printed}");
     let root = explanation(&rig, rig.mountpoint.to_str().expect("a path"));
     assert_eq!((&root["kind"], &root["source"]), (&"directory".into(), &Value::Null));
     // A relative path works as well.
     let command = format!("cd acme && {} explain .", rig.meetfs().get_program().to_string_lossy());
     let environment = format!("XDG_RUNTIME_DIR='{}'", rig.directory.path().join("run").display());
     let printed = rig.shell(&format!("export {environment}; {command}"));
-    assert!(printed.contains("kind    directory of zoom, source acme"), "{printed}");
+    assert!(printed.contains("kind    directory, provider zoom, source acme"), "{printed}");
     rig.unmount();
 }
 

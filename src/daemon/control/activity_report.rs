@@ -104,15 +104,21 @@ pub(crate) struct RetryCount {
 
 impl ReadsReport {
     pub(super) fn of(archive: &Archive) -> Self {
-        let counts = archive.handles.read_counts();
         let mut files = archive.handles.open_recordings();
         files.sort_by_key(|file| Reverse((file.bytes_per_second, file.bytes_read, file.ino)));
         files.truncate(MAX_LISTED_FILES);
+        let files = files.iter().map(|file| OpenFileReport::of(file, archive)).collect();
+        Self { files, ..Self::without_files(archive) }
+    }
+
+    /// Returns the totals without a list of the open files.
+    pub(super) fn without_files(archive: &Archive) -> Self {
+        let counts = archive.handles.read_counts();
         Self {
             open_files: archive.handles.open_file_count() as u64,
             bytes: counts.bytes,
             failures: counts.failures,
-            files: files.iter().map(|file| OpenFileReport::of(file, archive)).collect(),
+            files: Vec::new(),
         }
     }
 

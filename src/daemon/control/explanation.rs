@@ -111,7 +111,7 @@ fn find<'a>(snapshot: &'a Snapshot, path: &str) -> Option<&'a Node> {
 
 impl RecordingExplanation {
     fn of(status: &FileStatus, size: u64) -> Self {
-        let FileStatus { cached, is_size_confirmed, has_lease, lease_end, failure } = status;
+        let FileStatus { cached, is_size_confirmed, has_lease, lease_expiry, failure } = status;
         let missing_bytes = size.saturating_sub(cached.total);
         let lease_requests = u64::from(!has_lease);
         Self {
@@ -121,7 +121,7 @@ impl RecordingExplanation {
             cached_bytes: cached.total,
             cached_percent: cached.percent(size),
             has_download_url: *has_lease,
-            download_url_expires: *lease_end,
+            download_url_expires: *lease_expiry,
             failure: failure.as_ref().and_then(|(retry_at, error)| {
                 let next_attempt = to_timestamp(*retry_at)?;
                 Some(FailureExplanation { error: ErrorReport::of(error), next_attempt })
@@ -150,7 +150,7 @@ impl Explanation {
             let _ = writeln!(text, "  {name:<8}{value}");
         };
         let origin = match (&self.provider, &self.source) {
-            (Some(provider), Some(source)) => format!(" of {provider}, source {source}"),
+            (Some(provider), Some(source)) => format!(", provider {provider}, source {source}"),
             _ => String::new(),
         };
         line("kind", &format!("{}{origin}", self.kind));
@@ -163,12 +163,12 @@ impl Explanation {
             line("start", &format!("{}{duration}", wall_clock.format_date_and_minute(start)));
         }
         if let Some(expires) = self.expires {
-            line("deleted", &format!("on {}", wall_clock.format_date_and_minute(expires)));
+            line("expires", &wall_clock.format_date_and_minute(expires));
         }
         match (self.size, &self.recording) {
             (Some(size), None) => {
                 line("size", &ByteSize(size).to_string());
-                line("read", "needs no request");
+                line("cost", "no request");
             }
             (Some(size), Some(recording)) => recording.write(size, &mut line, wall_clock),
             (None, _) => {}
@@ -208,14 +208,14 @@ impl RecordingExplanation {
             line("FAILED", &format!("next attempt {next_attempt}: {sentence}"));
         }
         let cost = match self.missing_requests {
-            0 => "needs no request".to_owned(),
+            0 => "no request".to_owned(),
             requests => format!(
-                "of the whole file needs at least {} for {}",
+                "at least {} and {} for the whole file",
                 pluralize(requests, "request"),
                 ByteSize(self.missing_bytes)
             ),
         };
-        line("read", &cost);
+        line("cost", &cost);
     }
 }
 
@@ -266,15 +266,15 @@ mod tests {
         assert_eq!(
             explanation.as_text("/mnt/acme/2026/a/b.mp4", &wall_clock),
             "/mnt/acme/2026/a/b.mp4\n  \
-               kind    video of zoom, source acme\n  \
+               kind    video, provider zoom, source acme\n  \
                ids     meeting m, file f\n  \
                start   2026-10-05 07:00 +0000, 60 s\n  \
-               deleted on 2027-10-05 07:00 +0000\n  \
+               expires 2027-10-05 07:00 +0000\n  \
                size    2.0 KiB, listed, not confirmed by the server yet\n  \
                cached  50 %: 1.0 KiB in memory, 0 B on disk\n  \
                url     known until 08:00:00 +0000\n  \
                FAILED  next attempt at 07:05:00 +0000: no answer. Wait.\n  \
-               read    of the whole file needs at least 1 request for 1.0 KiB\n"
+               cost    at least 1 request and 1.0 KiB for the whole file\n"
         );
         let json = serde_json::to_value(&explanation).unwrap();
         assert_eq!(json["recording"]["failure"]["error"], "no answer");

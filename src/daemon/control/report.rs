@@ -208,6 +208,17 @@ impl MountReport {
         device: u64,
         mounted_at: Timestamp,
     ) -> Self {
+        let reads = Some(ReadsReport::of(archive));
+        Self { reads, ..Self::without_files(archive, mountpoint, device, mounted_at) }
+    }
+
+    /// Returns the state of a mount without the list of its open files.
+    pub(super) fn without_files(
+        archive: &Archive,
+        mountpoint: &Path,
+        device: u64,
+        mounted_at: Timestamp,
+    ) -> Self {
         let snapshot = archive.tree.current();
         let sources = archive.sources().map(|(source, counts)| {
             SourceReport::of(source, snapshot.source_totals(&source.config.name), counts)
@@ -244,7 +255,7 @@ impl MountReport {
                 .map(|host| DownHostReport::of(host, archive))
                 .collect(),
             failing_files: FailingFilesReport::of(archive),
-            reads: Some(ReadsReport::of(archive)),
+            reads: Some(ReadsReport::without_files(archive)),
             connections: archive
                 .client()
                 .connections()

@@ -37,4 +37,12 @@ impl ServedMount {
         let archive = self.archive()?;
         Some(MountReport::of(&archive, &self.mountpoint, self.device, self.mounted_at))
     }
+
+    /// Collects the state of the mount like [`report`](Self::report), but without its open files,
+    /// which metrics do not contain.
+    pub(crate) fn metrics_report(&self) -> Option<MountReport> {
+        let archive = self.archive()?;
+        let (mountpoint, device) = (&self.mountpoint, self.device);
+        Some(MountReport::without_files(&archive, mountpoint, device, self.mounted_at))
+    }
 }

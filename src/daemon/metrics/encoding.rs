@@ -151,7 +151,7 @@ impl MetricsWriter<'_> {
             each(|source| source.refused_users.len() as u64),
         )?;
         self.gauge(
-            ("source_failing_files", "Number of files whose reads fail at once for a while."),
+            ("source_failing_files", "Number of files whose reads fail at once."),
             None,
             sources.iter().map(|source| {
                 let failing = report.failing_files.iter().filter(|it| it.source == source.name);

@@ -27,11 +27,16 @@ use crate::daemon::control::ServedMount;
 /// Maximum number of connections. Further ones wait in the queue of the socket. A scraper uses one.
 const MAX_CONNECTIONS: usize = 16;
 
-/// Timeout for the head of a request after the connection is accepted or a reply is sent.
+/// Maximum number of reports that are created at the same time. A report of a large archive takes
+/// the locks of its catalog and caches for some time.
+const MAX_REPORTS: usize = 2;
+
+/// Timeout for the head of a request after the connection is accepted.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Maximum duration of a connection. A scraper that keeps it open connects again.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Maximum duration of a connection, which is used for one request. Idle connections of other
+/// programs would exclude the scraper for this time.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum length of the head of a request in bytes. It is the minimum that hyper accepts.
 const MAX_REQUEST_LENGTH: usize = 8192;
@@ -106,6 +111,7 @@ impl MetricsListener {
     pub(crate) async fn serve(self, mount: Arc<ServedMount>, shutdown: CancellationToken) {
         let Self { socket, path: _file } = self;
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let reporter = Reporter { mount, permits: Arc::new(Semaphore::new(MAX_REPORTS)) };
         let accept = async {
             loop {
                 let Ok(permit) = permits.clone().acquire_owned().await else { return };
@@ -113,11 +119,13 @@ impl MetricsListener {
                     tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     continue;
                 };
-                let (mount, shutdown) = (mount.clone(), shutdown.clone());
+                let (reporter, shutdown) = (reporter.clone(), shutdown.clone());
                 tokio::spawn(async move {
                     let _permit = permit;
-                    let connection =
-                        tokio::time::timeout(CONNECTION_TIMEOUT, serve_connection(stream, mount));
+                    let connection = tokio::time::timeout(
+                        CONNECTION_TIMEOUT,
+                        serve_connection(stream, reporter),
+                    );
                     tokio::select! {
                         () = shutdown.cancelled() => {}
                         _ = connection => {}
@@ -153,12 +161,36 @@ fn remove_unused_socket(path: &Path) -> std::io::Result<()> {
     }
 }
 
-async fn serve_connection(stream: Box<dyn Stream>, mount: Arc<ServedMount>) {
-    let service = service_fn(|request| answer(request, mount.clone()));
+/// Creates the text of the metrics.
+#[derive(Clone)]
+struct Reporter {
+    mount: Arc<ServedMount>,
+    permits: Arc<Semaphore>,
+}
+
+impl Reporter {
+    /// Returns `None` if the mount is ending. The permit belongs to the thread, which continues if
+    /// the client disconnects. Otherwise, such clients could fill the queue of the threads that
+    /// read the disk cache.
+    async fn metrics(&self) -> Option<String> {
+        let permit = self.permits.clone().acquire_owned().await.ok()?;
+        let mount = self.mount.clone();
+        // Counting a large archive takes too long for a runtime worker.
+        let metrics = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            mount.metrics_report().map(encode)
+        });
+        metrics.await.ok().flatten()
+    }
+}
+
+async fn serve_connection(stream: Box<dyn Stream>, reporter: Reporter) {
+    let service = service_fn(|request| answer(request, reporter.clone()));
     // A client that disconnects or sends something else needs no handling.
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_TIMEOUT)
+        .keep_alive(false)
         .max_buf_size(MAX_REQUEST_LENGTH)
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -166,7 +198,7 @@ async fn serve_connection(stream: Box<dyn Stream>, mount: Arc<ServedMount>) {
 
 async fn answer(
     request: Request<hyper::body::Incoming>,
-    mount: Arc<ServedMount>,
+    reporter: Reporter,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.uri().path() != "/metrics" {
         return Ok(text_reply(StatusCode::NOT_FOUND, "the metrics are at /metrics\n"));
@@ -176,12 +208,9 @@ async fn answer(
         reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(reply);
     }
-    // Counting a large archive takes too long for a runtime worker.
-    let metrics = tokio::task::spawn_blocking(move || mount.report().map(encode));
-    Ok(match metrics.await {
-        Ok(Some(text)) => text_reply(StatusCode::OK, text),
-        // The mount is ending.
-        _ => text_reply(StatusCode::SERVICE_UNAVAILABLE, "the mount is ending\n"),
+    Ok(match reporter.metrics().await {
+        Some(text) => text_reply(StatusCode::OK, text),
+        None => text_reply(StatusCode::SERVICE_UNAVAILABLE, "the mount is ending\n"),
     })
 }
 
