@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs meetfs from this directory: install.sh [PREFIX]. The default prefix is /usr/local.
-# `install.sh --remove [PREFIX]` removes the files again. Only root gets the mount helper and the
-# unit of the system.
+# `install.sh --remove [PREFIX]` removes the files again. The mount helper and the
+# system unit are installed only as root.
 set -eu
 cd "$(dirname "$0")"
 
