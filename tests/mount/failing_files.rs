@@ -123,7 +123,8 @@ fn stalling_files_cost_rsync_one_deadline_each() {
 
 #[test]
 fn cached_bytes_of_a_failing_file_are_served() {
-    let rig = rig(4 * MIB);
+    // A smaller file would be fetched with one request.
+    let rig = rig(12 * MIB);
     let black_hole =
         || Trigger::always(Server::Media).from_offset(2 * MIB).with_effect(Effect::BlackHole);
     rig.cloud.inject(black_hole());
