@@ -61,7 +61,9 @@ fn malformed(value: String) -> ValueProblem {
     ValueProblem::Malformed {
         value,
         expected: "an address",
-        hint: Some("Write a host and a port, such as 127.0.0.1:9464, or unix: and a path."),
+        hint: Some(
+            "Write a loopback address and a port, such as 127.0.0.1:9464, or unix: and an absolute path.",
+        ),
     }
 }
 

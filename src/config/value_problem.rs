@@ -105,7 +105,7 @@ pub enum ValueProblem {
     UrlQuery,
     #[error("cannot read {path}: {problem}")]
     CaFile { path: String, problem: FileProblem },
-    /// The owner could add an authority, and read everything that is sent to the providers.
+    /// The owner could add a CA, and read everything that is sent to the providers.
     #[error("{path} belongs to user {owner}, who can change it")]
     CaFileForeign { path: String, owner: Uid },
     #[error("{path} has mode {mode:04o}, so other users can change it")]
