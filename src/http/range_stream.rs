@@ -214,16 +214,20 @@ impl RangeStream {
     /// the wait, the stream closes it, and the next [`chunk`](Self::chunk) sends a new request.
     pub async fn pause(&mut self, event: impl Future<Output = ()>) {
         tokio::pin!(event);
-        if self.body.is_some() {
-            self.transfer.set_paused(true);
-            let has_occurred = self.transfer.wait(&mut event).await.is_some();
-            self.transfer.set_paused(false);
-            if has_occurred {
-                return;
-            }
+        if self.body.is_some() && self.transfer.wait(&mut event).await.is_some() {
+            return;
         }
         self.body = None;
         event.await;
+    }
+
+    /// Waits for `event` like [`pause`](Self::pause), but gives up the connection as soon as
+    /// another request needs it, and not only if the transfer has been slow for some time. A server
+    /// that ignores ranges would then send the file again.
+    pub async fn pause_and_yield(&mut self, event: impl Future<Output = ()>) {
+        self.transfer.set_paused(true);
+        self.pause(event).await;
+        self.transfer.set_paused(false);
     }
 
     async fn retry_until_deadline(

@@ -249,7 +249,7 @@ impl RangeFetch {
             return Ok(());
         }
         position.pause();
-        let is_due = body.pause(position.wait_until_due(self.delivered_until));
+        let is_due = body.pause_and_yield(position.wait_until_due(self.delivered_until));
         let result = tokio::time::timeout(DEMAND_TIMEOUT, is_due).await;
         position.resume(meter.read().bytes);
         result.map_err(|_elapsed| FetchFailure::Abandoned)
