@@ -33,6 +33,11 @@ need_command() { # command package
     [ -n "$(type -P "$1")" ] || add_missing "$1" "$2"
 }
 
+# A library of a program that is extracted.
+need_library() { # library package
+    /sbin/ldconfig -p | grep -qF "$1" || add_missing "$1" "$2"
+}
+
 # SQLite and the cryptography of TLS are compiled from C and need the headers of the C library.
 need_compiler() {
     printf '#include <stdlib.h>\n' | cc -E - >/dev/null 2>&1 || add_missing "a C compiler" gcc libc6-dev
@@ -85,11 +90,11 @@ install_missing() {
     missing_packages=()
 }
 
-# Extracts a program from a Debian package without installing it. The packages of promtool and nginx
-# would also start a server.
+# Extracts a program from a Debian package without installing it. The packages of promtool, nginx and
+# automount would also start a server.
 extract_command() { # command package
     local directory=$root/target/tools
-    # nginx is in /usr/sbin, which ordinary users of Debian do not have in their PATH.
+    # Some of them are in /usr/sbin, which ordinary users of Debian do not have in their PATH.
     PATH=$PATH:/usr/sbin:$directory/usr/bin:$directory/usr/sbin
     [ -z "$(type -P "$1")" ] || return 0
     echo "Extracting $1 from the package $2"

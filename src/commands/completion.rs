@@ -9,7 +9,7 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 use crate::cli::Cli;
 use crate::config::{Config, Environment, Origin, Overrides, ProcessEnvironment, Setting};
-use crate::daemon::mount_table;
+use crate::fuse::mount_table;
 
 /// The name under which shells know the program.
 const PROGRAM: &str = "meetfs";

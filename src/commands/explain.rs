@@ -9,8 +9,8 @@ use super::output::{print, print_json};
 use crate::cli::ExplainArgs;
 use crate::config::ProcessEnvironment;
 use crate::daemon::control::{ControlError, Mounts, WallClock};
-use crate::daemon::mount_table::{MountEntry, mount_containing};
 use crate::daemon::mountpoint::absolute_path;
+use crate::fuse::mount_table::{MountEntry, mount_containing};
 
 /// Explains a file or directory of a mount. Reads nothing from the mount.
 ///

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, minor, statx};
 
-use crate::daemon::mount_table::{self, MountEntry, original_mount};
+use crate::fuse::mount_table::{self, MountEntry, original_mount};
 
 /// Maximum number of processes that are named. Further processes are only counted.
 const MAX_NAMED_PROCESSES: usize = 5;
@@ -279,6 +279,7 @@ mod tests {
             mountpoint: mountpoint.into(),
             fs_type: "fuse".into(),
             source: "meetfs".into(),
+            is_automount_point: false,
             owner: Some(0),
             layers: Vec::new(),
         }

@@ -16,7 +16,7 @@ use crate::daemon::control::{
     ControlError, MountReport, Mounts, Request, WallClock, resolve_mountpoint,
 };
 use crate::daemon::metrics;
-use crate::daemon::mount_table::{self, MountEntry};
+use crate::fuse::mount_table::{self, MountEntry};
 use crate::model::ErrorReport;
 
 /// The reply of one daemon.

@@ -16,9 +16,9 @@ use crate::cli::UnmountArgs;
 use crate::config::ProcessEnvironment;
 use crate::daemon::control::{ControlError, Mounts, Request};
 use crate::daemon::fuse_connection::FuseConnection;
-use crate::daemon::mount_table::{MountEntry, mount_containing, topmost_mount_at};
 use crate::daemon::mountpoint::{MountpointError, absolute_path, is_dead};
 use crate::daemon::process_state::is_stopped;
+use crate::fuse::mount_table::{MountEntry, mount_containing, topmost_mount_at};
 
 /// Maximum wait for the mountpoint to leave the mount table.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -20,7 +20,6 @@ pub(crate) mod log_level;
 pub mod logging;
 pub(crate) mod malloc;
 pub mod metrics;
-pub(crate) mod mount_table;
 pub mod mountpoint;
 mod naming_zones;
 pub(crate) mod process_state;

@@ -3,20 +3,28 @@
 //! A file system whose daemon hangs blocks every call that reaches it. Functions of this module
 //! consult the mount table first. They run calls that can block on a separate thread, with a
 //! timeout.
+//!
+//! An automount point is a directory whose access makes an automounter, such as autofs or systemd,
+//! mount a file system on it. To mount there by hand, [`prepare`] must not request a mount from the
+//! automounter. The kernel requests one if a path is opened or listed, but not for `O_PATH`
+//! (fs/namei.c, `follow_automount`). A mount by the automounter itself runs in the process group of
+//! the automounter, for which the kernel requests nothing and never waits (fs/autofs/root.c,
+//! `autofs_d_manage`).
 
 use std::borrow::Cow;
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::mount::MntFlags;
+use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Uid, User};
 
-use super::mount_table::{MountEntry, mount_containing, topmost_mount_at};
+use crate::fuse::mount_table::{MountEntry, mount_containing, topmost_mount_at};
 use crate::model::{Diagnostic, ErrorKind};
 
 /// Timeout for `statvfs` on a mountpoint. Without it, a daemon that hangs would block the command.
@@ -45,8 +53,8 @@ pub enum MountpointError {
         fs_source: String,
         is_meetfs: bool,
     },
-    /// A request to the directory would wait for the automounter, which waits for this mount.
-    #[error("{} is an automount point", .0.display())]
+    /// Only root can mount on a directory that belongs to an automounter.
+    #[error("{} is an automount point, on which only root can mount", .0.display())]
     AutomountPoint(PathBuf),
     #[error("another meetfs process is starting a mount at {}", .0.display())]
     BeingMounted(PathBuf),
@@ -152,7 +160,8 @@ impl Diagnostic for MountpointError {
             }
             Self::AlreadyMounted { .. } => "Choose an empty directory.".into(),
             Self::AutomountPoint(_) => {
-                "Omit `x-systemd.automount`, or remove the directory from the map of autofs.".into()
+                "Open the directory, which lets the automounter mount, or choose another directory."
+                    .into()
             }
             Self::BeingMounted(_) => {
                 "Wait until that mount is ready, or choose another directory.".into()
@@ -192,9 +201,6 @@ impl Diagnostic for MountpointError {
     }
 }
 
-/// The file system type of an automount point.
-const AUTOFS: &str = "autofs";
-
 /// Returns the name and the id of a user, or only the id if no user has it.
 fn describe_user(id: u32) -> String {
     match User::from_uid(Uid::from_raw(id)) {
@@ -217,7 +223,8 @@ pub struct LockedMountpoint {
     path: PathBuf,
     /// The locked directory. Without the lock, two processes could both find the directory free and
     /// mount on top of each other. `None` on file systems whose directories cannot be locked, such
-    /// as some network file systems.
+    /// as some network file systems, and for automount points, which cannot be opened. The
+    /// automounter requests one mount at a time.
     _lock: Option<File>,
 }
 
@@ -228,21 +235,19 @@ impl LockedMountpoint {
     }
 }
 
-/// Checks and locks an empty directory on which nothing is mounted. Unmounts dead meetfs mounts
-/// first.
+/// Checks and locks an empty directory on which nothing is mounted, or an automount point. Unmounts
+/// dead meetfs mounts first.
 ///
 /// # Errors
 /// The directory cannot be mounted on.
 pub fn prepare(input_path: &Path) -> Result<LockedMountpoint, MountpointError> {
     let path = absolute_path(input_path)?;
     for _ in 0..MAX_DEAD_MOUNTS {
-        let entry = topmost_mount_at(&path).map_err(|source| system_error(&path, source))?;
-        let Some(entry) = entry else {
+        let Some(entry) = mount_on(&path)? else {
             check_not_in_dead_mount(&path)?;
-            check_empty_directory(&path)?;
-            let lock = lock(&path)?;
-            // The previous owner of the lock may have mounted in the meantime.
-            if topmost_mount_at(&path).map_err(|source| system_error(&path, source))?.is_none() {
+            let lock = lock_empty_directory(&path)?;
+            // The previous owner of the lock, or the automounter, may have mounted in the meantime.
+            if mount_on(&path)?.is_none() {
                 return Ok(LockedMountpoint { path, _lock: lock });
             }
             continue;
@@ -250,8 +255,6 @@ pub fn prepare(input_path: &Path) -> Result<LockedMountpoint, MountpointError> {
         if entry.is_meetfs() && is_dead(&path) {
             tracing::warn!("unmounting {}: its daemon has died", path.display());
             detach(&path)?;
-        } else if entry.fs_type == AUTOFS {
-            return Err(MountpointError::AutomountPoint(path));
         } else {
             return Err(MountpointError::AlreadyMounted {
                 mountpoint: path,
@@ -263,8 +266,37 @@ pub fn prepare(input_path: &Path) -> Result<LockedMountpoint, MountpointError> {
     Err(MountpointError::Dead(path))
 }
 
-fn lock(path: &Path) -> Result<Option<File>, MountpointError> {
-    let directory = File::open(path).map_err(|source| system_error(path, source))?;
+/// Returns the file system that is mounted on a directory, which can be an automount point.
+fn mount_on(path: &Path) -> Result<Option<MountEntry>, MountpointError> {
+    let entry = topmost_mount_at(path).map_err(|source| system_error(path, source))?;
+    Ok(entry.filter(|entry| !entry.is_automount_point))
+}
+
+/// Locks an empty directory. Returns `None` for a directory that cannot be locked.
+fn lock_empty_directory(path: &Path) -> Result<Option<File>, MountpointError> {
+    let system_error = |source| system_error(path, source);
+    // With `O_DIRECTORY`, the kernel would request a mount on an automount point.
+    let flags = libc::O_PATH | libc::O_NOFOLLOW;
+    let location = match File::options().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(MountpointError::Missing(path.into()));
+        }
+        other => other.map_err(system_error)?,
+    };
+    if !location.metadata().map_err(system_error)?.is_dir() {
+        return Err(MountpointError::NotADirectory(path.into()));
+    }
+    let file_system = fstatfs(&location).map_err(|errno| system_error(errno.into()))?;
+    if file_system.filesystem_type() == AUTOFS_SUPER_MAGIC {
+        // It contains at most directories of the automounter.
+        let is_root = nix::unistd::geteuid().is_root();
+        return if is_root { Ok(None) } else { Err(MountpointError::AutomountPoint(path.into())) };
+    }
+    let mut entries = std::fs::read_dir(path).map_err(system_error)?;
+    if entries.next().is_some() {
+        return Err(MountpointError::NotEmpty(path.into()));
+    }
+    let directory = File::open(path).map_err(system_error)?;
     match directory.try_lock() {
         Ok(()) => Ok(Some(directory)),
         Err(TryLockError::WouldBlock) => Err(MountpointError::BeingMounted(path.into())),
@@ -342,24 +374,6 @@ fn check_not_in_dead_mount(path: &Path) -> Result<(), MountpointError> {
         }
         None => Ok(()),
     }
-}
-
-fn check_empty_directory(path: &Path) -> Result<(), MountpointError> {
-    let metadata = match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(MountpointError::Missing(path.into()));
-        }
-        Err(source) => return Err(system_error(path, source)),
-        Ok(metadata) => metadata,
-    };
-    if !metadata.is_dir() || metadata.file_type().is_fifo() {
-        return Err(MountpointError::NotADirectory(path.into()));
-    }
-    let mut entries = std::fs::read_dir(path).map_err(|source| system_error(path, source))?;
-    if entries.next().is_some() {
-        return Err(MountpointError::NotEmpty(path.into()));
-    }
-    Ok(())
 }
 
 /// Calls `statvfs` on `path`. Returns `None` on timeout.

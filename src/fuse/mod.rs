@@ -19,6 +19,7 @@ mod backing;
 mod errno;
 mod interrupt;
 mod invalidation_thread;
+pub(crate) mod mount_table;
 mod readahead;
 mod session;
 mod system_call;
@@ -28,6 +29,4 @@ mod system_call;
 pub const FUSER_REPLY_LOG_TARGET: &str = "fuser::reply";
 
 pub use adapter::Adapter;
-pub use session::{
-    Access, DEFAULT_MOUNT_SOURCE, FILE_SYSTEM_TYPE, MountedSession, SessionError, mount,
-};
+pub use session::{Access, DEFAULT_MOUNT_SOURCE, MountedSession, SessionError, mount};

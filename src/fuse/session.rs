@@ -7,10 +7,12 @@
 //!    instead.
 //! 3. If a helper mounts the file system, it gets the mount options as a comma-separated list. The
 //!    source of the file system is replaced if it contains a comma or a backslash.
+//! 4. `fuser` opens the mountpoint before it mounts. If the mountpoint is an automount point, the
+//!    kernel then requests this mount from the automounter. So root mounts without `fuser`.
 
 use std::borrow::Cow;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,21 +21,20 @@ use std::time::{Duration, Instant};
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use nix::errno::Errno;
-use nix::mount::MntFlags;
+use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
-use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
 use super::adapter::Adapter;
+use super::mount_table::topmost_mount_at;
 use super::{invalidation_thread, readahead};
 use crate::model::{Diagnostic, ErrorKind};
 use crate::vfs::InvalidationQueue;
 
-/// The file system type of every meetfs mount in the mount table, by which mounts of meetfs are
-/// recognized. Other programs select by it, too: updatedb, `df -t`, `umount -a -t`.
-pub const FILE_SYSTEM_TYPE: &str = "fuse.meetfs";
+/// The device over which the kernel sends requests.
+const FUSE_DEVICE: &str = "/dev/fuse";
 
-/// Sets [`FILE_SYSTEM_TYPE`]. `fuser` 0.18.0 passes `MountOption::Subtype` to the helper only. If
-/// root mounts, the kernel must get the option (fs/fuse/inode.c, `OPT_SUBTYPE`).
+/// Sets the type in the [mount table](super::mount_table::FILE_SYSTEM_TYPE). `fuser` 0.18.0 passes
+/// `MountOption::Subtype` to the helper, but not to the kernel (fs/fuse/inode.c, `OPT_SUBTYPE`).
 const SUBTYPE_OPTION: &str = "subtype=meetfs";
 
 /// The source in the mount table unless fstab has another one.
@@ -87,7 +88,7 @@ impl Diagnostic for SessionError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
             Self::Mount { source, .. } => match source.raw_os_error() {
-                Some(libc::ENOENT) if !Path::new("/dev/fuse").exists() => {
+                Some(libc::ENOENT) if !Path::new(FUSE_DEVICE).exists() => {
                     "/dev/fuse is missing. Load the kernel module with `modprobe fuse`."
                 }
                 Some(libc::EPERM | libc::EACCES) => {
@@ -129,41 +130,31 @@ pub fn mount(
     access: Access,
 ) -> Result<MountedSession, SessionError> {
     let mount_error = |source| SessionError::Mount { mountpoint: mountpoint.into(), source };
-    let is_root = nix::unistd::geteuid().is_root();
-    let would_be_split = !is_root && source.contains([',', '\\']);
-    let source = if would_be_split { DEFAULT_MOUNT_SOURCE } else { source };
     let mut config = Config::default();
-    config.mount_options = vec![
-        MountOption::FSName(source.into()),
-        MountOption::CUSTOM(SUBTYPE_OPTION.into()),
-        MountOption::RO,
-        MountOption::NoSuid,
-        MountOption::NoDev,
-        MountOption::NoExec,
-        MountOption::NoAtime,
-        MountOption::DefaultPermissions,
-    ];
     config.acl = match access {
         Access::Owner => SessionACL::Owner,
         Access::OwnerAndRoot => SessionACL::RootAndOwner,
         Access::AllUsers => SessionACL::All,
     };
     config.n_threads = Some(EVENT_THREADS);
-    // fuser 0.18.0 can clone the device only if this process opens it without the helper.
-    config.clone_fd =
-        std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok() && is_root;
-    let session = Session::new(adapter, mountpoint, &config).map_err(|source| {
-        // fuser 0.18.0 returns this kind without an error number only if the helper reports that
-        // `user_allow_other` is not set.
-        if source.kind() == io::ErrorKind::PermissionDenied && source.raw_os_error().is_none() {
-            SessionError::AccessNotAllowed { mountpoint: mountpoint.into(), source }
-        } else {
-            mount_error(source)
+    let fuse_device = if nix::unistd::geteuid().is_root() {
+        mount_as_root(mountpoint, source, access).map_err(mount_error)?
+    } else {
+        None
+    };
+    let session = match fuse_device {
+        Some(fuse_device) => {
+            config.clone_fd = true;
+            Session::from_fd(adapter, fuse_device, config.acl, config)
+                .and_then(Session::spawn)
+                // Unlike `new`, `from_fd` leaves the file system mounted if it fails.
+                .inspect_err(|_| detach(mountpoint))
+                .map_err(mount_error)?
         }
-    })?;
-    let session = session.spawn().map_err(mount_error)?;
-    invalidation_thread::start(invalidations.clone(), session.notifier()).map_err(mount_error)?;
-    match device_of(mountpoint) {
+        None => mount_with_helper(adapter, mountpoint, source, config)?,
+    };
+    let started = invalidation_thread::start(invalidations.clone(), session.notifier());
+    match started.map_err(mount_error).and_then(|()| device_of(mountpoint)) {
         Ok(device) => {
             readahead::raise(device);
             Ok(MountedSession { session, mountpoint: mountpoint.into(), device, invalidations })
@@ -177,6 +168,65 @@ pub fn mount(
             Err(error)
         }
     }
+}
+
+/// Mounts with mount(2), which does not request a mount from an automounter. Returns the FUSE
+/// device, or `None` if the process does not have the capability to mount.
+fn mount_as_root(mountpoint: &Path, source: &str, access: Access) -> io::Result<Option<OwnedFd>> {
+    let fuse_device = std::fs::OpenOptions::new().read(true).write(true).open(FUSE_DEVICE)?;
+    let mut options = format!(
+        // The type of the root directory, in octal digits. Its mode comes from the first `getattr`.
+        "fd={},rootmode=40000,user_id={},group_id={},{SUBTYPE_OPTION},default_permissions",
+        fuse_device.as_raw_fd(),
+        nix::unistd::getuid(),
+        nix::unistd::getgid()
+    );
+    if access != Access::Owner {
+        // `fuser` rejects the requests of users other than root.
+        options.push_str(",allow_other");
+    }
+    let flags = MsFlags::MS_RDONLY
+        | MsFlags::MS_NOSUID
+        | MsFlags::MS_NODEV
+        | MsFlags::MS_NOEXEC
+        | MsFlags::MS_NOATIME;
+    let options = Some(options.as_str());
+    match nix::mount::mount(Some(source), mountpoint, Some("fuse"), flags, options) {
+        Ok(()) => Ok(Some(fuse_device.into())),
+        Err(Errno::EPERM) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Mounts with the setuid helper, through `fuser`.
+fn mount_with_helper(
+    adapter: Adapter,
+    mountpoint: &Path,
+    source: &str,
+    mut config: Config,
+) -> Result<BackgroundSession, SessionError> {
+    let source = if source.contains([',', '\\']) { DEFAULT_MOUNT_SOURCE } else { source };
+    config.mount_options = vec![
+        MountOption::FSName(source.into()),
+        MountOption::CUSTOM(SUBTYPE_OPTION.into()),
+        MountOption::RO,
+        MountOption::NoSuid,
+        MountOption::NoDev,
+        MountOption::NoExec,
+        MountOption::NoAtime,
+        MountOption::DefaultPermissions,
+    ];
+    let session = Session::new(adapter, mountpoint, &config).and_then(Session::spawn);
+    session.map_err(|source| {
+        let mountpoint = mountpoint.into();
+        // fuser 0.18.0 returns this kind without an error number only if the helper reports that
+        // `user_allow_other` is not set.
+        if source.kind() == io::ErrorKind::PermissionDenied && source.raw_os_error().is_none() {
+            SessionError::AccessNotAllowed { mountpoint, source }
+        } else {
+            SessionError::Mount { mountpoint, source }
+        }
+    })
 }
 
 /// Returns the device number inside a new mount, which takes one request to the daemon.
@@ -215,7 +265,7 @@ fn close_device_in_thread() -> io::Result<()> {
     let descriptors = std::fs::read_dir("/proc/thread-self/fd")?.flatten();
     let devices: Vec<RawFd> = descriptors
         .filter(|entry| {
-            std::fs::read_link(entry.path()).is_ok_and(|path| path == Path::new("/dev/fuse"))
+            std::fs::read_link(entry.path()).is_ok_and(|path| path == Path::new(FUSE_DEVICE))
         })
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect();
@@ -251,14 +301,15 @@ impl MountedSession {
 
 /// Returns whether the file system at `mountpoint` has this device number.
 ///
-/// The kernel answers from its cache (statx(2), `AT_STATX_DONT_SYNC`). A request to the daemon in
-/// this process could hang forever if a second signal ends the process in the meantime: the kernel
-/// waits without a limit for a request that was read from `/dev/fuse` (fs/fuse/dev.c,
-/// `request_wait_answer`). Closing the file descriptors would abort the request, but the waiting
-/// thread keeps them open.
+/// Reads the mount table, because the path may not be accessed here:
+///
+/// - A request to the daemon in this process could hang forever if a second signal ends the process
+///   in the meantime: the kernel waits without a limit for a request that was read from `/dev/fuse`
+///   (fs/fuse/dev.c, `request_wait_answer`). Closing the file descriptors would abort the request,
+///   but the waiting thread keeps them open.
+/// - After an automounter has unmounted the file system, an access would make it mount again.
 fn is_mounted(mountpoint: &Path, device: u64) -> bool {
-    statx(CWD, mountpoint, AtFlags::STATX_DONT_SYNC, StatxFlags::empty())
-        .is_ok_and(|status| makedev(status.stx_dev_major, status.stx_dev_minor) == device)
+    topmost_mount_at(mountpoint).is_ok_and(|top| top.is_some_and(|top| top.device == device))
 }
 
 /// Unmounts by path. Uses a lazy unmount if the mount is busy, and the helper if the user is not
@@ -305,15 +356,6 @@ mod tests {
         }
     }
 
-    fn device_in_mount_table(mountpoint: &Path) -> u64 {
-        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let fields = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let line =
-            table.lines().map(fields).find(|fields| Path::new(&fields[4]) == mountpoint).unwrap();
-        let (major, minor) = line[2].split_once(':').unwrap();
-        makedev(major.parse().unwrap(), minor.parse().unwrap())
-    }
-
     #[test]
     #[ignore = "needs root: mounts a file system"]
     fn mount_is_recognized_when_daemon_hangs() {
@@ -323,7 +365,7 @@ mod tests {
         let pending_replies = file_system.0.clone();
         let session =
             Session::new(file_system, &path, &Config::default()).unwrap().spawn().unwrap();
-        let device = device_in_mount_table(&path);
+        let device = topmost_mount_at(&path).unwrap().unwrap().device;
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let _ = sender.send((is_mounted(&path, device), is_mounted(&path, device + 1)));

@@ -6,6 +6,7 @@
 mod support;
 
 mod attributes;
+mod automount;
 mod black_hole;
 mod cache_command;
 mod cache_directory;

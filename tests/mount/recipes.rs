@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use meetfs::demo_cloud::{Archive, DemoCloudOptions, Effect, Server, Trigger};
 
+use crate::support::documents::block;
 use crate::support::processes::RunningCommand;
 use crate::support::{
     COMMAND_TIMEOUT, Rig, run, started_by, text, wait_for_recycle_bin, wait_until,
@@ -18,13 +19,8 @@ const DOCUMENT: &str = include_str!("../../docs/recipes.md");
 const MOUNTPOINT: &str = "/mnt/acme";
 const BACKUP: &str = "/backup";
 
-/// Returns the code block below `<!-- test: NAME -->` in the document.
 fn recipe(name: &str) -> String {
-    let marker = format!("<!-- test: {name} -->\n```");
-    assert_eq!(DOCUMENT.matches(&marker).count(), 1, "{marker}");
-    let (_, block) = DOCUMENT.split_once(&marker).expect("a marker");
-    let (_language, block) = block.split_once('\n').expect("a block");
-    block.split_once("\n```").expect("the end of a block").0.to_owned()
+    block(DOCUMENT, name)
 }
 
 /// Replaces a part of a recipe that must be there.

@@ -10,6 +10,7 @@
 // A fixture that fails ends its test.
 #![allow(clippy::expect_used, clippy::panic)]
 
+pub mod documents;
 pub mod leases;
 pub mod processes;
 pub mod rapatin;

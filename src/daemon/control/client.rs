@@ -17,9 +17,9 @@ use super::request::Request;
 use super::{dead_mounts, socket};
 use crate::config::Environment;
 use crate::daemon::log_level::LogLevelChange;
-use crate::daemon::mount_table::meetfs_mounts_of;
 use crate::daemon::mountpoint::{MountpointError, absolute_path};
 use crate::daemon::process_state::is_stopped;
+use crate::fuse::mount_table::meetfs_mounts_of;
 
 /// Timeout for requests that the daemon answers without waiting. A daemon that takes longer hangs.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(10);

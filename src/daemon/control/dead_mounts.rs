@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::ControlError;
-use crate::daemon::mount_table::{
+use crate::daemon::mountpoint::is_dead;
+use crate::fuse::mount_table::{
     MountEntry, entries, meetfs_mounts_of, mount_containing, original_mount, topmost_mount_at,
 };
-use crate::daemon::mountpoint::is_dead;
 
 /// Delay before the second check of a mount that looks dead. If the mount is being unmounted, it is
 /// no longer in the mount table by then.

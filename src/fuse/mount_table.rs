@@ -12,7 +12,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::makedev;
 
-use crate::fuse::FILE_SYSTEM_TYPE;
+/// The file system type of every meetfs mount in the mount table, by which mounts of meetfs are
+/// recognized. Other programs select by it, too: updatedb, `df -t`, `umount -a -t`.
+pub(crate) const FILE_SYSTEM_TYPE: &str = "fuse.meetfs";
+
+/// The types of automount points. The automounter mounts on them (fs/autofs/inode.c,
+/// `autofs_show_options`). The third type, `indirect`, is a directory of automount points.
+const AUTOMOUNT_POINT_TYPES: [&str; 2] = ["direct", "offset"];
 
 /// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +36,9 @@ pub(crate) struct MountEntry {
     pub(crate) mountpoint: PathBuf,
     pub(crate) fs_type: String,
     pub(crate) source: String,
+    /// Whether access to the directory lets an automounter, such as autofs or systemd, mount a file
+    /// system on it.
+    pub(crate) is_automount_point: bool,
     /// User id of the owner of a FUSE mount.
     pub(crate) owner: Option<u32>,
     /// The lower and upper directories of an overlay that are absolute paths.
@@ -63,6 +72,8 @@ impl MountEntry {
             root: PathBuf::from(unescape(root)),
             mountpoint: PathBuf::from(unescape(mountpoint)),
             fs_type: fs_type.into(),
+            is_automount_point: fs_type == "autofs"
+                && options.split(',').any(|option| AUTOMOUNT_POINT_TYPES.contains(&option)),
             source: unescape(source).to_string_lossy().into_owned(),
             owner,
             layers: if fs_type == "overlay" { parse_layers(options) } else { Vec::new() },
@@ -182,6 +193,18 @@ mod tests {
             r"40 35 0:53 / /o rw - overlay o rw,lowerdir=/m\040x/acme:low,upperdir=/u,xino=off";
         let layers = MountEntry::parse(line).unwrap().layers;
         assert_eq!(layers, [Path::new("/m x/acme"), Path::new("/u")]);
+    }
+
+    #[test]
+    fn automount_points_are_not_their_parent_directory() {
+        for (kind, is_automount_point) in [("direct", true), ("offset", true), ("indirect", false)]
+        {
+            let line = format!(
+                "36 35 0:52 / /mnt rw shared:1 - autofs systemd-1 \
+                 rw,fd=28,pgrp=1,timeout=0,minproto=5,maxproto=5,{kind},pipe_ino=1"
+            );
+            assert_eq!(MountEntry::parse(&line).unwrap().is_automount_point, is_automount_point);
+        }
     }
 
     #[test]
