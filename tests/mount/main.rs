@@ -21,6 +21,7 @@ mod explain;
 mod failing_files;
 mod faults;
 mod frozen_disk;
+mod getting_started;
 mod help;
 mod host_down;
 mod hostile_listing;
