@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &LogLevelArgs) -> Result<(), Error> {
         mountpoint.display(),
         change.level,
         wall_clock.format(change.until),
-        change.former_level
+        change.configured_level
     ))
 }
 

@@ -19,8 +19,8 @@ pub(crate) struct LogLevelChange {
     pub level: String,
     /// Time at which the change ends.
     pub until: Timestamp,
-    /// The level after the end.
-    pub former_level: String,
+    /// The level that the mount was started with, which applies again after the end.
+    pub configured_level: String,
 }
 
 /// Maximum duration of a change. A level that is forgotten at `debug` would fill the disk with
@@ -85,5 +85,6 @@ pub(crate) fn set_for(level: LevelFilter, duration: Duration) -> Option<LogLevel
             tracing::info!("the log level is {configured} again");
         }
     });
-    Some(LogLevelChange { level: level.to_string(), until, former_level: configured.to_string() })
+    let configured_level = configured.to_string();
+    Some(LogLevelChange { level: level.to_string(), until, configured_level })
 }

@@ -20,8 +20,9 @@
 //!    that a transcript is named after: `tracks`.
 //! 3. The directories: `layout`.
 //! 4. Inode numbers: `inode`. Modification times of generated files: `content_time`.
-//! 5. The finished tree: `draft`, `snapshot`, `node`, `inode_index`, `source_totals`. The
-//!    differences between two snapshots: `change`. The current snapshot: `live_tree`.
+//! 5. The finished tree: `draft`, `snapshot`, `node`, `node_properties`, `inode_index`,
+//!    `source_totals`. The differences between two snapshots: `change`. The current snapshot:
+//!    `live_tree`.
 //! 6. The order in which programs walk the tree: `walk`.
 
 mod builder;
@@ -29,7 +30,6 @@ mod change;
 mod content_time;
 mod directory_names;
 mod draft;
-mod facts;
 mod inode;
 mod inode_index;
 mod layout;
@@ -38,6 +38,7 @@ mod meeting_files;
 mod name;
 mod named_file;
 mod node;
+mod node_properties;
 mod snapshot;
 mod source_totals;
 #[cfg(test)]
@@ -47,12 +48,12 @@ mod walk;
 
 pub use builder::TreeBuilder;
 pub use change::TreeChange;
-pub use facts::Facts;
 pub use inode::Ino;
 pub use layout::TRASH_DIRECTORY;
 pub use live_tree::{ExpeditedRebuild, LiveTree};
 pub use meeting_files::UNAVAILABLE_SUFFIX;
 pub use node::{Content, Node};
+pub use node_properties::NodeProperties;
 pub use snapshot::{Snapshot, Totals};
 pub use source_totals::SourceTotals;
 pub use walk::{TreeWalk, WalkOrder};

@@ -30,7 +30,7 @@ use crate::http::FetchError;
 use crate::model::TableSize;
 use crate::model::line_with_hint;
 use crate::read::{CompleteFile, Engine, OpenFile};
-use crate::tree::{Content, Facts, Ino, LiveTree, Node, Snapshot};
+use crate::tree::{Content, Ino, LiveTree, Node, NodeProperties, Snapshot};
 
 /// How long the kernel may cache names and attributes. The daemon reports changes to the kernel
 /// with an [`Invalidation`](super::Invalidation), so this TTL only limits the effect of a lost
@@ -838,10 +838,10 @@ impl<B> FileSystem<B> {
     }
 
     fn listed_attributes(&self, tree: &Snapshot, node: &Node, uid: u32) -> ListedAttributes<'_> {
-        let facts = Facts::of(tree, node);
-        let provider = self.provider_names.get(&facts.source).map(String::as_str);
+        let properties = NodeProperties::of(tree, node);
+        let provider = self.provider_names.get(&properties.source).map(String::as_str);
         let shows_share_url = uid == 0 || uid == self.owner.uid;
-        ListedAttributes { facts, provider, shows_share_url }
+        ListedAttributes { properties, provider, shows_share_url }
     }
 
     /// Returns the number of open handles.

@@ -24,7 +24,7 @@ impl UnlistedSources {
         self.0.lock().remove(source);
     }
 
-    /// Whether a directory at the top of the tree is that of an unlisted source.
+    /// Whether a directory in the root directory is that of an unlisted source.
     pub(super) fn contains(&self, directory: &str) -> bool {
         self.0.lock().iter().any(|source| source.as_str() == directory)
     }

@@ -5,7 +5,7 @@
 //! such as `rsync -aX` and `tar --xattrs`, find no difference the next time. An attribute that
 //! changes when the file is read can be requested by its name but is not listed.
 
-use crate::tree::Facts;
+use crate::tree::NodeProperties;
 
 use super::error::Error;
 
@@ -32,7 +32,7 @@ pub enum XattrReply {
 /// The listed attributes of a node.
 #[derive(Debug)]
 pub(super) struct ListedAttributes<'a> {
-    pub(super) facts: Facts,
+    pub(super) properties: NodeProperties,
     /// The provider of the source; `None` if the source is not configured any more.
     pub(super) provider: Option<&'a str>,
     /// Whether the caller may know the URL of the recording.
@@ -44,16 +44,16 @@ impl ListedAttributes<'_> {
     pub(super) fn get(&self, name: &[u8]) -> Option<String> {
         let name = std::str::from_utf8(name).ok()?.strip_prefix(PREFIX)?;
         // The directories of sources and years have no attributes.
-        let meeting = self.facts.meeting.as_deref();
+        let meeting = self.properties.meeting.as_deref();
         Some(match name {
             "provider" => meeting.and(self.provider)?.to_owned(),
             "meeting_id" => meeting?.to_owned(),
-            "file_id" => self.facts.file.clone()?,
-            "kind" => meeting.map(|_| self.facts.kind)?.to_owned(),
-            "start" => self.facts.start?.to_string(),
-            "duration" => self.facts.duration?.to_string(),
-            "expires" => self.facts.expires?.to_string(),
-            "share_url" => self.facts.share_url().filter(|_| self.shows_share_url)?,
+            "file_id" => self.properties.file.clone()?,
+            "kind" => meeting.map(|_| self.properties.kind)?.to_owned(),
+            "start" => self.properties.start?.to_string(),
+            "duration" => self.properties.duration?.to_string(),
+            "expires" => self.properties.expires?.to_string(),
+            "share_url" => self.properties.share_url().filter(|_| self.shows_share_url)?,
             _ => return None,
         })
     }

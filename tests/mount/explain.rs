@@ -106,7 +106,7 @@ fn failed_read_is_explained_with_its_retry() {
         failure["next"].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect("a time");
     assert!(next > Timestamp::now(), "{failure}");
     let printed = text(&explain(&rig, &[&path]));
-    assert!(printed.contains("\n  FAILED  next attempt at "), "{printed}");
+    assert!(printed.contains("\n  breaker open until "), "{printed}");
     assert!(printed.contains("503"), "{printed}");
     rig.cloud.clear_faults();
     rig.shell("cat acme/*/*/*.mp4 >/dev/null");

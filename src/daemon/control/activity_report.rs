@@ -143,7 +143,7 @@ impl ReadsReport {
             let _ = writeln!(text, "  reading {}", pluralize(hidden, "other file"));
         }
         if self.failures > 0 {
-            let _ = writeln!(text, "  FAILED  {}", pluralize(self.failures, "read"));
+            let _ = writeln!(text, "  errors  {}", pluralize(self.failures, "failed read"));
         }
     }
 }

@@ -13,7 +13,7 @@ use super::wall_clock::WallClock;
 use crate::daemon::archive::Archive;
 use crate::model::ErrorReport;
 use crate::read::{FileStatus, Recording};
-use crate::tree::{Content, Facts, Ino, Node, Snapshot};
+use crate::tree::{Content, Ino, Node, NodeProperties, Snapshot};
 
 /// What a daemon knows about a file or directory. Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub(crate) struct Explanation {
     pub path: String,
     /// The kind, as in the attribute `user.meetfs.kind`, or `directory`.
     pub kind: String,
-    /// The name of the source; `None` for the top of the mount.
+    /// The name of the source; `None` for the root directory.
     pub source: Option<String>,
     pub provider: Option<String>,
     pub meeting_id: Option<String>,
@@ -75,7 +75,7 @@ pub(crate) struct FailureExplanation {
 pub(super) fn explain(archive: &Archive, path: &str) -> Option<Explanation> {
     let snapshot = archive.tree.current();
     let node = find(&snapshot, path)?;
-    let facts = Facts::of(&snapshot, node);
+    let properties = NodeProperties::of(&snapshot, node);
     let recording = match &node.content {
         Content::Recording { id, version, size, body } => {
             Some(Recording { id: id.clone(), version: *version, size: *size, body: *body })
@@ -84,17 +84,17 @@ pub(super) fn explain(archive: &Archive, path: &str) -> Option<Explanation> {
     };
     let recording =
         recording.map(|it| RecordingExplanation::of(&archive.engine.file_status(&it), it.size));
-    let provider = archive.provider_names().remove(&facts.source);
+    let provider = archive.provider_names().remove(&properties.source);
     Some(Explanation {
         path: path.to_owned(),
-        kind: facts.kind.to_owned(),
-        source: provider.is_some().then_some(facts.source),
+        kind: properties.kind.to_owned(),
+        source: provider.is_some().then_some(properties.source),
         provider,
-        meeting_id: facts.meeting,
-        file_id: facts.file,
-        start: facts.start,
-        duration: facts.duration,
-        expires: facts.expires,
+        meeting_id: properties.meeting,
+        file_id: properties.file,
+        start: properties.start,
+        duration: properties.duration,
+        expires: properties.expires,
         size: (!node.is_directory()).then(|| node.size()),
         recording,
     })
@@ -200,12 +200,11 @@ impl RecordingExplanation {
         };
         line("url", &url);
         if let Some(failure) = &self.failure {
-            let next_attempt = match failure.next_attempt > wall_clock.now {
-                true => format!("at {}", wall_clock.format(failure.next_attempt)),
-                false => "with the next read".to_owned(),
+            let state = match failure.next_attempt > wall_clock.now {
+                true => format!("open until {}", wall_clock.format(failure.next_attempt)),
+                false => "half-open, the next read tries again".to_owned(),
             };
-            let sentence = failure.error.sentence();
-            line("FAILED", &format!("next attempt {next_attempt}: {sentence}"));
+            line("breaker", &format!("{state}: {}", failure.error.sentence()));
         }
         let cost = match self.missing_requests {
             0 => "no request".to_owned(),
@@ -273,7 +272,7 @@ mod tests {
                size    2.0 KiB, listed, not confirmed by the server yet\n  \
                cached  50 %: 1.0 KiB in memory, 0 B on disk\n  \
                url     known until 08:00:00 +0000\n  \
-               FAILED  next attempt at 07:05:00 +0000: no answer. Wait.\n  \
+               breaker open until 07:05:00 +0000: no answer. Wait.\n  \
                cost    at least 1 request and 1.0 KiB for the whole file\n"
         );
         let json = serde_json::to_value(&explanation).unwrap();

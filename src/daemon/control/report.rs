@@ -723,7 +723,7 @@ mod tests {
                 host    https://api.zoom.us: 3 of 8 connections (reduced from 96), 1 request waiting\n  \
                 reading acme/2026/a/b.mp4: mpv (process 9), 2.0 KiB read, 50 % cached, 1.0 KiB/s\n  \
                 reading 1 other file\n  \
-                FAILED  1 read\n  \
+                errors  1 failed read\n  \
                 memory  2.0 MiB of 4.0 MiB; 1 hit, 2 misses, 0 blocks evicted\n  \
                 cache   1.0 GiB of 2.0 GiB in /cache; 0 hits, 0 misses, 1 block evicted\n          \
                         not written, because the disk was full, failing or slow: 1 block\n          \

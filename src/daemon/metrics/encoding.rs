@@ -104,25 +104,35 @@ impl MetricsWriter<'_> {
             each(|source| source.totals.meetings),
         )?;
         self.gauge(
-            ("source_files", "Number of files that the mount shows."),
+            ("source_files", "Number of files that the mount shows, without generated files."),
             None,
             each(|source| source.totals.files),
         )?;
         self.gauge(
-            ("source_size", "Total size of the files that the mount shows."),
+            (
+                "source_size",
+                "Total size of the files that the mount shows, without generated files.",
+            ),
             Some(Unit::Bytes),
             each(|source| source.totals.bytes),
         )?;
         self.times(
-            ("source_last_refresh_timestamp", "Time of the last refresh that listed recordings."),
+            (
+                "source_last_refresh_timestamp",
+                "Time of the last refresh that listed recordings; 0 if this mount has not listed \
+                 any.",
+            ),
             each_time(|source| source.listed_at),
         )?;
         self.times(
-            ("source_last_full_refresh_timestamp", "Time of the last listing of all days."),
+            (
+                "source_last_full_refresh_timestamp",
+                "Time of the last listing of all days, in this mount or an earlier one.",
+            ),
             each_time(|source| source.fully_listed_at),
         )?;
         self.times(
-            ("source_next_refresh_timestamp", "Time of the next refresh, or 0 during a refresh."),
+            ("source_next_refresh_timestamp", "Time of the next refresh; 0 during a refresh."),
             each_time(|source| source.next_refresh_at),
         )?;
         self.counter(
@@ -131,12 +141,15 @@ impl MetricsWriter<'_> {
             each(|source| source.refreshes),
         )?;
         self.counter(
-            ("source_failed_refreshes", "Number of refreshes that failed or left days out."),
+            (
+                "source_failed_refreshes",
+                "Number of refreshes that failed or did not list all days.",
+            ),
             None,
             each(|source| source.failed_refreshes),
         )?;
         self.gauge(
-            ("source_refresh_failing", "Whether the last refresh failed (1) or not (0)."),
+            ("source_refresh_failing", "1 if the last refresh failed, otherwise 0."),
             None,
             each(|source| u64::from(source.error.is_some())),
         )?;
@@ -151,7 +164,10 @@ impl MetricsWriter<'_> {
             each(|source| source.refused_users.len() as u64),
         )?;
         self.gauge(
-            ("source_failing_files", "Number of files whose reads fail at once."),
+            (
+                "source_failing_files",
+                "Number of files whose reads fail at once, because their circuit breaker is open.",
+            ),
             None,
             sources.iter().map(|source| {
                 let failing = report.failing_files.iter().filter(|it| it.source == source.name);
@@ -159,7 +175,7 @@ impl MetricsWriter<'_> {
             }),
         )?;
         self.counter(
-            ("source_requests", "Number of requests to the provider."),
+            ("source_requests", "Number of requests to the provider, by operation and code."),
             None,
             sources.iter().flat_map(|source| {
                 Operation::ALL.into_iter().flat_map(move |operation| {
@@ -172,7 +188,7 @@ impl MetricsWriter<'_> {
             }),
         )?;
         self.counter(
-            ("source_retries", "Number of requests that repeated a failed one."),
+            ("source_retries", "Number of requests that repeated a failed one, by operation."),
             None,
             sources.iter().flat_map(|source| {
                 Operation::ALL.map(|operation| {
@@ -220,17 +236,29 @@ impl MetricsWriter<'_> {
             level(MEMORY, memory_value).into_iter().chain(level(DISK, disk_value))
         };
         self.counter(
-            ("cache_hits", "Memory: reads answered from memory. Disk: blocks loaded from disk."),
+            (
+                "cache_hits",
+                "memory: reads whose bytes were all in memory. disk: blocks that were loaded from \
+                 disk.",
+            ),
             None,
             levels(memory.as_ref().map(|it| it.hits), disk.as_ref().map(|it| it.hits)),
         )?;
         self.counter(
-            ("cache_misses", "Memory: reads that had to wait. Disk: blocks that were fetched."),
+            (
+                "cache_misses",
+                "memory: reads that waited for the disk or the provider. disk: blocks, or parts \
+                 of blocks, that were fetched because they were not on disk.",
+            ),
             None,
             levels(memory.as_ref().map(|it| it.misses), disk.as_ref().map(|it| it.misses)),
         )?;
         self.gauge(
-            ("cache_size", "Size of the cached blocks, and of buffers of running fetches."),
+            (
+                "cache_size",
+                "Size of the cached blocks. For memory, this includes the buffers of running \
+                 fetches.",
+            ),
             Some(Unit::Bytes),
             levels(
                 memory.as_ref().map(|it| it.used + it.reserved),
@@ -251,17 +279,27 @@ impl MetricsWriter<'_> {
             ),
         )?;
         self.counter(
-            ("cache_write_failures", "Number of blocks that were not written to disk."),
+            (
+                "cache_write_failures",
+                "Number of blocks that were not written, because the disk was full, failing or \
+                 slower than the network.",
+            ),
             None,
             levels(None, disk.as_ref().map(|it| it.skipped_blocks)),
         )?;
         self.counter(
-            ("cache_damaged_blocks", "Number of blocks on disk with a wrong checksum."),
+            (
+                "cache_damaged_blocks",
+                "Number of blocks on disk with a wrong checksum. They are fetched again.",
+            ),
             None,
             levels(None, disk.as_ref().map(|it| it.damaged_blocks)),
         )?;
         self.gauge(
-            ("cache_writable", "Whether blocks are written to disk (1) or not (0)."),
+            (
+                "cache_writable",
+                "1 if blocks are written to disk, 0 if the disk is full, read-only or failing.",
+            ),
             None,
             levels(None, disk.as_ref().map(|it| u64::from(it.is_written))),
         )
@@ -272,7 +310,7 @@ impl MetricsWriter<'_> {
     fn write_connections(&mut self, report: &MountReport) -> fmt::Result {
         let hosts = &report.connections;
         self.gauge(
-            ("connections", "Number of requests in flight, of all hosts together."),
+            ("connections", "Number of requests in flight."),
             None,
             [(Vec::new(), hosts.iter().map(|host| host.in_use).sum())],
         )?;
@@ -282,12 +320,19 @@ impl MetricsWriter<'_> {
             [(Vec::new(), hosts.iter().map(|host| host.waiting).sum())],
         )?;
         self.gauge(
-            ("connection_limit", "Maximum number of requests in flight to the contacted hosts."),
+            (
+                "connection_limit",
+                "Maximum number of requests in flight. It falls temporarily when a host is \
+                 overloaded.",
+            ),
             None,
             [(Vec::new(), hosts.iter().map(|host| host.limit).sum())],
         )?;
         self.gauge(
-            ("hosts_down", "Number of hosts whose circuit breaker is open."),
+            (
+                "hosts_down",
+                "Number of hosts whose circuit breaker is open. Reads that need them fail at once.",
+            ),
             None,
             [(Vec::new(), report.hosts_down.len() as u64)],
         )
@@ -327,19 +372,21 @@ mod tests {
     }
 
     #[test]
-    fn documentation_has_every_metric_with_its_type() {
+    fn documentation_has_every_metric_and_its_help() {
         let text = encode(report());
-        let types: BTreeSet<_> =
-            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-        let documentation = include_str!("../../../docs/metrics.md");
-        let documented: BTreeSet<String> = documentation
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `meetfs_"))
-            .map(|row| row.split(" | ").take(2).collect::<Vec<_>>().join(" "))
-            .map(|name_and_type| format!("meetfs_{}", name_and_type.replace('`', "")))
+        let comments: BTreeSet<_> =
+            text.lines().filter_map(|line| line.strip_prefix("# ")).map(str::to_owned).collect();
+        let documentation = include_str!("../../../docs/metrics.md").replace('`', "");
+        let rows = documentation.lines().filter(|line| line.starts_with("| meetfs_"));
+        let documented: BTreeSet<String> = rows
+            .flat_map(|row| {
+                let cells: Vec<_> = row.trim_matches(['|', ' ']).split(" | ").collect();
+                let [name, kind, meaning] = cells[..] else { panic!("{row}") };
+                [format!("TYPE {name} {kind}"), format!("HELP {name} {meaning}")]
+            })
             .collect();
-        assert!(types.len() > 20, "{text}");
-        assert_eq!(types, documented.iter().map(String::as_str).collect());
+        assert!(comments.len() > 40, "{text}");
+        assert_eq!(comments, documented);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the tree knows about a file or a meeting, for extended attributes and explanations.
+//! The properties of a file or a meeting, for extended attributes and explanations.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::model::{FileId, Meeting, RecordingFile, Role, SHARE_URL_FIELD};
 
 /// The properties of a file, or of the meeting of a directory.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Facts {
-    /// The name of the directory at the top of the tree.
+pub struct NodeProperties {
+    /// The name of the source. It is empty for the root directory.
     pub source: String,
     /// The provider's id of the meeting.
     pub meeting: Option<String>,
@@ -28,7 +28,7 @@ pub struct Facts {
     meeting_data: Option<Arc<Meeting>>,
 }
 
-impl Facts {
+impl NodeProperties {
     /// Collects the properties of a node. Some of them are unknown until the metadata of the
     /// meeting is complete.
     pub fn of(snapshot: &Snapshot, node: &Node) -> Self {
@@ -89,8 +89,8 @@ fn kind_of(node: &Node, file: Option<&RecordingFile>, is_of_meeting: bool) -> &'
     }
 }
 
-/// Returns the name of the directory at the top of the tree that contains a node. It is empty for
-/// the root.
+/// Returns the name of the directory in the root directory that contains a node. It is empty for
+/// the root directory.
 fn source_name(snapshot: &Snapshot, node: &Node) -> String {
     let mut current = node;
     while current.parent != Ino::ROOT {
