@@ -13,6 +13,7 @@ use super::refresh::RefreshArgs;
 use super::status::StatusArgs;
 use super::suggestions;
 use super::unmount::UnmountArgs;
+use super::verify::VerifyArgs;
 
 /// Maximum width of help text, in characters. clap wraps the text at the width of the terminal, but
 /// longer lines than this are hard to read.
@@ -28,12 +29,13 @@ Examples:
   meetfs refresh                        refresh the list of recordings now
   meetfs doctor                         find out why a mount does not work
   meetfs expiring --within 7d           list files that will be deleted
+  meetfs verify /backup                 check a backup
   meetfs explain FILE                   show which bytes of a file are cached
   meetfs cache status                   show the size of the disk cache
 
 Exit codes:
   0  success
-  1  failure
+  1  failure, or an incomplete backup
   2  wrong usage
   3  configuration or credentials
   4  busy or already mounted";
@@ -67,6 +69,7 @@ pub enum Command {
     Refresh(RefreshArgs),
     Doctor(Box<DoctorArgs>),
     Expiring(ExpiringArgs),
+    Verify(VerifyArgs),
     Explain(ExplainArgs),
     LogLevel(LogLevelArgs),
     Cache(Box<CacheArgs>),
@@ -149,6 +152,8 @@ mod tests {
             vec!["meetfs", "mount", "--demo", "--source", "acme", "/mnt"],
             vec!["meetfs", "mount", "--demo", "--config", "c.toml", "/mnt"],
             vec!["meetfs", "expiring", "--checksum"],
+            vec!["meetfs", "verify"],
+            vec!["meetfs", "verify", "--write-sums", "/backup"],
             vec!["meetfs", "unmount"],
         ] {
             assert_eq!(

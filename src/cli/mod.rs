@@ -29,6 +29,7 @@ mod status;
 mod suggestions;
 mod unmount;
 mod usage_error;
+mod verify;
 
 pub use arguments::{Cli, Command};
 pub use cache::{CacheArgs, CacheCommand};
@@ -44,3 +45,4 @@ pub use mount_options::{MountOptions, MountOptionsError};
 pub use refresh::RefreshArgs;
 pub use status::StatusArgs;
 pub use unmount::UnmountArgs;
+pub use verify::VerifyArgs;

@@ -12,6 +12,7 @@ use crate::cache::disk::{self, ClearedFiles, DiskUsage};
 use crate::catalog::CatalogDatabase;
 use crate::cli::{CacheArgs, CacheCommand};
 use crate::config::{Config, DiskLimit, ProcessEnvironment};
+use crate::daemon::control::pluralize;
 
 /// Prints the state of the disk cache, or clears it.
 ///
@@ -107,10 +108,6 @@ fn format_text(directory: &Path, limit: DiskLimit, usage: &DiskUsage) -> String 
         pluralize(usage.blocks, "block"),
         pluralize(usage.files, "file"),
     )
-}
-
-fn pluralize(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 #[cfg(test)]

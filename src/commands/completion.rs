@@ -3,9 +3,13 @@
 //! The shell starts this program with the variable `COMPLETE`. Without a command line, the program
 //! then prints a script that registers the completion.
 
+use std::ffi::OsStr;
+
 use clap::{Arg, CommandFactory};
 use clap_complete::CompleteEnv;
-use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::engine::{
+    ArgValueCandidates, ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter,
+};
 
 use crate::cli::Cli;
 use crate::config::{Config, Environment, Origin, Overrides, ProcessEnvironment, Setting};
@@ -35,7 +39,11 @@ fn command() -> clap::Command {
         command =
             command.mut_subcommand(name, |command| command.mut_arg("mountpoint", with_mountpoints));
     }
-    command
+    command.mut_subcommand("verify", |command| {
+        command.mut_arg("archive", |argument| {
+            argument.add(ArgValueCompleter::new(mountpoints_and_directories))
+        })
+    })
 }
 
 /// Returns the names of the configured sources. Without a readable configuration, there are none.
@@ -53,6 +61,16 @@ fn mountpoints() -> Vec<CompletionCandidate> {
     let user = nix::unistd::geteuid().as_raw();
     let mountpoints = mount_table::meetfs_mounts_of(user).unwrap_or_default();
     mountpoints.into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// Returns the mountpoints of the user that begin with `current`, and the directories.
+fn mountpoints_and_directories(current: &OsStr) -> Vec<CompletionCandidate> {
+    let begins_with_current = |candidate: &CompletionCandidate| {
+        let value = candidate.get_value().as_encoded_bytes();
+        value.starts_with(current.as_encoded_bytes())
+    };
+    let mountpoints = mountpoints().into_iter().filter(begins_with_current);
+    mountpoints.chain(PathCompleter::dir().complete(current)).collect()
 }
 
 #[cfg(test)]

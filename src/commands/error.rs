@@ -42,10 +42,16 @@ pub enum CommandError {
     /// `meetfs status --prometheus` needs a mountpoint.
     #[error("there are {count} mounts, but metrics are printed for one mount")]
     SeveralMounts { count: usize },
-    /// The directory of `meetfs expiring --not-in` cannot be searched.
+    /// `meetfs verify` needs a directory of a mount.
+    #[error("there are {count} mounts, and the backup can be a copy of any of them")]
+    AmbiguousArchive { count: usize },
+    /// The directory of `meetfs verify --mount` cannot be listed.
+    #[error("cannot list {}", path.display())]
+    UnlistedArchive { path: PathBuf, source: std::io::Error },
+    /// The directory of `meetfs expiring --not-in` or of `meetfs verify` cannot be searched.
     #[error("cannot search {} for copies", path.display())]
     Copies { path: PathBuf, source: std::io::Error },
-    /// The directory of `meetfs expiring --not-in` is inside the mount.
+    /// The directory of `meetfs expiring --not-in` or of `meetfs verify` is inside the mount.
     #[error("cannot search {} for copies: it is inside the mount", .0.display())]
     CopiesInMount(PathBuf),
     /// The directory in `--cache-dir` or its variable cannot be used.
@@ -62,10 +68,11 @@ impl Diagnostic for CommandError {
                 ErrorKind::Unavailable
             }
             Self::SeveralMounts { .. }
+            | Self::AmbiguousArchive { .. }
             | Self::Copies { .. }
             | Self::CopiesInMount(_)
             | Self::CacheDirectory { .. } => ErrorKind::Usage,
-            Self::System { .. } => ErrorKind::System,
+            Self::UnlistedArchive { .. } | Self::System { .. } => ErrorKind::System,
         }
     }
 
@@ -79,8 +86,15 @@ impl Diagnostic for CommandError {
                 "The refresh continues in the background. `meetfs status` shows its progress."
             }
             Self::SeveralMounts { .. } => "Name its mountpoint. `meetfs status` lists your mounts.",
-            Self::Copies { .. } => "Choose a readable directory for --not-in.",
-            Self::CopiesInMount(_) => "Choose a directory outside the mount for --not-in.",
+            Self::AmbiguousArchive { .. } => {
+                "Name the mountpoint, or the directory in it that was copied, with --mount."
+            }
+            Self::UnlistedArchive { .. } => {
+                "--mount must be a directory of a mount. `meetfs status` shows the state of its \
+                 sources."
+            }
+            Self::Copies { .. } => "Choose a readable directory.",
+            Self::CopiesInMount(_) => "Choose a directory outside the mount.",
             Self::CacheDirectory { .. } => {
                 "Correct --cache-dir or MEETFS_CACHE_DIR. Without them, the configured directory is \
                  used."

@@ -9,6 +9,7 @@ use crate::model::ErrorKind;
 #[repr(u8)]
 pub enum ExitStatus {
     Success = 0,
+    /// The command failed, or a backup that it checked is not complete.
     Failure = 1,
     /// The command was used incorrectly.
     Usage = 2,

@@ -1,25 +1,19 @@
 //! The `meetfs refresh` command.
 
-use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::error::{CommandError, Error};
 use super::output::print_to_stderr;
+use super::progress_line::{PROGRESS_DELAY, PROGRESS_INTERVAL, ProgressLine};
 use super::status::{print_all, send_request};
 use crate::cli::RefreshArgs;
 use crate::daemon::control::{ControlError, MountReport, Request};
 
-/// Delay before the first progress line on a terminal.
-const PROGRESS_DELAY: Duration = Duration::from_secs(2);
-
 /// Delay before the only progress line in a log or a pipe. Most refreshes end sooner and print
 /// none.
 const LOGGED_PROGRESS_DELAY: Duration = Duration::from_secs(10);
-
-/// Interval between updates of the progress line.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Refreshes the catalog of one or all mounts and prints their state.
 ///
@@ -63,10 +57,9 @@ pub(crate) fn run(arguments: &RefreshArgs) -> Result<(), Error> {
 /// Prints the names of the sources that are still being refreshed. On a terminal, updates one line.
 /// Otherwise, prints a single line.
 fn show_progress(mountpoint: Option<&Path>, done_receiver: &mpsc::Receiver<()>) {
-    let is_terminal = std::io::stderr().is_terminal();
+    let mut progress = ProgressLine::new();
     let start = Instant::now();
-    let mut delay = if is_terminal { PROGRESS_DELAY } else { LOGGED_PROGRESS_DELAY };
-    let mut line_length = 0_usize;
+    let mut delay = if progress.is_terminal() { PROGRESS_DELAY } else { LOGGED_PROGRESS_DELAY };
     while done_receiver.recv_timeout(delay) == Err(mpsc::RecvTimeoutError::Timeout) {
         delay = PROGRESS_INTERVAL;
         let Ok(replies) = send_request(mountpoint, Request::Status) else { continue };
@@ -77,19 +70,13 @@ fn show_progress(mountpoint: Option<&Path>, done_receiver: &mpsc::Receiver<()>) 
         }
         let line =
             format!("still refreshing {} after {} s", names.join(", "), start.elapsed().as_secs());
-        if !is_terminal {
+        if !progress.is_terminal() {
             print_to_stderr(format_args!("{line}"));
             return;
         }
-        let length = line.chars().count();
-        let padding = " ".repeat(line_length.saturating_sub(length));
-        // A failed write of progress is ignored.
-        let _ = write!(std::io::stderr(), "\r{line}{padding}");
-        line_length = length;
+        progress.show(&line);
     }
-    if line_length > 0 {
-        let _ = write!(std::io::stderr(), "\r{}\r", " ".repeat(line_length));
-    }
+    progress.clear();
 }
 
 fn refreshing_sources(report: &MountReport) -> impl Iterator<Item = &str> {

@@ -1,20 +1,16 @@
-//! The copies in a backup directory, for `meetfs expiring --not-in`.
+//! The copies in a backup directory, for `meetfs expiring --not-in`. `meetfs verify` checks its
+//! directory with the same functions.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::error::CommandError;
+use super::file_hash::{FileHash, hash_file};
 use super::output::print_to_stderr;
-use crate::tree::UNAVAILABLE_SUFFIX;
-
-/// Length of the buffer for hashing files, in bytes.
-const HASH_BUFFER_LENGTH: usize = 1024 * 1024;
+use crate::tree::unavailable_file_name;
 
 /// A file of a mount that a backup may contain.
 pub(crate) struct SourceFile<'a> {
@@ -47,12 +43,7 @@ impl SavedCopies {
         directory: &Path,
         mount_devices: &HashSet<u64>,
     ) -> Result<Self, CommandError> {
-        let copies_error = |source| CommandError::Copies { path: directory.into(), source };
-        let root_metadata = std::fs::metadata(directory).map_err(copies_error)?;
-        if mount_devices.contains(&root_metadata.dev()) {
-            return Err(CommandError::CopiesInMount(directory.into()));
-        }
-        std::fs::read_dir(directory).map_err(copies_error)?;
+        let root_metadata = check_outside_mounts(directory, mount_devices)?;
         let mut copies = Self(HashMap::new());
         let mut pending_directories = vec![directory.to_path_buf()];
         // Symbolic links can form cycles, so each directory is visited once.
@@ -99,7 +90,7 @@ impl SavedCopies {
         };
         // For a note `NAME.unavailable.txt`, the copy is `NAME`, saved while it could be
         // downloaded.
-        let name = match name.to_str().and_then(|name| name.strip_suffix(UNAVAILABLE_SUFFIX)) {
+        let name = match name.to_str().and_then(unavailable_file_name) {
             Some(name) if !file.is_readable => name.as_ref(),
             _ => name,
         };
@@ -110,19 +101,28 @@ impl SavedCopies {
         if !by_content || !file.is_readable {
             return true;
         }
-        let Ok(expected) = hash_file(file.path) else { return false };
-        copies.iter().any(|copy| hash_file(copy).is_ok_and(|actual| actual == expected))
+        let Ok(expected) = hash_path(file.path) else { return false };
+        copies.iter().any(|copy| hash_path(copy).is_ok_and(|actual| actual == expected))
     }
 }
 
-fn hash_file(path: &Path) -> std::io::Result<[u8; 32]> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; HASH_BUFFER_LENGTH];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hash.finalize().into()),
-            length => hash.update(buffer.get(..length).unwrap_or_default()),
-        }
+/// Checks that a directory of copies is readable and is not on one of the devices `mount_devices`.
+///
+/// # Errors
+/// The directory cannot be read, or is on one of the devices.
+pub(crate) fn check_outside_mounts(
+    directory: &Path,
+    mount_devices: &HashSet<u64>,
+) -> Result<Metadata, CommandError> {
+    let copies_error = |source| CommandError::Copies { path: directory.into(), source };
+    let metadata = std::fs::metadata(directory).map_err(copies_error)?;
+    if mount_devices.contains(&metadata.dev()) {
+        return Err(CommandError::CopiesInMount(directory.into()));
     }
+    std::fs::read_dir(directory).map_err(copies_error)?;
+    Ok(metadata)
+}
+
+fn hash_path(path: &Path) -> std::io::Result<FileHash> {
+    hash_file(&mut File::open(path)?, |_| ())
 }

@@ -84,16 +84,29 @@ fn text_of(reply: Reply) -> String {
 ///
 /// # Errors
 /// There are several mounts, or none, or the mount is dead.
-fn print_metrics(mut replies: Vec<Reply>) -> Result<ExitStatus, Error> {
+fn print_metrics(replies: Vec<Reply>) -> Result<ExitStatus, Error> {
+    let report = single_report(replies, |count| CommandError::SeveralMounts { count })?;
+    print(&metrics::encode(report)).map(|()| ExitStatus::Success)
+}
+
+/// Returns the report of the only mount.
+///
+/// # Errors
+/// The user has no mount, or a dead one, or several mounts. For those, the error is the one that
+/// `several_mounts` returns for their number.
+pub(crate) fn single_report(
+    mut replies: Vec<Reply>,
+    several_mounts: impl FnOnce(usize) -> CommandError,
+) -> Result<MountReport, Error> {
     let report = match (replies.pop(), replies.len()) {
         (None, _) => return Err(ControlError::NoMounts.into()),
         (Some(reply), 0) => reply?,
-        (Some(_), others) => return Err(CommandError::SeveralMounts { count: others + 1 }.into()),
+        (Some(_), others) => return Err(several_mounts(others + 1).into()),
     };
-    if report.dead_mount_error.is_some() {
-        return Err(ControlError::Dead(report.mountpoint.into()).into());
+    match report.dead_mount_error {
+        Some(_) => Err(ControlError::Dead(report.mountpoint.into()).into()),
+        None => Ok(report),
     }
-    print(&metrics::encode(report)).map(|()| ExitStatus::Success)
 }
 
 /// Sends a request to the daemon of one mount, or of all mounts.

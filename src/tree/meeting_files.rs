@@ -23,7 +23,19 @@ pub(super) const PARTICIPANTS_NAME: &str = "participants.csv";
 
 /// The suffix of a note that is shown in place of a file that cannot be downloaded. It follows the
 /// full name of the file.
-pub const UNAVAILABLE_SUFFIX: &str = ".unavailable.txt";
+const UNAVAILABLE_SUFFIX: &str = ".unavailable.txt";
+
+/// Returns the name of the file that a note with this name stands for. Returns `None` if the name
+/// is not that of a note.
+pub fn unavailable_file_name(name: &str) -> Option<&str> {
+    name.strip_suffix(UNAVAILABLE_SUFFIX)
+}
+
+/// Whether meetfs generates the files with this name, so that reading one sends no request: the
+/// metadata of a meeting, its participants, and notes.
+pub fn is_generated_file(name: &str) -> bool {
+    matches!(name, DOCUMENT_NAME | PARTICIPANTS_NAME) || unavailable_file_name(name).is_some()
+}
 
 /// A file in the directory of its meeting.
 #[derive(Debug)]

@@ -51,7 +51,7 @@ pub use change::TreeChange;
 pub use inode::Ino;
 pub use layout::TRASH_DIRECTORY;
 pub use live_tree::{ExpeditedRebuild, LiveTree};
-pub use meeting_files::UNAVAILABLE_SUFFIX;
+pub use meeting_files::{is_generated_file, unavailable_file_name};
 pub use node::{Content, Node};
 pub use node_properties::NodeProperties;
 pub use snapshot::{Snapshot, Totals};

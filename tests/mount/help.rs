@@ -6,7 +6,7 @@ use crate::support::{COMMAND_TIMEOUT, meetfs, run, text};
 const MAX_WIDTH: usize = 120;
 
 /// All commands and their subcommands.
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 15] = [
     &[],
     &["mount"],
     &["login"],
@@ -15,6 +15,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["refresh"],
     &["doctor"],
     &["expiring"],
+    &["verify"],
     &["explain"],
     &["log-level"],
     &["cache"],

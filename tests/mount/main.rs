@@ -57,5 +57,6 @@ mod tls_and_proxies;
 mod trash;
 mod unmounting;
 mod unwritable_cache;
+mod verify;
 mod webex_late;
 mod webex_mount;

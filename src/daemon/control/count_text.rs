@@ -1,7 +1,7 @@
 //! Formats counts, for text output.
 
 /// Formats a count of a noun whose plural ends in `s`.
-pub(super) fn pluralize(count: u64, noun: &str) -> String {
+pub(crate) fn pluralize(count: u64, noun: &str) -> String {
     pluralize_as(count, noun, &format!("{noun}s"))
 }
 

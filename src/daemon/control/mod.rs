@@ -27,6 +27,7 @@ mod wall_clock;
 #[cfg(test)]
 pub(crate) use activity_report::{MemoryReport, ReadsReport};
 pub(crate) use client::{Mounts, resolve_mountpoint};
+pub(crate) use count_text::pluralize;
 pub use error::ControlError;
 pub(crate) use expiring_file::ExpiringFile;
 #[cfg(test)]
