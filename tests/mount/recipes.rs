@@ -96,7 +96,7 @@ fn rsync_recipe_copies_each_file_once() {
     assert_eq!(unsaved.status.code(), Some(1), "{}", text(&unsaved));
     assert!(text(&unsaved).contains("Kick-off"), "{}", text(&unsaved));
     assert!(script(&rig, copy).lines().count() > 60);
-    assert_eq!(script(&rig, check), "");
+    assert_complete(&script(&rig, check));
 
     let backup = rig.directory.path().join("backup/acme");
     script(&rig, &format!("diff -r \"$M\" {}", backup.display()));
@@ -109,9 +109,48 @@ fn rsync_recipe_copies_each_file_once() {
             rig.mount();
         }
         rig.cloud.clear_requests();
-        assert_eq!(script(&rig, &recipe), "", "remounted: {is_remounted}");
+        assert_complete(&script(&rig, &recipe));
         assert_eq!(script(&rig, &change_times), before, "remounted: {is_remounted}");
         assert_nothing_fetched(&rig);
+    }
+    // The provider deletes a recording, and a copy is lost.
+    let meeting = rig.cloud.meetings().into_iter().find(|meeting| meeting.topic == "Kick-off");
+    assert!(rig.cloud.remove_meeting(&meeting.expect("a meeting").uuid));
+    script(&rig, "meetfs refresh \"$M\"");
+    let output = script(&rig, &recipe);
+    assert!(output.contains("extra (ignored), no difference"), "{output}");
+    let files = "! -path '*Kick-off*' -name chat.txt";
+    script(&rig, &format!("rm \"$(find {} {files} | head -n 1)\"", backup.display()));
+    let output = try_script(&rig, check.lines().last().expect("a line"));
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("missing "), "{}", text(&output));
+    rig.unmount();
+}
+
+/// Asserts that a recipe prints only the summary of a check that finds no difference.
+fn assert_complete(output: &str) {
+    let summary = output.lines().next().unwrap_or_default();
+    assert!(summary.starts_with("compared ") && summary.ends_with(", no difference"), "{output}");
+    assert!(output.lines().skip(1).all(|line| line.starts_with("note: ")), "{output}");
+}
+
+#[test]
+fn contents_of_a_backup_are_verified() {
+    let rig = mounted_demo();
+    create(&rig, "backup/acme");
+    script(&rig, &first_line(&backup_recipe(&rig, "rsync")));
+    let recipe = backup_recipe(&rig, "verify-contents");
+    assert_complete(&script(&rig, &recipe));
+    assert_complete(&script(&rig, &recipe));
+    let copy = script(&rig, "cd \"$M/../backup/acme\"; find . -name 'audio_only.m4a' | head -n 1");
+    let damage =
+        format!("cd \"$M/../backup/acme\"; printf damage | dd of='{}' conv=notrunc", copy.trim());
+    script(&rig, &damage);
+    let (compare, check_sums) = recipe.split_once('\n').expect("two commands");
+    for (command, message) in [(compare, "audio_only.m4a  (content)"), (check_sums, "FAILED")] {
+        let output = try_script(&rig, command);
+        assert_eq!(output.status.code(), Some(1), "{command}: {}", text(&output));
+        assert!(text(&output).contains(message), "{command}: {}", text(&output));
     }
     rig.unmount();
 }
