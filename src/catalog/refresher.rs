@@ -223,7 +223,12 @@ impl Refresher {
                     refused_users.extend(gaps.refused_users);
                 }
                 Err(error) => {
-                    tracing::warn!(%source, "cannot list recordings: {}", line_with_hint(&error));
+                    // Each retry would log the same error.
+                    let former_error = self.state.borrow().last_failure.clone();
+                    if former_error.is_none_or(|(_, former_error)| former_error != error) {
+                        let error = line_with_hint(&error);
+                        tracing::warn!(%source, "cannot list recordings: {error}");
+                    }
                     // Days that were not requested stay incomplete. A failed full listing does not
                     // add incomplete days.
                     self.state.send_modify(|state| {
@@ -359,7 +364,8 @@ impl Refresher {
     async fn list_span(&self, span: DaySpan) -> Result<ListingGaps, ProviderError> {
         let source = self.provider.source();
         let listing = self.provider.list(span).await?;
-        for (days, error) in &listing.failed {
+        let known_gaps = self.state.borrow().incomplete_days.clone();
+        for (days, error) in listing.failed.iter().filter(|gap| !known_gaps.contains(gap)) {
             let error = line_with_hint(error);
             tracing::warn!(
                 %source,

@@ -27,7 +27,7 @@ use super::{background, control, malloc, mountpoint};
 use crate::config::{Config, MetricsAddress, ProcessEnvironment};
 use crate::demo_cloud::DemoCloud;
 use crate::fuse::{self, Access, Adapter};
-use crate::model::{line_with_hint, one_line};
+use crate::model::{line_with_hint, log_event, one_line};
 use crate::vfs::{FileSystem, FileSystemOptions, Owner};
 
 /// Maximum wait for sizes and details that the listing omits. With this wait, a backup that starts
@@ -187,7 +187,7 @@ impl MountProcess<'_> {
         // send requests.
         drop(shutdown_guard);
         let result = result.map(|(session, control_server)| {
-            tracing::info!("unmounting {}", path.display());
+            tracing::info!(name: log_event::UNMOUNT, "unmounting {}", path.display());
             drop(control_server);
             session.unmount(UNMOUNT_TIMEOUT);
         });
@@ -245,7 +245,7 @@ impl MountProcess<'_> {
             return Err(error);
         }
         self.service_manager.report_ready(&path);
-        tracing::info!("mounted at {}", path.display());
+        tracing::info!(name: log_event::MOUNT_READY, "mounted at {}", path.display());
         self.runtime.block_on(async {
             loop {
                 tokio::select! {

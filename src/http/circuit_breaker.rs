@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use reqwest::StatusCode;
 use tokio::time::Instant;
 
+use crate::model::log_event;
+
 /// Minimum duration of failures after which a host counts as down. A server restart or a change of
 /// the network takes a few seconds, and a read survives that. The value is two thirds of the
 /// default deadline of a read: after that time, a new read would most likely reach its own
@@ -31,8 +33,10 @@ pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const NO_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The circuit breaker of one host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct CircuitBreaker {
+    /// Origin of the host: scheme, host name and port.
+    host: String,
     state: Mutex<State>,
     /// Locked during a probe. Other reads wait for the result of the probe.
     pub(super) probe_flight: tokio::sync::Mutex<()>,
@@ -44,6 +48,8 @@ struct State {
     failing_since: Option<Instant>,
     failures: u32,
     last_probe: Option<Instant>,
+    /// Whether the log states that the host is down.
+    is_logged: bool,
 }
 
 /// The state of a circuit breaker, which decides whether a request may be sent.
@@ -65,9 +71,16 @@ impl State {
 }
 
 impl CircuitBreaker {
+    pub(super) fn new(host: String) -> Self {
+        Self { host, state: Mutex::default(), probe_flight: tokio::sync::Mutex::default() }
+    }
+
     /// Records that a reply without a server error arrived.
     pub(super) fn record_success(&self) {
-        *self.state.lock() = State::default();
+        let former_state = std::mem::take(&mut *self.state.lock());
+        if former_state.is_logged {
+            tracing::info!(name: log_event::HOST_UP, host = %self.host, "the host answers again");
+        }
     }
 
     /// Records that a request that started at `start` failed: no connection, no reply, or status
@@ -76,11 +89,27 @@ impl CircuitBreaker {
         let mut state = self.state.lock();
         state.failing_since.get_or_insert(start);
         state.failures = state.failures.saturating_add(1);
+        let failing_for = state.outage_duration(Instant::now());
+        self.log_outage(&mut state, failing_for);
+    }
+
+    /// Logs once that the host is down, if it is. The reads that fail for this reason are not
+    /// logged.
+    fn log_outage(&self, state: &mut State, failing_for: Option<Duration>) {
+        let Some(failing_for) = failing_for.filter(|_| !state.is_logged) else { return };
+        state.is_logged = true;
+        tracing::warn!(
+            name: log_event::HOST_DOWN,
+            host = %self.host,
+            "the host has been failing for more than {} s; reads that need it fail at once",
+            failing_for.as_secs()
+        );
     }
 
     pub(super) fn state(&self, now: Instant) -> BreakerState {
         let mut state = self.state.lock();
         let Some(failing_for) = state.outage_duration(now) else { return BreakerState::Closed };
+        self.log_outage(&mut state, Some(failing_for));
         if state
             .last_probe
             .is_some_and(|probe| now.saturating_duration_since(probe) < PROBE_INTERVAL)
@@ -152,9 +181,13 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn new_breaker() -> CircuitBreaker {
+        CircuitBreaker::new("https://example.org".to_owned())
+    }
+
     #[test]
     fn repeated_failures_over_time_open_the_breaker() {
-        let (breaker, start) = (CircuitBreaker::default(), Instant::now());
+        let (breaker, start) = (new_breaker(), Instant::now());
         let state_after = |seconds: u32| breaker.state(start + SECOND * seconds);
         assert_eq!(state_after(100), BreakerState::Closed);
         breaker.record_failure(start);
@@ -173,7 +206,7 @@ mod tests {
 
     #[test]
     fn one_good_reply_closes_the_breaker() {
-        let (breaker, start) = (CircuitBreaker::default(), Instant::now());
+        let (breaker, start) = (new_breaker(), Instant::now());
         (0..5).for_each(|second| breaker.record_failure(start + SECOND * second));
         breaker.record_success();
         assert_eq!(breaker.state(start + SECOND * 60), BreakerState::Closed);
@@ -185,7 +218,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn request_canceled_after_five_seconds_counts_as_failed() {
         for (wait, is_open) in [(4, false), (5, true)] {
-            let breaker = Arc::new(CircuitBreaker::default());
+            let breaker = Arc::new(new_breaker());
             for _ in 0..MIN_FAILURES {
                 let request = PendingRequest::start(breaker.clone());
                 tokio::time::advance(SECOND * wait).await;

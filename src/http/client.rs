@@ -595,7 +595,8 @@ impl Client {
     }
 
     fn breaker(&self, url: &SecretUrl) -> Arc<CircuitBreaker> {
-        self.breakers.lock().entry(origin(url)).or_default().clone()
+        let new_breaker = |host: &String| Arc::new(CircuitBreaker::new(host.clone()));
+        self.breakers.lock().entry(origin(url)).or_insert_with_key(new_breaker).clone()
     }
 }
 

@@ -18,6 +18,7 @@ mod ids;
 mod interned_str;
 mod last_reply;
 mod lease;
+pub mod log_event;
 mod meeting;
 mod meeting_metadata;
 mod printable;

@@ -28,7 +28,7 @@ use super::xattr::{self, ListedAttributes, XattrReply};
 use crate::http::FetchError;
 #[cfg(test)]
 use crate::model::TableSize;
-use crate::model::line_with_hint;
+use crate::model::{line_with_hint, log_event};
 use crate::read::{CompleteFile, Engine, OpenFile};
 use crate::tree::{Content, Ino, LiveTree, Node, NodeProperties, Snapshot};
 
@@ -624,9 +624,8 @@ impl<B> FileSystem<B> {
         };
         if let Err(error) = &result {
             self.handles.counters.record_failure();
-            if self.read_errors.should_log(recording.ino) {
-                let reason = line_with_hint(error);
-                tracing::warn!("cannot read {}: {reason}", self.tree.path_of(recording.ino));
+            if self.read_errors.record(recording.ino, error) {
+                self.log_failure(recording.ino, error);
             }
             if matches!(error, FetchError::WrongTotal { .. }) {
                 // A program that opens the file again because of this error must find the length
@@ -642,6 +641,15 @@ impl<B> FileSystem<B> {
         recording.record_read(bytes.len());
         tracing::debug!(bytes = bytes.len(), elapsed = ?start.elapsed(), "read complete");
         Ok(bytes)
+    }
+
+    fn log_failure(&self, ino: Ino, error: &FetchError) {
+        let (path, reason) = (self.tree.path_of(ino), line_with_hint(error));
+        if matches!(error, FetchError::Deadline(_)) {
+            tracing::warn!(name: log_event::READ_DEADLINE_EXCEEDED, "cannot read {path}: {reason}");
+        } else {
+            tracing::warn!("cannot read {path}: {reason}");
+        }
     }
 
     /// Waits until the tree has a length other than that of `file` and the kernel has dropped the

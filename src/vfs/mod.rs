@@ -37,8 +37,8 @@
 //! [`SiblingPrefetcher`](sibling_prefetch::SiblingPrefetcher) while the locks of `read` are taken,
 //! and that of [`InvalidationQueue`] while a change of the tree is published.
 //!
-//! On failure a method returns an [`Error`] and changes nothing. Failed reads of one file are
-//! logged at most once in five seconds.
+//! On failure a method returns an [`Error`] and changes nothing. A file that begins to fail is
+//! logged, and not each of its failed reads.
 
 mod attributes;
 mod directory_stream;
