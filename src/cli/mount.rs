@@ -73,7 +73,7 @@ pub struct MountArgs {
     /// Append the log to this file [default: a file in $XDG_STATE_HOME/meetfs]
     ///
     /// meetfs creates the file with mode 0600. With --foreground, the log goes to standard error by
-    /// default.
+    /// default, or to the journal if systemd has connected standard error to it.
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 

@@ -18,7 +18,7 @@ use crate::config::{self, Config, DiskLimit, Origin, ProcessEnvironment};
 use crate::daemon::background::{self, BackgroundStart};
 use crate::daemon::logging::{self, LogDestination};
 use crate::daemon::serve::{self, ServeOptions, StartupEvent};
-use crate::daemon::{demo, mountpoint};
+use crate::daemon::{demo, journal, mountpoint};
 use crate::demo_cloud::DemoCloud;
 
 /// Time after which progress is printed only on a terminal. Only one progress event occurs earlier,
@@ -42,7 +42,8 @@ pub(crate) fn run(arguments: &MountArgs) -> Result<ExitCode, Error> {
         // Checked before the log is created. Otherwise the log could be created in the mountpoint.
         mountpoint::check_outside(&arguments.mountpoint, path, "log")?;
     }
-    let _log = start_logging(arguments)?;
+    let destination = log_destination(arguments)?;
+    let _log = logging::start(to_filter(arguments.log_level), &destination)?;
     let mountpoint = mountpoint::prepare(&arguments.mountpoint)?;
     let (config, demo_cloud) = load_config(arguments)?;
     serve::serve(
@@ -59,7 +60,11 @@ pub(crate) fn run(arguments: &MountArgs) -> Result<ExitCode, Error> {
             passthrough: !arguments.no_passthrough,
             require_online: arguments.require_online,
             report_readiness: is_background,
-            report: &print_event,
+            report: if matches!(destination, LogDestination::Journal { .. }) {
+                &print_unlogged_event
+            } else {
+                &print_event
+            },
         },
     )?;
     Ok(ExitStatus::Success.into())
@@ -82,16 +87,15 @@ pub(super) fn start_in_background(
     })
 }
 
-/// Starts logging. Returns a guard. Dropping it writes the queued lines and stops logging.
-fn start_logging(arguments: &MountArgs) -> Result<impl Drop, Error> {
-    let level = to_filter(arguments.log_level);
+/// Returns the destination of the log.
+fn log_destination(arguments: &MountArgs) -> Result<LogDestination<'_>, Error> {
     Ok(match (&arguments.log_file, arguments.report_readiness) {
-        (Some(path), _) => logging::start(level, &LogDestination::File(path))?,
-        (None, true) => {
-            let directory = config::log_directory(&ProcessEnvironment)?;
-            logging::start(level, &LogDestination::DailyFiles(&directory))?
+        (Some(path), _) => LogDestination::File(path),
+        (None, true) => LogDestination::DailyFiles(config::log_directory(&ProcessEnvironment)?),
+        (None, false) if journal::is_connected_to_stderr() => {
+            LogDestination::Journal { mountpoint: &arguments.mountpoint }
         }
-        (None, false) => logging::start(level, &LogDestination::StandardError)?,
+        (None, false) => LogDestination::StandardError,
     })
 }
 
@@ -116,6 +120,17 @@ fn load_config(arguments: &MountArgs) -> Result<(Config, Option<DemoCloud>), Err
     }
     config.cache.disk = DiskLimit::Off;
     Ok((config, Some(cloud)))
+}
+
+/// Prints the events that are not in the log. If both standard error and the log are the journal,
+/// the other events would occur twice in it.
+fn print_unlogged_event(event: StartupEvent<'_>) {
+    match event {
+        StartupEvent::Waiting(_) | StartupEvent::DemoServerStarted(_) => print_event(event),
+        StartupEvent::CacheUnwritable(_)
+        | StartupEvent::ZoneChanged(_)
+        | StartupEvent::SourceFailed(_) => {}
+    }
 }
 
 fn print_event(event: StartupEvent<'_>) {

@@ -26,6 +26,7 @@ mod help;
 mod host_down;
 mod hostile_listing;
 mod ignored_ranges;
+mod journal;
 mod keep_deleted;
 mod large_archives;
 mod lifecycle;

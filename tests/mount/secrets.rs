@@ -38,7 +38,7 @@ fn query_field<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Returns all credentials that were sent, and the secret in the configuration.
-fn secrets(rig: &Rig, requests: &[Request]) -> BTreeSet<String> {
+pub(crate) fn secrets(rig: &Rig, requests: &[Request]) -> BTreeSet<String> {
     let mut secrets = BTreeSet::from([rig.cloud.credentials().client_secret]);
     for request in requests {
         if let Some((_scheme, value)) =
@@ -74,7 +74,7 @@ fn lines_with(bytes: &[u8], secret: &str) -> String {
     text.lines().filter(|line| line.contains(secret)).take(5).collect::<Vec<_>>().join("\n")
 }
 
-fn assert_absent(secrets: &BTreeSet<String>, places: &[(String, Vec<u8>)]) {
+pub(crate) fn assert_absent(secrets: &BTreeSet<String>, places: &[(String, Vec<u8>)]) {
     for (place, bytes) in places {
         for secret in secrets {
             let is_present = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());

@@ -19,6 +19,7 @@ use super::error::dead_mount_hint;
 use super::wall_clock::WallClock;
 use crate::catalog::{RefreshState, SourceCounts};
 use crate::daemon::archive::Archive;
+use crate::daemon::log_location::LogLocation;
 use crate::daemon::source::Source;
 use crate::http::DownHost;
 use crate::model::{ErrorKind, ErrorReport};
@@ -70,6 +71,9 @@ pub(crate) struct MountReport {
     /// The reason why nothing is stored in the cache directory.
     #[serde(default)]
     pub cache_error: Option<ErrorReport>,
+    /// Where the daemon writes its log. `None` for a dead mount.
+    #[serde(default)]
+    pub log: Option<LogLocation>,
 }
 
 /// An HTTP server whose circuit breaker is open.
@@ -265,6 +269,7 @@ impl MountReport {
             memory: Some(MemoryReport::of(archive)),
             disk,
             cache_error: archive.unwritable_cache().map(|error| ErrorReport::of(error)),
+            log: LogLocation::of_this_process(),
         }
     }
 
@@ -292,6 +297,7 @@ impl MountReport {
             memory: None,
             disk: None,
             cache_error: None,
+            log: None,
         }
     }
 
@@ -692,6 +698,7 @@ mod tests {
                 ..DiskReport::default()
             }),
             cache_error: None,
+            log: None,
         }
     }
 
