@@ -2,12 +2,15 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytesize::ByteSize;
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::error::{CommandError, Error};
 use super::output::print;
+use super::progress::Progress;
 use crate::cache::disk::{self, ClearedFiles, DiskUsage};
 use crate::catalog::CatalogDatabase;
 use crate::cli::{CacheArgs, CacheCommand};
@@ -40,7 +43,7 @@ pub(crate) fn run(arguments: &CacheArgs) -> Result<(), Error> {
             let overrides = flags.overrides();
             let config = Config::load_without_sources(&overrides, &ProcessEnvironment)?;
             check_directory(&config.cache.dir, overrides.cache_dir.is_some(), "clear", true)?;
-            let ClearedFiles { files, bytes } = disk::clear(&config.cache.blocks_directory())?;
+            let ClearedFiles { files, bytes } = clear(&config.cache.blocks_directory())?;
             print(&format!(
                 "removed the blocks of {} ({})\n",
                 pluralize(files, "file"),
@@ -48,6 +51,18 @@ pub(crate) fn run(arguments: &CacheArgs) -> Result<(), Error> {
             ))
         }
     }
+}
+
+/// Removes all blocks, and shows the progress.
+fn clear(directory: &Path) -> Result<ClearedFiles, Error> {
+    let cleared_files = Arc::new(Mutex::new(ClearedFiles::default()));
+    let shown_files = cleared_files.clone();
+    let _progress = Progress::on_terminal(move |_| {
+        let ClearedFiles { files, bytes } = *shown_files.lock();
+        let files = pluralize(files, "file");
+        Some(format!("clearing the cache: {files} removed so far ({})", ByteSize(bytes)))
+    });
+    Ok(disk::clear(directory, |files| *cleared_files.lock() = files)?)
 }
 
 /// Rejects a directory that no mount uses as its cache. `is_override` states whether a flag or a

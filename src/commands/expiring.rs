@@ -8,9 +8,11 @@ use bytesize::ByteSize;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::copy_progress::CopyProgress;
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::output::{print, print_json, print_to_stderr, warn_with_context};
+use super::progress::Progress;
 use super::saved_copies::{SavedCopies, SourceFile};
 use crate::cli::ExpiringArgs;
 use crate::config::ProcessEnvironment;
@@ -46,8 +48,16 @@ pub(crate) fn run(arguments: &ExpiringArgs) -> Result<ExitStatus, Error> {
         files.retain(|file| file.expires <= deadline);
     }
     if let Some(directory) = &arguments.backup_directory {
-        let copies = SavedCopies::in_directory(directory, &devices_of(&files))?;
-        files.retain(|file| !copies.has_copy_of(&file.as_source_file(), arguments.checksum));
+        let counts = CopyProgress::default();
+        let shown_counts = counts.clone();
+        let _progress = Progress::on_terminal(move |_| Some(shown_counts.describe()));
+        let copies = SavedCopies::in_directory(directory, &devices_of(&files), &counts)?;
+        counts.start_comparison(files.len());
+        files.retain(|file| {
+            let has_copy = copies.has_copy_of(&file.as_source_file(), arguments.checksum, &counts);
+            counts.record_compared_file();
+            !has_copy
+        });
     }
     files.sort_by(|a, b| {
         (!a.is_readable, a.expires, &a.path).cmp(&(!b.is_readable, b.expires, &b.path))

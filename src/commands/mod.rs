@@ -8,6 +8,7 @@
 
 mod cache;
 mod completion;
+mod copy_progress;
 pub(crate) mod doctor;
 pub mod error;
 mod exit_status;
@@ -21,7 +22,7 @@ mod mount_helper;
 mod mount_processes;
 mod output;
 mod path_in_mount;
-mod progress_line;
+mod progress;
 mod refresh;
 mod run;
 mod saved_copies;

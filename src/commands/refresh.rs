@@ -1,12 +1,10 @@
 //! The `meetfs refresh` command.
 
 use std::path::Path;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::error::{CommandError, Error};
-use super::output::print_to_stderr;
-use super::progress_line::{PROGRESS_DELAY, PROGRESS_INTERVAL, ProgressLine};
+use super::progress::Progress;
 use super::status::{print_all, send_request};
 use crate::cli::RefreshArgs;
 use crate::daemon::control::{ControlError, MountReport, Request};
@@ -20,13 +18,12 @@ const LOGGED_PROGRESS_DELAY: Duration = Duration::from_secs(10);
 /// # Errors
 /// The mount does not exist, a daemon does not answer, or a source could not be listed completely.
 pub(crate) fn run(arguments: &RefreshArgs) -> Result<(), Error> {
-    let (done_sender, done_receiver) = mpsc::channel::<()>();
     let mountpoint = arguments.mountpoint.clone();
-    let progress = std::thread::spawn(move || show_progress(mountpoint.as_deref(), &done_receiver));
+    let progress = Progress::on_terminal_or_once_after(LOGGED_PROGRESS_DELAY, move |elapsed| {
+        describe_progress(mountpoint.as_deref(), elapsed)
+    });
     let replies = send_request(arguments.mountpoint.as_deref(), Request::Refresh);
-    drop(done_sender);
-    // A panic in the progress thread does not affect the refresh.
-    let _ = progress.join();
+    drop(progress);
     let replies = replies?;
     if replies.is_empty() {
         return Err(ControlError::NoMounts.into());
@@ -54,29 +51,13 @@ pub(crate) fn run(arguments: &RefreshArgs) -> Result<(), Error> {
     }
 }
 
-/// Prints the names of the sources that are still being refreshed. On a terminal, updates one line.
-/// Otherwise, prints a single line.
-fn show_progress(mountpoint: Option<&Path>, done_receiver: &mpsc::Receiver<()>) {
-    let mut progress = ProgressLine::new();
-    let start = Instant::now();
-    let mut delay = if progress.is_terminal() { PROGRESS_DELAY } else { LOGGED_PROGRESS_DELAY };
-    while done_receiver.recv_timeout(delay) == Err(mpsc::RecvTimeoutError::Timeout) {
-        delay = PROGRESS_INTERVAL;
-        let Ok(replies) = send_request(mountpoint, Request::Status) else { continue };
-        let reports: Vec<_> = replies.into_iter().flatten().collect();
-        let names: Vec<_> = reports.iter().flat_map(refreshing_sources).collect();
-        if names.is_empty() {
-            continue;
-        }
-        let line =
-            format!("still refreshing {} after {} s", names.join(", "), start.elapsed().as_secs());
-        if !progress.is_terminal() {
-            print_to_stderr(format_args!("{line}"));
-            return;
-        }
-        progress.show(&line);
-    }
-    progress.clear();
+/// Names the sources that are still being refreshed.
+fn describe_progress(mountpoint: Option<&Path>, elapsed: Duration) -> Option<String> {
+    let replies = send_request(mountpoint, Request::Status).ok()?;
+    let reports: Vec<_> = replies.into_iter().flatten().collect();
+    let names: Vec<_> = reports.iter().flat_map(refreshing_sources).collect();
+    let line = format!("still refreshing {} after {} s", names.join(", "), elapsed.as_secs());
+    (!names.is_empty()).then_some(line)
 }
 
 fn refreshing_sources(report: &MountReport) -> impl Iterator<Item = &str> {

@@ -7,6 +7,7 @@ use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::copy_progress::CopyProgress;
 use super::error::CommandError;
 use super::file_hash::{FileHash, hash_file};
 use super::output::print_to_stderr;
@@ -35,13 +36,15 @@ impl SavedCopies {
         }
     }
 
-    /// Searches a directory recursively. Skips files on the devices `mount_devices`.
+    /// Searches a directory recursively. Skips files on the devices `mount_devices`. Counts the
+    /// files in `progress`.
     ///
     /// # Errors
     /// The directory cannot be read, or is on one of the devices.
     pub(crate) fn in_directory(
         directory: &Path,
         mount_devices: &HashSet<u64>,
+        progress: &CopyProgress,
     ) -> Result<Self, CommandError> {
         let root_metadata = check_outside_mounts(directory, mount_devices)?;
         let mut copies = Self(HashMap::new());
@@ -74,6 +77,7 @@ impl SavedCopies {
                 {
                     let key = (parent.to_owned(), name.to_owned(), metadata.len());
                     copies.0.entry(key).or_default().push(path);
+                    progress.record_found_file();
                 }
             }
         }
@@ -81,8 +85,14 @@ impl SavedCopies {
     }
 
     /// Whether the backup contains a copy of the file. A copy has the same directory name, file
-    /// name and size, and with `by_content` also the same bytes.
-    pub(crate) fn has_copy_of(&self, file: &SourceFile<'_>, by_content: bool) -> bool {
+    /// name and size, and with `by_content` also the same bytes. Counts the bytes that are read in
+    /// `progress`.
+    pub(crate) fn has_copy_of(
+        &self,
+        file: &SourceFile<'_>,
+        by_content: bool,
+        progress: &CopyProgress,
+    ) -> bool {
         let (Some(parent), Some(name), Some(size)) =
             (file.path.parent().and_then(Path::file_name), file.path.file_name(), file.size)
         else {
@@ -101,8 +111,8 @@ impl SavedCopies {
         if !by_content || !file.is_readable {
             return true;
         }
-        let Ok(expected) = hash_path(file.path) else { return false };
-        copies.iter().any(|copy| hash_path(copy).is_ok_and(|actual| actual == expected))
+        let Ok(expected) = hash_path(file.path, progress) else { return false };
+        copies.iter().any(|copy| hash_path(copy, progress).is_ok_and(|actual| actual == expected))
     }
 }
 
@@ -123,6 +133,6 @@ pub(crate) fn check_outside_mounts(
     Ok(metadata)
 }
 
-fn hash_path(path: &Path) -> std::io::Result<FileHash> {
-    hash_file(&mut File::open(path)?, |_| ())
+fn hash_path(path: &Path, progress: &CopyProgress) -> std::io::Result<FileHash> {
+    hash_file(&mut File::open(path)?, |length| progress.record_read(length))
 }

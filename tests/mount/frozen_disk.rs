@@ -9,12 +9,12 @@ use meetfs::demo_cloud::{Archive, DemoCloudOptions};
 const MIB: u64 = 1024 * 1024;
 
 /// A file system that can be frozen. Every write to a frozen file system waits (fsfreeze(8)).
-struct FreezableDisk {
-    mountpoint: PathBuf,
+pub(crate) struct FreezableDisk {
+    pub(crate) mountpoint: PathBuf,
 }
 
 impl FreezableDisk {
-    fn new(rig: &Rig) -> Self {
+    pub(crate) fn new(rig: &Rig) -> Self {
         let image = rig.directory.path().join("image");
         let mountpoint = rig.directory.path().join("disk");
         std::fs::File::create(&image).and_then(|file| file.set_len(512 * MIB)).expect("an image");
@@ -25,11 +25,11 @@ impl FreezableDisk {
         disk
     }
 
-    fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         run_tool(Command::new("fsfreeze").arg("--freeze").arg(&self.mountpoint));
     }
 
-    fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         run_tool(Command::new("fsfreeze").arg("--unfreeze").arg(&self.mountpoint));
     }
 }

@@ -43,6 +43,7 @@ mod open_files;
 mod participants;
 mod patience;
 mod permissions;
+mod progress;
 mod rapatin;
 mod reading;
 mod recipes;

@@ -74,11 +74,15 @@ pub fn read_usage(directory: &Path) -> Result<Option<DiskUsage>, DiskError> {
     Ok(Some(usage))
 }
 
-/// Removes all blocks from a cache directory. Does not touch other files in it.
+/// Removes all blocks from a cache directory. Does not touch other files in it. Reports what has
+/// been removed so far to `on_progress`, after each file.
 ///
 /// # Errors
 /// A process has the directory open, or the directory cannot be read or written.
-pub fn clear(directory: &Path) -> Result<ClearedFiles, DiskError> {
+pub fn clear(
+    directory: &Path,
+    on_progress: impl Fn(ClearedFiles),
+) -> Result<ClearedFiles, DiskError> {
     let directory_error = |source| DiskError::Directory { directory: directory.into(), source };
     if !exists(directory)? {
         return Ok(ClearedFiles::default());
@@ -90,6 +94,7 @@ pub fn clear(directory: &Path) -> Result<ClearedFiles, DiskError> {
         cleared_files.bytes += volume.disk_space_of(fingerprint);
         volume.remove_files(fingerprint).map_err(directory_error)?;
         cleared_files.files += 1;
+        on_progress(cleared_files);
     }
     Ok(cleared_files)
 }

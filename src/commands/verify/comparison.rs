@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytesize::ByteSize;
 
@@ -15,7 +17,7 @@ use super::report::{Change, Finding, Location, Report};
 use crate::cli::VerifyArgs;
 use crate::commands::error::{CommandError, Error};
 use crate::commands::file_hash::{FileHash, hash_file};
-use crate::commands::progress_line::ProgressLine;
+use crate::commands::progress::Progress;
 use crate::daemon::control::{ControlError, pluralize};
 use crate::tree::{is_generated_file, unavailable_file_name};
 
@@ -28,32 +30,30 @@ pub(super) struct Comparison<'a> {
     archive: &'a ArchiveDirectory,
     arguments: &'a VerifyArgs,
     report: Report,
+    counts: Counts,
     progress: Progress,
 }
 
-/// How far a comparison is.
-struct Progress {
-    line: ProgressLine,
-    files: u64,
-    bytes: u64,
-}
+/// The number of files and bytes that have been compared. Clones share the counts.
+#[derive(Clone, Default)]
+struct Counts(Arc<(AtomicU64, AtomicU64)>);
 
-impl Progress {
-    fn count_bytes(&mut self, length: usize) {
-        self.bytes += length as u64;
-        self.update();
+impl Counts {
+    fn record_file(&self) {
+        self.0.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn update(&mut self) {
-        let Self { line, files, bytes } = self;
-        line.update(|| {
-            let files = pluralize(*files, "file");
-            if *bytes == 0 {
-                format!("{files} checked")
-            } else {
-                format!("{files} checked, {} read", ByteSize(*bytes))
-            }
-        });
+    fn record_read(&self, length: usize) {
+        self.0.1.fetch_add(length as u64, Ordering::Relaxed);
+    }
+
+    fn describe(&self) -> String {
+        let (files, bytes) = &*self.0;
+        let files = pluralize(files.load(Ordering::Relaxed), "file");
+        match bytes.load(Ordering::Relaxed) {
+            0 => format!("{files} checked"),
+            bytes => format!("{files} checked, {} read", ByteSize(bytes)),
+        }
     }
 }
 
@@ -69,13 +69,14 @@ impl<'a> Comparison<'a> {
         arguments: &'a VerifyArgs,
         report: Report,
     ) -> Self {
-        let progress = Progress { line: ProgressLine::new(), files: 0, bytes: 0 };
-        Self { archive, arguments, report, progress }
+        let counts = Counts::default();
+        let shown_counts = counts.clone();
+        let progress = Progress::on_terminal(move |_| Some(shown_counts.describe()));
+        Self { archive, arguments, report, counts, progress }
     }
 
     /// Ends the comparison and returns its report.
-    pub(super) fn into_report(mut self) -> Report {
-        self.progress.line.clear();
+    pub(super) fn into_report(self) -> Report {
         self.report
     }
 
@@ -158,8 +159,7 @@ impl<'a> Comparison<'a> {
             Ok(metadata) => FileStatus::from(&metadata),
             Err(error) => return self.add_archive_error(&path, error).map(|()| None),
         };
-        self.progress.files += 1;
-        self.progress.update();
+        self.counts.record_file();
         let saved_name = file.name.to_str().and_then(unavailable_file_name).map(OsStr::new);
         self.report.counts.unavailable += u64::from(saved_name.is_some());
         let (backup, copy) = match backup.map(|backup| (backup, backup.status(file.name))) {
@@ -226,8 +226,8 @@ impl<'a> Comparison<'a> {
         Ok(Some(hash))
     }
 
-    fn hash(&mut self, mut file: File) -> io::Result<FileHash> {
-        hash_file(&mut file, |length| self.progress.count_bytes(length))
+    fn hash(&self, mut file: File) -> io::Result<FileHash> {
+        hash_file(&mut file, |length| self.counts.record_read(length))
     }
 
     /// Finds the entries of a directory of the backup that are not in the archive. `entries` are
@@ -271,7 +271,6 @@ impl<'a> Comparison<'a> {
         backup: &BackupDirectory,
         depth: usize,
     ) -> Result<(), Error> {
-        self.progress.update();
         let status = match backup.status(name) {
             Ok(Some(status)) => status,
             // It was removed in the meantime.
@@ -336,7 +335,7 @@ impl<'a> Comparison<'a> {
     }
 
     fn add(&mut self, path: &Path, finding: &Finding) -> Result<(), Error> {
-        self.progress.line.clear();
+        self.progress.clear();
         self.report.add(path, finding)
     }
 

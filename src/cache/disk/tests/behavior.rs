@@ -247,7 +247,7 @@ fn a_second_cache_names_the_first_process() {
     );
     assert!(error.to_string().contains(&format!("process {own_pid}")), "{error}");
     assert!(
-        matches!(clear(directory.path()), Err(DiskError::InUse { pid: Some(pid), .. }) if pid == own_pid)
+        matches!(clear(directory.path(), |_| ()), Err(DiskError::InUse { pid: Some(pid), .. }) if pid == own_pid)
     );
     let usage = read_usage(directory.path()).unwrap().unwrap();
     assert_eq!((usage.is_in_use, usage.pid), (true, Some(own_pid)));
@@ -305,7 +305,7 @@ fn clear_removes_only_the_files_of_the_cache() {
         directory.path().join(format!("{hex}.index")),
     )
     .unwrap();
-    let cleared_files = clear(directory.path()).unwrap();
+    let cleared_files = clear(directory.path(), |_| ()).unwrap();
     assert_eq!(cleared_files.files, 2);
     assert!(cleared_files.bytes >= MIB);
     let usage = read_usage(directory.path()).unwrap().unwrap();
@@ -334,7 +334,7 @@ fn usage_and_clear_create_no_directory() {
         "free space of the parent"
     );
     assert_eq!(DiskUsage { free_bytes: None, ..usage_of_missing_directory }, DiskUsage::default());
-    assert_eq!(clear(&directory).unwrap(), ClearedFiles::default());
+    assert_eq!(clear(&directory, |_| ()).unwrap(), ClearedFiles::default());
     assert!(!directory.exists());
 }
 
