@@ -1,5 +1,7 @@
 //! Arguments of `meetfs doctor`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::config_args::{ConfigArgs, SourceArgs, hide};
@@ -10,6 +12,7 @@ Examples:
   meetfs doctor
   meetfs doctor --config /etc/meetfs/config.toml --source acme
   meetfs doctor --json
+  meetfs doctor --bundle meetfs.tar.gz
 
 Lists the recordings of the last days of each source and reads one byte of one recording. This \
 takes a few requests. Nothing is mounted or changed.
@@ -34,6 +37,15 @@ pub struct DoctorArgs {
     /// Print a JSON array with one object for each check
     #[arg(long)]
     pub json: bool,
+
+    /// Also write an archive for a bug report to this new file
+    ///
+    /// The archive (tar, gzip) contains the version, the configuration, the checks, the status of
+    /// your mounts at two times, and the end of their logs. It contains no secrets. Topics, names,
+    /// e-mail addresses, ids, URLs and paths below a mount are replaced by short digests, which
+    /// are equal for equal values of one archive.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub bundle: Option<PathBuf>,
 }
 
 impl DoctorArgs {

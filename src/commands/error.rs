@@ -57,6 +57,9 @@ pub enum CommandError {
     /// The directory in `--cache-dir` or its variable cannot be used.
     #[error("cannot {action} the cache {}", path.display())]
     CacheDirectory { action: &'static str, path: PathBuf, source: std::io::Error },
+    /// The archive of `meetfs doctor --bundle` cannot be written.
+    #[error("cannot write {}", path.display())]
+    Bundle { path: PathBuf, source: std::io::Error },
     #[error("cannot {action}")]
     System { action: &'static str, source: std::io::Error },
 }
@@ -72,7 +75,12 @@ impl Diagnostic for CommandError {
             | Self::Copies { .. }
             | Self::CopiesInMount(_)
             | Self::CacheDirectory { .. } => ErrorKind::Usage,
-            Self::UnlistedArchive { .. } | Self::System { .. } => ErrorKind::System,
+            Self::Bundle { source, .. } if source.kind() != std::io::ErrorKind::StorageFull => {
+                ErrorKind::Usage
+            }
+            Self::UnlistedArchive { .. } | Self::Bundle { .. } | Self::System { .. } => {
+                ErrorKind::System
+            },
         }
     }
 
@@ -99,6 +107,13 @@ impl Diagnostic for CommandError {
                 "Correct --cache-dir or MEETFS_CACHE_DIR. Without them, the configured directory is \
                  used."
             }
+            Self::Bundle { source, .. } => match source.kind() {
+                std::io::ErrorKind::AlreadyExists => "Name a new file for --bundle.",
+                std::io::ErrorKind::StorageFull => {
+                    "Free disk space, or name a file on another file system for --bundle."
+                }
+                _ => "Name a file in a directory that you can write to for --bundle.",
+            },
             Self::System { .. } => return None,
         };
         Some(hint.into())

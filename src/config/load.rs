@@ -167,7 +167,7 @@ pub(super) struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(overrides: &'a Overrides, environment: &'a dyn Environment) -> Self {
+    pub(super) fn new(overrides: &'a Overrides, environment: &'a dyn Environment) -> Self {
         Self { overrides, environment, now: Timestamp::now() }
     }
 
@@ -249,7 +249,7 @@ impl<'a> Loader<'a> {
 
     /// Reads the file that a flag or a variable names. If neither is set, reads the file at the
     /// default path, if it exists.
-    fn read_config_file(&self, purpose: Purpose) -> Result<ConfigFile, ConfigError> {
+    pub(super) fn read_config_file(&self, purpose: Purpose) -> Result<ConfigFile, ConfigError> {
         if let Some(path) = self.overrides.config.clone() {
             return ConfigFile::read(self.resolve_from_current_directory(path)?, false);
         }

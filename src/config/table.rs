@@ -128,7 +128,8 @@ impl<'a> Table<'a> {
         ConfigError::Value { origin, problem }
     }
 
-    fn path_of(&self, key: &str) -> String {
+    /// Returns the key with the name of the table, as in `source.acme.users`.
+    pub(super) fn path_of(&self, key: &str) -> String {
         let key = quote_key(key);
         if self.name.is_empty() { key.into_owned() } else { format!("{}.{key}", self.name) }
     }

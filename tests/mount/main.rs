@@ -8,6 +8,7 @@ mod support;
 mod attributes;
 mod automount;
 mod black_hole;
+mod bundle;
 mod cache_command;
 mod cache_directory;
 mod changes;

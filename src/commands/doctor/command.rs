@@ -2,22 +2,24 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::bundle::Bundle;
 use super::check::{Check, Report, Verdict, exit_status};
 use super::{cache, source, system};
 use crate::cli::DoctorArgs;
 use crate::commands::error::{CommandError, Error};
 use crate::commands::exit_status::ExitStatus;
-use crate::commands::output::print_json;
+use crate::commands::output::{print_json, print_line};
 use crate::config::{Config, DiskLimit, ProcessEnvironment};
 use crate::daemon::archive::Archive;
 use crate::daemon::cache_storage::CacheStorage;
 use crate::model::{Diagnostic, ErrorKind};
 
-/// Checks everything that a mount needs.
+/// Checks everything that a mount needs. With `--bundle`, also writes an archive for a bug report.
 ///
 /// # Errors
-/// The checks cannot run, or their results cannot be printed.
+/// The checks cannot run, their results cannot be printed, or the archive cannot be written.
 pub(crate) fn run(arguments: &DoctorArgs) -> Result<ExitStatus, Error> {
+    let bundle = arguments.bundle.as_deref().map(Bundle::create).transpose()?;
     let mut report = Report { is_json: arguments.json, checks: Vec::new() };
     system::run_checks().into_iter().for_each(|check| report.add(check));
     match Config::load(&arguments.overrides(), &ProcessEnvironment) {
@@ -37,6 +39,13 @@ pub(crate) fn run(arguments: &DoctorArgs) -> Result<ExitStatus, Error> {
     }
     if arguments.json {
         print_json(&report.checks)?;
+    }
+    if let (Some(bundle), Some(path)) = (bundle, &arguments.bundle) {
+        bundle.write(&arguments.overrides(), &report.checks)?;
+        print_line(format_args!(
+            "wrote {}, without secrets, topics, names, addresses and URLs",
+            path.display()
+        ));
     }
     Ok(exit_status(&report.checks))
 }
