@@ -140,6 +140,17 @@ fn describe_detached_holders(report: &MountReport) -> Option<String> {
     }
 }
 
+/// Returns the report of a mount whose daemon cannot answer.
+fn report_of_error(error: &ControlError) -> Option<MountReport> {
+    match error {
+        ControlError::Dead(mountpoint) => Some(MountReport::for_dead_mount(mountpoint)),
+        ControlError::NoReply { mountpoint, .. } | ControlError::Stopped { mountpoint, .. } => {
+            Some(MountReport::for_unanswered_request(mountpoint, ErrorReport::of(error)))
+        }
+        _ => None,
+    }
+}
+
 /// Prints all reports, then returns the first error, if any.
 pub(crate) fn print_all(replies: Vec<Reply>, as_json: bool) -> Result<Vec<MountReport>, Error> {
     let (mut reports, mut failure) = (Vec::new(), None);
@@ -148,10 +159,8 @@ pub(crate) fn print_all(replies: Vec<Reply>, as_json: bool) -> Result<Vec<MountR
             Ok(report) => reports.push(report),
             Err(error) => {
                 // In text output, the error message is enough.
-                if let ControlError::Dead(mountpoint) = &error
-                    && as_json
-                {
-                    reports.push(MountReport::for_dead_mount(mountpoint));
+                if as_json {
+                    reports.extend(report_of_error(&error));
                 }
                 failure = failure.or(Some(error));
             }

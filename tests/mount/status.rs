@@ -457,6 +457,14 @@ fn stopped_daemon_is_named_at_once() {
             "{words:?}"
         );
     }
+    for words in [&["status", "--json"][..], &["status", "--json", place]] {
+        let output = command(&rig, words);
+        let mounts: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert_eq!(mounts[0]["mountpoint"], place, "{mounts}");
+        let hint = format!("Resume it with `kill -CONT {daemon}`.");
+        assert_eq!(mounts[0]["dead"]["hint"], hint, "{mounts}");
+    }
     signal(daemon, "CONT");
     let refreshed = command(&rig, &["refresh"]);
     assert!(refreshed.status.success(), "{}", text(&refreshed));

@@ -31,7 +31,7 @@ use crate::tree::SourceTotals;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MountReport {
     pub mountpoint: String,
-    /// The error of a dead mount. `None` for a live mount.
+    /// The error of a dead mount, or of a daemon that does not answer. `None` for a live mount.
     #[serde(rename = "dead", default)]
     pub dead_mount_error: Option<ErrorReport>,
     /// Process id of the daemon. `None` for a dead mount, like `version` and `mounted_at`.
@@ -275,14 +275,20 @@ impl MountReport {
 
     /// Returns the report of a dead mount. Its JSON has the same keys as any other report.
     pub(crate) fn for_dead_mount(mountpoint: &Path) -> Self {
+        let error = ErrorReport {
+            error: "its daemon has died".to_owned(),
+            caused_by: Vec::new(),
+            hint: Some(dead_mount_hint(mountpoint)),
+            kind: ErrorKind::Unavailable.name().into(),
+        };
+        Self::for_unanswered_request(mountpoint, error)
+    }
+
+    /// Returns the report of a mount whose daemon did not answer.
+    pub(crate) fn for_unanswered_request(mountpoint: &Path, error: ErrorReport) -> Self {
         Self {
             mountpoint: mountpoint.to_string_lossy().into_owned(),
-            dead_mount_error: Some(ErrorReport {
-                error: "its daemon has died".to_owned(),
-                caused_by: Vec::new(),
-                hint: Some(dead_mount_hint(mountpoint)),
-                kind: ErrorKind::Unavailable.name().into(),
-            }),
+            dead_mount_error: Some(error),
             pid: None,
             version: None,
             mounted_at: None,
