@@ -209,6 +209,16 @@ fn listener_serves_metrics_over_http() {
     assert_eq!(code(&[&format!("http://127.0.0.1:{port}/other")]), "404");
     assert_eq!(code(&["-X", "POST", "-d", "x=1", &url]), "405");
     assert_eq!(code(&["-I", &url]), "200");
+    // A web page whose name resolves to a loopback address must not read the metrics.
+    for (host, expected) in [
+        ("attacker.example", "403"),
+        ("attacker.example:80", "403"),
+        ("localhost", "200"),
+        ("[::1]:9464", "200"),
+        ("127.0.0.2:80", "200"),
+    ] {
+        assert_eq!(code(&["-H", &format!("Host: {host}"), &url]), expected, "{host}");
+    }
     assert_eq!(code(&["-H", &format!("X-Long: {}", "x".repeat(60_000)), &url]), "431");
     // Idle connections end after a timeout, so they delay a scraper but do not lock it out.
     let hold = format!(

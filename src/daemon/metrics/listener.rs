@@ -1,6 +1,7 @@
 //! The HTTP server for metrics. It answers `GET /metrics`.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -111,7 +113,9 @@ impl MetricsListener {
     pub(crate) async fn serve(self, mount: Arc<ServedMount>, shutdown: CancellationToken) {
         let Self { socket, path: _file } = self;
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let reporter = Reporter { mount, permits: Arc::new(Semaphore::new(MAX_REPORTS)) };
+        let checks_host = matches!(socket, Socket::Tcp(_));
+        let report_permits = Arc::new(Semaphore::new(MAX_REPORTS));
+        let reporter = Reporter { mount, permits: report_permits, checks_host };
         let accept = async {
             loop {
                 let Ok(permit) = permits.clone().acquire_owned().await else { return };
@@ -166,6 +170,8 @@ fn remove_unused_socket(path: &Path) -> std::io::Result<()> {
 struct Reporter {
     mount: Arc<ServedMount>,
     permits: Arc<Semaphore>,
+    /// Whether a browser could be the client, which cannot connect to Unix sockets.
+    checks_host: bool,
 }
 
 impl Reporter {
@@ -200,6 +206,9 @@ async fn answer(
     request: Request<hyper::body::Incoming>,
     reporter: Reporter,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    if reporter.checks_host && !is_addressed_to_loopback(request.headers()) {
+        return Ok(text_reply(StatusCode::FORBIDDEN, "use localhost or the address of the host\n"));
+    }
     if request.uri().path() != "/metrics" {
         return Ok(text_reply(StatusCode::NOT_FOUND, "the metrics are at /metrics\n"));
     }
@@ -212,6 +221,16 @@ async fn answer(
         Some(text) => text_reply(StatusCode::OK, text),
         None => text_reply(StatusCode::SERVICE_UNAVAILABLE, "the mount is ending\n"),
     })
+}
+
+/// Whether the `Host` header is an address or `localhost`. A web page can resolve its own name to a
+/// loopback address, and its scripts could then read the metrics with the browser of the user (DNS
+/// rebinding).
+fn is_addressed_to_loopback(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else { return true };
+    let Ok(Ok(authority)) = host.to_str().map(str::parse::<Authority>) else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
 fn text_reply(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
