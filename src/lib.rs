@@ -33,5 +33,6 @@ pub mod ownership;
 pub mod providers;
 pub mod read;
 pub mod sync;
+pub mod text;
 pub mod tree;
 pub mod vfs;

@@ -17,6 +17,7 @@ mod replies;
 pub mod retry_after;
 pub mod sign_in;
 pub mod signed_link;
+pub mod texts;
 mod tree;
 pub mod values;
 pub mod webex;
@@ -26,7 +27,7 @@ pub mod zoom;
 pub type Check = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Check); 16] = [
+pub const TARGETS: [(&str, Check); 17] = [
     ("zoom", zoom::check),
     ("webex", webex::check),
     ("rapatin", rapatin::check),
@@ -43,4 +44,5 @@ pub const TARGETS: [(&str, Check); 16] = [
     ("login", login::check),
     ("config", config::check),
     ("values", values::check),
+    ("texts", texts::check),
 ];

@@ -16,7 +16,7 @@ pub fn check(data: &[u8]) {
     let mut value = || lines.next().filter(|line| !line.is_empty()).map(str::to_owned);
     let values: [_; 7] = std::array::from_fn(|_| value().map(OsString::from));
     let options = value().unwrap_or_default();
-    let last_values: [_; 2] = std::array::from_fn(|_| value().map(OsString::from));
+    let last_values: [_; 3] = std::array::from_fn(|_| value().map(OsString::from));
     let _parsed_or_refused = MountOptions::parse(&options);
     let by_flags = settings::load(
         FILE,
@@ -43,13 +43,13 @@ pub fn check(data: &[u8]) {
 
 fn overrides(
     values: &[Option<OsString>; 7],
-    last_values: [Option<OsString>; 2],
+    last_values: [Option<OsString>; 3],
     origin: Origin,
 ) -> Overrides {
     let setting = |value: Option<OsString>| Some(Setting::new(value?, origin.clone()));
     let settings = values.clone().map(&setting);
     let [cache_dir, memory, disk, timezone, read_deadline, connections, source] = settings;
-    let [bandwidth_limit, metrics] = last_values.map(setting);
+    let [bandwidth_limit, metrics, search] = last_values.map(setting);
     Overrides {
         config: None,
         sources: source.into_iter().collect(),
@@ -61,5 +61,6 @@ fn overrides(
         connections,
         bandwidth_limit,
         metrics,
+        search,
     }
 }

@@ -115,6 +115,12 @@ impl Catalog {
         self.sources.lock().get(name).and_then(|source| source.earlier_listing)
     }
 
+    /// Whether this run or an earlier one has listed the source completely. Before that, a missing
+    /// meeting does not prove that the meeting is deleted.
+    pub fn is_fully_listed(&self, name: &SourceName) -> bool {
+        self.sources.lock().get(name).is_some_and(|source| source.is_fully_listed)
+    }
+
     /// Records `listed_at` as the time of the last complete listing of a source. Files whose
     /// measured size contradicts this listing are measured again. Removes the values of deleted
     /// meetings. Does blocking I/O.
@@ -123,6 +129,7 @@ impl Catalog {
         let _guard = self.apply_lock.lock();
         let mut sources = self.sources.lock();
         let Some(source) = sources.get_mut(name) else { return };
+        source.is_fully_listed = true;
         let has_unconfirmed_sizes = source.mark_contradicted_sizes_unconfirmed(&self.replies);
         source.remove_values_of_deleted_meetings();
         self.replies.retain_meetings(name, |id| source.contains(id));

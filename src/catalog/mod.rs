@@ -33,6 +33,7 @@ mod refresh_state;
 mod refresher;
 mod retention;
 mod scope;
+mod search_index;
 mod source;
 mod source_counts;
 mod source_snapshot;
@@ -49,5 +50,9 @@ pub use refresh_state::RefreshState;
 pub use refresher::Refresher;
 pub use retention::CachedFiles;
 pub use scope::ListingScope;
+pub use search_index::{
+    Coverage, Indexer, SearchHit, SearchIndex, SearchIndexError, SearchRequest, SearchResult,
+    SourceCoverage, TextId,
+};
 pub use source::SourceOptions;
 pub use source_counts::SourceCounts;

@@ -50,6 +50,8 @@ pub(super) struct Source {
     /// `Some` if an earlier run listed the source. The inner value is the time of the last complete
     /// listing, or `None` if no listing was complete.
     pub(super) earlier_listing: Option<Option<Timestamp>>,
+    /// Whether this run or an earlier one has listed the source completely.
+    pub(super) is_fully_listed: bool,
     pub(super) meetings: HashMap<MeetingId, CatalogEntry>,
     /// The measured sizes by meeting, including meetings that are not listed yet.
     pub(super) sizes: HashMap<MeetingId, Arc<MeasuredSizes>>,
@@ -74,6 +76,7 @@ impl Source {
             filter: Arc::new(options.filter),
             redundant_view_suffix: options.redundant_view_suffix,
             earlier_listing: None,
+            is_fully_listed: false,
             meetings: HashMap::new(),
             sizes: HashMap::new(),
             unconfirmed_sizes: HashSet::new(),
@@ -105,6 +108,7 @@ impl Source {
         let listing = value_or_default(&name, "listing", listing);
         if let Some(listing) = listing {
             source.earlier_listing = Some(listing.fully_listed_at);
+            source.is_fully_listed = listing.fully_listed_at.is_some();
             let details = &source.details;
             let entries = listing.meetings.into_iter().map(|meeting| {
                 let details = details.get(&meeting.id);

@@ -10,6 +10,7 @@ use super::log_level::LogLevelArgs;
 use super::login::LoginArgs;
 use super::mount::MountArgs;
 use super::refresh::RefreshArgs;
+use super::search::SearchArgs;
 use super::status::StatusArgs;
 use super::suggestions;
 use super::unmount::UnmountArgs;
@@ -30,6 +31,7 @@ Examples:
   meetfs doctor                         find out why a mount does not work
   meetfs expiring --within 7d           list files that will be deleted
   meetfs verify /backup                 check a backup
+  meetfs search 'budget plan'           search what was said in meetings
   meetfs explain FILE                   show which bytes of a file are cached
   meetfs cache status                   show the size of the disk cache
 
@@ -70,6 +72,7 @@ pub enum Command {
     Doctor(Box<DoctorArgs>),
     Expiring(ExpiringArgs),
     Verify(VerifyArgs),
+    Search(SearchArgs),
     Explain(ExplainArgs),
     LogLevel(LogLevelArgs),
     Cache(Box<CacheArgs>),

@@ -25,8 +25,8 @@ Examples:
 Only downloaded blocks are removed. Exits with 4 if a mount uses the cache. Unmount it first.";
 
 /// Ids of the flags in [`ConfigArgs`] that have no effect on these commands.
-const HIDDEN_FLAGS: [&str; 6] =
-    ["memory", "timezone", "read_deadline", "connections", "bandwidth_limit", "metrics"];
+const HIDDEN_FLAGS: [&str; 7] =
+    ["memory", "timezone", "read_deadline", "connections", "bandwidth_limit", "metrics", "search"];
 
 /// Inspect or empty the disk cache
 #[derive(Args, Clone, Debug)]

@@ -12,7 +12,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::{
     DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_READ_DEADLINE, METRICS_OFF, Origin,
-    Overrides, Setting,
+    Overrides, SEARCH_OFF, Setting,
 };
 
 /// A flag and the environment variable that can be set instead.
@@ -38,6 +38,8 @@ const BANDWIDTH_LIMIT: Flag =
     Flag { id: "bandwidth_limit", name: "--bandwidth-limit", variable: "MEETFS_BANDWIDTH_LIMIT" };
 
 const METRICS: Flag = Flag { id: "metrics", name: "--metrics", variable: "MEETFS_METRICS" };
+
+const SEARCH: Flag = Flag { id: "search", name: "--search", variable: "MEETFS_SEARCH" };
 
 impl Flag {
     /// Returns the value of the flag, or of the environment variable if the flag is not given.
@@ -157,6 +159,19 @@ struct ConfigFlags {
         default_value = METRICS_OFF
     )]
     metrics: Option<OsString>,
+
+    /// Index what was said, for `meetfs search`: on or off
+    ///
+    /// The mount downloads each transcript and chat once in the background, and stores its words in
+    /// the cache directory.
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        env = SEARCH.variable,
+        hide_env_values = true,
+        default_value = SEARCH_OFF
+    )]
+    search: Option<OsString>,
 }
 
 /// Hides `argument` from the help if `ids` contains its id. Used for flags that have no effect on a
@@ -200,6 +215,7 @@ impl FromArgMatches for ConfigArgs {
             connections: CONNECTIONS.setting(matches),
             bandwidth_limit: BANDWIDTH_LIMIT.setting(matches),
             metrics: METRICS.setting(matches),
+            search: SEARCH.setting(matches),
         }))
     }
 

@@ -21,7 +21,7 @@ Exits with 0 if no check failed, with 3 if a check of the configuration or of a 
 and with 1 if another check failed.";
 
 /// Ids of the flags in [`ConfigArgs`] that have no effect on this command.
-const HIDDEN_FLAGS: [&str; 1] = ["metrics"];
+const HIDDEN_FLAGS: [&str; 2] = ["metrics", "search"];
 
 /// Check configuration, credentials, network, FUSE and cache, and suggest fixes
 #[derive(Args, Clone, Debug)]

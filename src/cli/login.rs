@@ -25,7 +25,7 @@ them. A running mount uses a new sign-in automatically.
 Exits with 3 if permission was refused or if the source needs no login.";
 
 /// Ids of the flags in [`ConfigArgs`] that have no effect on this command.
-const HIDDEN_FLAGS: [&str; 8] = [
+const HIDDEN_FLAGS: [&str; 9] = [
     "cache_dir",
     "memory",
     "disk",
@@ -34,6 +34,7 @@ const HIDDEN_FLAGS: [&str; 8] = [
     "connections",
     "bandwidth_limit",
     "metrics",
+    "search",
 ];
 
 /// Sign in to a source in a browser

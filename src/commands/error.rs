@@ -54,6 +54,16 @@ pub enum CommandError {
     /// The directory of `meetfs expiring --not-in` or of `meetfs verify` is inside the mount.
     #[error("cannot search {} for copies: it is inside the mount", .0.display())]
     CopiesInMount(PathBuf),
+    /// No phrase of `meetfs search` contains a word.
+    #[error("the query contains no words")]
+    NoWords,
+    #[error("the query is longer than {max_length} bytes")]
+    LongQuery { max_length: usize },
+    /// `meetfs search --play` needs a recording.
+    #[error("{} has no recording that can be played", .0.display())]
+    NothingToPlay(PathBuf),
+    #[error("mpv and VLC are not installed")]
+    NoPlayer,
     /// The directory in `--cache-dir` or its variable cannot be used.
     #[error("cannot {action} the cache {}", path.display())]
     CacheDirectory { action: &'static str, path: PathBuf, source: std::io::Error },
@@ -70,8 +80,11 @@ impl Diagnostic for CommandError {
             Self::IncompleteRefresh { .. } | Self::UnfinishedRefresh { .. } => {
                 ErrorKind::Unavailable
             }
+            Self::NothingToPlay(_) | Self::NoPlayer => ErrorKind::NotFound,
             Self::SeveralMounts { .. }
             | Self::AmbiguousArchive { .. }
+            | Self::NoWords
+            | Self::LongQuery { .. }
             | Self::Copies { .. }
             | Self::CopiesInMount(_)
             | Self::CacheDirectory { .. } => ErrorKind::Usage,
@@ -80,7 +93,7 @@ impl Diagnostic for CommandError {
             }
             Self::UnlistedArchive { .. } | Self::Bundle { .. } | Self::System { .. } => {
                 ErrorKind::System
-            },
+            }
         }
     }
 
@@ -103,6 +116,10 @@ impl Diagnostic for CommandError {
             }
             Self::Copies { .. } => "Choose a readable directory.",
             Self::CopiesInMount(_) => "Choose a directory outside the mount.",
+            Self::NoWords => "Name words to search for, such as `meetfs search 'budget plan'`.",
+            Self::LongQuery { .. } => "Search for fewer words.",
+            Self::NothingToPlay(_) => "`ls` of the directory shows the files of the meeting.",
+            Self::NoPlayer => "Install mpv or VLC, or open the file in another player.",
             Self::CacheDirectory { .. } => {
                 "Correct --cache-dir or MEETFS_CACHE_DIR. Without them, the configured directory is \
                  used."

@@ -26,6 +26,7 @@ mod progress;
 mod refresh;
 mod run;
 mod saved_copies;
+mod search;
 mod status;
 mod status_view;
 mod unmount;

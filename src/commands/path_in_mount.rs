@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::{CommandError, Error};
 use crate::daemon::control::ControlError;
-use crate::fuse::mount_table::{MountEntry, mount_containing};
 use crate::daemon::mountpoint::absolute_path;
+use crate::fuse::mount_table::{MountEntry, mount_containing};
 
 /// An absolute path and the mountpoint of the meetfs mount that contains it.
 pub(crate) struct PathInMount {

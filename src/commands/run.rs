@@ -6,8 +6,8 @@ use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::output::print_to_stderr;
 use super::{
-    cache, doctor, expiring, explain, log_level, login, mount, mount_helper, refresh, status,
-    unmount, verify,
+    cache, doctor, expiring, explain, log_level, login, mount, mount_helper, refresh, search,
+    status, unmount, verify,
 };
 use crate::cli::{CacheCommand, Command, MountHelperArgs};
 use crate::model::ErrorReport;
@@ -21,6 +21,7 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Refresh(arguments) => to_exit_code(refresh::run(arguments)),
         Command::Expiring(arguments) => expiring::run(arguments).map(ExitCode::from),
         Command::Verify(arguments) => verify::run(arguments).map(ExitCode::from),
+        Command::Search(arguments) => search::run(arguments).map(ExitCode::from),
         Command::Explain(arguments) => to_exit_code(explain::run(arguments)),
         Command::LogLevel(arguments) => to_exit_code(log_level::run(arguments)),
         Command::Doctor(arguments) => doctor::run(arguments).map(ExitCode::from),
@@ -71,6 +72,7 @@ fn prints_json(command: &Command) -> bool {
         Command::Refresh(arguments) => arguments.json,
         Command::Expiring(arguments) => arguments.json,
         Command::Verify(arguments) => arguments.json,
+        Command::Search(arguments) => arguments.json,
         Command::Explain(arguments) => arguments.json,
         Command::Doctor(arguments) => arguments.json,
         Command::Cache(arguments) => {

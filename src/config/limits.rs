@@ -25,6 +25,10 @@ pub const DEFAULT_DISK: &str = "10GiB";
 /// The value that turns the metrics server off. It is the default.
 pub const METRICS_OFF: &str = "off";
 
+/// The value that turns the search index off. It is the default, because the index contains what
+/// was said in meetings, and because building it downloads all transcripts.
+pub const SEARCH_OFF: &str = "off";
+
 /// Minimum deadline of a read. A shorter deadline would leave no time for a slow round trip and one
 /// retry. Every read would fail.
 pub(super) const MIN_READ_DEADLINE: Duration = Duration::from_secs(1);

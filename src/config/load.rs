@@ -46,6 +46,8 @@ pub struct Config {
     pub ca_certificates: CaCertificates,
     /// The address of the metrics server, if it is turned on.
     pub metrics: Option<MetricsAddress>,
+    /// Whether the texts of meetings are indexed for `meetfs search`.
+    pub indexes_texts: bool,
     /// The permission bits of directories, or `None` to use the default of the mount.
     pub directory_mode: Option<u16>,
     /// The permission bits of files, or `None` to use the default of the mount.
@@ -63,6 +65,7 @@ known_keys! {
         bandwidth_limit: Text,
         ca_file: Text,
         metrics: Text,
+        search: Text,
         directory_mode: Text,
         file_mode: Text,
         cache: SubTable,
@@ -220,6 +223,10 @@ impl<'a> Loader<'a> {
             .filter(|address| address.value != METRICS_OFF)
             .map(|address| address.validate(MetricsAddress::parse))
             .transpose()?;
+        let indexes_texts = override_or_key(&overrides.search, keys.search)?
+            .map(|switch| switch.validate(value::parse_switch))
+            .transpose()?
+            .unwrap_or_default();
         let check_mode = |key: Option<Text>, required_bits| {
             key.map(|text| text.validate(|text| value::parse_mode(text, required_bits))).transpose()
         };
@@ -241,6 +248,7 @@ impl<'a> Loader<'a> {
             bandwidth_limit,
             ca_certificates,
             metrics,
+            indexes_texts,
             directory_mode,
             file_mode,
             sources,

@@ -68,6 +68,7 @@ pub use file_problem::FileProblem;
 pub use filter::{FileKind, FilterConfig};
 pub use limits::{
     DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_MEMORY, DEFAULT_READ_DEADLINE, METRICS_OFF,
+    SEARCH_OFF,
 };
 pub use load::Config;
 pub use metrics_address::MetricsAddress;

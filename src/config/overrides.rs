@@ -20,4 +20,5 @@ pub struct Overrides {
     pub connections: Option<Setting<OsString>>,
     pub bandwidth_limit: Option<Setting<OsString>>,
     pub metrics: Option<Setting<OsString>>,
+    pub search: Option<Setting<OsString>>,
 }

@@ -803,7 +803,7 @@ const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 #[test]
 fn documentation_has_every_key() {
     let keys = [RootKeys::names(), CacheKeys::names(), all_key_names()].concat();
-    assert_eq!(keys.len(), 10 + 3 + 3 + 9 + 14 + 17 + 11);
+    assert_eq!(keys.len(), 11 + 3 + 3 + 9 + 14 + 17 + 11);
     let tables = ["cache", "source"];
     for key in keys.iter().filter(|key| !tables.contains(&key.as_str())) {
         assert!(DOCUMENTATION.contains(&format!("`{key}`")), "{key}");

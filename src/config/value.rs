@@ -103,6 +103,19 @@ pub(super) fn parse_connections(text: String) -> Result<usize, ValueProblem> {
     })
 }
 
+/// Parses a setting that is either on or off.
+pub(super) fn parse_switch(text: String) -> Result<bool, ValueProblem> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(ValueProblem::Malformed {
+            value: text,
+            expected: "a switch",
+            hint: Some("Write \"on\" or \"off\"."),
+        }),
+    }
+}
+
 /// Parses a bandwidth limit in bytes per second, or "off".
 pub(super) fn parse_bandwidth_limit(text: String) -> Result<Option<BandwidthLimit>, ValueProblem> {
     if text.eq_ignore_ascii_case("off") {

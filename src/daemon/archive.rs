@@ -25,7 +25,10 @@ use super::retained_files::RetainedFiles;
 use super::source::Source;
 use crate::cache::MemoryCache;
 use crate::cache::disk::{DiskCache, DiskStatus};
-use crate::catalog::{Catalog, Enricher, ListingScope, SizeFinder, SourceCounts, SourceOptions};
+use crate::catalog::{
+    Catalog, Coverage, Enricher, Indexer, ListingScope, SearchIndex, SizeFinder, SourceCounts,
+    SourceOptions,
+};
 use crate::config::{BandwidthLimit, Config};
 use crate::http::{Client, FetchError, RequestCounters};
 #[cfg(test)]
@@ -81,6 +84,8 @@ pub struct Archive {
     sources: Vec<Source>,
     client: Client,
     disk: Option<Arc<DiskCache>>,
+    search_index: Option<Arc<SearchIndex>>,
+    search_coverage: Arc<Coverage>,
     unwritable_cache: Option<UnwritableCache>,
     /// The catalog revision that the tree shows.
     shown_revision: watch::Sender<Option<u64>>,
@@ -128,7 +133,7 @@ impl Archive {
         runtime: &Handle,
         shutdown: CancellationToken,
     ) -> Result<Self, DaemonError> {
-        let CacheStorage { database, disk, unwritable_cache } = storage;
+        let CacheStorage { database, disk, search_index, unwritable_cache } = storage;
         let zones = NamingZones::resolve(config, &database);
         let zone_of =
             |source: &Source| zones.by_source.get(&source.config.name).unwrap_or(&config.timezone);
@@ -213,6 +218,8 @@ impl Archive {
             sources,
             client,
             disk,
+            search_index,
+            search_coverage: Arc::default(),
             unwritable_cache,
             shown_revision,
             zone_changes: zones.changes,
@@ -267,6 +274,15 @@ impl Archive {
             };
             runtime.spawn(run_after(delay, enricher.run(self.shutdown.clone())));
             runtime.spawn(self.show_when_listed(source));
+        }
+        if let Some(index) = &self.search_index {
+            let indexer = Indexer {
+                catalog: self.catalog.clone(),
+                fetcher: Arc::new(EngineSizeFinder(self.engine.clone())),
+                index: index.clone(),
+                coverage: self.search_coverage.clone(),
+            };
+            runtime.spawn(run_after(RESTART_DELAY, indexer.run(self.shutdown.clone())));
         }
     }
 
@@ -467,6 +483,12 @@ impl Archive {
         sizes.extend(self.sources.iter().flat_map(|source| source.provider.table_sizes()));
         sizes.push(TableSize::new("nodes of the tree", self.tree.current().nodes().len()));
         sizes
+    }
+
+    /// Returns the search index and the part of the archive that it contains; `None` if it is
+    /// turned off.
+    pub(crate) fn search_index(&self) -> Option<(&Arc<SearchIndex>, &Coverage)> {
+        self.search_index.as_ref().map(|index| (index, &*self.search_coverage))
     }
 
     pub(crate) fn client(&self) -> &Client {

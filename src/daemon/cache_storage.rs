@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use super::error::DaemonError;
 use crate::cache::disk::{self, DiskCache, DiskError, DiskOptions};
-use crate::catalog::{CatalogDatabase, CatalogDatabaseError};
-use crate::config::{CacheConfig, DiskLimit};
-use crate::model::{Diagnostic, ErrorKind};
+use crate::catalog::{CatalogDatabase, CatalogDatabaseError, SearchIndex};
+use crate::config::{CacheConfig, Config, DiskLimit};
+use crate::model::{Diagnostic, ErrorKind, line_with_hint};
 
 /// Divisor of the memory for blocks. The result is the maximum size of the blocks that wait to be
 /// written to disk, and the rest of the memory stays available for fetches. If the disk is too
@@ -26,6 +26,8 @@ pub struct CacheStorage {
     pub database: CatalogDatabase,
     /// `None` if the disk cache is turned off or cannot be written.
     pub disk: Option<Arc<DiskCache>>,
+    /// `None` if the index is turned off or cannot be written.
+    pub search_index: Option<Arc<SearchIndex>>,
     /// The write error of the cache directory. `None` if the catalog and the blocks can be written.
     pub unwritable_cache: Option<UnwritableCache>,
 }
@@ -53,43 +55,68 @@ impl Diagnostic for UnwritableCache {
 }
 
 impl CacheStorage {
-    /// Opens the catalog and the disk cache. `connections` is the configured number of connections.
-    /// Does blocking I/O.
+    /// Opens the catalog, the disk cache and the search index. Does blocking I/O.
     ///
     /// # Errors
-    /// One of them cannot be opened, and the reason is not a full or read-only file system.
-    pub fn open(config: &CacheConfig, connections: usize) -> Result<Self, DaemonError> {
-        let database = match CatalogDatabase::open(&config.dir) {
+    /// The catalog or the disk cache cannot be opened, and the reason is not a full or read-only
+    /// file system.
+    pub fn open(config: &Config) -> Result<Self, DaemonError> {
+        let directory = &config.cache.dir;
+        let database = match CatalogDatabase::open(directory) {
             Ok(database) => database,
             Err(error) => {
                 let unwritable_cache = UnwritableCache {
-                    directory: config.dir.clone(),
-                    source: write_error(&config.dir, error)?,
+                    directory: directory.clone(),
+                    source: write_error(directory, error)?,
                 };
                 return Ok(Self {
-                    database: CatalogDatabase::copy_to_memory(&config.dir)?,
+                    database: CatalogDatabase::copy_to_memory(directory)?,
                     disk: None,
+                    search_index: None,
                     unwritable_cache: Some(unwritable_cache),
                 });
             }
         };
-        match open_disk_cache(config, connections) {
-            Ok(disk) => Ok(Self { database, disk, unwritable_cache: None }),
+        let search_index = open_search_index(directory, config.indexes_texts);
+        match open_disk_cache(&config.cache, config.connections) {
+            Ok(disk) => Ok(Self { database, disk, search_index, unwritable_cache: None }),
             Err(DiskError::Directory { directory, source }) if prevents_writes(&source) => {
                 let unwritable_cache = Some(UnwritableCache { directory, source });
-                Ok(Self { database, disk: None, unwritable_cache })
+                Ok(Self { database, disk: None, search_index, unwritable_cache })
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Returns storage that uses no directory.
+    /// Returns storage that uses no directory. `has_search_index` states whether it has a search
+    /// index.
     ///
     /// # Errors
     /// SQLite cannot create a database in memory.
-    pub fn in_memory() -> Result<Self, DaemonError> {
-        Ok(Self { database: CatalogDatabase::in_memory()?, disk: None, unwritable_cache: None })
+    pub fn in_memory(has_search_index: bool) -> Result<Self, DaemonError> {
+        let search_index =
+            if has_search_index { Some(Arc::new(SearchIndex::in_memory()?)) } else { None };
+        Ok(Self {
+            database: CatalogDatabase::in_memory()?,
+            disk: None,
+            search_index,
+            unwritable_cache: None,
+        })
     }
+}
+
+/// Opens the search index. If it is turned off, removes the index of an earlier mount, because it
+/// contains what was said in meetings. A mount does not fail because of the index.
+fn open_search_index(directory: &Path, is_on: bool) -> Option<Arc<SearchIndex>> {
+    let result = if is_on {
+        SearchIndex::open(directory).map(|index| Some(Arc::new(index)))
+    } else {
+        SearchIndex::remove(directory).map(|()| None)
+    };
+    result.unwrap_or_else(|error| {
+        tracing::warn!("{}", line_with_hint(&error));
+        None
+    })
 }
 
 fn open_disk_cache(

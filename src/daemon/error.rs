@@ -9,7 +9,7 @@ use super::log_file::LogFileError;
 use super::metrics::MetricsError;
 use super::mountpoint::MountpointError;
 use crate::cache::disk::DiskError;
-use crate::catalog::CatalogDatabaseError;
+use crate::catalog::{CatalogDatabaseError, SearchIndexError};
 use crate::fuse::SessionError;
 use crate::http::HttpError;
 use crate::model::{Diagnostic, ErrorKind, SourceName};
@@ -28,6 +28,8 @@ pub enum DaemonError {
     Catalog(#[from] CatalogDatabaseError),
     #[error(transparent)]
     Disk(#[from] DiskError),
+    #[error(transparent)]
+    SearchIndex(#[from] SearchIndexError),
     #[error(transparent)]
     Http(#[from] HttpError),
     #[error(transparent)]
@@ -52,6 +54,7 @@ impl Diagnostic for DaemonError {
             Self::Session(error) => error.kind(),
             Self::Catalog(error) => error.kind(),
             Self::Disk(error) => error.kind(),
+            Self::SearchIndex(error) => error.kind(),
             Self::Http(error) => error.kind(),
             Self::Metrics(error) => error.kind(),
             Self::Log {
@@ -70,6 +73,7 @@ impl Diagnostic for DaemonError {
             Self::Session(error) => error.hint(),
             Self::Catalog(error) => error.hint(),
             Self::Disk(error) => error.hint(),
+            Self::SearchIndex(error) => error.hint(),
             Self::Http(error) => error.hint(),
             Self::Metrics(error) => error.hint(),
             Self::Log { .. } => Some("Choose another file with --log-file.".into()),

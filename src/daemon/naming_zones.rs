@@ -152,6 +152,7 @@ mod tests {
             bandwidth_limit: None,
             ca_certificates: CaCertificates::default(),
             metrics: None,
+            indexes_texts: false,
             directory_mode: None,
             file_mode: None,
             sources: demo::sources(&cloud).unwrap(),

@@ -158,9 +158,9 @@ impl MountProcess<'_> {
             config.metrics.as_ref().map(MetricsListener::bind).transpose()?
         };
         let storage = if self.options.demo_cloud.is_some() {
-            CacheStorage::in_memory()?
+            CacheStorage::in_memory(config.indexes_texts)?
         } else {
-            CacheStorage::open(&config.cache, config.connections)?
+            CacheStorage::open(config)?
         };
         let shutdown = CancellationToken::new();
         let shutdown_guard = shutdown.clone().drop_guard();

@@ -255,6 +255,7 @@ fn config(url: Url, cache: &Path) -> Config {
         bandwidth_limit: None,
         ca_certificates: CaCertificates::default(),
         metrics: None,
+        indexes_texts: false,
         directory_mode: None,
         file_mode: None,
         sources: vec![source],
@@ -307,7 +308,7 @@ async fn registered_provider_is_listed_and_read_exactly() {
 
     let runtime = tokio::runtime::Handle::current();
     let ended = CancellationToken::new();
-    let storage = CacheStorage::in_memory().unwrap();
+    let storage = CacheStorage::in_memory(false).unwrap();
     let archive =
         Archive::with_providers(&config, &registry, storage, &runtime, ended.clone()).unwrap();
     archive.start(&runtime);

@@ -52,6 +52,7 @@ mod refusals;
 mod refused_users;
 mod renewal;
 mod restart;
+mod search;
 mod secrets;
 mod service_manager;
 mod status;

@@ -60,7 +60,7 @@ fn check_sources(mut config: Config, report: &mut Report) -> Result<(), Error> {
         .map_err(|source| CommandError::System { action: "start the runtime", source })?;
     let shutdown = CancellationToken::new();
     let archive =
-        Archive::new(&config, CacheStorage::in_memory()?, runtime.handle(), shutdown.clone())?;
+        Archive::new(&config, CacheStorage::in_memory(false)?, runtime.handle(), shutdown.clone())?;
     runtime.block_on(source::run_checks(&archive, report));
     shutdown.cancel();
     Ok(())

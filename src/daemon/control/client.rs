@@ -12,9 +12,11 @@ use tracing::level_filters::LevelFilter;
 use super::error::ControlError;
 use super::expiring_file::ExpiringFile;
 use super::explanation::Explanation;
+use super::found_cue::SearchReply;
 use super::report::MountReport;
 use super::request::Request;
 use super::{dead_mounts, socket};
+use crate::catalog::SearchRequest;
 use crate::config::Environment;
 use crate::daemon::log_level::LogLevelChange;
 use crate::daemon::mountpoint::{MountpointError, absolute_path};
@@ -26,6 +28,9 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Timeout for the reply to `refresh`. It is longer than the daemon waits for a refresh.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(11 * 60);
+
+/// Timeout for a search. A word that is in every cue of a large archive takes seconds.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Interval at which a client that waits for a reply checks whether the daemon is stopped.
 const STOP_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,6 +47,12 @@ const MAX_REPLY_LENGTH: usize = 256 * 1024 * 1024;
 
 /// A mountpoint and the expiring files below it.
 pub(crate) type ExpiringFiles = (PathBuf, Vec<ExpiringFile>);
+
+/// A mountpoint and the reply of its daemon to a search.
+pub(crate) type MountSearchReply = (PathBuf, SearchReply);
+
+/// The mountpoints of the live mounts with their replies, and the mountpoints of the dead mounts.
+type MountReplies<T> = (Vec<(PathBuf, T)>, Vec<PathBuf>);
 
 /// Resolves a mountpoint from the command line.
 ///
@@ -83,8 +94,32 @@ impl Mounts {
     pub(crate) fn request_all_expiring_files(
         &self,
     ) -> Result<(Vec<ExpiringFiles>, Vec<PathBuf>), ControlError> {
-        let replies: Result<Vec<ExpiringFiles>, _> =
-            self.send_to_all(Request::Expiring).into_iter().collect();
+        self.request_all(Request::Expiring)
+    }
+
+    /// Searches the texts of one mount.
+    pub(crate) fn search(
+        &self,
+        mountpoint: &Path,
+        request: SearchRequest,
+    ) -> Result<MountSearchReply, ControlError> {
+        self.send(mountpoint, Request::Search(Box::new(request)))
+    }
+
+    /// Searches the texts of every live mount. Also returns the mountpoints of the dead mounts.
+    pub(crate) fn search_all(
+        &self,
+        request: SearchRequest,
+    ) -> Result<(Vec<MountSearchReply>, Vec<PathBuf>), ControlError> {
+        self.request_all(Request::Search(Box::new(request)))
+    }
+
+    /// Returns the replies of every live mount, and the mountpoints of the dead mounts.
+    fn request_all<T: DeserializeOwned + Send + 'static>(
+        &self,
+        request: Request,
+    ) -> Result<MountReplies<T>, ControlError> {
+        let replies: Result<Vec<(PathBuf, T)>, _> = self.send_to_all(request).into_iter().collect();
         let replies = replies?;
         let live_mounts: Vec<_> =
             replies.iter().map(|(mountpoint, _)| mountpoint.clone()).collect();
@@ -298,6 +333,7 @@ fn send_once<T: DeserializeOwned>(socket: &Path, request: &Request) -> Result<T,
         Request::Status | Request::Expiring | Request::Explain(_) | Request::LogLevel { .. } => {
             STATUS_TIMEOUT
         }
+        Request::Search(_) => SEARCH_TIMEOUT,
     };
     let line = request.to_line().ok_or(ErrorKind::InvalidData)?;
     stream.set_write_timeout(Some(STATUS_TIMEOUT))?;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::daemon::mountpoint::MountpointError;
-use crate::model::{Diagnostic, ErrorKind};
+use crate::model::{Diagnostic, ErrorKind, ErrorReport};
 
 /// The reason why a mount did not answer a request.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,11 @@ pub enum ControlError {
     /// The daemon does not support the request.
     #[error("the daemon of {} cannot change its log level", .0.display())]
     FixedLogLevel(PathBuf),
+    /// The mount has no search index.
+    #[error("the mount {} has no search index", .0.display())]
+    NoSearchIndex(PathBuf),
+    #[error("cannot search the mount {}: {}", mountpoint.display(), report.message())]
+    Search { mountpoint: PathBuf, report: ErrorReport },
     /// The daemons of some mounts have died. The output marks these mounts.
     #[error("some mounts were not refreshed")]
     SomeMountsDead,
@@ -78,7 +83,8 @@ impl Diagnostic for ControlError {
             Self::Dead(_) | Self::SomeMountsDead | Self::NoReply { .. } | Self::Stopped { .. } => {
                 ErrorKind::Unavailable
             }
-            Self::NoSocket(_) | Self::FixedLogLevel(_) => ErrorKind::System,
+            Self::NoSearchIndex(_) => ErrorKind::Configuration,
+            Self::NoSocket(_) | Self::FixedLogLevel(_) | Self::Search { .. } => ErrorKind::System,
             Self::Mountpoint(error) => error.kind(),
         }
     }
@@ -97,6 +103,11 @@ impl Diagnostic for ControlError {
                 let mountpoint = mountpoint.display();
                 format!("`ls {mountpoint}` shows what exists.").into()
             }
+            Self::NoSearchIndex(_) => {
+                "Mount again with `--search on`, or with `search = \"on\"` in the configuration."
+                    .into()
+            }
+            Self::Search { report, .. } => return report.hint.clone().map(Into::into),
             Self::FixedLogLevel(_) => "Mount again with --log-level.".into(),
             Self::Inside { mountpoint, .. }
             | Self::BindMount { mountpoint, .. }

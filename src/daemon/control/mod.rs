@@ -15,6 +15,7 @@ mod dead_mounts;
 mod error;
 mod expiring_file;
 mod explanation;
+mod found_cue;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod report;
@@ -30,6 +31,7 @@ pub(crate) use client::{Mounts, resolve_mountpoint};
 pub(crate) use count_text::pluralize;
 pub use error::ControlError;
 pub(crate) use expiring_file::ExpiringFile;
+pub(crate) use found_cue::{FoundCue, SearchReply};
 #[cfg(test)]
 pub(crate) use report::DiskReport;
 pub(crate) use report::{MountReport, SourceReport};

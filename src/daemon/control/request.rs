@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use crate::catalog::SearchRequest;
+
 /// A request to a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -17,11 +19,13 @@ pub(crate) enum Request {
     Explain(String),
     /// Changes the log level for a while.
     LogLevel { level: LevelFilter, duration: Duration },
+    /// Searches the texts of meetings.
+    Search(Box<SearchRequest>),
 }
 
 impl Request {
     /// The number of kinds of requests.
-    pub(crate) const KIND_COUNT: usize = 5;
+    pub(crate) const KIND_COUNT: usize = 6;
 
     /// Returns a number below [`KIND_COUNT`](Self::KIND_COUNT) that identifies the kind.
     pub(crate) fn kind(&self) -> usize {
@@ -31,6 +35,7 @@ impl Request {
             Self::Expiring => 2,
             Self::Explain(_) => 3,
             Self::LogLevel { .. } => 4,
+            Self::Search(_) => 5,
         }
     }
 
@@ -46,6 +51,7 @@ impl Request {
             Self::LogLevel { level, duration } => {
                 format!("log-level {level} {}", duration.as_secs())
             }
+            Self::Search(request) => format!("search {}", serde_json::to_string(request).ok()?),
         })
     }
 
@@ -56,6 +62,7 @@ impl Request {
             None if line == "refresh" => Self::Refresh,
             None if line == "expiring" => Self::Expiring,
             Some(("explain", path)) => Self::Explain(path.to_owned()),
+            Some(("search", request)) => Self::Search(serde_json::from_str(request).ok()?),
             Some(("log-level", arguments)) => {
                 let (level, seconds) = arguments.split_once(' ')?;
                 let levels =
@@ -72,7 +79,11 @@ impl Request {
 mod tests {
     use std::collections::BTreeSet;
 
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::model::SourceName;
+    use crate::text::SearchQuery;
 
     #[test]
     fn request_survives_a_round_trip() {
@@ -83,6 +94,13 @@ mod tests {
             Request::Expiring,
             Request::Explain(String::new()),
             Request::LogLevel { level: LevelFilter::DEBUG, duration },
+            Request::Search(Box::new(SearchRequest {
+                query: SearchQuery::new(["line\nend"]).unwrap(),
+                speaker: SearchQuery::new(["ana*"]),
+                since: Some(Timestamp::UNIX_EPOCH),
+                source: SourceName::new("acme"),
+                limit: 5,
+            })),
         ];
         let kinds: BTreeSet<_> = requests.iter().map(Request::kind).collect();
         assert_eq!(kinds, (0..Request::KIND_COUNT).collect());
@@ -105,6 +123,7 @@ mod tests {
             "log-level debug",
             "log-level trace 5",
             "log-level debug -5",
+            "search {}",
         ] {
             assert_eq!(Request::parse(other), None, "{other:?}");
         }

@@ -64,7 +64,7 @@ impl Mount {
         let server = Arc::new(ZoomServer::new(cloud, FaultSchedule::new(cycle), rng.fork()));
         let config = config(directory);
         let client = Client::with_server(config.connections, server.clone()).unwrap();
-        let storage = CacheStorage::open(&config.cache, config.connections).unwrap();
+        let storage = CacheStorage::open(&config).unwrap();
         let (runtime, shutdown) = (Handle::current(), CancellationToken::new());
         let registry = Registry::default();
         let archive =
@@ -200,6 +200,7 @@ fn config(directory: &Path) -> Config {
         bandwidth_limit: None,
         ca_certificates: CaCertificates::default(),
         metrics: None,
+        indexes_texts: false,
         directory_mode: None,
         file_mode: None,
         sources: vec![source],
