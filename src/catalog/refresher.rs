@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::Date;
-use jiff::{SignedDuration, ToSpan, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -207,9 +207,7 @@ impl Refresher {
     fn is_full_listing_due(&self) -> bool {
         let state = self.state.borrow();
         state.incomplete_days.len() > MAX_INCOMPLETE_RANGES
-            || state
-                .fully_listed_at
-                .is_none_or(|at| current_time().duration_since(at) >= FULL_INTERVAL)
+            || state.fully_listed_at.is_none_or(|at| is_full_listing_old(at, current_time()))
     }
 
     async fn refresh(&self, kind: RefreshKind) {
@@ -395,6 +393,14 @@ impl Refresher {
     }
 }
 
+/// Whether a full listing at `listed_at` is too old. If the clock was set back, `listed_at` is in
+/// the future. Then the next listing is due at once, instead of when the clock reaches that time
+/// again.
+fn is_full_listing_old(listed_at: Timestamp, now: Timestamp) -> bool {
+    let age = now.duration_since(listed_at);
+    age.is_negative() || age >= FULL_INTERVAL
+}
+
 /// Returns the delay before the next refresh, which depends on the number of consecutive failures.
 fn delay_after(failures: u32, was_listed: bool) -> Duration {
     let first_delay = if was_listed { MIN_RETRY_DELAY } else { FIRST_LISTING_RETRY_DELAY };
@@ -408,4 +414,18 @@ fn delay_after(failures: u32, was_listed: bool) -> Duration {
 /// at the same time.
 fn with_jitter(delay: Duration) -> Duration {
     delay + delay.mul_f32(fastrand::f32() / 10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listing_in_the_future_is_old() {
+        let listed_at = Timestamp::from_second(1_791_270_000).unwrap();
+        for (hours, is_old) in [(-9000, true), (-1, true), (0, false), (5, false), (6, true)] {
+            let now = listed_at + SignedDuration::from_hours(hours);
+            assert_eq!(is_full_listing_old(listed_at, now), is_old, "{hours}");
+        }
+    }
 }

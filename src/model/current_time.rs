@@ -34,8 +34,14 @@ mod simulated_time_of_day {
     impl SimulatedTimeOfDay {
         pub(crate) fn start(time: Timestamp) -> Self {
             let id = Handle::current().id();
-            STARTS.lock().get_or_insert_default().insert(id, (Instant::now(), time));
-            Self(id)
+            let time_of_day = Self(id);
+            time_of_day.set(time);
+            time_of_day
+        }
+
+        /// Sets the time of day, as an administrator or a time server does.
+        pub(crate) fn set(&self, time: Timestamp) {
+            STARTS.lock().get_or_insert_default().insert(self.0, (Instant::now(), time));
         }
     }
 

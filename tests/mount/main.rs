@@ -12,6 +12,7 @@ mod bundle;
 mod cache_command;
 mod cache_directory;
 mod changes;
+mod clock_jumps;
 mod configuration;
 mod copying;
 mod disk;

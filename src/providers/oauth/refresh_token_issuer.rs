@@ -168,7 +168,7 @@ impl Renewer {
         }
         let TokenGrant { access_token, lifetime, scopes, api_url, .. } = grant;
         let scopes = scopes.or_else(|| current_sign_in.scopes.clone());
-        Ok(Token::with_lifetime(access_token, requested_at, lifetime)
+        Ok(Token::with_lifetime(access_token, requested_at.0, lifetime)
             .with_api_url(api_url)
             .with_scopes(scopes))
     }
@@ -184,7 +184,7 @@ impl Renewer {
         let is_refused = refused_token
             .is_some_and(|refused_token| refused_token.expose_secret() == token.expose_secret());
         let remaining = Duration::try_from(remaining).ok().filter(|_| is_valid && !is_refused)?;
-        let token = Token::with_lifetime(token.clone(), (Instant::now(), now), remaining);
+        let token = Token::with_lifetime(token.clone(), Instant::now(), remaining);
         let api_url = stored.api_url.as_ref().and_then(|url| self.service.trusted_api_url(url));
         Some(token.with_api_url(api_url).with_scopes(stored.scopes.clone()))
     }

@@ -30,6 +30,11 @@ use crate::providers::{ErrorClass, LeaseEffort, LeaseRequest, Provider, Provider
 /// MiB. If a lease was evicted, the next read of its file costs one more request.
 const MAX_LEASES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
+/// How long a new lease is used in any case. If the local clock is wrong by almost the lifetime of
+/// the leases, each new lease seems to expire at once, and every request would need its own. With
+/// this minimum, a file needs one lease per second.
+const MIN_LEASE_USE: Duration = Duration::from_secs(1);
+
 /// How long the first refusal of a file is cached. Some refusals end within seconds, for example
 /// when the meeting host allows the download.
 const MIN_REFUSAL_TTL: Duration = Duration::from_secs(5);
@@ -134,6 +139,8 @@ struct LeaseSlot {
 #[derive(Default)]
 struct LeaseState {
     lease: Option<Arc<Lease>>,
+    /// The end of [`MIN_LEASE_USE`] of the lease.
+    usable_until: Option<Instant>,
     /// The last refusal of the file. It is kept after its TTL, because the TTL of the next refusal
     /// is twice as long.
     refusal: Option<Refusal>,
@@ -189,6 +196,7 @@ impl LeaseSource for LeaseSlot {
             Ok(lease) => {
                 let lease = Arc::new(lease);
                 state.lease = Some(lease.clone());
+                state.usable_until = Some(Instant::now() + MIN_LEASE_USE);
                 flight.succeed(());
                 Ok(lease)
             }
@@ -256,7 +264,8 @@ impl LeaseSlot {
     /// TTL has not passed.
     fn cached_result(&self) -> Option<Result<Arc<Lease>, FetchError>> {
         let mut state = self.state.lock();
-        state.lease.take_if(|lease| lease.is_expired(current_time()));
+        let is_new = state.usable_until.is_some_and(|until| Instant::now() < until);
+        state.lease.take_if(|lease| !is_new && lease.is_expired(current_time()));
         let valid_refusal =
             state.refusal.as_ref().filter(|refusal| Instant::now() < refusal.expires_at);
         let refusal = || valid_refusal.map(|refusal| Err(refusal.error.clone()));
@@ -294,7 +303,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::model::{DaySpan, SecretUrl, SourceName};
+    use crate::model::{DaySpan, SecretUrl, SimulatedTimeOfDay, SourceName};
     use crate::providers::{ArchiveIdentity, Listing, SourceDescriptor};
 
     /// A provider that returns `error`, if any, for leases of version 1.
@@ -302,6 +311,8 @@ mod tests {
         descriptor: SourceDescriptor,
         request_count: AtomicUsize,
         error: Mutex<Option<ProviderError>>,
+        /// The expiry of its leases.
+        expires: Mutex<Option<Timestamp>>,
     }
 
     #[async_trait]
@@ -320,7 +331,7 @@ mod tests {
                 Some(error) if request.version == Version(1) => Err(error.clone()),
                 _ => {
                     let url = SecretUrl::new(Url::parse("https://example.org/file").unwrap());
-                    Ok(Lease { url, authorization: None, expires: None })
+                    Ok(Lease { url, authorization: None, expires: *self.expires.lock() })
                 }
             }
         }
@@ -331,7 +342,8 @@ mod tests {
         let name = SourceName::new("acme").unwrap();
         let descriptor = SourceDescriptor { name, identity, base_urls: Vec::new() };
         let request_count = AtomicUsize::new(0);
-        Arc::new(FakeProvider { descriptor, request_count, error: Mutex::new(error) })
+        let (error, expires) = (Mutex::new(error), Mutex::default());
+        Arc::new(FakeProvider { descriptor, request_count, error, expires })
     }
 
     fn slot(cache: &LeaseCache, version: u64) -> Arc<dyn LeaseSource> {
@@ -366,6 +378,25 @@ mod tests {
             slot(&cache, 1).current_lease(Priority::Demand).await.is_ok(),
             "the TTL is short again"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wrong_clock_does_not_cost_a_lease_per_request() {
+        let provider = provider(None);
+        let cache = LeaseCache::new(provider.clone());
+        let issued_at = Timestamp::from_second(1_791_270_000).unwrap();
+        let hour = Duration::from_secs(3600);
+        // The clock is an hour ahead, which is almost the lifetime of a lease.
+        let _time_of_day = SimulatedTimeOfDay::start(issued_at + hour);
+        *provider.expires.lock() = Some(issued_at + hour + Duration::from_secs(3));
+        for expected_requests in 1..=3 {
+            for _ in 0..10 {
+                slot(&cache, 1).current_lease(Priority::Demand).await.unwrap();
+                tokio::time::advance(MIN_LEASE_USE / 20).await;
+            }
+            assert_eq!(provider.request_count.load(Ordering::Relaxed), expected_requests);
+            tokio::time::advance(MIN_LEASE_USE / 2).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

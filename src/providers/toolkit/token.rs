@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
 use super::single_flight::SingleFlight;
 use crate::http::Priority;
+use crate::model::current_time;
 use crate::providers::ProviderError;
 
 /// How long before its expiry a token is renewed, unless a tenth of its lifetime is shorter. The
@@ -45,8 +46,6 @@ pub(crate) struct Token {
 struct Lifetime {
     renew_at: Instant,
     expires_at: Instant,
-    /// The time of `expires_at` on the wall clock.
-    expires_on_clock: Timestamp,
 }
 
 impl Token {
@@ -56,23 +55,16 @@ impl Token {
     }
 
     /// Returns a token that is valid for `lifetime`. `requested_at` is the time just before the
-    /// request, on the monotonic clock and on the wall clock, so a slow reply does not prolong the
-    /// lifetime.
+    /// request, so a slow reply does not prolong the lifetime.
     pub(crate) fn with_lifetime(
         secret: SecretString,
-        requested_at: (Instant, Timestamp),
+        requested_at: Instant,
         lifetime: Duration,
     ) -> Self {
-        let expires_at = requested_at.0 + lifetime;
-        let expires_on_clock = SignedDuration::try_from(lifetime)
-            .ok()
-            .and_then(|lifetime| requested_at.1.checked_add(lifetime).ok());
-        let lifetime = Lifetime {
-            renew_at: expires_at - RENEWAL_MARGIN.min(lifetime / 10),
-            expires_at,
-            expires_on_clock: expires_on_clock.unwrap_or(requested_at.1),
-        };
-        Self { secret, lifetime: Some(lifetime), api_url: None, scopes: None }
+        let expires_at = requested_at + lifetime;
+        let renew_at = expires_at - RENEWAL_MARGIN.min(lifetime / 10);
+        let lifetime = Some(Lifetime { renew_at, expires_at });
+        Self { secret, lifetime, api_url: None, scopes: None }
     }
 
     /// Sets the base URL of the API that the token is for.
@@ -106,8 +98,11 @@ impl Token {
         self.scopes.as_deref()
     }
 
+    /// Returns the time of the expiry on the wall clock. It is calculated from the current time,
+    /// because the clock may have been set since the token was issued.
     pub(crate) fn expires_at(&self) -> Option<Timestamp> {
-        self.lifetime.as_ref().map(|lifetime| lifetime.expires_on_clock)
+        let expires_at = self.lifetime.as_ref()?.expires_at;
+        current_time().checked_add(expires_at.saturating_duration_since(Instant::now())).ok()
     }
 
     fn is_due_for_renewal(&self, now: Instant) -> bool {
@@ -257,6 +252,7 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::SimulatedTimeOfDay;
 
     #[tokio::test]
     async fn fixed_token_is_never_replaced() {
@@ -266,5 +262,21 @@ mod tests {
         assert_eq!(token.header().expose_secret(), "Bearer given-s3cret");
         assert_eq!(tokens.renew(&token, Priority::Background).await.err(), Some(refusal));
         assert!(!tokens.can_renew());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn expiry_follows_a_clock_that_was_set() {
+        let hour = Duration::from_secs(3600);
+        let start = Timestamp::from_second(1_791_270_000).unwrap();
+        let time_of_day = SimulatedTimeOfDay::start(start);
+        let token = Token::with_lifetime("s3cret".into(), Instant::now(), hour);
+        assert_eq!(token.expires_at(), Some(start + hour));
+        tokio::time::advance(hour / 4).await;
+        assert_eq!(token.expires_at(), Some(start + hour));
+        for clock in [start + hour, start - hour] {
+            time_of_day.set(clock);
+            assert_eq!(token.expires_at(), Some(clock + hour * 3 / 4));
+        }
+        assert!(!token.is_due_for_renewal(Instant::now()));
     }
 }

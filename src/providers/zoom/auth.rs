@@ -17,7 +17,7 @@ use super::ZoomCredential;
 use super::token_refusal::{app_refusal, user_refusal};
 use crate::config::ZoomConfig;
 use crate::http::{AllowedHosts, ApiReply, ApiRequest, Client, Priority};
-use crate::model::{SecretUrl, SourceName, current_time};
+use crate::model::{SecretUrl, SourceName};
 use crate::providers::ProviderError;
 use crate::providers::oauth::{
     Exchange, RefreshTokenIssuer, SignInService, SignInStore, TokenGrant, TokenLifetimes,
@@ -157,7 +157,7 @@ impl TokenIssuer for ServerApp {
             ("grant_type", SecretString::from("account_credentials")),
             ("account_id", SecretString::from(self.account_id.clone())),
         ];
-        let requested_at = (Instant::now(), current_time());
+        let requested_at = Instant::now();
         let authorization = basic_authorization(&self.client_id, &self.client_secret);
         let refusal = |reply: &ApiReply, body: Option<&Map<String, Value>>| {
             app_refusal(reply, body, &self.client_secret)
