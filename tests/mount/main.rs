@@ -28,6 +28,7 @@ mod help;
 mod host_down;
 mod hostile_listing;
 mod ignored_ranges;
+mod ipv6_fallback;
 mod journal;
 mod keep_deleted;
 mod large_archives;
