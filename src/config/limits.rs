@@ -22,6 +22,10 @@ pub(super) const DEFAULT_MEMORY_OF_SMALL_MACHINE: &str = "64MiB";
 /// seventh of it. A machine with 2 GiB reports a little less, and gets the usual default.
 pub(super) const SMALL_MACHINE_MEMORY: u64 = 1792 << 20;
 pub const DEFAULT_DISK: &str = "10GiB";
+/// Default number of bytes of each file that are fetched for one process of a scanner. A thumbnail
+/// of a video takes 64 KiB at its start, its index, and 64 to 400 KiB at another position. The
+/// index of an hour has about a megabyte.
+pub(super) const DEFAULT_SCANNER_LIMIT: &str = "1.5MiB";
 /// The value that turns the metrics server off. It is the default.
 pub const METRICS_OFF: &str = "off";
 
@@ -29,6 +33,9 @@ pub const METRICS_OFF: &str = "off";
 /// was said in meetings, and because building it downloads all transcripts.
 pub const SEARCH_OFF: &str = "off";
 
+/// Minimum number of bytes of each file for one process of a scanner. The first read-ahead of the
+/// kernel requests up to 128 KiB. With less, no type would be detected.
+pub(super) const MIN_SCANNER_LIMIT: u64 = 128 << 10;
 /// Minimum deadline of a read. A shorter deadline would leave no time for a slow round trip and one
 /// retry. Every read would fail.
 pub(super) const MIN_READ_DEADLINE: Duration = Duration::from_secs(1);

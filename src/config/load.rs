@@ -16,7 +16,9 @@ use super::directories::{CACHE_HOME, CONFIG_HOME};
 use super::environment::Environment;
 use super::error::{ConfigError, KeyFix};
 use super::keys::{Number, SubTable, Text, known_keys};
-use super::limits::{DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_READ_DEADLINE, METRICS_OFF};
+use super::limits::{
+    DEFAULT_CONNECTIONS, DEFAULT_DISK, DEFAULT_READ_DEADLINE, DEFAULT_SCANNER_LIMIT, METRICS_OFF,
+};
 use super::metrics_address::MetricsAddress;
 use super::overrides::Overrides;
 use super::setting::Setting;
@@ -42,6 +44,9 @@ pub struct Config {
     pub connections: usize,
     /// The limit for the file contents of all sources.
     pub bandwidth_limit: Option<BandwidthLimit>,
+    /// Maximum number of bytes of each file that are fetched for one process of a scanner; `None`
+    /// if scanners are not limited.
+    pub scanner_limit: Option<u64>,
     /// The certificates that are trusted in addition to those of the system.
     pub ca_certificates: CaCertificates,
     /// The address of the metrics server, if it is turned on.
@@ -63,6 +68,7 @@ known_keys! {
         read_deadline: Text,
         connections: Number,
         bandwidth_limit: Text,
+        scanner_limit: Text,
         ca_file: Text,
         metrics: Text,
         search: Text,
@@ -206,6 +212,10 @@ impl<'a> Loader<'a> {
             .map(|limit| limit.validate(value::parse_bandwidth_limit))
             .transpose()?
             .flatten();
+        let scanner_limit = keys
+            .scanner_limit
+            .unwrap_or_else(|| default_setting(&root, "scanner_limit", DEFAULT_SCANNER_LIMIT))
+            .validate(value::parse_scanner_limit)?;
         let read_certificates = |path: String| {
             let directory = file.directory();
             CaCertificates::read(&value::to_absolute_path(
@@ -246,6 +256,7 @@ impl<'a> Loader<'a> {
             read_deadline,
             connections,
             bandwidth_limit,
+            scanner_limit,
             ca_certificates,
             metrics,
             indexes_texts,

@@ -139,6 +139,7 @@ fn every_key_is_read() {
         read_deadline = "1m"
         connections = 4
         bandwidth_limit = "10MiB/s"
+        scanner_limit = "2MiB"
         directory_mode = "0750"
         file_mode = "640"
         [cache]
@@ -160,6 +161,7 @@ fn every_key_is_read() {
     assert_eq!(config.read_deadline, Duration::from_secs(60));
     assert_eq!(config.connections, 4);
     assert_eq!(config.bandwidth_limit, BandwidthLimit::new(10 << 20));
+    assert_eq!(config.scanner_limit, Some(2 << 20));
     assert_eq!((config.directory_mode, config.file_mode), (Some(0o750), Some(0o640)));
     assert_eq!(config.cache.dir, setup.path(".config/meetfs/blocks"));
     assert_eq!(config.cache.memory.bytes(), 64 << 20);
@@ -225,6 +227,22 @@ fn bandwidth_limit_is_checked() {
             let actual_message = Setup::new(&config).message();
             assert!(actual_message.contains(message), "{actual_message}");
         }
+    }
+}
+
+#[test]
+fn scanner_limit_is_checked() {
+    let limit = |line: &str| Setup::new(&format!("{line}\n{ACME}")).load().unwrap().scanner_limit;
+    assert_eq!(limit(""), Some(3 << 19));
+    assert_eq!(limit("scanner_limit = 'off'"), None);
+    for (value, message) in [
+        ("'64KiB'", "line 1: `scanner_limit`: must be at least 128.0 KiB"),
+        ("'2'", "`2` has no unit"),
+        ("'none'", "`none` is not a size"),
+        ("false", "a string"),
+    ] {
+        let actual_message = Setup::new(&format!("scanner_limit = {value}\n{ACME}")).message();
+        assert!(actual_message.contains(message), "{actual_message}");
     }
 }
 
@@ -803,7 +821,7 @@ const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
 #[test]
 fn documentation_has_every_key() {
     let keys = [RootKeys::names(), CacheKeys::names(), all_key_names()].concat();
-    assert_eq!(keys.len(), 11 + 3 + 3 + 9 + 14 + 17 + 11);
+    assert_eq!(keys.len(), 12 + 3 + 3 + 9 + 14 + 17 + 11);
     let tables = ["cache", "source"];
     for key in keys.iter().filter(|key| !tables.contains(&key.as_str())) {
         assert!(DOCUMENTATION.contains(&format!("`{key}`")), "{key}");

@@ -16,7 +16,7 @@ use super::cache::{DiskLimit, MemoryBudget};
 use super::environment::{Environment, home_directory};
 use super::limits::{
     DEFAULT_MEMORY, DEFAULT_MEMORY_OF_SMALL_MACHINE, MAX_CONNECTIONS, MAX_READ_DEADLINE,
-    MIN_READ_DEADLINE, SMALL_MACHINE_MEMORY,
+    MIN_READ_DEADLINE, MIN_SCANNER_LIMIT, SMALL_MACHINE_MEMORY,
 };
 use super::suggestion::find_nearest;
 use super::value_problem::ValueProblem;
@@ -73,6 +73,17 @@ pub(super) fn parse_disk_limit(text: String) -> Result<DiskLimit, ValueProblem> 
         ..DiskLimit::MIN_BYTES => Err(ValueProblem::DiskTooSmall),
         bytes @ ..=MAX_BYTES => Ok(DiskLimit::Bytes(bytes)),
         _ => Err(ValueProblem::DiskTooLarge),
+    }
+}
+
+/// Parses the number of bytes of each file that are fetched for one process of a scanner, or "off".
+pub(super) fn parse_scanner_limit(text: String) -> Result<Option<u64>, ValueProblem> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    match parse_size(text, "MiB")? {
+        ..MIN_SCANNER_LIMIT => Err(ValueProblem::ScannerLimitTooLow),
+        bytes => Ok(Some(bytes)),
     }
 }
 

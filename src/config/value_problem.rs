@@ -13,7 +13,7 @@ use nix::unistd::Uid;
 use super::bandwidth_limit::BandwidthLimit;
 use super::cache::{DiskLimit, MemoryBudget};
 use super::file_problem::FileProblem;
-use super::limits::{MAX_READ_DEADLINE, MIN_READ_DEADLINE};
+use super::limits::{MAX_READ_DEADLINE, MIN_READ_DEADLINE, MIN_SCANNER_LIMIT};
 use crate::model::{Diagnostic, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,8 @@ pub enum ValueProblem {
     OwnerCannotRead { required_bits: u16 },
     #[error("must be at least {} per second", ByteSize(BandwidthLimit::MIN.bytes_per_second()))]
     BandwidthTooLow,
+    #[error("must be at least {}", ByteSize(MIN_SCANNER_LIMIT))]
+    ScannerLimitTooLow,
     /// Other machines could reach the address.
     #[error("must be on a loopback address")]
     NotLoopback,
@@ -137,7 +139,9 @@ impl Diagnostic for ValueProblem {
                 "Metrics have no password. Use 127.0.0.1 or unix: and a path, and let a proxy or \
                  an agent on this machine forward them."
             }
-            Self::BandwidthTooLow => "Write \"off\" to remove the limit.",
+            Self::BandwidthTooLow | Self::ScannerLimitTooLow => {
+                "Write \"off\" to remove the limit."
+            }
             // The text has no scheme, such as `api.zoom.us`.
             Self::Url(url::ParseError::RelativeUrlWithoutBase) => {
                 "Write a URL that begins with https://."

@@ -37,7 +37,7 @@ use crate::model::{BodyKind, FileId, SourceName, Version, current_time};
 use crate::providers::{LeaseCache, ListingProgress, Provider, Registry};
 use crate::read::{Engine, EngineOptions};
 use crate::tree::{LiveTree, TreeBuilder, TreeChange};
-use crate::vfs::{Handles, Invalidation, InvalidationQueue, UnlistedSources};
+use crate::vfs::{Handles, Invalidation, InvalidationQueue, ScannerLimiter, UnlistedSources};
 
 /// Minimum interval between snapshots. While the enrichment delivers sizes one by one, a rebuild
 /// per size would keep a core busy.
@@ -80,6 +80,7 @@ pub struct Archive {
     pub invalidations: Arc<InvalidationQueue>,
     pub unlisted_sources: Arc<UnlistedSources>,
     pub handles: Arc<Handles>,
+    pub scanner_limiter: Arc<ScannerLimiter>,
     catalog: Arc<Catalog>,
     sources: Vec<Source>,
     client: Client,
@@ -214,6 +215,7 @@ impl Archive {
             invalidations,
             unlisted_sources,
             handles: Arc::default(),
+            scanner_limiter: Arc::new(ScannerLimiter::new(config.scanner_limit)),
             catalog,
             sources,
             client,

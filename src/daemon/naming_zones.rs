@@ -150,6 +150,7 @@ mod tests {
             read_deadline: Duration::from_secs(30),
             connections: 4,
             bandwidth_limit: None,
+            scanner_limit: None,
             ca_certificates: CaCertificates::default(),
             metrics: None,
             indexes_texts: false,

@@ -319,6 +319,7 @@ impl MountProcess<'_> {
             engine: archive.engine.clone(),
             unlisted_sources: archive.unlisted_sources.clone(),
             handles: archive.handles.clone(),
+            scanner_limiter: archive.scanner_limiter.clone(),
             provider_names: archive.provider_names(),
             owner,
             runtime: self.runtime.handle().clone(),

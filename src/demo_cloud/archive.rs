@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::civil::Date;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::pattern::{pattern_bytes, pattern_seed};
 
@@ -157,6 +159,8 @@ pub enum Content {
     Stored(Bytes),
     /// Bytes that are computed on request, see [`pattern_bytes`].
     Pattern { seed: u64, length: u64 },
+    /// Bytes in memory at some offsets of a file. All its other bytes are 0.
+    Sparse { parts: Arc<[(u64, Bytes)]>, length: u64 },
     /// A file on another server. The download URL redirects there, so this server never reads the
     /// bytes.
     External {
@@ -178,7 +182,9 @@ impl Content {
     pub fn length(&self) -> u64 {
         match self {
             Self::Stored(bytes) => bytes.len() as u64,
-            Self::Pattern { length, .. } | Self::External { length, .. } => *length,
+            Self::Pattern { length, .. }
+            | Self::Sparse { length, .. }
+            | Self::External { length, .. } => *length,
         }
     }
 
@@ -193,6 +199,20 @@ impl Content {
             Self::Pattern { seed, .. } => {
                 let mut bytes = vec![0; (end - start) as usize];
                 pattern_bytes(*seed, start, &mut bytes);
+                bytes.into()
+            }
+            Self::Sparse { parts, .. } => {
+                let mut bytes = vec![0; (end - start) as usize];
+                for (offset, part) in parts.iter() {
+                    let (from, to) = (start.max(*offset), end.min(offset + part.len() as u64));
+                    if from < to
+                        && let Some(target) =
+                            bytes.get_mut((from - start) as usize..(to - start) as usize)
+                    {
+                        let part_span = (from - offset) as usize..(to - offset) as usize;
+                        target.copy_from_slice(&part.slice(part_span));
+                    }
+                }
                 bytes.into()
             }
             Self::External { .. } => Bytes::new(),
@@ -223,6 +243,14 @@ impl Content {
                 format!("\"{:016x}-{:x}\"", xxhash_rust::xxh3::xxh3_64(bytes), bytes.len())
             }
             Self::Pattern { seed, length } => format!("\"p{seed:016x}-{length:x}\""),
+            Self::Sparse { parts, length } => {
+                let mut hasher = Xxh3::new();
+                for (offset, part) in parts.iter() {
+                    hasher.update(&offset.to_be_bytes());
+                    hasher.update(part);
+                }
+                format!("\"s{:016x}-{length:x}\"", hasher.digest())
+            }
             Self::External { path, length, .. } => {
                 format!("\"e{:016x}-{length:x}\"", xxhash_rust::xxh3::xxh3_64(path.as_bytes()))
             }

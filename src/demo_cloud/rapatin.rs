@@ -131,7 +131,7 @@ impl Rapatin {
         let Some((opaque_id, file)) = id_and_file else { return Reply::password_page() };
         let (origin, path) = match &file.content {
             Content::External { origin, path, .. } => (origin.as_str(), path.clone()),
-            Content::Stored(_) | Content::Pattern { .. } => {
+            Content::Stored(_) | Content::Pattern { .. } | Content::Sparse { .. } => {
                 (media_origin, replay_path(opaque_id, &file))
             }
         };

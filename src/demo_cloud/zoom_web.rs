@@ -64,7 +64,9 @@ pub(super) fn answer(
     }
     let (origin, path) = match &file.content {
         Content::External { origin, path, .. } => (origin.as_str(), path.clone()),
-        Content::Stored(_) | Content::Pattern { .. } => (media_origin, media_path(meeting, file)),
+        Content::Stored(_) | Content::Pattern { .. } | Content::Sparse { .. } => {
+            (media_origin, media_path(meeting, file))
+        }
     };
     let signed_url = signed_urls.sign(origin, &path, file.content_type());
     Reply::new(302, "text/html;charset=UTF-8", "")

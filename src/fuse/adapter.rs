@@ -197,7 +197,7 @@ impl Filesystem for Adapter {
     fn open(&self, request: &Request, inode: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         let _span = self.span(request, "open", inode).entered();
         let reader = reader_id(request);
-        let result = match self.file_system.open(ino(inode)) {
+        let result = match self.file_system.open(ino(inode), reader) {
             Ok(OpenStep::Ready(ready)) => Ok(ready),
             Ok(OpenStep::Pending(pending)) => {
                 let file_system = self.file_system.clone();

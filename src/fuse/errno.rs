@@ -25,6 +25,9 @@ pub(super) fn errno(error: &Error) -> Errno {
         Error::BufferTooSmall(_) => Errno::ERANGE,
         Error::Interrupted => Errno::EINTR,
         Error::NotListed => Errno::EIO,
+        // Programs do not repeat a read that is not permitted, and do not take it for a defect of
+        // the disk.
+        Error::ScannerLimit(_) => Errno::EACCES,
         Error::Fetch(_) => match error.kind() {
             ErrorKind::NotAllowed | ErrorKind::Credential => Errno::EACCES,
             ErrorKind::NotFound | ErrorKind::Changed => Errno::ESTALE,
@@ -75,6 +78,7 @@ mod tests {
             (Error::UnsupportedNamespace, libc::EOPNOTSUPP),
             (Error::BufferTooSmall(3), libc::ERANGE),
             (Error::Interrupted, libc::EINTR),
+            (Error::ScannerLimit("file"), libc::EACCES),
         ] {
             assert_eq!(errno(&error).code(), expected, "{error}");
         }

@@ -311,6 +311,36 @@ impl BlockLoader {
         start.map(|start| BlockSpan::new(start, remaining_span.start.min(span.end)))
     }
 
+    /// Returns the number of bytes of `span` that are neither cached nor in flight.
+    pub(super) fn missing_bytes(&self, content: &Content, span: BlockSpan) -> u64 {
+        let in_flight = self.in_flight.lock();
+        let missing_in_block = |extent: BlockExtent| {
+            let BlockExtent { index, from, to } = extent;
+            let key = content.key(index);
+            let (mut position, mut missing) = (from, 0);
+            while position < to {
+                let in_flight_until =
+                    in_flight.fetch_at(key, position).map_or(position, |fetch| fetch.extent.to);
+                let available_until =
+                    self.caches.memory.contiguous_end(key, position).max(in_flight_until);
+                if available_until > position {
+                    position = available_until;
+                    continue;
+                }
+                let next_cached = self.caches.memory.next_extent_start(key, position);
+                let next_starts =
+                    next_cached.into_iter().chain(in_flight.next_start(key, position));
+                let gap_end = next_starts.min().unwrap_or(to).min(to);
+                missing += gap_end - position;
+                position = gap_end;
+            }
+            missing as u64
+        };
+        let extents = span.extents();
+        let fetched = extents.filter(|extent| !self.caches.is_on_disk(content, extent.index));
+        fetched.map(missing_in_block).sum()
+    }
+
     /// Returns the bytes of `span` if all of them are in memory or have arrived in a fetch.
     pub(super) fn available_bytes(&self, content: &Content, span: BlockSpan) -> Option<Bytes> {
         let first_extent = span.first_extent()?;
@@ -512,6 +542,19 @@ mod tests {
         assert_eq!(outer.await.unwrap().unwrap(), bytes_of(span(0, 4)));
         assert_eq!(inner.await.unwrap().unwrap(), bytes_of(span(1, 3)));
         assert!(setup.loader.in_flight.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cached_and_in_flight_bytes_are_not_missing() {
+        let setup = Setup::new();
+        let missing = |read| setup.loader.missing_bytes(&setup.file.content, read);
+        assert_eq!(missing(span(10, 50)), span(10, 50).len());
+        setup.request_missing(span(12, 14), &setup.demand());
+        assert!(fulfill(setup.fetcher.take_only()));
+        setup.request_missing(span(20, 40), &setup.demand());
+        assert_eq!(missing(span(10, 50)), span(0, 2 + 6 + 10).len());
+        assert_eq!((missing(span(12, 14)), missing(span(25, 35))), (0, 0));
+        assert_eq!(missing(span(13, 21)), span(14, 20).len());
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,11 +14,13 @@ use super::content::Content;
 use super::content_table::{ContentTable, FailingFile};
 use super::deadline::DeadlineExceeded;
 use super::fetch_purpose::FetchPurpose;
+use super::fetch_request::FetchListener;
+use super::fetch_scope::FetchScope;
 use super::file_breaker::Admission;
 use super::file_status::FileStatus;
 use super::observer::Observer;
 use super::open_file::OpenFile;
-use super::prefetcher::Prefetcher;
+use super::prefetcher::{IndexRecorder, Prefetcher};
 use super::range_fetch::FetchContext;
 use super::range_fetcher::RangeFetcher;
 use super::read_forecast::{ReadForecast, is_medium_sized};
@@ -152,6 +154,16 @@ impl Engine {
     /// first bytes that its reader is expected to read, and waits briefly for the reply. The result
     /// is recorded in the content of the handle.
     pub async fn confirm_size(&self, file: &Arc<OpenFile>) {
+        self.confirm_size_in_scope(file, FetchScope::WithPrefetch).await;
+    }
+
+    /// Confirms the size like [`confirm_size`](Self::confirm_size), but requests one byte in any
+    /// case. How the file is read does not affect the forecast for other readers.
+    pub async fn probe_size(&self, file: &Arc<OpenFile>) {
+        self.confirm_size_in_scope(file, FetchScope::Exact { length: 1 }).await;
+    }
+
+    async fn confirm_size_in_scope(&self, file: &Arc<OpenFile>, scope: FetchScope) {
         let content = &file.content;
         if content.is_size_confirmed() || content.recent_failure(BlockIndex(0)).is_some() {
             return;
@@ -161,11 +173,14 @@ impl Engine {
             content.confirm_size();
             return;
         }
-        file.record_unconfirmed_open();
+        let may_prefetch = scope == FetchScope::WithPrefetch;
+        if may_prefetch {
+            file.record_unconfirmed_open();
+        }
         // A request for the first bytes confirms the size as well.
         if content.begin_size_request()
             && !self.loader.is_head_in_flight(content)
-            && !(self.forecast.expects_read() && self.request_first_bytes(file))
+            && !(may_prefetch && self.forecast.expects_read() && self.request_first_bytes(file))
         {
             let request = self.request_size(content.clone());
             self.runtime.spawn(request.in_current_span());
@@ -345,6 +360,30 @@ impl Engine {
         Some(bytes)
     }
 
+    /// Returns `length` bytes at `offset` if all of them are in memory. Prefetches nothing, and
+    /// does not count as a read of the handle.
+    pub fn peek_memory(&self, file: &OpenFile, offset: u64, length: u32) -> Option<Bytes> {
+        let content = &file.content;
+        let span = BlockSpan::for_read(offset, length, content.recording.size);
+        match content.is_stale() {
+            true => None,
+            false if span.is_empty() => Some(Bytes::new()),
+            false => self.loader.available_bytes(content, span),
+        }
+    }
+
+    /// Returns how many bytes must be transferred for a read of `length` bytes at `offset`: those
+    /// that are neither cached nor in flight.
+    pub fn missing_bytes(&self, file: &OpenFile, offset: u64, length: u32) -> u64 {
+        let content = &file.content;
+        let mut span = BlockSpan::for_read(offset, length, content.recording.size);
+        // The server sends all bytes from the start of the file on.
+        if content.ignores_ranges() {
+            span.start = 0;
+        }
+        self.loader.missing_bytes(content, span)
+    }
+
     /// Reads `length` bytes at `offset`. Returns fewer bytes only at the end of the file.
     ///
     /// # Errors
@@ -355,11 +394,12 @@ impl Engine {
         offset: u64,
         length: u32,
     ) -> Result<Bytes, FetchError> {
-        self.read_since(Instant::now(), file, offset, length).await
+        self.read_since(Instant::now(), file, offset, length, FetchScope::WithPrefetch).await
     }
 
     /// Reads like [`read`](Self::read), but the deadline counts from `call_start`. This time is in
-    /// the past if the kernel sent earlier requests for the same system call of the program.
+    /// the past if the kernel sent earlier requests for the same system call of the program. If
+    /// bytes are missing, fetches those of `scope`.
     ///
     /// # Errors
     /// The same as those of [`read`](Self::read).
@@ -369,6 +409,7 @@ impl Engine {
         file: &Arc<OpenFile>,
         offset: u64,
         length: u32,
+        scope: FetchScope,
     ) -> Result<Bytes, FetchError> {
         let content = &file.content;
         let span = BlockSpan::for_read(offset, length, content.recording.size);
@@ -391,17 +432,28 @@ impl Engine {
         if let Admission::Refused(error) = admission {
             return Err(error);
         }
-        let (span_to_fetch, class, read) = {
-            let mut pattern = file.pattern.lock();
-            let stream = pattern.observe(span, file.meter.read());
-            let span_to_fetch = stream.span_to_fetch(span, content.recording.size);
-            (span_to_fetch, stream.traffic_class(), stream.describe_read(span))
+        let (purpose, listener) = match scope {
+            FetchScope::WithPrefetch => {
+                let (span_to_fetch, class, read) = {
+                    let mut pattern = file.pattern.lock();
+                    let stream = pattern.observe(span, file.meter.read());
+                    let span_to_fetch = stream.span_to_fetch(span, content.recording.size);
+                    (span_to_fetch, stream.traffic_class(), stream.describe_read(span))
+                };
+                let purpose = FetchPurpose::Demand(class, Arc::downgrade(file));
+                self.request_whole_file(file, offset);
+                self.prefetcher.request_for_reader(content, span, span_to_fetch, &purpose);
+                self.prefetcher.on_read(file, read);
+                (purpose, self.prefetcher.listener())
+            }
+            FetchScope::Exact { length } => {
+                let purpose = FetchPurpose::Demand(TrafficClass::Interactive, Arc::downgrade(file));
+                let listener: Arc<dyn FetchListener> = Arc::new(IndexRecorder);
+                let span = BlockSpan::for_read(offset, length, content.recording.size);
+                self.loader.request_missing(content, span, &purpose, &listener);
+                (purpose, listener)
+            }
         };
-        let purpose = FetchPurpose::Demand(class, Arc::downgrade(file));
-        let listener = self.prefetcher.listener();
-        self.request_whole_file(file, offset);
-        self.prefetcher.request_for_reader(content, span, span_to_fetch, &purpose);
-        self.prefetcher.on_read(file, read);
         let bytes = self.loader.read(file, span, &purpose, &listener);
         tokio::pin!(bytes);
         loop {

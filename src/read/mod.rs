@@ -44,6 +44,7 @@ mod download;
 mod engine;
 mod fetch_purpose;
 mod fetch_request;
+mod fetch_scope;
 mod file_breaker;
 mod file_status;
 #[cfg(any(fuzzing, test))]
@@ -70,6 +71,7 @@ pub use cache_tiers::{CachedBytes, DiskLookups};
 pub use content::Content;
 pub use content_table::FailingFile;
 pub use engine::{Engine, EngineOptions};
+pub use fetch_scope::FetchScope;
 pub use file_status::FileStatus;
 pub use observer::Observer;
 pub use open_file::OpenFile;

@@ -190,11 +190,7 @@ impl Prefetcher {
 impl FetchListener for Prefetcher {
     /// Prefetches the index of a media file if the first bytes of the file show where the index is.
     fn on_head(self: Arc<Self>, content: &Arc<Content>, head: &[u8]) {
-        let Recording { size, body, .. } = content.recording;
-        if body == BodyKind::IsoMedia
-            && let Some(index) = media_index::find_index(head, size)
-        {
-            content.record_media_index(index);
+        if let Some(index) = record_index(content, head) {
             self.prefetch_for_player(content, index);
         }
     }
@@ -218,6 +214,30 @@ impl FetchListener for Prefetcher {
         }
         self.fill_window(file, id);
     }
+}
+
+/// A listener that records where the index of a media file is, but prefetches nothing.
+pub(super) struct IndexRecorder;
+
+impl FetchListener for IndexRecorder {
+    fn on_head(self: Arc<Self>, content: &Arc<Content>, head: &[u8]) {
+        record_index(content, head);
+    }
+
+    fn on_progress(self: Arc<Self>, _file: &Arc<OpenFile>, _stream: StreamId) {}
+
+    fn on_chunk_end(self: Arc<Self>, _file: &Arc<OpenFile>, _stream: StreamId) {}
+}
+
+/// Records the index of a media file if the first bytes of the file show where it is. Returns it.
+fn record_index(content: &Content, head: &[u8]) -> Option<BlockSpan> {
+    let Recording { size, body, .. } = content.recording;
+    if body != BodyKind::IsoMedia {
+        return None;
+    }
+    let index = media_index::find_index(head, size)?;
+    content.record_media_index(index);
+    Some(index)
 }
 
 #[cfg(test)]

@@ -43,6 +43,9 @@ pub enum Error {
     /// pages cannot end where the content ends.
     #[error("the file has become longer since it was opened")]
     BecameLonger,
+    /// The budget of a scanner for the file is used up.
+    #[error("the program `{0}` has reached the limit for scanners")]
+    ScannerLimit(&'static str),
     /// No run has listed the source yet.
     #[error("the recordings of the source are not known yet")]
     NotListed,
@@ -57,7 +60,7 @@ impl Diagnostic for Error {
             Self::EarlierRevisionOpen | Self::ChangedDuringOpen | Self::BecameLonger => {
                 ErrorKind::Changed
             }
-            Self::ReadOnly => ErrorKind::NotAllowed,
+            Self::ReadOnly | Self::ScannerLimit(_) => ErrorKind::NotAllowed,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::NotListed => ErrorKind::Unavailable,
             Self::NameTooLong
@@ -74,6 +77,9 @@ impl Diagnostic for Error {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Fetch(error) => error.hint(),
+            Self::ScannerLimit(_) => {
+                Some("Set `scanner_limit` in the configuration to a larger size or \"off\".".into())
+            }
             _ => None,
         }
     }

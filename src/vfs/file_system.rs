@@ -22,6 +22,8 @@ use super::open_recording::{OpenRecording, ReaderId, recording_of};
 use super::page_cache::PageCache;
 use super::passthrough::{BackingFile, BackingRegistrar, Passthrough, ReadRoute};
 use super::read_error_log::ReadErrorLog;
+use super::scanner::Scanner;
+use super::scanner_limiter::ScannerLimiter;
 use super::sibling_prefetch::{MAX_SMALL_FILE_LENGTH, SiblingPrefetcher};
 use super::unlisted_sources::UnlistedSources;
 use super::xattr::{self, ListedAttributes, XattrReply};
@@ -29,7 +31,7 @@ use crate::http::FetchError;
 #[cfg(test)]
 use crate::model::TableSize;
 use crate::model::{line_with_hint, log_event};
-use crate::read::{CompleteFile, Engine, OpenFile};
+use crate::read::{CompleteFile, Engine, FetchScope, OpenFile};
 use crate::tree::{Content, Ino, LiveTree, Node, NodeProperties, Snapshot};
 
 /// How long the kernel may cache names and attributes. The daemon reports changes to the kernel
@@ -55,6 +57,14 @@ const CORRECTION_TIMEOUT: Duration = Duration::from_millis(500);
 /// handle bypasses the pages.
 const PAGE_DROP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Number of bytes that are fetched for a read of a scanner that does not use the kernel's pages,
+/// if its budget has them. Some scanners read a few kilobytes at a time, and each read would take a
+/// round trip. file(1) requests 7 MiB with one call, and needs only the first kilobytes.
+///
+/// It is also the minimum for a read of pages: after a read-ahead that exceeded the budget, the
+/// kernel requests single pages.
+const SCANNER_FETCH_LENGTH: u32 = 64 * 1024;
+
 /// The components and settings of a [`FileSystem`].
 #[derive(Debug)]
 pub struct FileSystemOptions {
@@ -62,6 +72,7 @@ pub struct FileSystemOptions {
     pub engine: Arc<Engine>,
     pub unlisted_sources: Arc<UnlistedSources>,
     pub handles: Arc<Handles>,
+    pub scanner_limiter: Arc<ScannerLimiter>,
     /// The provider of each source.
     pub provider_names: HashMap<String, String>,
     pub owner: Owner,
@@ -84,6 +95,7 @@ pub struct FileSystem<B> {
     runtime: tokio::runtime::Handle,
     invalidations: Arc<InvalidationQueue>,
     handles: Arc<Handles>,
+    scanner_limiter: Arc<ScannerLimiter>,
     open_files: OpenFiles,
     pages: PageCache,
     passthrough: Passthrough<B>,
@@ -113,10 +125,15 @@ pub enum OpenStep {
 
 /// An `open` call that waits for the kernel, the disk or the server.
 #[derive(Debug)]
-pub struct PendingOpen(OpenWait);
+pub struct PendingOpen {
+    wait: OpenWait,
+    is_scanner: bool,
+}
 
 #[derive(Debug)]
 enum OpenWait {
+    /// It is not known whether the thread belongs to a scanner.
+    Opener(ReaderId, Ino),
     /// The kernel may still have earlier attributes of the file.
     Attributes(Ino),
     Content(UnconfirmedFile),
@@ -141,7 +158,10 @@ enum FoundContent {
 
 /// An `open` call that can be finished without waiting.
 #[derive(Debug)]
-pub struct ReadyOpen(ReadyContent);
+pub struct ReadyOpen {
+    content: ReadyContent,
+    is_scanner: bool,
+}
 
 #[derive(Debug)]
 enum ReadyContent {
@@ -195,13 +215,29 @@ pub enum ReadStep {
     Pending(ReadRequest),
 }
 
-/// A read that waits for the disk or the server.
+/// A read that waits for the disk or the server, or for the name of its program.
 #[derive(Debug)]
 pub struct ReadRequest {
     recording: Arc<OpenRecording>,
+    reader: Reader,
     offset: u64,
     size: u32,
     call_start: Instant,
+}
+
+/// The reader of a request.
+#[derive(Clone, Copy, Debug)]
+enum Reader {
+    /// It is not known whether the thread belongs to a scanner.
+    Unidentified(ReaderId),
+    Program,
+    Scanner(Scanner),
+}
+
+impl Reader {
+    fn new(scanner: Option<Scanner>) -> Self {
+        scanner.map_or(Self::Program, Self::Scanner)
+    }
 }
 
 impl ReadRequest {
@@ -243,6 +279,7 @@ impl<B> FileSystem<B> {
             engine,
             unlisted_sources,
             handles,
+            scanner_limiter,
             provider_names,
             owner,
             runtime,
@@ -259,6 +296,7 @@ impl<B> FileSystem<B> {
             runtime,
             invalidations,
             handles,
+            scanner_limiter,
             open_files: OpenFiles::default(),
             pages: PageCache::default(),
             passthrough: Passthrough::new(allows_passthrough),
@@ -325,28 +363,29 @@ impl<B> FileSystem<B> {
         if requests_write { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
-    /// Starts to open a file. Does not send a request to a server.
+    /// Starts to open a file for a thread. Does not send a request to a server.
     ///
     /// # Errors
     /// The inode is stale or a directory, or the source of the file is not mounted.
-    pub fn open(&self, ino: Ino) -> Result<OpenStep, Error> {
+    pub fn open(&self, ino: Ino, opener: ReaderId) -> Result<OpenStep, Error> {
+        let pending = |wait, is_scanner| Ok(OpenStep::Pending(PendingOpen { wait, is_scanner }));
+        let Some(scanner) = self.scanner_limiter.known_opener(opener) else {
+            return pending(OpenWait::Opener(opener, ino), false);
+        };
+        let is_scanner = scanner.is_some();
         let content = self.find_content(ino)?;
         // A program that has the earlier length of the file would read too little or too much. The
         // tree is read first, because a change of the tree is announced before it is made.
         if self.invalidations.is_changing(ino) {
-            return Ok(OpenStep::Pending(PendingOpen(OpenWait::Attributes(ino))));
+            return pending(OpenWait::Attributes(ino), is_scanner);
         }
-        Ok(match content {
+        match content {
             FoundContent::Ready(content) if self.prepare_pages(&content) => {
-                OpenStep::Ready(ReadyOpen(content))
+                Ok(OpenStep::Ready(ReadyOpen { content, is_scanner }))
             }
-            FoundContent::Ready(content) => {
-                OpenStep::Pending(PendingOpen(OpenWait::Pages(content)))
-            }
-            FoundContent::Unconfirmed(file) => {
-                OpenStep::Pending(PendingOpen(OpenWait::Content(file)))
-            }
-        })
+            FoundContent::Ready(content) => pending(OpenWait::Pages(content), is_scanner),
+            FoundContent::Unconfirmed(file) => pending(OpenWait::Content(file), is_scanner),
+        }
     }
 
     /// Prepares the kernel's pages for a handle on `content`. Returns false if the handle must wait
@@ -387,48 +426,70 @@ impl<B> FileSystem<B> {
 
     /// Waits until the file can be opened:
     ///
-    /// 1. If the file has just changed, until the kernel has dropped its earlier attributes.
-    /// 2. If the disk cache may have the whole file, until the file is verified. Otherwise, until
+    /// 1. Until it is known whether the thread belongs to a scanner.
+    /// 2. If the file has just changed, until the kernel has dropped its earlier attributes.
+    /// 3. If the disk cache may have the whole file, until the file is verified. Otherwise, until
     ///    the server confirms the length. If the listed length was wrong, until the tree has the
     ///    right length and the kernel has dropped the old one, so the program that opens the file
     ///    never sees the old length.
-    /// 3. If the kernel has pages of another content, until it has dropped them.
+    /// 4. If the kernel has pages of another content, until it has dropped them.
     ///
-    /// The waits for the kernel have a timeout.
+    /// The waits have a timeout.
     ///
     /// # Errors
     /// The file with the corrected length cannot be opened. A server that fails or is slow is not
     /// an error.
     pub async fn resolve_open(&self, pending_open: PendingOpen) -> Result<ReadyOpen, Error> {
-        let found_content = match pending_open.0 {
+        let PendingOpen { wait, mut is_scanner } = pending_open;
+        let found_content = match wait {
             OpenWait::Content(file) => FoundContent::Unconfirmed(file),
             OpenWait::Pages(content) => FoundContent::Ready(content),
-            OpenWait::Attributes(ino) => {
-                let change = self.invalidations.wait_for_change(ino);
-                let _ = tokio::time::timeout(CORRECTION_TIMEOUT, change).await;
-                self.find_content(ino)?
+            OpenWait::Attributes(ino) => self.wait_for_content(ino).await?,
+            OpenWait::Opener(opener, ino) => {
+                is_scanner = self.scanner_limiter.identify_opener(opener).await.is_some();
+                self.wait_for_content(ino).await?
             }
         };
         let content = match found_content {
             FoundContent::Ready(content) => content,
-            FoundContent::Unconfirmed(file) => self.confirm_content(file).await?,
+            FoundContent::Unconfirmed(file) => self.confirm_content(file, is_scanner).await?,
         };
         if !self.prepare_pages(&content) {
             let page_drop = self.invalidations.wait_for_page_drop(content.ino());
             let _ = tokio::time::timeout(PAGE_DROP_TIMEOUT, page_drop).await;
         }
-        Ok(ReadyOpen(content))
+        Ok(ReadyOpen { content, is_scanner })
+    }
+
+    /// Finds the content of a file. If the file has just changed, waits until the kernel has
+    /// dropped its earlier attributes.
+    async fn wait_for_content(&self, ino: Ino) -> Result<FoundContent, Error> {
+        let content = self.find_content(ino)?;
+        if !self.invalidations.is_changing(ino) {
+            return Ok(content);
+        }
+        let change = self.invalidations.wait_for_change(ino);
+        let _ = tokio::time::timeout(CORRECTION_TIMEOUT, change).await;
+        self.find_content(ino)
     }
 
     /// Waits until a complete file in the disk cache is verified, or until the server confirms the
     /// length. If the listed length was wrong, also waits until the tree has the right length.
-    async fn confirm_content(&self, file: UnconfirmedFile) -> Result<ReadyContent, Error> {
+    async fn confirm_content(
+        &self,
+        file: UnconfirmedFile,
+        is_scanner: bool,
+    ) -> Result<ReadyContent, Error> {
         let UnconfirmedFile { ino, mut file, may_be_complete } = file;
         let complete_file =
             if may_be_complete { self.engine.open_complete_file(&file).await } else { None };
         if complete_file.is_none() && !file.content().is_size_confirmed() {
             tracing::debug!("the server has not confirmed the length");
-            self.engine.confirm_size(&file).await;
+            if is_scanner {
+                self.engine.probe_size(&file).await;
+            } else {
+                self.engine.confirm_size(&file).await;
+            }
             let node = match file.content().stale_reason() {
                 None => None,
                 Some(FetchError::WrongTotal { .. }) => self.wait_for_correction(ino, &file).await,
@@ -455,7 +516,8 @@ impl<B> FileSystem<B> {
         ready_open: ReadyOpen,
         kernel: &dyn BackingRegistrar<B>,
     ) -> Result<OpenReply<B>, Error> {
-        let (ino, content) = (ready_open.0.ino(), ready_open.0.content());
+        let ReadyOpen { content: ready_content, is_scanner } = ready_open;
+        let (ino, content) = (ready_content.ino(), ready_content.content());
         let has_other_content = self.add_open_file(ino, content)?;
         // The pages can still contain another content if they could not be dropped in time.
         let open_pages = || {
@@ -463,7 +525,7 @@ impl<B> FileSystem<B> {
                 has_other_content || self.invalidations.is_dropping_pages(ino)
             })
         };
-        let (handle, mode) = match ready_open.0 {
+        let (handle, mode) = match ready_content {
             ReadyContent::Text { text, .. } => {
                 let uses_pages = open_pages();
                 let mode = if uses_pages { OpenMode::PageCache } else { OpenMode::DirectIo };
@@ -476,6 +538,9 @@ impl<B> FileSystem<B> {
                     ReadRoute::DaemonWithStaleBacking(backing) => {
                         OpenMode::DirectIoWithStaleBacking(backing)
                     }
+                    // Without pages, the kernel does not read ahead for a scanner, and a read can
+                    // return fewer bytes than the scanner requests.
+                    ReadRoute::Daemon if is_scanner => OpenMode::DirectIo,
                     ReadRoute::Daemon if open_pages() => OpenMode::PageCache,
                     ReadRoute::Daemon => OpenMode::DirectIo,
                     ReadRoute::Conflict => {
@@ -551,14 +616,32 @@ impl<B> FileSystem<B> {
             Some(Handle::Directory(_)) => return Err(Error::IsDirectory),
             None => return Err(Error::UnknownHandle),
         };
-        let length = recording.file.content().recording.size;
-        if recording.take_first_read()
-            && (length <= MAX_SMALL_FILE_LENGTH || self.engine.expects_whole_read(length))
-        {
-            self.prefetch_siblings(recording.ino);
-        }
-        self.check_end_of_recording(&recording, offset, size)?;
-        Ok(match self.engine.read_from_memory(&recording.file, offset, size) {
+        let identity = self.scanner_limiter.known_reader(reader);
+        let reader = identity.map_or(Reader::Unidentified(reader), Reader::new);
+        self.start_read(ReadRequest { recording, reader, offset, size, call_start: Instant::now() })
+    }
+
+    /// Finishes a read of an identified reader if all its bytes are in memory.
+    fn start_read(&self, request: ReadRequest) -> Result<ReadStep, Error> {
+        let ReadRequest { recording, reader, offset, size, .. } = &request;
+        let bytes = match reader {
+            Reader::Unidentified(_) => return Ok(ReadStep::Pending(request)),
+            Reader::Program => {
+                let length = recording.file.content().recording.size;
+                if recording.take_first_read()
+                    && (length <= MAX_SMALL_FILE_LENGTH || self.engine.expects_whole_read(length))
+                {
+                    self.prefetch_siblings(recording.ino);
+                }
+                self.check_end_of_recording(recording, *offset, *size)?;
+                self.engine.read_from_memory(&recording.file, *offset, *size)
+            }
+            Reader::Scanner(_) => {
+                self.check_end_of_recording(recording, *offset, *size)?;
+                self.engine.peek_memory(&recording.file, *offset, *size)
+            }
+        };
+        Ok(match bytes {
             Some(bytes) => {
                 self.handles.counters.record_memory_hit(bytes.len());
                 recording.record_read(bytes.len());
@@ -566,8 +649,7 @@ impl<B> FileSystem<B> {
             }
             None => {
                 self.handles.counters.record_memory_miss();
-                let call_start = Instant::now();
-                ReadStep::Pending(ReadRequest { recording, offset, size, call_start })
+                ReadStep::Pending(request)
             }
         })
     }
@@ -605,7 +687,7 @@ impl<B> FileSystem<B> {
     }
 
     /// Reads from the disk or the server. Returns fewer bytes than requested only at the end of the
-    /// file.
+    /// file, or to a scanner that does not use the kernel's pages.
     ///
     /// # Errors
     /// The bytes could not be fetched within the deadline, the file has become longer since it was
@@ -615,11 +697,32 @@ impl<B> FileSystem<B> {
         request: ReadRequest,
         interruption: impl Future<Output = ()>,
     ) -> Result<Bytes, Error> {
-        let ReadRequest { recording, offset, size, call_start } = request;
+        let request = match request.reader {
+            Reader::Unidentified(reader) => {
+                let reader = Reader::new(self.scanner_limiter.identify_reader(reader).await);
+                match self.start_read(ReadRequest { reader, ..request })? {
+                    ReadStep::Ready(bytes) => return Ok(bytes),
+                    ReadStep::Pending(request) => request,
+                }
+            }
+            Reader::Program | Reader::Scanner(_) => request,
+        };
+        let ReadRequest { recording, reader, offset, mut size, call_start } = request;
         tracing::debug!(offset, size, "the bytes are not in memory");
+        let scope = match reader {
+            Reader::Scanner(scanner) => {
+                // A short reply to a request for pages would mean the end of the file.
+                if !recording.uses_pages {
+                    size = size.min(SCANNER_FETCH_LENGTH);
+                }
+                self.limit_scanner(scanner, &recording, offset, size)?
+            }
+            Reader::Program | Reader::Unidentified(_) => FetchScope::WithPrefetch,
+        };
         let start = Instant::now();
+        let file = &recording.file;
         let result = tokio::select! {
-            result = self.engine.read_since(call_start, &recording.file, offset, size) => result,
+            result = self.engine.read_since(call_start, file, offset, size, scope) => result,
             () = interruption => return Err(Error::Interrupted),
         };
         if let Err(error) = &result {
@@ -650,6 +753,33 @@ impl<B> FileSystem<B> {
         } else {
             tracing::warn!("cannot read {path}: {reason}");
         }
+    }
+
+    /// Takes the missing bytes of a read from the budget of a scanner, and returns what to fetch.
+    ///
+    /// # Errors
+    /// Returns [`Error::ScannerLimit`] if the budget has less.
+    fn limit_scanner(
+        &self,
+        scanner: Scanner,
+        recording: &OpenRecording,
+        offset: u64,
+        size: u32,
+    ) -> Result<FetchScope, Error> {
+        for length in [size.max(SCANNER_FETCH_LENGTH), size] {
+            let missing_bytes = self.engine.missing_bytes(&recording.file, offset, length);
+            if self.scanner_limiter.spend(scanner, recording.ino, missing_bytes) {
+                return Ok(FetchScope::Exact { length });
+            }
+        }
+        let error = Error::ScannerLimit(scanner.program);
+        let (path, reason) = (self.tree.path_of(recording.ino), line_with_hint(&error));
+        if self.scanner_limiter.record_refusal(scanner) {
+            tracing::info!("cannot read {path} and maybe other files: {reason}");
+        } else {
+            tracing::debug!("cannot read {path}: {reason}");
+        }
+        Err(error)
     }
 
     /// Waits until the tree has a length other than that of `file` and the kernel has dropped the

@@ -25,6 +25,7 @@
 //! 7. The kernel caches names and attributes for an hour, so changes must be reported to it:
 //!    [`InvalidationQueue`].
 //! 8. Status reports show the open files, their readers and the reads: [`Handles`].
+//! 9. An indexer must not download the archive: [`ScannerLimiter`].
 //!
 //! This module must not know `fuser`, an errno, a provider or the catalog.
 //!
@@ -55,6 +56,9 @@ mod passthrough;
 mod read_counters;
 mod read_error_log;
 mod read_rate;
+mod reader_process;
+mod scanner;
+mod scanner_limiter;
 mod sibling_prefetch;
 #[cfg(test)]
 mod tests;
@@ -74,6 +78,8 @@ pub use invalidation::{Invalidation, InvalidationBatch, InvalidationQueue};
 pub use open_recording::ReaderId;
 pub use passthrough::{BackingFile, BackingRegistrar};
 pub use read_counters::ReadCounts;
+pub use reader_process::ReaderProcess;
+pub use scanner_limiter::{ScannerCounts, ScannerLimiter};
 #[cfg(test)]
 pub(crate) use tests::fake_kernel::FakeKernel;
 pub use unlisted_sources::UnlistedSources;

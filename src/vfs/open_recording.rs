@@ -10,8 +10,12 @@ use crate::tree::{Content, Ino, Node};
 
 /// The id of the thread that opens or reads a file. It is 0 if the thread is in another PID
 /// namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReaderId(pub u32);
+
+impl ReaderId {
+    pub const UNKNOWN: Self = Self(0);
+}
 
 /// An open recording file.
 #[derive(Debug)]

@@ -253,6 +253,7 @@ fn config(url: Url, cache: &Path) -> Config {
         read_deadline: TIMEOUT,
         connections: 4,
         bandwidth_limit: None,
+        scanner_limit: None,
         ca_certificates: CaCertificates::default(),
         metrics: None,
         indexes_texts: false,

@@ -54,6 +54,7 @@ mod refusals;
 mod refused_users;
 mod renewal;
 mod restart;
+mod scanners;
 mod search;
 mod secrets;
 mod service_manager;

@@ -15,6 +15,7 @@ pub mod leases;
 pub mod processes;
 pub mod rapatin;
 pub mod relay;
+pub mod videos;
 pub mod webex;
 pub mod zoom;
 

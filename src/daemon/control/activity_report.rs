@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::count_text::{pluralize, pluralize_as};
 use crate::daemon::archive::Archive;
-use crate::daemon::process_state::process_of_thread;
 use crate::http::{CodeClass, HostConnections, Operation, RequestCounters};
-use crate::vfs::OpenFileStatus;
+use crate::vfs::{OpenFileStatus, ReaderProcess, ScannerLimiter};
 
 /// Open files, and the reads since the mount started that reached the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,6 +39,27 @@ pub(crate) struct OpenFileReport {
     pub bytes_per_second: u64,
     /// Number of bytes that are in memory or on disk.
     pub cached_bytes: u64,
+}
+
+/// The limit for scanners, and their reads since the mount started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ScannersReport {
+    /// Maximum number of bytes of each file that are fetched for one process.
+    pub limit: u64,
+    /// The programs that have read bytes that were not cached, ordered by name.
+    pub programs: Vec<ScannerReport>,
+}
+
+/// The reads of all processes of one program.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ScannerReport {
+    pub program: String,
+    /// Number of bytes that were fetched for the program.
+    pub fetched_bytes: u64,
+    /// Number of reads that failed because of the limit.
+    pub refused_reads: u64,
 }
 
 /// Maximum number of open files in a report. Each takes a millisecond if it is large.
@@ -150,7 +170,8 @@ impl ReadsReport {
 
 impl OpenFileReport {
     fn of(file: &OpenFileStatus, archive: &Archive) -> Self {
-        let (pid, command) = process_of_thread(file.reader.0).unzip();
+        let process = ReaderProcess::of_thread(file.reader.0);
+        let (pid, command) = process.map(|process| (process.id, process.program)).unzip();
         Self {
             path: archive.tree.path_of(file.ino),
             pid,
@@ -160,6 +181,42 @@ impl OpenFileReport {
             bytes_per_second: file.bytes_per_second,
             cached_bytes: archive.engine.cached_bytes(&file.file.content().recording).total,
         }
+    }
+}
+
+impl ScannersReport {
+    /// Returns `None` if scanners are not limited.
+    pub(super) fn of(limiter: &ScannerLimiter) -> Option<Self> {
+        let programs = limiter.counts().into_iter().map(|(program, counts)| ScannerReport {
+            program: program.to_owned(),
+            fetched_bytes: counts.fetched_bytes,
+            refused_reads: counts.refused_reads,
+        });
+        Some(Self { limit: limiter.limit()?, programs: programs.collect() })
+    }
+
+    pub(super) fn write(&self, text: &mut String) {
+        for scanner in &self.programs {
+            // Writing to a string does not fail.
+            let _ = writeln!(
+                text,
+                "  scanner {}: {} fetched, {} refused by the limit of {}",
+                scanner.program,
+                ByteSize(scanner.fetched_bytes),
+                pluralize(scanner.refused_reads, "read"),
+                ByteSize(self.limit)
+            );
+        }
+    }
+
+    /// Returns the number of bytes that were fetched for all programs.
+    pub(crate) fn fetched_bytes(&self) -> u64 {
+        self.programs.iter().map(|scanner| scanner.fetched_bytes).sum()
+    }
+
+    /// Returns the number of refused reads of all programs.
+    pub(crate) fn refused_reads(&self) -> u64 {
+        self.programs.iter().map(|scanner| scanner.refused_reads).sum()
     }
 }
 

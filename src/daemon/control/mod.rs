@@ -25,6 +25,7 @@ mod server;
 mod socket;
 mod wall_clock;
 
+pub(crate) use activity_report::ScannersReport;
 #[cfg(test)]
 pub(crate) use activity_report::{MemoryReport, ReadsReport};
 pub(crate) use client::{Mounts, resolve_mountpoint};

@@ -13,7 +13,9 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::activity_report::{ConnectionsReport, MemoryReport, ReadsReport, RequestsReport};
+use super::activity_report::{
+    ConnectionsReport, MemoryReport, ReadsReport, RequestsReport, ScannersReport,
+};
 use super::count_text::{pluralize, pluralize_as};
 use super::error::dead_mount_hint;
 use super::wall_clock::WallClock;
@@ -61,6 +63,9 @@ pub(crate) struct MountReport {
     /// `None` for a dead mount, like `memory`.
     #[serde(default)]
     pub reads: Option<ReadsReport>,
+    /// `None` if scanners are not limited, and for a dead mount.
+    #[serde(default)]
+    pub scanners: Option<ScannersReport>,
     /// The connections to each host that has been contacted.
     #[serde(default)]
     pub connections: Vec<ConnectionsReport>,
@@ -260,6 +265,7 @@ impl MountReport {
                 .collect(),
             failing_files: FailingFilesReport::of(archive),
             reads: Some(ReadsReport::without_files(archive)),
+            scanners: ScannersReport::of(&archive.scanner_limiter),
             connections: archive
                 .client()
                 .connections()
@@ -299,6 +305,7 @@ impl MountReport {
             hosts_down: Vec::new(),
             failing_files: Vec::new(),
             reads: None,
+            scanners: None,
             connections: Vec::new(),
             memory: None,
             disk: None,
@@ -357,6 +364,9 @@ impl MountReport {
         }
         if let Some(reads) = &self.reads {
             reads.write(&mut text);
+        }
+        if let Some(scanners) = &self.scanners {
+            scanners.write(&mut text);
         }
         if let Some(memory) = &self.memory {
             memory.write(&mut text);
@@ -588,7 +598,7 @@ mod tests {
 
     use jiff::tz::TimeZone;
 
-    use super::super::activity_report::OpenFileReport;
+    use super::super::activity_report::{OpenFileReport, ScannerReport};
     use super::*;
 
     fn error(message: &str) -> ErrorReport {
@@ -670,6 +680,14 @@ mod tests {
                     cached_bytes: 509,
                 }],
             }),
+            scanners: Some(ScannersReport {
+                limit: 1 << 20,
+                programs: vec![ScannerReport {
+                    program: "file".into(),
+                    fetched_bytes: 3 << 20,
+                    refused_reads: 1,
+                }],
+            }),
             connections: vec![
                 ConnectionsReport {
                     host: "https://api.zoom.us".into(),
@@ -737,6 +755,7 @@ mod tests {
                 reading acme/2026/a/b.mp4: mpv (process 9), 2.0 KiB read, 50 % cached, 1.0 KiB/s\n  \
                 reading 1 other file\n  \
                 errors  1 failed read\n  \
+                scanner file: 3.0 MiB fetched, 1 read refused by the limit of 1.0 MiB\n  \
                 memory  2.0 MiB of 4.0 MiB; 1 hit, 2 misses, 0 blocks evicted\n  \
                 cache   1.0 GiB of 2.0 GiB in /cache; 0 hits, 0 misses, 1 block evicted\n          \
                         not written, because the disk was full, failing or slow: 1 block\n          \

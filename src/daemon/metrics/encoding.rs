@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::daemon::control::{MountReport, SourceReport};
+use crate::daemon::control::{MountReport, ScannersReport, SourceReport};
 use crate::http::{CodeClass, Operation};
 
 /// The prefix of every name.
@@ -225,6 +225,17 @@ impl MetricsWriter<'_> {
             ("failed_reads", "Number of reads that returned an error."),
             None,
             [(Vec::new(), reads.failures)],
+        )?;
+        let scanners = report.scanners.as_ref();
+        self.counter(
+            ("scanner_fetched", "Number of bytes that were fetched for scanners."),
+            Some(Unit::Bytes),
+            [(Vec::new(), scanners.map_or(0, ScannersReport::fetched_bytes))],
+        )?;
+        self.counter(
+            ("scanner_refused_reads", "Number of reads that the limit for scanners refused."),
+            None,
+            [(Vec::new(), scanners.map_or(0, ScannersReport::refused_reads))],
         )
     }
 

@@ -109,7 +109,7 @@ async fn stale_inode_is_reported_by_every_operation() {
     let name = OsStr::new("user.meetfs.expires");
     for error in [
         file_system.getattr(STALE_INO).unwrap_err(),
-        file_system.open(STALE_INO).unwrap_err(),
+        file_system.open(STALE_INO, ReaderId::UNKNOWN).unwrap_err(),
         file_system.opendir(STALE_INO).unwrap_err(),
         file_system.lseek(STALE_INO, 0, Seek::Data).unwrap_err(),
         file_system.getxattr(STALE_INO, OWNER, name, 0).unwrap_err(),

@@ -7,6 +7,7 @@ mod model;
 mod opening;
 mod prefetch;
 mod reading;
+mod scanners;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -93,6 +94,7 @@ struct Setup {
     directory_mode: u16,
     file_mode: u16,
     is_source_unmounted: bool,
+    scanner_limiter: Arc<ScannerLimiter>,
 }
 
 impl Default for Setup {
@@ -103,6 +105,7 @@ impl Default for Setup {
             directory_mode: 0o500,
             file_mode: 0o400,
             is_source_unmounted: false,
+            scanner_limiter: Arc::default(),
         }
     }
 }
@@ -183,6 +186,7 @@ impl Fixture {
             engine: engine.clone(),
             unlisted_sources: Arc::default(),
             handles: Arc::default(),
+            scanner_limiter: setup.scanner_limiter,
             provider_names: HashMap::from([("acme".to_owned(), "zoom".to_owned())]),
             owner: Owner {
                 uid: 1000,
@@ -278,7 +282,7 @@ impl Fixture {
     }
 
     pub(super) async fn open(&self, ino: Ino) -> Result<OpenReply<Arc<()>>, Error> {
-        let ready = match self.file_system.open(ino)? {
+        let ready = match self.file_system.open(ino, ReaderId::UNKNOWN)? {
             OpenStep::Ready(ready) => ready,
             OpenStep::Pending(pending) => self.file_system.resolve_open(pending).await?,
         };

@@ -39,7 +39,7 @@ async fn generated_file_opens_at_once() {
     let fixture = Fixture::new(&[("budget", 1000)]).await;
     let ino = fixture.document_of("budget");
     for _ in 0..2 {
-        let step = fixture.file_system.open(ino).unwrap();
+        let step = fixture.file_system.open(ino, ReaderId::UNKNOWN).unwrap();
         let OpenStep::Ready(ready) = step else { panic!("{step:?}") };
         let reply = fixture.file_system.finish_open(ready, &fixture.kernel).unwrap();
         assert_eq!(mode_name(&reply.mode), "page cache");
@@ -53,9 +53,15 @@ async fn changed_file_opens_after_the_kernel_is_told() {
     let ino = fixture.document_of("budget");
     // From now on, the kernel is told nothing.
     fixture.listing.invalidations.stop();
-    assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Ready(_)));
+    assert!(matches!(
+        fixture.file_system.open(ino, ReaderId::UNKNOWN).unwrap(),
+        OpenStep::Ready(_)
+    ));
     fixture.add_field("budget", "agenda", "long");
-    assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Pending(_)));
+    assert!(matches!(
+        fixture.file_system.open(ino, ReaderId::UNKNOWN).unwrap(),
+        OpenStep::Pending(_)
+    ));
     // The wait for the kernel has a timeout.
     let handle = fixture.open(ino).await.unwrap().handle;
     let text = fixture.read(handle, 0, 1 << 20).await.unwrap();
@@ -66,12 +72,18 @@ async fn changed_file_opens_after_the_kernel_is_told() {
 async fn first_open_waits_for_confirmation_of_the_length() {
     let fixture = Fixture::new(&[("budget", 5 * MIB)]).await;
     let ino = fixture.video_of("budget");
-    assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Pending(_)));
+    assert!(matches!(
+        fixture.file_system.open(ino, ReaderId::UNKNOWN).unwrap(),
+        OpenStep::Pending(_)
+    ));
     let (first, mode) = open_with_mode(&fixture, ino).await;
     assert_eq!(mode, "page cache");
     assert_eq!(fixture.media_request_count(), 1);
     fixture.file_system.release(first);
-    assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Ready(_)));
+    assert!(matches!(
+        fixture.file_system.open(ino, ReaderId::UNKNOWN).unwrap(),
+        OpenStep::Ready(_)
+    ));
     assert_eq!(fixture.media_request_count(), 1);
 }
 
@@ -232,7 +244,10 @@ async fn rejected_backing_file_disables_passthrough() {
     assert_eq!(fixture.read(handle, 0, 100).await.unwrap(), video_bytes("budget", 0, 100));
     fixture.kernel.set_rejects_files(false);
     fixture.file_system.release(handle);
-    assert!(matches!(fixture.file_system.open(ino).unwrap(), OpenStep::Ready(_)));
+    assert!(matches!(
+        fixture.file_system.open(ino, ReaderId::UNKNOWN).unwrap(),
+        OpenStep::Ready(_)
+    ));
 }
 
 #[tokio::test]

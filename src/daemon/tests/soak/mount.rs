@@ -71,6 +71,7 @@ impl Mount {
             Archive::with_client(&config, &registry, client, storage, &runtime, shutdown.clone());
         let archive = archive.unwrap();
         let file_system = FileSystem::new(FileSystemOptions {
+            scanner_limiter: Arc::default(),
             tree: archive.tree.clone(),
             engine: archive.engine.clone(),
             unlisted_sources: archive.unlisted_sources.clone(),
@@ -198,6 +199,7 @@ fn config(directory: &Path) -> Config {
         read_deadline: DEADLINE,
         connections: 8,
         bandwidth_limit: None,
+        scanner_limit: None,
         ca_certificates: CaCertificates::default(),
         metrics: None,
         indexes_texts: false,

@@ -148,7 +148,7 @@ impl Program {
     /// Opens a file. Returns its handle and its size.
     async fn open(&self, ino: Ino) -> Result<(HandleId, u64), Error> {
         let file_system = &self.mount.file_system;
-        let ready = match file_system.open(ino)? {
+        let ready = match file_system.open(ino, ReaderId::UNKNOWN)? {
             OpenStep::Ready(ready) => ready,
             OpenStep::Pending(step) => file_system.resolve_open(step).await?,
         };

@@ -566,7 +566,7 @@ impl Driver {
         }
         let ino = self.random_ino_to_open();
         let published = self.published();
-        let result = self.mount.file_system.open(ino);
+        let result = self.mount.file_system.open(ino, ReaderId::UNKNOWN);
         let node = published.nodes.get(&ino);
         let (file, size, is_mounted) = match (node.map(|node| &node.content), &result) {
             (None, Err(Error::StaleInode))
@@ -1036,7 +1036,10 @@ impl Driver {
             let pending = PendingOpenModel::new(ino, size);
             self.mount.pending_opens.lock().push(pending.clone());
             let file_system = &self.mount.file_system;
-            let ready = match file_system.open(ino).map_err(|error| error.to_string())? {
+            let ready = match file_system
+                .open(ino, ReaderId::UNKNOWN)
+                .map_err(|error| error.to_string())?
+            {
                 OpenStep::Ready(ready) => Ok(ready),
                 OpenStep::Pending(step) => self.mount.resolve_open(step).await,
             };

@@ -244,6 +244,7 @@ impl Mount {
         });
         let invalidations = Arc::new(InvalidationQueue::default());
         let file_system = FileSystem::new(FileSystemOptions {
+            scanner_limiter: Arc::default(),
             tree,
             engine: engine.clone(),
             unlisted_sources: Arc::default(),
