@@ -6,7 +6,7 @@ use crate::support::{COMMAND_TIMEOUT, meetfs, run, text};
 const MAX_WIDTH: usize = 120;
 
 /// All commands and their subcommands.
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 16] = [
     &[],
     &["mount"],
     &["login"],
@@ -16,6 +16,7 @@ const COMMANDS: [&[&str]; 15] = [
     &["doctor"],
     &["expiring"],
     &["verify"],
+    &["search"],
     &["explain"],
     &["log-level"],
     &["cache"],

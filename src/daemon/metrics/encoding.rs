@@ -222,7 +222,10 @@ impl MetricsWriter<'_> {
             [(Vec::new(), reads.bytes)],
         )?;
         self.counter(
-            ("failed_reads", "Number of reads that returned an error."),
+            (
+                "failed_reads",
+                "Number of reads that returned an error, without those of the limit for scanners.",
+            ),
             None,
             [(Vec::new(), reads.failures)],
         )?;
