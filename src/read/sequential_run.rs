@@ -96,7 +96,10 @@ impl SequentialRun {
     /// Returns the span to fetch if bytes of `read` are missing. `size` is the length of the file
     /// in bytes.
     pub(super) fn span_to_fetch(&self, read: BlockSpan, size: u64) -> BlockSpan {
-        let end = if self.starts_at_file_start() || self.length() > MAX_EXACT_RUN {
+        // The first bytes of a file are usually read in sequence. A program that shows the properties
+        // of a video skips most of each block, though.
+        let min_length = if self.starts_at_file_start() { 0 } else { MAX_EXACT_RUN };
+        let end = if self.length() > min_length {
             block_ceil(read.end)
         } else {
             read.end.max(read.start.saturating_add(MIN_REQUEST))
@@ -143,6 +146,16 @@ mod tests {
             SequentialRun::new(head).span_to_fetch(head, SIZE),
             BlockSpan::new(0, BLOCK_LENGTH)
         );
+    }
+
+    #[test]
+    fn samples_near_file_start_fetch_only_themselves() {
+        let mut run = SequentialRun::new(read(0, 900 * KIB));
+        for index in 1..8 {
+            let sample = read(900 * KIB + index * 810 * KIB, 128 * KIB);
+            run.add(sample);
+            assert_eq!(run.span_to_fetch(sample, SIZE), sample);
+        }
     }
 
     #[test]
