@@ -115,10 +115,12 @@ impl Catalog {
         self.sources.lock().get(name).and_then(|source| source.earlier_listing)
     }
 
-    /// Whether this run or an earlier one has listed the source completely. Before that, a missing
-    /// meeting does not prove that the meeting is deleted.
-    pub fn is_fully_listed(&self, name: &SourceName) -> bool {
-        self.sources.lock().get(name).is_some_and(|source| source.is_fully_listed)
+    /// Returns the sources that this run or an earlier one has listed completely. For the others, a
+    /// missing meeting does not prove that the meeting is deleted.
+    pub fn fully_listed_sources(&self) -> HashSet<SourceName> {
+        let sources = self.sources.lock();
+        let listed_sources = sources.iter().filter(|(_, source)| source.is_fully_listed);
+        listed_sources.map(|(name, _)| name.clone()).collect()
     }
 
     /// Records `listed_at` as the time of the last complete listing of a source. Files whose

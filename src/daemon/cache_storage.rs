@@ -77,12 +77,15 @@ impl CacheStorage {
                 });
             }
         };
-        let search_index = open_search_index(directory, config.indexes_texts);
         match open_disk_cache(&config.cache, config.connections) {
-            Ok(disk) => Ok(Self { database, disk, search_index, unwritable_cache: None }),
+            Ok(disk) => {
+                // The disk cache locks the directory, so the index of another mount is safe.
+                let search_index = open_search_index(directory, config.indexes_texts);
+                Ok(Self { database, disk, search_index, unwritable_cache: None })
+            }
             Err(DiskError::Directory { directory, source }) if prevents_writes(&source) => {
                 let unwritable_cache = Some(UnwritableCache { directory, source });
-                Ok(Self { database, disk: None, search_index, unwritable_cache })
+                Ok(Self { database, disk: None, search_index: None, unwritable_cache })
             }
             Err(error) => Err(error.into()),
         }

@@ -221,11 +221,19 @@ impl Filesystem for Adapter {
         offset: u64,
         size: u32,
         _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
+        lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
         let _span = self.span(request, "read", inode).entered();
-        match self.file_system.read_cached(handle_id(handle), reader_id(request), offset, size) {
+        let (handle, reader) = (handle_id(handle), reader_id(request));
+        // The kernel sends the owner of locks only with direct I/O (fs/fuse/file.c,
+        // `fuse_send_read`). With the same handle, it also requests the pages of a mapping.
+        let step = if lock_owner.is_some() {
+            self.file_system.read_cached_directly(handle, reader, offset, size)
+        } else {
+            self.file_system.read_cached(handle, reader, offset, size)
+        };
+        match step {
             Ok(ReadStep::Ready(bytes)) => reply.data(&bytes),
             Ok(ReadStep::Pending(pending)) => {
                 let file_system = self.file_system.clone();

@@ -96,8 +96,8 @@ impl SequentialRun {
     /// Returns the span to fetch if bytes of `read` are missing. `size` is the length of the file
     /// in bytes.
     pub(super) fn span_to_fetch(&self, read: BlockSpan, size: u64) -> BlockSpan {
-        // The first bytes of a file are usually read in sequence. A program that shows the properties
-        // of a video skips most of each block, though.
+        // The first bytes of a file are usually read in sequence. But a program that shows the
+        // properties of a video skips most of each block.
         let min_length = if self.starts_at_file_start() { 0 } else { MAX_EXACT_RUN };
         let end = if self.length() > min_length {
             block_ceil(read.end)

@@ -47,8 +47,9 @@ fn split_voices(payload: &str) -> Vec<(Option<String>, String)> {
     while let Some((before, after)) = remaining.split_once('<') {
         push_text(&mut voices, before);
         let Some((tag, after)) = after.split_once('>') else {
-            remaining = after;
-            continue;
+            // No later tag has an end either.
+            push_text(&mut voices, &after.replace('<', ""));
+            return voices;
         };
         if let Some(name) = voice_name(tag) {
             voices.push((Some(name), String::new()));

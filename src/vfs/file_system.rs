@@ -223,6 +223,8 @@ pub struct ReadRequest {
     offset: u64,
     size: u32,
     call_start: Instant,
+    /// Whether the bytes do not go to pages, so that the reply may have fewer bytes.
+    is_direct: bool,
 }
 
 /// The reader of a request.
@@ -533,22 +535,28 @@ impl<B> FileSystem<B> {
             }
             ReadyContent::Recording { file, complete_file, .. } => {
                 let revision = file.content().revision();
+                let mut uses_pages = false;
                 let mode = match self.passthrough.open(ino, revision, complete_file, kernel) {
                     ReadRoute::Backing(backing) => OpenMode::Passthrough(backing),
                     ReadRoute::DaemonWithStaleBacking(backing) => {
                         OpenMode::DirectIoWithStaleBacking(backing)
                     }
-                    // Without pages, the kernel does not read ahead for a scanner, and a read can
-                    // return fewer bytes than the scanner requests.
-                    ReadRoute::Daemon if is_scanner => OpenMode::DirectIo,
-                    ReadRoute::Daemon if open_pages() => OpenMode::PageCache,
-                    ReadRoute::Daemon => OpenMode::DirectIo,
+                    ReadRoute::Daemon => {
+                        // A scanner can still map the file, which fills its pages.
+                        uses_pages = open_pages();
+                        // With direct I/O, the kernel does not read ahead for a scanner, and a read
+                        // can return fewer bytes than the scanner requests.
+                        if uses_pages && !is_scanner {
+                            OpenMode::PageCache
+                        } else {
+                            OpenMode::DirectIo
+                        }
+                    }
                     ReadRoute::Conflict => {
                         self.remove_open_file(ino, content);
                         return Err(Error::EarlierRevisionOpen);
                     }
                 };
-                let uses_pages = matches!(mode, OpenMode::PageCache);
                 let recording = OpenRecording::new(ino, file, uses_pages);
                 (Handle::Recording(Arc::new(recording)), mode)
             }
@@ -597,6 +605,32 @@ impl<B> FileSystem<B> {
         offset: u64,
         size: u32,
     ) -> Result<ReadStep, Error> {
+        self.begin_read((handle, reader), offset, size, false)
+    }
+
+    /// Same as [`read_cached`](Self::read_cached), for a read whose bytes do not go to the kernel's
+    /// pages. A scanner may get fewer bytes. Pages would then be filled with zeros, and all readers
+    /// of the file would see its end there.
+    ///
+    /// # Errors
+    /// Same as [`read_cached`](Self::read_cached).
+    pub fn read_cached_directly(
+        &self,
+        handle: HandleId,
+        reader: ReaderId,
+        offset: u64,
+        size: u32,
+    ) -> Result<ReadStep, Error> {
+        self.begin_read((handle, reader), offset, size, true)
+    }
+
+    fn begin_read(
+        &self,
+        (handle, reader): (HandleId, ReaderId),
+        offset: u64,
+        size: u32,
+        is_direct: bool,
+    ) -> Result<ReadStep, Error> {
         let recording = match self.handles.table.get(handle) {
             Some(Handle::Recording(recording)) => {
                 recording.set_reader(reader);
@@ -618,7 +652,8 @@ impl<B> FileSystem<B> {
         };
         let identity = self.scanner_limiter.known_reader(reader);
         let reader = identity.map_or(Reader::Unidentified(reader), Reader::new);
-        self.start_read(ReadRequest { recording, reader, offset, size, call_start: Instant::now() })
+        let call_start = Instant::now();
+        self.start_read(ReadRequest { recording, reader, offset, size, call_start, is_direct })
     }
 
     /// Finishes a read of an identified reader if all its bytes are in memory.
@@ -687,7 +722,7 @@ impl<B> FileSystem<B> {
     }
 
     /// Reads from the disk or the server. Returns fewer bytes than requested only at the end of the
-    /// file, or to a scanner that does not use the kernel's pages.
+    /// file, or to a scanner whose bytes do not go to the kernel's pages.
     ///
     /// # Errors
     /// The bytes could not be fetched within the deadline, the file has become longer since it was
@@ -707,12 +742,11 @@ impl<B> FileSystem<B> {
             }
             Reader::Program | Reader::Scanner(_) => request,
         };
-        let ReadRequest { recording, reader, offset, mut size, call_start } = request;
+        let ReadRequest { recording, reader, offset, mut size, call_start, is_direct } = request;
         tracing::debug!(offset, size, "the bytes are not in memory");
         let scope = match reader {
             Reader::Scanner(scanner) => {
-                // A short reply to a request for pages would mean the end of the file.
-                if !recording.uses_pages {
+                if is_direct {
                     size = size.min(SCANNER_FETCH_LENGTH);
                 }
                 self.limit_scanner(scanner, &recording, offset, size)?

@@ -76,11 +76,22 @@ impl Indexer {
     async fn run_until_dropped(self) {
         let mut changes = self.catalog.changes();
         let mut retries = Retries::new();
+        let mut is_failing = false;
         loop {
             changes.mark_unchanged();
             match self.compare().await {
-                Ok(missing_texts) => self.index_texts(missing_texts, &mut retries).await,
-                Err(error) => tracing::warn!("cannot update the search index: {error}"),
+                Ok(missing_texts) => {
+                    is_failing = false;
+                    self.index_texts(missing_texts, &mut retries).await;
+                }
+                Err(error) => {
+                    if !is_failing {
+                        tracing::warn!("cannot update the search index: {error}");
+                    }
+                    is_failing = true;
+                    tokio::time::sleep(MIN_RETRY_DELAY).await;
+                    continue;
+                }
             }
             let next_retry = retries.values().map(|retry| retry.due_at).min();
             let wake_at = next_retry.unwrap_or_else(|| Instant::now() + MAX_RETRY_DELAY);
@@ -98,10 +109,12 @@ impl Indexer {
         let (index, coverage) = (self.index.clone(), self.coverage.clone());
         let compare = move |catalog: &Catalog| {
             let mut missing_texts = Vec::new();
+            // Read before the contents, so that a listing that ends in between has no effect.
+            let listed_sources: HashSet<_> = catalog.fully_listed_sources();
             for contents in catalog.contents() {
                 let plan = TextPlan::of(&contents.name, &contents.meetings);
                 let indexed_texts = index.indexed_texts(&contents.name)?;
-                if catalog.is_fully_listed(&contents.name) {
+                if listed_sources.contains(&contents.name) {
                     let removed_texts: Vec<_> = indexed_texts
                         .keys()
                         .filter(|id| !plan.texts.contains_key(id))

@@ -33,7 +33,8 @@ impl Fixture {
         topic: &str,
         offset: u64,
     ) -> Result<(), Error> {
-        let bytes = match self.file_system.read_cached(handle, reader, offset, READ_LENGTH)? {
+        let step = self.file_system.read_cached_directly(handle, reader, offset, READ_LENGTH)?;
+        let bytes = match step {
             ReadStep::Ready(bytes) => bytes,
             ReadStep::Pending(request) => {
                 self.file_system.read(request, std::future::pending()).await?
@@ -94,11 +95,16 @@ async fn only_reads_of_pages_are_never_short() {
     let scanner = Program::start(directory.path(), "tumblerd");
     let reader = ReaderId(scanner.id());
     let fixture = limited_fixture(&[("one", 20 * MIB), ("two", 20 * MIB)]).await;
-    for (opener, topic, expected_length) in
-        [(reader, "one", READ_LENGTH as usize), (ReaderId::UNKNOWN, "two", MIB as usize)]
+    for (is_direct, topic, expected_length) in
+        [(true, "one", READ_LENGTH as usize), (false, "two", MIB as usize)]
     {
-        let handle = fixture.open_as(opener, topic).await;
-        let step = fixture.file_system.read_cached(handle, reader, 0, MIB as u32).unwrap();
+        let handle = fixture.open_as(reader, topic).await;
+        let file_system = &fixture.file_system;
+        let step = if is_direct {
+            file_system.read_cached_directly(handle, reader, 0, MIB as u32).unwrap()
+        } else {
+            file_system.read_cached(handle, reader, 0, MIB as u32).unwrap()
+        };
         let ReadStep::Pending(request) = step else { panic!("the bytes are in memory") };
         let bytes = fixture.file_system.read(request, std::future::pending()).await.unwrap();
         assert_eq!(bytes.len(), expected_length, "{topic}");
