@@ -9,7 +9,7 @@ use nix::sched::CloneFlags;
 use socket2::{Domain, Socket, Type};
 
 use crate::support::processes::kill_process;
-use crate::support::{COMMAND_TIMEOUT, Rig, run, started_by, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, DROP_OTHER_MOUNTS, Rig, run, started_by, text, wait_until};
 
 /// The address that does not work. It belongs to the interface of the test.
 const ADDRESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
@@ -50,7 +50,8 @@ fn assert_mounts_in_time(rig: &Rig, hosts: &str, first_address: &str) {
     std::fs::write(&hosts_file, hosts).expect("a hosts file");
     let hosts_file = hosts_file.to_str().expect("a path");
     // The mount is in a mount namespace of its own, and ends with its daemon.
-    let starter = ["unshare", "--mount", "--", "sh", "-ec", SCRIPT, hosts_file];
+    let script = format!("{DROP_OTHER_MOUNTS}{SCRIPT}");
+    let starter = ["unshare", "--mount", "--", "sh", "-ec", &script, hosts_file];
     let output = run(&mut started_by(&starter, &rig.mount_command()), COMMAND_TIMEOUT);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let lines: Vec<&str> = printed.lines().collect();

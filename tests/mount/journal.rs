@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::secrets::{assert_absent, secrets};
 use crate::support::processes::RunningCommand;
-use crate::support::{COMMAND_TIMEOUT, Rig, run, started_by, text, wait_until};
+use crate::support::{COMMAND_TIMEOUT, DROP_OTHER_MOUNTS, Rig, run, started_by, text, wait_until};
 
 /// Connects standard error of a command to the journal, as systemd does for a service.
 const WITH_STREAM: &str =
@@ -37,7 +37,8 @@ fn mount_command(rig: &Rig, prepare: &str, argument: &str) -> Command {
     command.args(["mount", "--foreground", "--log-level", "debug", "--config"]);
     command.arg(rig.config_path()).arg(&rig.mountpoint);
     let command = started_by(&["sh", "-c", WITH_STREAM, "sh"], &command);
-    started_by(&["unshare", "--mount", "--", "sh", "-c", prepare, argument], &command)
+    let prepare = format!("{DROP_OTHER_MOUNTS}{prepare}");
+    started_by(&["unshare", "--mount", "--", "sh", "-c", &prepare, argument], &command)
 }
 
 /// Runs a shell line in the mountpoint, in the mount namespace of a process.

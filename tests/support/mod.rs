@@ -284,6 +284,11 @@ pub fn isolated(rig: &Rig, command: &Command) -> Command {
     started_by(&["unshare", "--mount", "--", "sh", "-c", UNMOUNT_OTHERS, own], command)
 }
 
+/// Shell commands that drop all mounts of meetfs in a new mount namespace. Otherwise, the namespace
+/// would keep the mounts of other tests in use after they are unmounted.
+pub const DROP_OTHER_MOUNTS: &str = "findmnt --list --noheadings --output TARGET --types fuse.meetfs | \
+    while IFS= read -r place; do umount --lazy \"$place\" 2> /dev/null || true; done; ";
+
 /// Wraps a command so that another one starts it.
 pub fn started_by(starter: &[&str], command: &Command) -> Command {
     let mut words = starter.iter();
