@@ -162,7 +162,7 @@ struct ConfigFlags {
 
     /// Index what was said, for `meetfs search`: on or off
     ///
-    /// The mount downloads each transcript and chat once in the background, and stores its words in
+    /// The mount downloads each transcript and chat once in the background, and stores its text in
     /// the cache directory.
     #[arg(
         long,

@@ -37,8 +37,8 @@ Each line of the output is PATH:HH:MM:SS:SPEAKER: TEXT. The time is the offset f
 the recording. Parts that the text does not contain are omitted. The newest recordings come first.
 
 The mount needs --search on, or `search = \"on\"` in its configuration. It then downloads each \
-transcript once in the background, and stores its words in the cache directory. A line on standard \
-error states how many meetings have texts, and how many texts are not indexed yet.
+transcript and chat once in the background, and stores its text in the cache directory. For each source, a line \
+on standard error states how many meetings have texts, and how many texts are not indexed yet.
 
 Exits with 1 if nothing is found.";
 
@@ -58,7 +58,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "NAME", value_parser = parse_source)]
     pub source: Option<SourceName>,
 
-    /// Find only what this person said; a part of the name is enough
+    /// Find only what this person said or wrote; one word of the name is enough
     #[arg(long, value_name = "NAME")]
     pub speaker: Option<String>,
 

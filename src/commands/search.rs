@@ -61,7 +61,9 @@ pub(crate) fn run(arguments: &SearchArgs) -> Result<ExitStatus, Error> {
         hits.coverage.iter().for_each(print_coverage);
         if hits.is_truncated {
             let limit = arguments.limit;
-            print_to_stderr(format_args!("note: there are more hits than {limit} (--limit)"));
+            print_to_stderr(format_args!(
+                "note: a mount has more than {limit} hits; --limit shows more"
+            ));
         }
     }
     let Some(first_hit) = hits.hits.first() else { return Ok(ExitStatus::Failure) };
@@ -129,9 +131,9 @@ fn print_coverage(coverage: &SourceCoverage) {
         coverage;
     let missing = match (missing_texts, failed_texts) {
         (0, _) => String::new(),
-        (missing, 0) => format!("; {missing} texts are not indexed yet"),
+        (missing, 0) => format!("; texts not indexed yet: {missing}"),
         (missing, failed) => {
-            format!("; {missing} texts are not indexed yet, {failed} of them because of an error")
+            format!("; texts not indexed yet: {missing}, of which {failed} failed")
         }
     };
     print_to_stderr(format_args!(

@@ -168,7 +168,15 @@ impl Anonymizer {
             };
             text.match_indices(&prefix).map(|(start, _)| start).find(is_word)
         });
-        let start = starts.min()?;
+        // A source can have been renamed or removed since the log was written.
+        let unknown_start = text.match_indices('/').find_map(|(slash, _)| {
+            let (first_name, _) = text.get(slash + 1..)?.split_once('/')?;
+            let is_name = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '_' | '.');
+            let start = text.get(..slash)?.trim_end_matches(is_name).len();
+            let is_tree = first_name == "trash" || is_year(first_name);
+            (is_tree && start < slash).then_some(start)
+        });
+        let start = starts.chain(unknown_start).min()?;
         Some(start..end_of(text, start, |character| matches!(character, ':' | '"' | '\n')))
     }
 

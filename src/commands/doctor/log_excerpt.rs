@@ -56,8 +56,11 @@ fn read_end(path: &Path) -> io::Result<String> {
 
 fn read_journal() -> io::Result<String> {
     let mut command = Command::new("journalctl");
-    command.args(["--quiet", "--no-pager", "--output=short-iso-precise", "--lines", MAX_RECORDS]);
-    let output = command.arg("SYSLOG_IDENTIFIER=meetfs").stdin(Stdio::null()).output()?;
+    command.args(["--quiet", "--no-pager", "--no-hostname", "--output=short-iso-precise"]);
+    // Root can read the records of all users, whose sources are not known here.
+    let user = format!("_UID={}", nix::unistd::getuid());
+    command.args(["--lines", MAX_RECORDS, "SYSLOG_IDENTIFIER=meetfs", &user]);
+    let output = command.stdin(Stdio::null()).output()?;
     if !output.status.success() {
         return Err(io::Error::other(format!("journalctl: {}", output.status)));
     }
