@@ -22,5 +22,5 @@ pub fn check(data: &[u8]) {
     let Some(query) = SearchQuery::new(text.lines()) else { return };
     let speaker = SearchQuery::new(text.split(':'));
     let request = SearchRequest { query, speaker, since: None, source: None, limit: 1 };
-    INDEX.with(|index| index.search(&request).expect("a valid query"));
+    INDEX.with(|index| index.search(&request, &[]).expect("a valid query"));
 }

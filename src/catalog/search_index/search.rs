@@ -1,6 +1,6 @@
 //! Finds cues.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::types::Value;
@@ -24,6 +24,14 @@ pub struct SearchRequest {
     pub limit: u32,
 }
 
+/// Maximum duration of a query. A word that is in every cue of a large archive takes seconds. The
+/// client of a longer query has given up, and other queries wait.
+pub(super) const MAX_QUERY_DURATION: Duration = Duration::from_secs(30);
+
+/// Number of instructions of SQLite's virtual machine between two checks of the duration. They take
+/// less than a millisecond.
+const CHECK_INTERVAL: i32 = 10_000;
+
 /// A cue that matches a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchHit {
@@ -39,9 +47,27 @@ pub struct SearchResult {
     pub is_truncated: bool,
 }
 
+/// Searches the texts of `sources`. The index can contain texts of sources that are not configured
+/// any more.
+///
+/// # Errors
+/// The index cannot be read, or the query takes longer than [`MAX_QUERY_DURATION`].
 pub(super) fn search(
+    connection: &mut Connection,
+    request: &SearchRequest,
+    sources: &[SourceName],
+) -> rusqlite::Result<SearchResult> {
+    let deadline = Instant::now() + MAX_QUERY_DURATION;
+    connection.progress_handler(CHECK_INTERVAL, Some(move || Instant::now() > deadline))?;
+    let result = run_query(connection, request, sources);
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    result
+}
+
+fn run_query(
     connection: &Connection,
     request: &SearchRequest,
+    sources: &[SourceName],
 ) -> rusqlite::Result<SearchResult> {
     let mut expression = format!("line : ({})", request.query.to_fts_expression());
     if let Some(speaker) = &request.speaker {
@@ -57,10 +83,12 @@ pub(super) fn search(
         statement.push_str(" AND text.started_at >= ?");
         parameters.push(since.as_second().into());
     }
-    if let Some(source) = &request.source {
-        statement.push_str(" AND text.source = ?");
-        parameters.push(source.as_str().to_owned().into());
-    }
+    let sources =
+        sources.iter().filter(|name| request.source.as_ref().is_none_or(|source| source == *name));
+    let sources: Vec<_> = sources.map(|name| Value::from(name.as_str().to_owned())).collect();
+    let placeholders = vec!["?"; sources.len()].join(", ");
+    statement.push_str(&format!(" AND text.source IN ({placeholders})"));
+    parameters.extend(sources);
     statement.push_str(" ORDER BY text.started_at DESC, text.id, cue.id LIMIT ?");
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
     parameters.push((i64::from(request.limit) + 1).into());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, params};
 
 use super::error::SearchIndexError;
 use super::schema;
@@ -47,13 +47,18 @@ impl SearchIndex {
             .map_err(|source| SearchIndexError::Directory { path: directory.into(), source })
     }
 
-    /// Finds cues.
+    /// Finds cues in the texts of `sources`.
     ///
     /// # Errors
-    /// The file cannot be read or is damaged.
-    pub fn search(&self, request: &SearchRequest) -> Result<SearchResult, SearchIndexError> {
-        let connection = self.connection.lock();
-        search(&connection, request).map_err(|error| into_index_error(&connection, error))
+    /// The file cannot be read or is damaged, or the query takes too long.
+    pub fn search(
+        &self,
+        request: &SearchRequest,
+        sources: &[SourceName],
+    ) -> Result<SearchResult, SearchIndexError> {
+        let mut connection = self.connection.lock();
+        search(&mut connection, request, sources)
+            .map_err(|error| into_index_error(&connection, error))
     }
 
     /// Returns the versions of the indexed texts of a source.
@@ -87,6 +92,9 @@ impl SearchIndex {
 
 /// Marks a damaged file, so that the next start replaces it.
 fn into_index_error(connection: &Connection, error: rusqlite::Error) -> SearchIndexError {
+    if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
+        return SearchIndexError::Timeout;
+    }
     if schema::is_damage(&error) {
         // A file that cannot be written is checked again at the next start.
         let _ = connection.pragma_update(None, "user_version", -1);

@@ -6,9 +6,12 @@ use super::*;
 use crate::model::{SourceName, Version};
 use crate::text::{Cue, SearchQuery};
 
+fn acme() -> SourceName {
+    SourceName::new("acme").unwrap()
+}
+
 fn text_id(meeting: &str) -> TextId {
-    let source = SourceName::new("acme").unwrap();
-    TextId { source, meeting: meeting.into(), file: Some("t".into()) }
+    TextId { source: acme(), meeting: meeting.into(), file: Some("t".into()) }
 }
 
 fn cue(seconds: u64, speaker: &str, text: &str) -> Cue {
@@ -25,7 +28,7 @@ fn request(phrases: &[&str]) -> SearchRequest {
 }
 
 fn found_texts(index: &SearchIndex, request: &SearchRequest) -> Vec<String> {
-    index.search(request).unwrap().hits.into_iter().map(|hit| hit.cue.text).collect()
+    index.search(request, &[acme()]).unwrap().hits.into_iter().map(|hit| hit.cue.text).collect()
 }
 
 fn sample_index() -> SearchIndex {
@@ -74,11 +77,15 @@ fn filters_and_limit_restrict_the_hits() {
     assert_eq!(found_texts(&index, &SearchRequest { since, ..budget.clone() }), ["No budget"]);
     let source = SourceName::new("other");
     assert!(found_texts(&index, &SearchRequest { source, ..budget.clone() }).is_empty());
-    let result = index.search(&SearchRequest { limit: 2, ..budget.clone() }).unwrap();
+    let result = index.search(&SearchRequest { limit: 2, ..budget.clone() }, &[acme()]).unwrap();
     assert!(result.hits.len() == 2 && result.is_truncated);
     assert_eq!(result.hits[1].text, text_id("old"));
     assert_eq!(result.hits[1].cue.start, Some(Duration::from_secs(1)));
-    assert!(!index.search(&SearchRequest { limit: 3, ..budget }).unwrap().is_truncated);
+    let result = index.search(&SearchRequest { limit: 3, ..budget.clone() }, &[acme()]).unwrap();
+    assert!(!result.is_truncated);
+    // The source was removed from the configuration.
+    let result = index.search(&SearchRequest { limit: 2, ..budget }, &[]).unwrap();
+    assert_eq!(result, SearchResult::default());
 }
 
 #[test]

@@ -15,11 +15,11 @@ mod dead_mounts;
 mod error;
 mod expiring_file;
 mod explanation;
-mod found_cue;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod report;
 mod request;
+mod search_reply;
 mod served_mount;
 mod server;
 mod socket;
@@ -32,11 +32,11 @@ pub(crate) use client::{Mounts, resolve_mountpoint};
 pub(crate) use count_text::pluralize;
 pub use error::ControlError;
 pub(crate) use expiring_file::ExpiringFile;
-pub(crate) use found_cue::{FoundCue, SearchReply};
 #[cfg(test)]
 pub(crate) use report::DiskReport;
 pub(crate) use report::{MountReport, SourceReport};
 pub(crate) use request::Request;
+pub(crate) use search_reply::{FoundCue, SearchReply};
 pub(crate) use served_mount::ServedMount;
 pub(crate) use server::Server;
 pub(crate) use wall_clock::WallClock;

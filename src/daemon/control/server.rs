@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::report::MountReport;
 use super::request::Request;
 use super::served_mount::ServedMount;
-use super::{expiring_file, explanation, found_cue, socket};
+use super::{expiring_file, explanation, search_reply, socket};
 use crate::config::Environment;
 use crate::daemon::log_level;
 
@@ -220,7 +220,7 @@ async fn create_reply(request: Request, mount: &Arc<ServedMount>) -> Option<Vec<
             serde_json::to_vec(&log_level::set_for(level, duration)).ok()
         }
         Request::Search(request) => {
-            let reply = found_cue::search(&archive, &request);
+            let reply = search_reply::search(&archive, &request);
             serde_json::to_vec(&(mount.mountpoint.to_string_lossy(), reply)).ok()
         }
     });

@@ -37,7 +37,8 @@ pub(crate) enum SearchReply {
 /// Searches the texts of an archive. Does blocking I/O.
 pub(super) fn search(archive: &Archive, request: &SearchRequest) -> SearchReply {
     let Some((index, coverage)) = archive.search_index() else { return SearchReply::Off };
-    let SearchResult { hits, is_truncated } = match index.search(request) {
+    let sources: Vec<_> = archive.sources().map(|(source, _)| source.config.name.clone()).collect();
+    let SearchResult { hits, is_truncated } = match index.search(request, &sources) {
         Ok(result) => result,
         Err(error) => {
             tracing::error!("{}", one_line(&error));
