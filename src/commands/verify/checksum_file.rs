@@ -48,7 +48,7 @@ impl ChecksumFile {
         let mut bytes = Vec::new();
         file.take(MAX_LENGTH + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_LENGTH {
-            return Err(io::Error::other("it has more than 16 MiB"));
+            return Err(io::Error::other("the file is larger than 16 MiB"));
         }
         Ok(Self::parse(bytes))
     }
@@ -118,10 +118,13 @@ impl ChecksumFile {
 /// Parses a line `HASH  NAME` or `HASH *NAME`. With a backslash before the hash, the name is
 /// escaped. Returns `None` for any other line, and for a file in another directory.
 fn parse_line(line: &[u8]) -> Option<(OsString, FileHash)> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let unescaped_line = line.strip_prefix(b"\\");
     let (digits, rest) = unescaped_line.unwrap_or(line).split_at_checked(DIGIT_COUNT)?;
     let name = rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *"))?;
     let name = if unescaped_line.is_some() { unescape(name)? } else { name.to_vec() };
+    // `sha256sum ./*` and `find -exec` write such names.
+    let name = name.strip_prefix(b"./").map_or(name.clone(), <[u8]>::to_vec);
     if name.is_empty() || name.contains(&b'/') {
         return None;
     }
@@ -180,10 +183,10 @@ mod tests {
         let digits = "0a".repeat(32);
         let text = format!(
             "# by hand\n{digits}  chat.txt\n{digits} *audio.m4a\n\\{digits}  a\\\\b\\nc\n\
-             {digits}  sub/chat.txt\nSHA256 (x) = {digits}\n{digits} x\n0a  short\n"
+             {digits}  ./poll.csv\r\n{digits}  sub/chat.txt\nSHA256 (x) = {digits}\n{digits} x\n0a  short\n"
         );
         let mut file = ChecksumFile::parse(text.into());
-        for name in ["chat.txt", "audio.m4a", "a\\b\nc"] {
+        for name in ["chat.txt", "audio.m4a", "a\\b\nc", "poll.csv"] {
             assert_eq!(file.hash_of(name.as_ref()), Some(hash(10)), "{name}");
         }
         assert_eq!(file.other_lines.len(), 5, "{file:?}");
