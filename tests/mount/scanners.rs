@@ -178,6 +178,27 @@ fn copy_beside_scanners_is_exact() {
     assert!(refused > 10, "{programs}");
 }
 
+/// A scanner opens files with direct I/O, but a private mapping of the file fills the pages that
+/// all readers share.
+#[test]
+fn mapping_of_a_scanner_leaves_copies_exact() {
+    let archive = Archive::with_pattern_files(&[("film", 24 * MIB)]);
+    let rig = Rig::mounted(options(archive));
+    let expected = rig.cloud.objects().first().expect("an object").sha256();
+    let map = "import glob, mmap, os; \
+        open(\"/proc/self/comm\", \"w\").write(\"tumblerd\"); \
+        fd = os.open(glob.glob(\"acme/*/*/*.mp4\")[0], os.O_RDONLY); \
+        m = mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ); \
+        print(sum(m[i] for i in range(0, 1 << 20, 4096)), len(os.read(fd, 1 << 20)))";
+    let mapped = rig.shell(&format!("python3 -c '{map}'"));
+    let direct_length = mapped.split_whitespace().nth(1);
+    assert_eq!(direct_length, Some("1048576"), "its bytes are cached: {mapped}");
+    assert!(rig.status()["scanners"]["programs"][0]["fetched_bytes"].as_u64() > Some(0));
+    assert_eq!(rig.shell("stat -c %s acme/*/*/*.mp4").trim(), (24 * MIB).to_string());
+    let copy = rig.shell("cp acme/*/*/*.mp4 ../copy && sha256sum < ../copy");
+    assert!(copy.starts_with(&expected), "{copy}\n{}", rig.log());
+}
+
 #[test]
 fn cached_file_is_readable_for_scanners() {
     let archive = Archive::with_pattern_files(&[("film", 24 * MIB)]);
