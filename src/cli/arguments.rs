@@ -37,7 +37,7 @@ Examples:
 
 Exit codes:
   0  success
-  1  failure, or an incomplete backup
+  1  failure, an incomplete backup, or no search hit
   2  wrong usage
   3  configuration or credentials
   4  busy or already mounted";

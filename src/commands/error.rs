@@ -116,20 +116,20 @@ impl Diagnostic for CommandError {
             }
             Self::Copies { .. } => "Choose a readable directory.",
             Self::CopiesInMount(_) => "Choose a directory outside the mount.",
-            Self::NoWords => "Name words to search for, such as `meetfs search 'budget plan'`.",
+            Self::NoWords => "Write at least one word, as in `meetfs search 'budget plan'`.",
             Self::LongQuery { .. } => "Search for fewer words.",
-            Self::NothingToPlay(_) => "`ls` of the directory shows the files of the meeting.",
+            Self::NothingToPlay(_) => "List the directory to see the files of the meeting.",
             Self::NoPlayer => "Install mpv or VLC, or open the file in another player.",
             Self::CacheDirectory { .. } => {
                 "Correct --cache-dir or MEETFS_CACHE_DIR. Without them, the configured directory is \
                  used."
             }
             Self::Bundle { source, .. } => match source.kind() {
-                std::io::ErrorKind::AlreadyExists => "Name a new file for --bundle.",
+                std::io::ErrorKind::AlreadyExists => "Choose a file name that does not exist.",
                 std::io::ErrorKind::StorageFull => {
-                    "Free disk space, or name a file on another file system for --bundle."
+                    "Free disk space, or choose a file on another file system."
                 }
-                _ => "Name a file in a directory that you can write to for --bundle.",
+                _ => "Choose a file in a directory that you can write to.",
             },
             Self::System { .. } => return None,
         };

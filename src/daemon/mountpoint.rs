@@ -160,7 +160,7 @@ impl Diagnostic for MountpointError {
             }
             Self::AlreadyMounted { .. } => "Choose an empty directory.".into(),
             Self::AutomountPoint(_) => {
-                "Open the directory, which lets the automounter mount, or choose another directory."
+                "Open the directory so that the automounter mounts it, or choose another one."
                     .into()
             }
             Self::BeingMounted(_) => {

@@ -809,7 +809,7 @@ impl<B> FileSystem<B> {
         let error = Error::ScannerLimit(scanner.program);
         let (path, reason) = (self.tree.path_of(recording.ino), line_with_hint(&error));
         if self.scanner_limiter.record_refusal(scanner) {
-            tracing::info!("cannot read {path} and maybe other files: {reason}");
+            tracing::info!("cannot read {path} and possibly other files: {reason}");
         } else {
             tracing::debug!("cannot read {path}: {reason}");
         }

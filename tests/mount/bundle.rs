@@ -89,7 +89,7 @@ fn bundle_has_states_and_no_private_data() {
     for path in &paths {
         let output = doctor(&rig, path);
         assert!(output.status.success(), "{}", text(&output));
-        assert!(text(&output).contains("without secrets"), "{}", text(&output));
+        assert!(text(&output).contains("look at it before you send it"), "{}", text(&output));
         assert_eq!(mode_of(path), 0o600);
         bundles.push(unpack(&rig, path));
     }

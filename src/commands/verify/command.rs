@@ -111,7 +111,7 @@ fn notes(counts: &FileCounts, archive: &ArchiveDirectory) -> Vec<String> {
     let hidden = [(meetings, "meeting"), (files, "file")];
     for (count, noun) in hidden.into_iter().filter(|(count, _)| *count > 0) {
         notes.push(format!(
-            "note: the provider is still processing {}, not shown by the mount yet",
+            "note: the provider is still processing {}, which the mount does not show yet",
             pluralize(count, noun)
         ));
     }

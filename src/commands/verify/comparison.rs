@@ -283,7 +283,7 @@ impl<'a> Comparison<'a> {
             return self.add(path, &finding);
         }
         if depth >= MAX_EXTRA_DEPTH {
-            let error = io::Error::other("too many directories inside each other");
+            let error = io::Error::other("directories are nested too deeply");
             return self.add_backup_error(path, error);
         }
         let directory = backup
